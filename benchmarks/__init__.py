@@ -1,0 +1,1 @@
+"""What is measured: datasets, tasks, and `run(spec) -> record`."""

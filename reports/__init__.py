@@ -1,0 +1,1 @@
+"""What is read: tables and figures made from records alone."""
