@@ -45,7 +45,7 @@ class Clips(NamedTuple):
     future: Tensor
 
 
-class Config(BaseModel):
+class Hyperparameters(BaseModel):
     """A variant's hyper-parameters: typed, bounded, documented, unknown names refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,17 +66,17 @@ class Optimization(NamedTuple):
 class Variant(nn.Module):
     """Base of all variants.
 
-    A subclass is decorated with `registry.register(name, task=...)`, names its hyper-parameters
-    in a nested-or-module-level `Config`, takes keyword-only `shape` and `config`, and states in its
-    docstring what it pads, resizes or scales.
+    A subclass is decorated with `registry.register(name, task=...)`, points `Config` at its
+    hyper-parameters (each field with default, bounds and description), takes keyword-only `shape`
+    and `config`, and states in its docstring what it pads, resizes or scales.
 
     The task seeds torch's global generator from (seed, epoch, step) before each training step, so
     noise and augmentation drawn from it in `loss` are pure functions of these three.
     """
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[Hyperparameters]] = Hyperparameters
 
-    def __init__(self, *, shape: ImageShape | ClipShape, config: Config) -> None:
+    def __init__(self, *, shape: ImageShape | ClipShape, config: Hyperparameters) -> None:
         super().__init__()
         self.shape = shape
         self.config = config
