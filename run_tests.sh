@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Sets up and runs every check: lint, format, types, import rules, tests. Arguments go to pytest.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+setup requirements-test.lock
+cd "$root"
+bin=$root/.venv/bin
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+"$bin/lint-imports"
+# One thread a worker: two test workers on two cores would otherwise share four.
+OMP_NUM_THREADS=1 exec "$PYTHON_BIN" -m pytest -n "${TEST_WORKERS:-auto}" "$@"
