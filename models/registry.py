@@ -82,10 +82,14 @@ def _declared(node: ast.ClassDef, module: str) -> list[Entry]:
 
 def variant(name: str) -> type[Variant]:
     """The class of a variant. Raises KeyError, naming the nearest known name."""
-    entry = available().get(name)
-    if entry is None:
-        near = difflib.get_close_matches(name, available(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f": known are {', '.join(available())}"
-        raise KeyError(f"no variant is called {name!r}{hint}")
-    importlib.import_module(entry.module)
+    if name not in available():
+        raise KeyError(unknown(name))
+    importlib.import_module(available()[name].module)
     return _classes[name]
+
+
+def unknown(name: str) -> str:
+    """A sentence on a name that no variant has, with the nearest that one has."""
+    near = difflib.get_close_matches(name, available(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(available())}"
+    return f"no variant is called {name!r}: {hint}"

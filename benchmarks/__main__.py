@@ -1,0 +1,152 @@
+"""`python -m benchmarks`: run, reproduce, data, options, speed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmarks import datasets
+from benchmarks.cli import Data, Offline, Results, data_folder, main
+from benchmarks.errors import InputError
+from benchmarks.profiles import Name
+from benchmarks.profiles import load as load_profile
+from models import registry
+
+if TYPE_CHECKING:
+    from models.variant import Hyperparameters
+
+app = typer.Typer(
+    help="Make one run, make it again, look at the data, measure speed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Variant = Annotated[str, typer.Argument(help="A variant, as `python -m sweeps list` names it.")]
+
+
+@app.command()
+def run(
+    variant: Variant,
+    dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
+    profile: Annotated[Name, typer.Option(help="How much the run may spend.")] = Name.quick,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Base of all randomness.")] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the profile's.")] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; they decide bits.", show_default="profile's")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    data: Data = None,
+    results: Results = Path("results"),
+    offline: Offline = False,
+) -> None:
+    """Makes one run with its own hyper-parameters, and prints its metrics."""
+    from benchmarks.single import make
+
+    make(
+        variant=_variant(variant),
+        dataset=_dataset(dataset),
+        profile=load_profile(profile),
+        settings=dict(_setting(text) for text in set_ or ()),
+        seed=seed,
+        epochs=epochs,
+        role="final" if final else "trial",
+        precision=precision,
+        threads=threads,
+        device=device,
+        root=data_folder(data),
+        results=results,
+        offline=offline,
+    )
+
+
+@app.command()
+def reproduce(
+    run_id: Annotated[str, typer.Argument(help="A run of the results folder.")],
+    data: Data = None,
+    results: Results = Path("results"),
+) -> None:
+    """Makes a run again, and says bit-equal or where it first differs (exit code 1)."""
+    from benchmarks.single import make_again
+
+    raise SystemExit(0 if make_again(run_id, root=data_folder(data), results=results) else 1)
+
+
+@app.command("data")
+def data_(
+    data: Data = None,
+    profile: Annotated[Name, typer.Option(help="Whose data.")] = Name.quick,
+    offline: Offline = False,
+) -> None:
+    """Shows each dataset: state, samples, shapes, SHA-256 of the decoded arrays, where it lies."""
+    from benchmarks.single import show_data
+
+    show_data(load_profile(profile), root=data_folder(data), offline=offline)
+
+
+@app.command()
+def options(variant: Variant) -> None:
+    """Shows a variant's hyper-parameters: type, default, bounds, meaning."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("name", "default", "type and bounds", "meaning"):
+        table.add_column(heading, no_wrap=heading != "meaning")
+    for name, field in _config(_variant(variant)).model_fields.items():
+        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
+        bounds = " ".join(str(m) for m in field.metadata)
+        table.add_row(name, repr(field.default), f"{kind} {bounds}", field.description or "")
+    Console().print(table)
+
+
+@app.command()
+def speed(
+    variant: Annotated[list[str] | None, typer.Argument(help="Variants; all by default.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads for all.")] = 2,
+) -> None:
+    """Measures a training step of each variant against its textbook version, pair by pair."""
+    from benchmarks.speed import main as measure
+
+    measure([_variant(name) for name in variant] if variant else None, threads)
+
+
+def _config(variant: str) -> type[Hyperparameters]:
+    return registry.variant(variant).Config
+
+
+def _variant(name: str) -> str:
+    if name not in registry.available():
+        raise InputError(registry.unknown(name))
+    return name
+
+
+def _dataset(name: str) -> str:
+    if name not in datasets.names():
+        raise InputError(f"no dataset is called {name!r}: known are {', '.join(datasets.names())}")
+    return name
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text!r} has no value: write NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+if __name__ == "__main__":
+    main(app)

@@ -1,0 +1,144 @@
+"""Samples that lie in memory, and epochs that are slices of them.
+
+An epoch's order is a pure function of (seed, epoch), and so is what a generated sample shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from benchmarks.datasets.moving import Moving
+from benchmarks.seeds import derive
+from models.variant import Clips, Images
+
+Batch = Images | Clips
+
+
+class Samples(Protocol):
+    """What batches are cut from."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, index: Tensor, epoch: int) -> Batch:
+        """The samples of an index (batch,), as float32 in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class StillSamples:
+    """Images as they are: images (n, channels, height, width) uint8, labels (n,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def gather(self, index: Tensor, epoch: int) -> Images:
+        return Images(to_float(self.images[index]), self.labels[index, None])
+
+
+@dataclass(frozen=True, eq=False)
+class MovingFrames:
+    """Single frames of moving sprites, with the classes of those sprites."""
+
+    source: Moving
+    seed: int
+    count: int
+    fresh: bool
+    """Whether each epoch shows new frames: for training."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def gather(self, index: Tensor, epoch: int) -> Images:
+        frames, labels = self.source.clips(
+            seed=self.seed, epoch=epoch if self.fresh else 0, index=index, frames=1
+        )
+        return Images(to_float(frames[:, 0]), labels)
+
+
+@dataclass(frozen=True, eq=False)
+class MovingClips:
+    """Sequences of moving sprites, cut into past and future."""
+
+    source: Moving
+    seed: int
+    count: int
+    fresh: bool
+    past: int
+    future: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def gather(self, index: Tensor, epoch: int) -> Clips:
+        frames, _ = self.source.clips(
+            seed=self.seed,
+            epoch=epoch if self.fresh else 0,
+            index=index,
+            frames=self.past + self.future,
+        )
+        return _cut(frames, self.past)
+
+
+@dataclass(frozen=True, eq=False)
+class FiledClips:
+    """Sequences from a file: frames (n, past + future, channels, height, width) uint8."""
+
+    frames: Tensor
+    past: int
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def gather(self, index: Tensor, epoch: int) -> Clips:
+        return _cut(self.frames[index], self.past)
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """One pass over samples; what Lightning takes for a data loader."""
+
+    samples: Samples
+    order: Tensor
+    batch_size: int
+    epoch: int = 0
+    whole: bool = False
+    """Leave out a last batch that is not full, where there is a full one."""
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.order), self.batch_size)
+        return full if not rest or (self.whole and full) else full + 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        for k in range(len(self)):
+            index = self.order[k * self.batch_size : (k + 1) * self.batch_size]
+            yield self.samples.gather(index, self.epoch)
+
+
+def training_epoch(samples: Samples, *, batch_size: int, seed: int, epoch: int) -> Epoch:
+    """A shuffled pass: its order is a pure function of (seed, epoch)."""
+    generator = torch.Generator().manual_seed(derive(seed, order=epoch))
+    order = torch.randperm(len(samples), generator=generator)
+    return Epoch(samples, order, batch_size, epoch, whole=True)
+
+
+def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:
+    """A pass in the samples' own order."""
+    return Epoch(samples, torch.arange(len(samples)), batch_size)
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """uint8 in 0 … 255 to float32 in [0, 1]."""
+    return pixels.to(torch.float32).div_(255)
+
+
+def _cut(frames: Tensor, past: int) -> Clips:
+    frames = to_float(frames)
+    return Clips(frames[:, :past], frames[:, past:])

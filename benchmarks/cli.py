@@ -1,0 +1,48 @@
+"""What the command lines share. Importing this is cheap."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.errors import InputError
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Folder of the datasets.", show_default="$BENCH_DATA, else data/"
+    ),
+]
+Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Download nothing: what is on disk, else stand-ins.")
+]
+
+
+def data_folder(data: Path | None) -> Path:
+    """The datasets' folder: the option's, $BENCH_DATA's, or data/. Raises InputError."""
+    if data is not None and not data.is_dir():
+        raise InputError(
+            f"--data {data} is not a folder: name the one that holds the datasets, or leave it out"
+        )
+    return (data or Path(os.environ.get("BENCH_DATA") or "data")).resolve()
+
+
+def main(app: Callable[[], None]) -> None:
+    """Runs a command line: bad input is one sentence and exit code 2, a full disk too."""
+    try:
+        app()
+    except InputError as error:
+        _leave(str(error))
+    except OSError as error:
+        _leave(f"{error.filename or 'a file'}: {error.strerror or error}: what was done is kept")
+
+
+def _leave(sentence: str) -> None:
+    print(f"capsbench: {sentence}", file=sys.stderr)
+    raise SystemExit(2)

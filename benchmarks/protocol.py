@@ -1,0 +1,237 @@
+"""Which samples a task sees on a dataset: the matrix of tasks × datasets, without holes.
+
+| task | still datasets | moving_mnist |
+| --- | --- | --- |
+| classification, autoencoding | its images | single frames of two digits of different classes |
+| prediction | moving images of the dataset | moving digits; the standard test file where it is |
+
+Validation data is a seeded, stratified cut of train: generated validation sequences show images of
+that cut, and no training sequence does. Test sequences are generated once from test images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.batches import FiledClips, MovingClips, MovingFrames, Samples, StillSamples
+from benchmarks.datasets.moving import moving
+from benchmarks.datasets.source import Split, Still, load_moving_test, load_still
+from benchmarks.seeds import derive
+from benchmarks.spec import Budget, DataInfo, fingerprint
+from models.variant import ClipShape, ImageShape
+
+MOVING_MNIST = "moving_mnist"
+PAST, FUTURE = 10, 10
+GENERATED_EPOCH = 10_000
+"""Sequences an epoch, and test sequences, where a budget sets no bound (the protocol's own size)."""
+
+_SPRITES = 2_000
+"""Images that generated sequences are made of at least: a stand-in's, and those held out."""
+_SPLIT_SEED = 20_171_026
+_TEST_SEED = 20_150_216
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where data comes from."""
+
+    root: Path
+    download: str = "none"
+    """`none`, `small` (all but the Moving MNIST test file) or `all`."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """A dataset as one task sees it."""
+
+    shape: ImageShape | ClipShape
+    train: Samples
+    validation: Samples
+    test: Samples
+    info: DataInfo
+
+
+def load(
+    task: str,
+    dataset: str,
+    *,
+    budget: Budget,
+    source: DataSource,
+    seed: int,
+    device: str = "cpu",
+) -> TaskData:
+    """Builds a dataset for a task. `seed` decides generated training samples, and nothing else."""
+    still = _still(task, dataset, budget, source)
+    if task == "prediction":
+        return _clips(dataset, still, budget, source, seed, device)
+    if dataset == MOVING_MNIST:
+        return _frames(still, budget, seed, device)
+    return _images(still, budget, device)
+
+
+def describe(task: str, dataset: str, *, budget: Budget, source: DataSource) -> DataInfo:
+    """What `load` would say of the data, without building it."""
+    still = _still(task, dataset, budget, source)
+    if task == "prediction":
+        return _moving_info(dataset, still, _test_file(dataset, source))
+    return _frames_info(still) if dataset == MOVING_MNIST else _still_info(still)
+
+
+def _still(task: str, dataset: str, budget: Budget, source: DataSource) -> Still:
+    moves = task == "prediction" or dataset == MOVING_MNIST
+    train = _SPRITES if moves else budget.train_samples
+    # So many that the cut for validation, at most a fifth, is as large as the budget says.
+    rendered = None if train is None else max(train, 4 * budget.validation_samples)
+    return load_still(
+        "mnist" if dataset == MOVING_MNIST else dataset,
+        root=source.root,
+        download=source.download != "none",
+        train_samples=None if rendered is None else rendered + budget.validation_samples,
+        test_samples=_SPRITES if moves else budget.test_samples,
+    )
+
+
+def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Split]:
+    """Train and validation, stratified by class; validation is at most a fifth."""
+    from sklearn.model_selection import train_test_split
+
+    held = min(validation, len(train.labels) // 5)
+    rest = len(train.labels) - held
+    cut, held_out = train_test_split(
+        np.arange(len(train.labels)),
+        train_size=rest if kept is None else min(kept, rest),
+        test_size=held,
+        stratify=train.labels,
+        random_state=_SPLIT_SEED,
+    )
+    return _take(train, cut), _take(train, held_out)
+
+
+def _take(split: Split, index: np.ndarray) -> Split:
+    return Split(split.images[index], split.labels[index])
+
+
+def _images(still: Still, budget: Budget, device: str) -> TaskData:
+    cut, held_out = _split(
+        still.train, validation=budget.validation_samples, kept=budget.train_samples
+    )
+    test = _take(still.test, np.arange(len(still.test.labels))[: budget.test_samples])
+    _, channels, height, width = still.train.images.shape
+    return TaskData(
+        ImageShape(channels, height, width, still.classes),
+        _on(cut, device),
+        _on(held_out, device),
+        _on(test, device),
+        _still_info(still),
+    )
+
+
+def _on(split: Split, device: str) -> StillSamples:
+    return StillSamples(
+        torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
+    )
+
+
+def _frames(still: Still, budget: Budget, seed: int, device: str) -> TaskData:
+    cut, held_out = _split(still.train, validation=_SPRITES, kept=None)
+
+    def frames(split: Split, seed: int, count: int | None, fresh: bool = False) -> MovingFrames:
+        source = moving(split, distinct=True, device=device)
+        return MovingFrames(source, seed, count or GENERATED_EPOCH, fresh)
+
+    train = frames(cut, derive(seed, data="train"), budget.train_samples, fresh=True)
+    source = train.source
+    return TaskData(
+        ImageShape(source.sprites.shape[1], source.canvas, source.canvas, still.classes, 2),
+        train,
+        frames(held_out, derive(_TEST_SEED, data="validation"), budget.validation_samples),
+        frames(still.test, _TEST_SEED, budget.test_samples),
+        _frames_info(still),
+    )
+
+
+def _clips(
+    dataset: str,
+    still: Still,
+    budget: Budget,
+    source: DataSource,
+    seed: int,
+    device: str,
+) -> TaskData:
+    cut, held_out = _split(still.train, validation=_SPRITES, kept=None)
+
+    def clips(split: Split, seed: int, count: int | None, fresh: bool = False) -> MovingClips:
+        sprites = moving(split, distinct=False, device=device)
+        return MovingClips(sprites, seed, count or GENERATED_EPOCH, fresh, PAST, FUTURE)
+
+    filed = _test_file(dataset, source)
+    train = clips(cut, derive(seed, data="train"), budget.train_samples, fresh=True)
+    test: Samples
+    if filed is None:
+        test = clips(still.test, _TEST_SEED, budget.test_samples)
+    else:
+        frames: Tensor = torch.from_numpy(filed[0][: budget.test_samples]).to(device)
+        test = FiledClips(frames, PAST)
+    canvas = train.source.canvas
+    return TaskData(
+        ClipShape(train.source.sprites.shape[1], canvas, canvas, PAST, FUTURE),
+        train,
+        clips(held_out, derive(_TEST_SEED, data="validation"), budget.validation_samples),
+        test,
+        _moving_info(dataset, still, filed),
+    )
+
+
+_Filed = tuple[np.ndarray, str, str, str]
+
+
+def _test_file(dataset: str, source: DataSource) -> _Filed | None:
+    if dataset != MOVING_MNIST:
+        return None
+    return load_moving_test(root=source.root, download=source.download == "all")
+
+
+def _still_info(still: Still) -> DataInfo:
+    return DataInfo(
+        dataset=still.name,
+        state=still.state,
+        samples=f"{len(still.train.labels)} train, {len(still.test.labels)} test",
+        sha256=still.sha256,
+        path=still.path,
+    )
+
+
+def _frames_info(still: Still) -> DataInfo:
+    return DataInfo(
+        dataset=f"{MOVING_MNIST} (frames)",
+        state=f"generated from {still.state}",
+        samples=f"frames of {len(still.train.labels)} train, {len(still.test.labels)} test images",
+        sha256=fingerprint(["frames", still.sha256]),
+        path=still.path,
+    )
+
+
+def _moving_info(dataset: str, still: Still, filed: _Filed | None) -> DataInfo:
+    name = dataset if dataset == MOVING_MNIST else f"moving({dataset})"
+    train = f"sequences of {len(still.train.labels)} train"
+    if filed is None:
+        return DataInfo(
+            dataset=name,
+            state=f"generated from {still.state}",
+            samples=f"{train}, {len(still.test.labels)} test images",
+            sha256=fingerprint(["clips", still.sha256]),
+            path=still.path,
+        )
+    frames, state, sha256, path = filed
+    return DataInfo(
+        dataset=name,
+        state=state if still.state == "official" else f"{state} test, train from {still.state}",
+        samples=f"{train} images, {len(frames)} test sequences",
+        sha256=fingerprint(["clips", still.sha256, sha256]),
+        path=f"{still.path}, {path}",
+    )

@@ -1,0 +1,81 @@
+"""Where a figure comes from: code, lock, libraries, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+_DECIDE_NUMBERS = ("models", "benchmarks")
+_LIBRARIES = ("torch", "pytorch-lightning", "optuna", "wandb", "numpy", "torchmetrics")
+
+
+@cache
+def code_version() -> str:
+    """Hash of the source that decides a run's numbers: equal code, equal version, git or not."""
+    digest = hashlib.sha256()
+    for room in _DECIDE_NUMBERS:
+        for path in sorted((ROOT / room).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                digest.update(path.relative_to(ROOT).as_posix().encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """What a record keeps of code, lock, libraries and machine; the same all through a process."""
+    import torch
+
+    return {
+        "code_version": code_version(),
+        "commit": _commit(),
+        "lock_sha256": _lock(),
+        "versions": {"python": platform.python_version()} | {n: _version(n) for n in _LIBRARIES},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _commit() -> str | None:
+    """The git commit, with a plus sign where the tree differs from it."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--match="],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None
+
+
+def _lock() -> str | None:
+    lock = ROOT / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,313 @@
+"""`run(spec) -> record`: one training with its evaluation, a pure function of its spec."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+from safetensors.torch import save_file
+
+from benchmarks import costs, protocol, tasks
+from benchmarks.errors import InputError
+from benchmarks.files import replace_durably, sha256_of, write_json
+from benchmarks.protocol import DataSource, TaskData
+from benchmarks.provenance import provenance
+from benchmarks.seeds import derive
+from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
+from benchmarks.tracking import Journal, Mirror, Stop, require_finite, save_pictures
+from models import registry
+
+LOCK_SECONDS = 20.0
+"""How long a run waits for a dying process that holds its folder."""
+
+
+def folder(results: Path, run_id: str) -> Path:
+    """Where a run's files lie."""
+    return results / "runs" / run_id
+
+
+def read_record(results: Path, run_id: str) -> RunRecord | None:
+    """The record of a run that has ended, or None. Raises InputError where it can't be read."""
+    path = folder(results, run_id) / "record.json"
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise InputError(
+            f"{path} is not a record of this version ({error.errors()[0]['msg']}): "
+            "remove that run's folder to make it again"
+        ) from None
+
+
+def run(
+    spec: RunSpec,
+    *,
+    source: DataSource,
+    results: Path,
+    study: str | None = None,
+    stop: Stop | None = None,
+    callbacks: list[pl.Callback] | None = None,
+) -> RunRecord:
+    """Trains, scores, records; or returns the record that is there.
+
+    What goes wrong in the training is a record of status `failed`. Raises InputError where the
+    data is not what the spec says, or another process makes the same run; OSError where files
+    cannot be written.
+    """
+    record = read_record(results, spec.run_id)
+    if record is not None:
+        return record
+    home = folder(results, spec.run_id)
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home / ".lock", timeout=LOCK_SECONDS):
+            return _Run(spec, source, home, study, stop, callbacks or []).record()
+    except Timeout:
+        raise InputError(
+            f"run {spec.run_id} is being made by another process: wait for it, or stop it"
+        ) from None
+
+
+def give_up(
+    spec: RunSpec, *, source: DataSource, results: Path, study: str | None, reason: str
+) -> RunRecord:
+    """Records a run as failed whose process did not live to do so."""
+    return _Run(spec, source, folder(results, spec.run_id), study, None, []).failed(reason)
+
+
+@dataclass
+class _Outcome:
+    status: Status
+    metrics: dict[str, float]
+    history: list[dict[str, Any]]
+    scores: list[float]
+    weights_sha256: str | None = None
+    reason: str | None = None
+    traceback: str | None = None
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: RunSpec,
+        source: DataSource,
+        home: Path,
+        study: str | None,
+        stop: Stop | None,
+        callbacks: list[pl.Callback],
+    ) -> None:
+        self.spec, self.home, self.study, self.stop = spec, home, study, stop
+        self.callbacks = callbacks
+        self.variant = registry.variant(spec.variant)
+        self.task = registry.available()[spec.variant].task
+        self.config = self.variant.Config.model_validate(spec.hyperparameters)
+        self.data = self._load(source)
+        self.metric, self.direction = tasks.of(self.task).primary(spec.dataset)
+
+    def _load(self, source: DataSource) -> TaskData:
+        data = protocol.load(
+            self.task,
+            self.spec.dataset,
+            budget=self.spec.budget,
+            source=source,
+            seed=self.spec.seed,
+            device=self.spec.device,
+        )
+        if data.info.sha256 != self.spec.data_sha256:
+            raise InputError(
+                f"run {self.spec.run_id} was specified on other data of {self.spec.dataset} than "
+                f"lies in {data.info.path} ({data.info.state}): point --data at the data it was "
+                "specified on"
+            )
+        return data
+
+    def record(self) -> RunRecord:
+        started = time.perf_counter()
+        costs.reset_peak_memory()
+        with _deterministic(self.spec.threads):
+            mirror = Mirror(self.home, self.spec, study=self.study, task=self.task)
+            pictures: dict[str, Path] = {}
+            failed = True
+            summary: dict[str, Any] = {}
+            try:
+                journal = Journal(self.home, mirror, self.metric, self.stop)
+                outcome, pictures = self._attempt(journal)
+                record = self._record(outcome, journal.train_seconds, started)
+                summary = {"status": record.status, "reason": record.reason, **record.metrics}
+                failed = record.status == "failed"
+            finally:
+                mirror.finish(summary, pictures, failed=failed)
+        write_json(self.home / "record.json", record.model_dump(mode="json"))
+        (self.home / "last.ckpt").unlink(missing_ok=True)
+        return record
+
+    def failed(self, reason: str) -> RunRecord:
+        outcome = _Outcome("failed", {}, [], [], reason=reason)
+        record = self._record(outcome, 0.0, time.perf_counter())
+        write_json(self.home / "record.json", record.model_dump(mode="json"))
+        return record
+
+    def _attempt(self, journal: Journal) -> tuple[_Outcome, dict[str, Path]]:
+        try:
+            return self._train(journal)
+        except (InputError, OSError):
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error) or 'no message'}"
+            return _Outcome(
+                "failed",
+                {},
+                journal.history,
+                journal.scores(),
+                reason=reason.strip().splitlines()[0],
+                traceback=traceback.format_exc(),
+            ), {}
+
+    def _train(self, journal: Journal) -> tuple[_Outcome, dict[str, Path]]:
+        torch.manual_seed(derive(self.spec.seed, init=0))
+        model = self.variant(shape=self.data.shape, config=self.config)
+        # Before the optimiser is made, which holds the parameters where they are.
+        model.to(self.spec.device)
+        task = tasks.of(self.task)(model, self.data, seed=self.spec.seed)
+        trainer = self._trainer(task, journal)
+        if model.trainable:
+            self._fit(trainer, task, journal)
+            metrics = dict(journal.history[-1]["metrics"])
+        else:
+            trainer.validate(task, verbose=False)
+            metrics = {f"validation/{k}": v for k, v in task.compute().items()}
+        pictures: dict[str, Path] = {}
+        if self.spec.role == "final":
+            trainer.test(task, verbose=False)
+            metrics |= {f"test/{k}": v for k, v in task.compute().items()}
+            require_finite(metrics, "the test")
+            with torch.inference_mode():
+                pictures = save_pictures(self.home, task.eval().pictures())
+        return _Outcome(
+            "pruned" if journal.stopped else "complete",
+            metrics,
+            journal.history,
+            journal.scores() if model.trainable else [metrics[f"validation/{self.metric}"]],
+            weights_sha256=self._save_weights(model),
+        ), pictures
+
+    def _trainer(self, task: tasks.Task, journal: Journal) -> pl.Trainer:
+        return pl.Trainer(
+            accelerator="cpu" if self.spec.device == "cpu" else "gpu",
+            devices=1,
+            precision=self.spec.precision,
+            max_epochs=self.spec.budget.epochs,
+            gradient_clip_val=task.optimization and task.optimization.clip_norm,
+            deterministic=True,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in self.callbacks),
+            enable_model_summary=False,
+            callbacks=[*self.callbacks, journal],
+        )
+
+    def _fit(self, trainer: pl.Trainer, task: tasks.Task, journal: Journal) -> None:
+        checkpoint = journal.checkpoint
+        try:
+            # weights_only: a checkpoint is tensors and plain values, and nothing else is unpickled.
+            trainer.fit(
+                task, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True
+            )
+        except SystemExit:
+            # Lightning's answer to Ctrl-C.
+            raise KeyboardInterrupt from None
+
+    def _save_weights(self, model: torch.nn.Module) -> str | None:
+        state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        if not state:
+            return None
+        path, temporary = self.home / "weights.safetensors", self.home / "weights.tmp"
+        save_file(state, temporary)
+        replace_durably(temporary, path)
+        return sha256_of(path)
+
+    def _record(self, outcome: _Outcome, train_seconds: float, started: float) -> RunRecord:
+        decided = {
+            "spec": self.spec.model_dump(mode="json"),
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "epochs": len(outcome.history),
+            "metric": {"name": self.metric, "direction": self.direction},
+            "metrics": outcome.metrics,
+            "history": outcome.scores,
+            "weights_sha256": outcome.weights_sha256,
+        }
+        epoch = len(self.data.train) * max(1, len(outcome.history))
+        return RunRecord(
+            run_id=self.spec.run_id,
+            study=self.study,
+            traceback=outcome.traceback,
+            digest=fingerprint([decided, outcome.history]),
+            costs={
+                **self._counts(),
+                "seconds": time.perf_counter() - started,
+                "train_seconds": train_seconds,
+                "samples_per_second": epoch / train_seconds if train_seconds else None,
+                "peak_memory_bytes": costs.peak_memory_bytes(),
+            },
+            provenance={**provenance(), "data": self.data.info.model_dump(mode="json")},
+            **decided,
+        )
+
+    def _counts(self) -> dict[str, int | None]:
+        try:
+            with torch.device("meta"):
+                model = self.variant(shape=self.data.shape, config=self.config)
+            return {
+                "parameters": costs.parameters(model),
+                "flops_per_sample": costs.forward_flops(
+                    self.variant, self.data.shape, self.config
+                ),
+            }
+        except Exception:
+            # The run has failed for the same cause, and its record says so.
+            return {"parameters": None, "flops_per_sample": None}
+
+
+@contextmanager
+def _deterministic(threads: int) -> Iterator[None]:
+    """The process-wide settings under which equal specs give equal bits."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Advice on data loaders with worker processes, which these batches don't need.
+            warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
+            yield
+    finally:
+        torch.set_num_threads(before)
+        gc.collect()
+
+
+def finished_epochs(results: Path, run_id: str) -> tuple[int, dict[str, float]]:
+    """Epochs that a run under way has behind it, and the last one's metrics."""
+    try:
+        lines = (folder(results, run_id) / "metrics.jsonl").read_text().splitlines()
+        last = json.loads(lines[-1])
+        return last["epoch"], last["metrics"]
+    except (OSError, IndexError, ValueError, KeyError):
+        return 0, {}

@@ -1,0 +1,201 @@
+"""Single runs from the command line: make one, make one again, look at the data."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pydantic import ValidationError
+from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import datasets, protocol
+from benchmarks.datasets.source import load_moving_test, load_still
+from benchmarks.errors import InputError
+from benchmarks.profiles import Profile
+from benchmarks.protocol import MOVING_MNIST, DataSource
+from benchmarks.run import folder, read_record, run
+from benchmarks.spec import Role, RunRecord, RunSpec
+from models import registry
+
+
+def make(
+    *,
+    variant: str,
+    dataset: str,
+    profile: Profile,
+    settings: dict[str, Any],
+    seed: int,
+    epochs: int | None,
+    role: Role,
+    precision: str,
+    threads: int | None,
+    device: str,
+    root: Path,
+    results: Path,
+    offline: bool,
+) -> RunRecord:
+    """Makes one run and prints its metrics. Raises InputError."""
+    task = registry.available()[variant].task
+    budget = profile.budgets[task]
+    if epochs is not None:
+        budget = budget.model_copy(update={"epochs": epochs})
+    source = DataSource(root, "none" if offline else profile.download)
+    try:
+        spec = RunSpec(
+            variant=variant,
+            dataset=dataset,
+            role=role,
+            hyperparameters=_hyperparameters(variant, settings),
+            seed=seed,
+            budget=budget,
+            precision=precision,  # type: ignore[arg-type]  # checked by the model
+            threads=threads or profile.threads,
+            device=device,  # type: ignore[arg-type]
+            data_sha256=protocol.describe(task, dataset, budget=budget, source=source).sha256,
+        )
+    except ValidationError as error:
+        raise InputError(_first(error)) from None
+    console = Console()
+    console.print(f"run {spec.run_id}")
+    terminal: list[pl.Callback] = [RichModelSummary(max_depth=2)]
+    if console.is_terminal:
+        terminal.append(RichProgressBar())
+    record = run(spec, source=source, results=results, callbacks=terminal)
+    _show(console, record, results)
+    return record
+
+
+def _hyperparameters(variant: str, settings: dict[str, Any]) -> dict[str, Any]:
+    config = registry.variant(variant).Config
+    for name in settings:
+        if name not in config.model_fields:
+            near = difflib.get_close_matches(name, config.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"see `benchmarks options {variant}`"
+            raise InputError(f"{variant} has no hyper-parameter {name!r}: {hint}")
+    try:
+        return config.model_validate(settings).model_dump(mode="json")
+    except ValidationError as error:
+        raise InputError(_first(error)) from None
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    spot = ".".join(str(part) for part in first["loc"])
+    return f"{spot} = {first['input']!r} won't do: {first['msg']}"
+
+
+def _show(console: Console, record: RunRecord, results: Path) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("metric", "value"):
+        table.add_column(heading)
+    for name, value in record.metrics.items():
+        table.add_row(name, f"{value:.6g}")
+    console.print(table)
+    costs = record.costs
+    console.print(
+        f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
+        f"{costs['parameters']} parameters, {costs['seconds']:.1f} s, "
+        f"data {record.provenance['data']['state']}, digest {record.digest[:16]}"
+    )
+    console.print(f"files in {folder(results, record.run_id)}", soft_wrap=True)
+
+
+def make_again(run_id: str, *, root: Path, results: Path) -> bool:
+    """Makes a run again in a folder of its own. Says whether it came out bit-equal."""
+    record = read_record(results, run_id)
+    if record is None:
+        raise InputError(f"{results} has no record of a run {run_id!r}: see its tables/runs.csv")
+    stop = None
+    if record.status == "pruned":
+
+        def stop(scores: list[float]) -> bool:
+            return len(scores) == record.epochs
+
+    console = Console()
+    with tempfile.TemporaryDirectory() as scratch:
+        again = run(
+            record.spec,
+            source=DataSource(root, "small"),
+            results=Path(scratch),
+            study=record.study,
+            stop=stop,
+        )
+        difference = _difference(record, again) or _first_line(
+            folder(results, run_id) / "metrics.jsonl",
+            folder(Path(scratch), run_id) / "metrics.jsonl",
+        )
+    if difference is None and again.digest == record.digest:
+        console.print(f"{run_id}: bit-equal (digest {record.digest[:16]})")
+        return True
+    console.print(f"{run_id}: differs: {difference or 'the digests'}", soft_wrap=True)
+    for name in ("code_version", "versions", "cpu", "gpu"):
+        was, now = record.provenance.get(name), again.provenance.get(name)
+        if was != now:
+            console.print(f"  {name} was {was}, is {now}", soft_wrap=True)
+    return False
+
+
+def _first_line(kept: Path, made: Path) -> str | None:
+    """The first epoch and metric in which two metrics.jsonl differ."""
+    if not kept.exists():
+        return None
+    for was, now in zip(kept.open(), made.open(), strict=False):
+        one, two = json.loads(was), json.loads(now)
+        for name, value in one["metrics"].items():
+            if two["metrics"].get(name) != value:
+                return f"epoch {one['epoch']}, {name}: was {value}, is {two['metrics'].get(name)}"
+    return None
+
+
+def _difference(record: RunRecord, again: RunRecord) -> str | None:
+    if record.status != again.status:
+        return f"status: was {record.status}, is {again.status} ({again.reason})"
+    for name, value in record.metrics.items():
+        now = again.metrics.get(name, math.nan)
+        if now != value and name.startswith("test/"):
+            return f"{name}: was {value}, is {now}"
+    if record.weights_sha256 != again.weights_sha256:
+        return "the weights"
+    return None
+
+
+def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
+    """Prints what data there is for a profile."""
+    budget = profile.budgets["classification"]
+    download = not offline and profile.download != "none"
+    rows = []
+    for name in datasets.names():
+        if name != MOVING_MNIST:
+            still = load_still(
+                name,
+                root=root,
+                download=download,
+                train_samples=budget.train_samples,
+                test_samples=budget.test_samples,
+            )
+            for part, split in (("train", still.train), ("test", still.test)):
+                shape = " × ".join(str(n) for n in split.images.shape[1:])
+                row = (name, part, still.state, len(split.labels), shape, still.sha256, still.path)
+                rows.append(row)
+            continue
+        filed = load_moving_test(root=root, download=download and profile.download == "all")
+        if filed is not None:
+            frames, state, sha256, path = filed
+            shape = " × ".join(str(n) for n in frames.shape[1:])
+            rows.append((name, "test", state, len(frames), shape, sha256, path))
+        else:
+            shape = "20 × 1 × 64 × 64"
+            rows.append((name, "both", "generated", "any", shape, "of mnist", "made from mnist"))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("dataset", "part", "state", "samples", "shape", "sha256", "where"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table)

@@ -1,0 +1,96 @@
+"""The two types that cross rooms: what decides a run, and what it leaves.
+
+Importing this is cheap: no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Scalar = bool | int | float | str | None
+Role = Literal["trial", "final"]
+Precision = Literal["32-true", "bf16-mixed"]
+Direction = Literal["maximize", "minimize"]
+Status = Literal["complete", "pruned", "failed"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Budget(_Frozen):
+    """How much a run may spend."""
+
+    profile: str = Field(description="the profile it comes from")
+    epochs: int = Field(ge=1)
+    train_samples: int | None = Field(
+        None, ge=1, description="training samples an epoch; none: all (generated data: 10,000)"
+    )
+    validation_samples: int = Field(ge=10, description="cut from train, stratified")
+    test_samples: int | None = Field(
+        None, ge=1, description="test samples scored, the first ones; none: all"
+    )
+
+
+class RunSpec(_Frozen):
+    """All that decides a run's numbers. Equal specs give bit-equal records."""
+
+    variant: str
+    dataset: str
+    role: Role = Field(description="a trial is scored on validation data, a final on test data too")
+    hyperparameters: dict[str, JsonValue] = Field(description="all of the variant's, resolved")
+    seed: int
+    budget: Budget
+    precision: Precision = "32-true"
+    threads: int = Field(1, ge=1, description="sums are cut by threads, so they decide bits")
+    device: Literal["cpu", "cuda"] = "cpu"
+    data_sha256: str = Field(description="fingerprint of the decoded data")
+
+    @property
+    def run_id(self) -> str:
+        """Readable name and content hash."""
+        return f"{self.variant}-{self.dataset}-{fingerprint(self.model_dump(mode='json'))[:16]}"
+
+
+class DataInfo(_Frozen):
+    """What data a run saw."""
+
+    dataset: str = Field(description="`mnist`, or `moving(usps)` where sequences are generated")
+    state: str
+    samples: str
+    sha256: str
+    path: str
+
+
+class RunRecord(_Frozen):
+    """What a run leaves, kept as `record.json`."""
+
+    run_id: str
+    study: str | None
+    spec: RunSpec
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    epochs: int = Field(description="epochs trained")
+    metric: dict[Literal["name", "direction"], str]
+    metrics: dict[str, float] = Field(description="the last epoch's, and a final's on test data")
+    history: list[float] = Field(description="the primary validation metric after each epoch")
+    weights_sha256: str | None
+    digest: str = Field(description="hash of all above but study, run id and traceback")
+    costs: dict[str, float | int | None]
+    provenance: dict[str, Any]
+
+    @property
+    def score(self) -> float:
+        """The primary validation metric. Raises KeyError for a run that failed."""
+        return self.metrics[f"validation/{self.metric['name']}"]
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 of a JSON value in canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""Classification: the class of an image, or the classes of the two digits of a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MultilabelExactMatch,
+    MultilabelRecall,
+)
+
+from benchmarks.protocol import MOVING_MNIST, TaskData
+from benchmarks.spec import Direction
+from benchmarks.tasks.base import Task
+from benchmarks.tasks.pictures import grid
+from models.variant import Images, ImageShape, Variant
+
+
+class Classification(Task):
+    """One label: `accuracy`, and `balanced_accuracy`, the mean over classes.
+
+    Two labels (MultiMNIST protocol, Sabour et al. 2017, section 6): the classes with the two
+    highest scores are the answer; `exact_match` is the share of images with both right,
+    `digit_accuracy` the share of digits found.
+    """
+
+    evaluation_batch = 200
+
+    def __init__(self, model: Variant, data: TaskData, *, seed: int) -> None:
+        super().__init__(model, data, seed=seed)
+        assert isinstance(data.shape, ImageShape)
+        self.classes, self.labels = data.shape.classes, data.shape.labels
+        metrics: dict[str, object] = (
+            {
+                "accuracy": MulticlassAccuracy(self.classes, average="micro"),
+                "balanced_accuracy": MulticlassAccuracy(self.classes, average="macro"),
+            }
+            if self.labels == 1
+            else {
+                "exact_match": MultilabelExactMatch(self.classes),
+                "digit_accuracy": MultilabelRecall(self.classes, average="micro"),
+            }
+        )
+        self.metrics = MetricCollection(metrics)
+
+    @staticmethod
+    def primary(dataset: str) -> tuple[str, Direction]:
+        return ("exact_match" if dataset == MOVING_MNIST else "accuracy"), "maximize"
+
+    def training_metrics(self, prediction: Tensor, batch: Images) -> dict[str, Tensor]:
+        found = self._chosen(prediction).gather(1, batch.y)
+        return {"accuracy" if self.labels == 1 else "exact_match": found.all(dim=1).float().mean()}
+
+    def update(self, batch: Images) -> None:
+        chosen = self._chosen(self.model(batch.x))
+        if self.labels == 1:
+            self.metrics.update(chosen.int().argmax(dim=1), batch.y[:, 0])
+        else:
+            truth = torch.zeros_like(chosen).scatter_(1, batch.y, True)
+            self.metrics.update(chosen.int(), truth.int())
+
+    def compute(self) -> dict[str, float]:
+        values = {name: float(value) for name, value in self.metrics.compute().items()}
+        self.metrics.reset()
+        return values
+
+    def _chosen(self, scores: Tensor) -> Tensor:
+        """(batch, classes) bool: the classes with the highest scores, as many as labels."""
+        best = scores.topk(self.labels, dim=1).indices
+        return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, best, True)
+
+    def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
+        """Reconstructions below their images, of variants that reconstruct."""
+        reconstruct = getattr(self.model, "reconstruct", None)
+        if reconstruct is None:
+            return {}
+        index = torch.arange(min(samples, len(self.data.test)), device="cpu")
+        batch = self.data.test.gather(index, 0)
+        assert isinstance(batch, Images)
+        target, reconstruction = reconstruct(batch.x.to(self.device))
+        return {"reconstructions": grid([list(target), list(reconstruction)])}

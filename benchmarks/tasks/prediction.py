@@ -1,0 +1,89 @@
+"""Prediction: the next frames of a sequence."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from benchmarks.protocol import TaskData
+from benchmarks.spec import Direction
+from benchmarks.tasks.base import Task
+from benchmarks.tasks.pictures import grid
+from models.variant import Clips
+
+
+def frame_metrics(prediction: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Sums over sequences of the Moving MNIST protocol's metrics (OpenSTL, Tan et al. 2023).
+
+    prediction, truth: (batch, frames, channels, height, width), truth in [0, 1]. `mse` and `mae`
+    are sums over the pixels of a frame, not clipped, `ssim` (7 × 7 uniform window) and `psnr` are
+    of clipped frames with a data range of 1; all are means over the frames of a sequence.
+    """
+    batch, frames = truth.shape[:2]
+    error = prediction.float() - truth
+    clipped = prediction.float().clamp(0, 1)
+    similarity = structural_similarity_index_measure(
+        clipped.flatten(0, 1),
+        truth.flatten(0, 1),
+        gaussian_kernel=False,
+        kernel_size=7,
+        data_range=1.0,
+        reduction="none",
+    )
+    assert isinstance(similarity, Tensor)
+    noise = (clipped - truth).square().mean(dim=(2, 3, 4)).clamp_min(1e-10)
+    per_sequence = {
+        "mse": error.square().sum(dim=(2, 3, 4)).mean(dim=1),
+        "mae": error.abs().sum(dim=(2, 3, 4)).mean(dim=1),
+        "ssim": similarity.view(batch, frames).mean(dim=1),
+        "psnr": (-10 * noise.log10()).mean(dim=1),
+    }
+    return {name: values.double().sum() for name, values in per_sequence.items()}
+
+
+class Prediction(Task):
+    """Frames to frames; `frame_metrics` says how they are scored."""
+
+    evaluation_batch = 20
+
+    def __init__(self, model: torch.nn.Module, data: TaskData, *, seed: int) -> None:
+        super().__init__(model, data, seed=seed)  # type: ignore[arg-type]
+        self._totals: Counter[str] = Counter()
+        self._seen = 0
+
+    @staticmethod
+    def primary(dataset: str) -> tuple[str, Direction]:
+        return "mse", "minimize"
+
+    def training_metrics(self, prediction: Tensor, batch: Clips) -> dict[str, Tensor]:
+        error = (prediction.float() - batch.future).square()
+        return {"mse": error.sum(dim=(2, 3, 4)).mean()}
+
+    def update(self, batch: Clips) -> None:
+        for name, value in frame_metrics(self.model(batch.past), batch.future).items():
+            self._totals[name] = self._totals[name] + value
+        self._seen += len(batch.past)
+
+    def compute(self) -> dict[str, float]:
+        values = {name: float(total) / self._seen for name, total in self._totals.items()}
+        self._totals.clear()
+        self._seen = 0
+        return values
+
+    def pictures(self, samples: int = 3) -> dict[str, np.ndarray]:
+        """For each sequence past and predicted frames, past and true frames, squared difference."""
+        batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
+        assert isinstance(batch, Clips)
+        predicted = self.model(batch.past.to(self.device)).float().clamp(0, 1).cpu()
+        past, future = batch.past.cpu(), batch.future.cpu()
+        blank = torch.zeros_like(past)
+        rows = []
+        for i in range(len(past)):
+            rows.append([*past[i], *predicted[i]])
+            rows.append([*past[i], *future[i]])
+            rows.append([*blank[i], *(predicted[i] - future[i]).square()])
+        return {"predictions": grid(rows)}

@@ -1,0 +1,175 @@
+"""What a run leaves as it goes: `metrics.jsonl`, checkpoints, and the Weights & Biases mirror.
+
+Files are the truth; Weights & Biases is a view of them. A run that was killed begins its mirror
+anew from `metrics.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import wandb
+
+from benchmarks.files import append_durably, replace_durably, write_atomically
+from benchmarks.spec import RunSpec
+from benchmarks.tasks import Task
+
+Stop = Callable[[list[float]], bool]
+"""Asked after each epoch, with the primary validation metric of each so far: stop here?"""
+
+CHECKPOINT_SECONDS = 10.0
+"""Seconds between checkpoints. When they are written decides no number, only what is done again."""
+
+STEPS_BETWEEN_LOGS = 10
+
+
+class NonFinite(ArithmeticError):
+    """A loss or metric that is NaN or infinite: the run has failed."""
+
+
+def require_finite(metrics: dict[str, float], when: str) -> None:
+    """Raises NonFinite for the first metric that is NaN or infinite."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise NonFinite(f"{name} was {value} in {when}")
+
+
+class Mirror:
+    """Weights & Biases, offline: nothing is sent, not even a name look-up."""
+
+    def __init__(self, folder: Path, spec: RunSpec, *, study: str | None, task: str) -> None:
+        os.environ["WANDB_ERROR_REPORTING"] = "false"
+        shutil.rmtree(folder / "wandb", ignore_errors=True)
+        self._run = wandb.init(
+            mode="offline",
+            dir=folder,
+            id=spec.run_id,
+            name=spec.run_id,
+            project="capsbench",
+            group=study,
+            job_type=spec.role,
+            tags=[task, spec.variant, spec.dataset, spec.budget.profile],
+            config=spec.model_dump(mode="json"),
+            reinit="create_new",
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                disable_git=True,
+                disable_code=True,
+                disable_job_creation=True,
+                x_disable_stats=True,
+                x_disable_meta=True,
+                x_disable_machine_info=True,
+                x_save_requirements=False,
+            ),
+        )
+        self._run.define_metric("epoch/*", step_metric="epoch")
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        self._run.log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
+
+    def step(self, metrics: dict[str, float]) -> None:
+        self._run.log({f"step/{k}": v for k, v in metrics.items()})
+
+    def finish(self, summary: dict[str, Any], pictures: dict[str, Path], *, failed: bool) -> None:
+        if pictures:
+            self._run.log({name: wandb.Image(str(path)) for name, path in pictures.items()})
+        self._run.summary.update(summary)
+        self._run.finish(exit_code=int(failed))
+
+
+class Journal(pl.Callback):
+    """Ends each epoch: metrics to `metrics.jsonl` and the mirror, then a checkpoint.
+
+    After `fit`, `history` holds the lines of `metrics.jsonl`, `stopped` whether `stop` said so.
+    """
+
+    def __init__(self, folder: Path, mirror: Mirror, primary: str, stop: Stop | None) -> None:
+        self.path = folder / "metrics.jsonl"
+        self.checkpoint = folder / "last.ckpt"
+        self.history: list[dict[str, Any]] = []
+        self.stopped = False
+        self.train_seconds = 0.0
+        self._mirror = mirror
+        self._primary = primary
+        self._stop = stop
+        self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": json.dumps(self.history), "train_seconds": self.train_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = json.loads(state_dict["history"])
+        self.train_seconds = state_dict["train_seconds"]
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        lines = "".join(json.dumps(line) + "\n" for line in self.history)
+        write_atomically(self.path, lines.encode())
+        for line in self.history:
+            self._mirror.epoch(line["epoch"], line["metrics"])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            self._mirror.step({"loss": float(outputs["loss"]), "lr": float(rate)})
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.training or trainer.validating is False:
+            self.train_seconds += time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Task)
+        metrics = pl_module.collect()
+        metrics |= {f"validation/{k}": v for k, v in pl_module.compute().items()}
+        epoch = trainer.current_epoch + 1
+        require_finite(metrics, f"epoch {epoch} (step {trainer.global_step})")
+        line = {"epoch": epoch, "step": trainer.global_step, "metrics": metrics}
+        self.history.append(line)
+        append_durably(self.path, json.dumps(line))
+        self._mirror.epoch(epoch, metrics)
+        last = epoch == trainer.max_epochs
+        if not last and self._stop is not None and self._stop(self.scores()):
+            self.stopped = trainer.should_stop = True
+        elif not last and time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        temporary = self.checkpoint.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        replace_durably(temporary, self.checkpoint)
+        self._saved = time.monotonic()
+
+    def scores(self) -> list[float]:
+        """The primary validation metric after each epoch."""
+        return [line["metrics"][f"validation/{self._primary}"] for line in self.history]
+
+
+def save_pictures(folder: Path, pictures: dict[str, np.ndarray]) -> dict[str, Path]:
+    """Writes pictures as PNG into a run's folder; enlarged where they are very small."""
+    from PIL import Image
+
+    paths = {}
+    for name, pixels in pictures.items():
+        image = Image.fromarray(pixels)
+        factor = max(1, math.floor(600 / image.width))
+        paths[name] = folder / f"{name}.png"
+        image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST).save(
+            paths[name]
+        )
+    return paths

@@ -1,0 +1,106 @@
+"""`python -m sweeps`: run, resume, status, list."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.cli import Data, Offline, Results, data_folder, main
+from benchmarks.profiles import Name
+from sweeps import options
+from sweeps.options import Device, EngineName, Options
+
+app = typer.Typer(
+    help="Search, resume and list: every variant on every dataset.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    profile: Annotated[Name, typer.Option(help="How much a run may spend.")] = Name.quick,
+    data: Data = None,
+    results: Results = Path("results"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Cells to run, as variant/dataset with * for any; repeatable."),
+    ] = None,
+    engine: Annotated[EngineName, typer.Option(help="Where runs are made.")] = EngineName.processes,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Runs at once; decides no figure.", show_default="cores")
+    ] = options.usable_cores(),
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials a study.", show_default="the profile's")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Finals a cell.", show_default="the profile's")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto,
+    offline: Offline = False,
+) -> None:
+    """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
+    choice = Options(
+        profile=profile,
+        data=data_folder(data),
+        only=tuple(only or ()),
+        engine=engine,
+        workers=workers,
+        trials=trials,
+        seeds=seeds,
+        device=device,
+        offline=offline,
+    )
+    _sweep(choice, results)
+
+
+@app.command()
+def resume(results: Results = Path("results")) -> None:
+    """Goes on with the sweep of a results folder, with the options that it was begun with."""
+    _sweep(options.load(results), results)
+
+
+@app.command()
+def status(results: Results = Path("results")) -> None:
+    """Shows what is done and what remains, cell by cell."""
+    from sweeps.listing import show_status
+
+    show_status(results)
+
+
+@app.command("list")
+def list_() -> None:
+    """Shows the matrix: every variant, its task, and the datasets it runs on."""
+    from sweeps.listing import show_matrix
+
+    show_matrix()
+
+
+def _sweep(choice: Options, results: Path) -> None:
+    options.choose(choice.only)  # before the slow imports: a typing mistake is told at once
+    try:
+        from sweeps.sweep import sweep
+
+        cells = sweep(choice, results)
+    except KeyboardInterrupt:
+        print(
+            f"\ncapsbench: interrupted; what has ended is kept. Go on with "
+            f"`python -m sweeps resume --results {results}` or the same command again.",
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None
+    build = [sys.executable, "-m", "reports", "build", "--results", str(results)]
+    code = subprocess.run(build).returncode
+    failed = [cell for cell in cells if cell.failure is not None]
+    for cell in failed:
+        print(f"capsbench: {cell.study} has no final: {cell.failure}", file=sys.stderr)
+    raise SystemExit(1 if failed else code)
+
+
+if __name__ == "__main__":
+    main(app)

@@ -1,0 +1,66 @@
+"""What `list` and `status` print: from file names and ledgers, without slow imports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import datasets
+from benchmarks.errors import InputError
+from models import registry
+
+
+def show_matrix() -> None:
+    """Prints every variant with its task and the datasets it runs on."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("task", "variant", *datasets.names()):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what it is", overflow="ellipsis", no_wrap=True)
+    for entry in registry.available().values():
+        marks = ("yes" for _ in datasets.names())
+        table.add_row(entry.task, entry.name, *marks, entry.summary)
+    Console(soft_wrap=False).print(table)
+
+
+def show_status(results: Path) -> None:
+    """Prints each cell's trials and finals, done and planned. Raises InputError."""
+    ledgers = sorted((results / "cells").glob("*.json"))
+    if not ledgers:
+        raise InputError(
+            f"{results} holds no sweep: begin one with `python -m sweeps run`, or name its folder "
+            "with --results"
+        )
+    running = _running(results)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("study", "data", "trials", "finals", "under way", ""):
+        table.add_column(heading)
+    finished = 0
+    for path in ledgers:
+        cell = json.loads(path.read_bytes())
+        planned = cell["planned"]
+        ended = len(cell["finals"]) == planned["finals"]
+        finished += ended
+        own = [r for r in running if r.startswith(f"{cell['variant']}-{cell['dataset']}-")]
+        table.add_row(
+            cell["study"],
+            cell["data"],
+            f"{len(cell['trials'])}/{planned['trials']}",
+            f"{len(cell['finals'])}/{planned['finals']}",
+            str(len(own) or ""),
+            f"[red]{cell['reason']}[/]" if cell["reason"] else ("done" if ended else ""),
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"{finished} of {len(ledgers)} cells done in {results}")
+
+
+def _running(results: Path) -> list[str]:
+    """Runs that have begun and not ended: under way, or interrupted."""
+    return [
+        path.name
+        for path in (results / "runs").glob("*")
+        if (path / "metrics.jsonl").exists() and not (path / "record.json").exists()
+    ]

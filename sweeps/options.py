@@ -1,0 +1,103 @@
+"""A sweep's options, kept with its results as `sweep.json`. Importing this is cheap."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks import datasets
+from benchmarks.errors import InputError
+from benchmarks.files import write_json
+from benchmarks.profiles import Name
+from models import registry
+
+
+class EngineName(StrEnum):
+    """How runs are spread; engines.py makes them."""
+
+    inline = "inline"
+    processes = "processes"
+
+
+class Device(StrEnum):
+    """Where models are trained."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Options(BaseModel):
+    """What the command line says. None: the profile's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: Name = Name.quick
+    data: Path
+    only: tuple[str, ...] = ()
+    engine: EngineName = EngineName.processes
+    workers: int = Field(ge=1)
+    trials: int | None = Field(None, ge=1)
+    seeds: int | None = Field(None, ge=1)
+    device: Device = Device.auto
+    offline: bool = False
+
+    def save(self, results: Path) -> None:
+        write_json(results / "sweep.json", {"options": self.model_dump(mode="json")})
+
+
+def load(results: Path) -> Options:
+    """The options that a results folder was made with. Raises InputError."""
+    path = results / "sweep.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        return Options.model_validate(content["options"])
+    except FileNotFoundError:
+        raise InputError(
+            f"{results} holds no sweep to resume: begin one with `python -m sweeps run`, or name "
+            "its folder with --results"
+        ) from None
+    except (ValueError, KeyError, ValidationError) as error:
+        raise InputError(
+            f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
+            "`python -m sweeps run` with the options wanted, which writes it anew"
+        ) from None
+
+
+def matrix() -> list[tuple[str, str]]:
+    """Every cell: (variant, dataset)."""
+    return [(v, d) for v in registry.available() for d in datasets.names()]
+
+
+def choose(patterns: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The cells whose `variant/dataset` matches one of the patterns; all, where there is none.
+
+    Raises InputError for a pattern that matches nothing.
+    """
+    cells = {f"{v}/{d}": (v, d) for v, d in matrix()}
+    chosen = set()
+    for pattern in patterns:
+        found = {cell for cell in cells if fnmatchcase(cell, pattern)}
+        if not found:
+            near = difflib.get_close_matches(pattern, cells, n=1, cutoff=0.3)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(
+                f"--only {pattern!r} matches no cell: write variant/dataset, with * for any, as "
+                f"`python -m sweeps list` names them{hint}"
+            )
+        chosen |= found
+    return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

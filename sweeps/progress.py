@@ -1,0 +1,133 @@
+"""What a person sees while a sweep runs: one live view, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.run import finished_epochs
+from benchmarks.spec import RunRecord
+from sweeps.cell import Cell
+from sweeps.engines import Job
+
+
+class Progress:
+    """Cells done, runs under way with epoch and metric, time left."""
+
+    def __init__(self, cells: list[Cell], results: Path) -> None:
+        self._cells, self._results = cells, results
+        self._console = Console(stderr=True)
+        self._running: dict[str, tuple[Cell, Job, float]] = {}
+        self._begun = time.monotonic()
+        self._seconds: dict[str, list[float]] = {}
+        self._announced: set[str] = {cell.study for cell in cells if cell.done}
+        self._live = (
+            Live(get_renderable=self._view, console=self._console, refresh_per_second=2)
+            if self._console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Progress:
+        if self._announced and self._remaining():
+            self._say(f"{len(self._announced)} of {len(self._cells)} cells were done before")
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(self, cell: Cell, job: Job) -> None:
+        """A run was given to a worker."""
+        self._running[job.spec.run_id] = (cell, job, time.monotonic())
+
+    def end(self, cell: Cell, job: Job, record: RunRecord) -> None:
+        """A run's record is there."""
+        _, _, begun = self._running.pop(job.spec.run_id)
+        self._seconds.setdefault(cell.variant, []).append(time.monotonic() - begun)
+        if record.status == "failed":
+            self._say(f"[red]failed[/] {record.run_id}: {record.reason}")
+
+    def update(self) -> None:
+        """Says which cells have been done since the last call."""
+        for cell in self._cells:
+            if cell.done and cell.study not in self._announced:
+                self._announced.add(cell.study)
+                self._say(f"{self._count()} {cell.study}: {_result(cell)}; {self._left()} left")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _count(self) -> str:
+        return f"[{len(self._announced)}/{len(self._cells)}]".replace("[", r"\[")
+
+    def _remaining(self) -> int:
+        return sum(max(0, cell.planned - cell.finished) for cell in self._cells if not cell.done)
+
+    def _left(self) -> str:
+        """Time left, from how long runs of each variant took; of all variants, where none did yet."""
+        seen = [s for seconds in self._seconds.values() for s in seconds]
+        if not seen:
+            return "unknown time"
+        overall = sum(seen) / len(seen)
+        total = 0.0
+        for cell in self._cells:
+            if not cell.done:
+                own = self._seconds.get(cell.variant)
+                total += (cell.planned - cell.finished) * (sum(own) / len(own) if own else overall)
+        # What the workers get done at once shows in what they did so far.
+        speed = max(1.0, sum(seen) / max(1e-9, time.monotonic() - self._begun))
+        return _duration(total / speed)
+
+    def _view(self) -> RenderableType:
+        planned = sum(cell.planned for cell in self._cells)
+        done = planned - self._remaining()
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            ProgressBar(total=planned, completed=done, width=30),
+            f"{len(self._announced)} of {len(self._cells)} cells",
+            f"{done} of {planned} runs",
+            f"{_duration(time.monotonic() - self._begun)} gone, {self._left()} left",
+        )
+        body = Table.grid(padding=(0, 2))
+        for run_id, (cell, job, begun) in list(self._running.items()):
+            epoch, metrics = finished_epochs(self._results, run_id)
+            score = metrics.get(f"validation/{cell.metric}")
+            body.add_row(
+                Text(cell.study, style="bold"),
+                job.spec.role,
+                f"epoch {epoch}/{job.spec.budget.epochs}",
+                "" if score is None else f"{cell.metric} {score:.4g}",
+                _duration(time.monotonic() - begun),
+            )
+        return Group(head, body)
+
+
+def _result(cell: Cell) -> str:
+    if cell.failure is not None:
+        return f"[red]no final[/] ({cell.failure})"
+    scores = [
+        record.metrics[f"test/{cell.metric}"]
+        for record in cell.finals.values()
+        if record.status == "complete"
+    ]
+    return f"test {cell.metric} {sum(scores) / len(scores):.4g} (n = {len(scores)})"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,217 @@
+"""Search spaces: `spaces/<variant>.yaml`, checked against the variant's hyper-parameters.
+
+    search:
+      lr: {low: 1.0e-4, high: 1.0e-2, log: true}
+      optimizer: {choices: [sgd, radam]}
+      momentum: {low: 0.5, high: 0.99, when: {optimizer: sgd}}
+    profiles:
+      smoke: {channels: 8}
+
+`search` says what a study varies; a condition (`when`) names an earlier entry and the value, or the
+list of values, under which the entry counts. `profiles` says what a profile sets apart from the
+variant's defaults; what it sets is not searched.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import optuna
+import yaml
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from benchmarks.errors import InputError
+from benchmarks.profiles import Name
+from models.variant import Hyperparameters, Variant
+
+FOLDER = Path(__file__).parent / "spaces"
+
+Value = bool | int | float | str | None
+
+
+class Entry(BaseModel):
+    """What may be said of one searched hyper-parameter: a range, or choices."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+    choices: tuple[Value, ...] | None = None
+    when: dict[str, Value | list[Value]] = {}
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            trial.suggest_float(name, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            trial.suggest_int(name, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            trial.suggest_categorical(name, choices)
+
+
+class Space:
+    """One variant's search space under one profile."""
+
+    def __init__(
+        self,
+        distributions: dict[str, BaseDistribution],
+        conditions: dict[str, dict[str, list[Value]]],
+        fixed: dict[str, JsonValue],
+        config: type[Hyperparameters],
+    ) -> None:
+        self.distributions = distributions
+        self.conditions = conditions
+        self.fixed = fixed
+        self._config = config
+
+    def suggest(self, trial: optuna.Trial) -> None:
+        """Asks a trial for each entry whose condition holds."""
+        for name, distribution in self.distributions.items():
+            if self._holds(name, trial.params):
+                _suggest(trial, name, distribution)
+
+    def _holds(self, name: str, params: dict[str, Any]) -> bool:
+        return all(
+            key in params and params[key] in values
+            for key, values in self.conditions[name].items()
+        )
+
+    def resolve(self, params: dict[str, Any]) -> dict[str, JsonValue]:
+        """All hyper-parameters: proposed ones, the profile's, and the variant's defaults."""
+        return self._config.model_validate({**self.fixed, **params}).model_dump(mode="json")
+
+    def identity(self) -> dict[str, JsonValue]:
+        """What makes two spaces the same to a study."""
+        return {
+            "search": {n: repr(d) for n, d in self.distributions.items()},
+            "when": {n: dict(c) for n, c in self.conditions.items() if c},  # type: ignore[misc]
+            "defaults": self._config.model_validate(self.fixed).model_dump(mode="json"),
+        }
+
+
+def load(variant: str, cls: type[Variant], profile: Name, path: Path | None = None) -> Space:
+    """Reads and checks a variant's space.
+
+    Raises InputError for an unknown or ill-typed entry, and names the nearest known one.
+    """
+    path = path or FOLDER / f"{variant}.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise InputError(
+            f"{variant} has no search space: write {path.name} into sweeps/spaces"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path.name} is not readable YAML ({reason}): mend it") from None
+    _known(path, "section", _mapping(path, "the file", content), ("search", "profiles"))
+    return _Reader(path, cls.Config).read(content, profile)
+
+
+class _Reader:
+    def __init__(self, path: Path, config: type[Hyperparameters]) -> None:
+        self.path, self.config = path, config
+
+    def read(self, content: dict[str, Any], profile: Name) -> Space:
+        fixed: dict[str, JsonValue] = {}
+        profiles = _mapping(self.path, "profiles", content.get("profiles") or {})
+        _known(self.path, "profile", profiles, [n.value for n in Name])
+        for name, values in profiles.items():
+            values = _mapping(self.path, f"profile {name}", values or {})
+            self._check(f"profile {name}", values)
+            if name == profile.value:
+                fixed = values
+        search = _mapping(self.path, "search", content.get("search") or {})
+        _known(self.path, "hyper-parameter", search, self.config.model_fields)
+        distributions: dict[str, BaseDistribution] = {}
+        conditions: dict[str, dict[str, list[Value]]] = {}
+        for name, value in search.items():
+            entry = self._entry(name, value)
+            distribution = self._distribution(name, entry)
+            _known(self.path, f"condition of {name}", entry.when, tuple(distributions) + tuple(fixed))
+            if name in fixed:
+                continue
+            when = {k: v if isinstance(v, list) else [v] for k, v in entry.when.items()}
+            if any(k in fixed and fixed[k] not in v for k, v in when.items()):
+                continue
+            distributions[name] = distribution
+            conditions[name] = {k: v for k, v in when.items() if k not in fixed}
+        return Space(distributions, conditions, fixed, self.config)
+
+    def _entry(self, name: str, value: Any) -> Entry:
+        value = _mapping(self.path, name, value)
+        _known(self.path, f"setting of {name}", value, Entry.model_fields)
+        try:
+            entry = Entry.model_validate(value, strict=False)
+        except ValidationError as error:
+            raise self._wrong(name, error) from None
+        if (entry.choices is None) == (entry.low is None or entry.high is None):
+            raise InputError(f"{self.path.name}: {name} needs low and high, or choices")
+        return entry
+
+    def _distribution(self, name: str, entry: Entry) -> BaseDistribution:
+        if entry.choices is not None:
+            for choice in entry.choices:
+                self._check(name, {name: choice})
+            return CategoricalDistribution(entry.choices)
+        low, high = entry.low, entry.high
+        assert low is not None and high is not None
+        annotation = self.config.model_fields[name].annotation
+        types = get_args(annotation) or (annotation,)
+        try:
+            if float in types:
+                distribution: BaseDistribution = FloatDistribution(
+                    float(low), float(high), log=entry.log, step=entry.step
+                )
+            elif int in types and isinstance(low, int) and isinstance(high, int):
+                step = 1 if entry.step is None else int(entry.step)
+                distribution = IntDistribution(low, high, log=entry.log, step=step)
+            else:
+                raise InputError(
+                    f"{self.path.name}: {name} takes {annotation}, which has no range from {low} "
+                    f"to {high}: give choices, or bounds of its type"
+                )
+        except ValueError as error:
+            raise InputError(f"{self.path.name}: {name}: {error}") from None
+        for bound in (low, high):
+            self._check(name, {name: bound})
+        return distribution
+
+    def _check(self, where: str, values: dict[str, Any]) -> None:
+        _known(self.path, "hyper-parameter", values, self.config.model_fields)
+        try:
+            self.config.model_validate(values)
+        except ValidationError as error:
+            raise self._wrong(where, error) from None
+
+    def _wrong(self, where: str, error: ValidationError) -> InputError:
+        first = error.errors()[0]
+        spot = ".".join(str(part) for part in first["loc"]) or where
+        return InputError(f"{self.path.name}: {where}: {spot}: {first['msg']}")
+
+
+def _mapping(path: Path, what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputError(f"{path.name}: {what} must be a mapping of names, not {value!r}")
+    return value
+
+
+def _known(path: Path, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
+            raise InputError(f"{path.name}: no {kind} is called {name!r}: {hint}")

@@ -1,0 +1,68 @@
+"""The stored studies, which `optuna` and `optuna-dashboard` open as they are.
+
+Only finished trials are stored, in the order of their numbers, by the driver alone: a study is a
+view of the records, and no crash leaves a trial running for ever.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial
+from pydantic import JsonValue
+
+from benchmarks.errors import InputError
+
+
+def storage(results: Path) -> optuna.storages.RDBStorage:
+    """The SQLite storage of a results folder."""
+    return optuna.storages.RDBStorage(f"sqlite:///{results / 'studies.db'}")
+
+
+class StoredStudy:
+    """One study; `identity` is what must not change while it grows."""
+
+    def __init__(
+        self,
+        storage: optuna.storages.RDBStorage,
+        name: str,
+        *,
+        direction: str,
+        identity: dict[str, JsonValue],
+    ) -> None:
+        self._study = optuna.create_study(
+            storage=storage, study_name=name, direction=direction, load_if_exists=True
+        )
+        kept = self._study.user_attrs.get("identity")
+        if kept is None:
+            self._study.set_user_attr("identity", json.dumps(identity, sort_keys=True))
+        else:
+            _compare(name, json.loads(kept), identity)
+        self.trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+
+    def append(self, trial: FrozenTrial) -> None:
+        """Adds the next finished trial."""
+        trial.datetime_complete = datetime.now()
+        trial.datetime_start = trial.datetime_complete - timedelta(
+            seconds=trial.user_attrs["seconds"]
+        )
+        self._study.add_trial(trial)
+        self.trials.append(trial)
+
+
+def _compare(name: str, kept: dict[str, JsonValue], now: dict[str, JsonValue]) -> None:
+    changed = sorted(key for key in kept.keys() | now.keys() if kept.get(key) != now.get(key))
+    if changed:
+        was = ", ".join(f"{k} (was {_short(kept.get(k))}, now {_short(now.get(k))})" for k in changed)
+        raise InputError(
+            f"study {name} was begun with another {was}: go on as it was begun, or choose another "
+            "--results folder"
+        )
+
+
+def _short(value: JsonValue) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 60 else text[:57] + "..."

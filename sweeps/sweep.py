@@ -1,0 +1,167 @@
+"""The sweep: all the studies and finals of the chosen cells, through one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import optuna
+import torch
+from filelock import FileLock, Timeout
+
+from benchmarks import profiles
+from benchmarks.errors import InputError
+from benchmarks.protocol import DataSource
+from benchmarks.run import give_up
+from benchmarks.spec import RunRecord
+from sweeps import engines, options, studies
+from sweeps.cell import Cell
+from sweeps.engines import Job
+from sweeps.options import Device, EngineName
+from sweeps.progress import Progress
+
+ATTEMPTS = 3
+"""How often a run is begun whose worker died, before it is recorded as failed."""
+
+_TICK = 0.5
+
+
+def sweep(choice: options.Options, results: Path) -> list[Cell]:
+    """Makes all that remains of a sweep, and returns its cells.
+
+    Raises InputError, and KeyboardInterrupt as it comes: what has ended is kept.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with _alone(results):
+        choice.save(results)
+        cells = _cells(choice, results)
+        with Progress(cells, results) as progress:
+            _Driver(cells, choice, results, progress).drive()
+        return cells
+
+
+@contextmanager
+def _alone(results: Path) -> Iterator[None]:
+    """One driver a results folder: two would disturb each other's studies."""
+    try:
+        (results / "cells").mkdir(parents=True, exist_ok=True)
+        with FileLock(results / ".driver.lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError(
+            f"another sweep is at work in {results}: wait for it, stop it, or choose another "
+            "--results folder"
+        ) from None
+    except (NotADirectoryError, FileExistsError, PermissionError) as error:
+        raise InputError(
+            f"{results} cannot hold results ({error.strerror}): choose another --results folder"
+        ) from None
+
+
+def _source(choice: options.Options, profile: profiles.Profile) -> DataSource:
+    return DataSource(choice.data, "none" if choice.offline else profile.download)
+
+
+def _cells(choice: options.Options, results: Path) -> list[Cell]:
+    profile = profiles.load(choice.profile)
+    storage = studies.storage(results)
+    cells = [
+        Cell(
+            variant,
+            dataset,
+            profile=profile,
+            trials=choice.trials or profile.trials,
+            finals=choice.seeds or profile.finals,
+            source=_source(choice, profile),
+            results=results,
+            storage=storage,
+            device=_device(choice.device),
+        )
+        for variant, dataset in options.choose(choice.only)
+    ]
+    for cell in cells:
+        cell.write()
+    return cells
+
+
+def _device(wanted: Device) -> Literal["cpu", "cuda"]:
+    if wanted is Device.cuda and not torch.cuda.is_available():
+        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
+    return "cuda" if wanted is not Device.cpu and torch.cuda.is_available() else "cpu"
+
+
+class _Driver:
+    def __init__(
+        self, cells: list[Cell], choice: options.Options, results: Path, progress: Progress
+    ) -> None:
+        self.cells, self.results, self.progress = cells, results, progress
+        self.engine = choice.engine
+        self.workers = 1 if self.engine is EngineName.inline else choice.workers
+        self.source = _source(choice, profiles.load(choice.profile))
+        self.executor: Executor | None = None
+        self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}
+        self.deaths: dict[str, int] = {}
+
+    def drive(self) -> None:
+        try:
+            while self._fill() or self.pending:
+                finished, _ = wait(self.pending, _TICK, return_when="FIRST_COMPLETED")
+                for future in finished:
+                    self._take(future)
+                self.progress.update()
+        except BaseException:
+            if self.executor is not None:
+                engines.kill(self.executor)
+            raise
+        if self.executor is not None:
+            self.executor.shutdown()
+
+    def _fill(self) -> bool:
+        """Submits jobs until every worker has one. Says whether it submitted any."""
+        submitted = False
+        for cell in self.cells:
+            while len(self.pending) < self.workers and (job := cell.next()) is not None:
+                self._submit(cell, job)
+                submitted = True
+        return submitted
+
+    def _submit(self, cell: Cell, job: Job) -> None:
+        if self.executor is None:
+            # As late as that: where nothing remains to do, no worker is started.
+            self.executor = engines.start(self.engine, self.workers)
+        self.progress.begin(cell, job)
+        work = partial(engines.execute, job, self.source, self.results)
+        try:
+            future = self.executor.submit(work)
+        except BrokenProcessPool:
+            self.executor = engines.start(self.engine, self.workers)
+            future = self.executor.submit(work)
+        self.pending[future] = (cell, job)
+
+    def _take(self, future: Future[RunRecord]) -> None:
+        cell, job = self.pending.pop(future)
+        try:
+            record = future.result()
+        except BrokenProcessPool:
+            if self.executor is not None:
+                engines.kill(self.executor)
+                self.executor = None
+            run_id = job.spec.run_id
+            self.deaths[run_id] = self.deaths.get(run_id, 0) + 1
+            if self.deaths[run_id] < ATTEMPTS:
+                self._submit(cell, job)
+                return
+            record = give_up(
+                job.spec,
+                source=self.source,
+                results=self.results,
+                study=job.study,
+                reason=f"its worker process died {ATTEMPTS} times (out of memory, or killed)",
+            )
+        cell.take(record)
+        self.progress.end(cell, job, record)
