@@ -1,0 +1,117 @@
+"""How tables become files: CSV, Markdown, and atomic writing."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+LONGEST = 200
+"""Characters of a text in a table; the record holds the rest."""
+
+
+def frame(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    """A table of these columns (name to dtype), its texts made fit for one."""
+    table = pd.DataFrame.from_records(list(rows), columns=list(columns)).astype(dict(columns))
+    for name in _texts(table):
+        table[name] = table[name].map(one_line).astype("str")
+    return table
+
+
+def one_line(text: str) -> str:
+    """The first line that says anything, printable and of bounded length."""
+    line = next((line for line in map(str.strip, text.splitlines()) if line), "")
+    line = "".join(c if c.isprintable() else " " for c in line[: LONGEST + 1])
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def readable(number: float) -> str:
+    """Four significant digits, without an exponent where a reader can do without it."""
+    if math.isnan(number):
+        return ""
+    if number == 0 or 1e-3 <= abs(number) < 1e6:
+        magnitude = math.floor(math.log10(abs(number))) if number else 0
+        return f"{number:.{max(0, 3 - magnitude)}f}"
+    return f"{number:.3e}"
+
+
+def plus_minus(mean: float, half_width: float) -> tuple[str, str]:
+    """Both with the decimals that give the half-width two significant digits."""
+    if not (math.isfinite(half_width) and half_width > 0):
+        return readable(mean), readable(half_width)
+    decimals = max(0, 1 - math.floor(math.log10(half_width)))
+    return f"{mean:.{decimals}f}", f"{half_width:.{decimals}f}"
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Numbers in full; a text that a spreadsheet would take for a formula is quoted with '."""
+    safe = table.copy()
+    for name in _texts(table):
+        safe[name] = table[name].map(_no_formula)
+    return safe.to_csv(index=False, lineterminator="\n")
+
+
+def markdown(table: pd.DataFrame, note: str = "") -> str:
+    """The same rows for reading: rounded numbers, texts escaped, the note beneath."""
+    from tabulate import tabulate
+
+    columns = [map(_shown, table[name]) for name in table]
+    texts = set(_texts(table))
+    text = tabulate(
+        list(zip(*columns, strict=True)),
+        headers=list(table),
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["left" if name in texts else "right" for name in table] if len(table) else None,
+    )
+    return f"{text}\n\n{note}" if note else f"{text}\n"
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Writes the file whole or not at all."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _texts(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name in table if table[name].dtype == "str"]
+
+
+def _no_formula(text: str) -> str:
+    if not text.startswith(("=", "+", "-", "@")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return _escape(value)
+    if value is pd.NA:
+        return ""
+    return readable(value) if isinstance(value, float) else str(value)
+
+
+def _escape(text: str) -> str:
+    """Markdown's signs as text; an underscore within a word means nothing and stays readable."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;")
+    text = re.sub(r"([\\`*|\[\]~$])", r"\\\1", text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)

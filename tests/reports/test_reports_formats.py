@@ -1,0 +1,106 @@
+import csv as csv_reader
+import math
+import os
+from io import StringIO
+
+import pytest
+
+from reports.formats import LONGEST, csv, frame, markdown, one_line, plus_minus, readable, write
+
+COLUMNS = {"text": "str", "figure": "float64", "count": "Int64"}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.98471, "0.9847"),
+        (98.4712, "98.47"),
+        (-1234.56, "-1235"),
+        (0.0, "0.000"),
+        (0.00123456, "0.001235"),
+        (1.5e-5, "1.500e-05"),
+        (8.2e9, "8.200e+09"),
+        (math.inf, "inf"),
+        (math.nan, ""),
+    ],
+)
+def test_readable(number, text):
+    assert readable(number) == text
+
+
+def test_plus_minus_rounds_both_alike():
+    assert plus_minus(0.977214, 0.016797) == ("0.977", "0.017")
+    assert plus_minus(123.4, 45.6) == ("123", "46")
+    assert plus_minus(0.977214, math.nan) == ("0.9772", "")
+    assert plus_minus(0.977214, 0.0) == ("0.9772", "0.000")
+    assert plus_minus(math.nan, math.nan) == ("", "")
+
+
+def test_csv_keeps_every_digit_and_leaves_gaps_empty():
+    table = frame(COLUMNS, [("a", 0.1 + 0.2, None), ("b", math.nan, 8_215_568)])
+    assert csv(table) == "text,figure,count\na,0.30000000000000004,\nb,,8215568\n"
+
+
+def test_an_empty_table_keeps_its_head():
+    table = frame(COLUMNS, [])
+    assert csv(table) == "text,figure,count\n"
+    assert markdown(table).splitlines()[0] == "| text   | figure   | count   |"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\n\n  first\u2028second", "first"),
+        ("\x1b[31mred\x00\tend", " [31mred  end"),
+        ("abc\u202etxt.exe", "abc txt.exe"),
+        ("\ud800 alone", "  alone"),
+        ("héllo 😀", "héllo 😀"),
+        ("", ""),
+    ],
+)
+def test_one_line(text, shown):
+    assert one_line(text) == shown
+
+
+def test_long_text_is_cut():
+    assert one_line("x" * LONGEST) == "x" * LONGEST
+    assert one_line("x" * 10_000) == "x" * (LONGEST - 1) + "…"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|x", "-2+3", "@SUM(A1)"])
+def test_csv_formulas_are_quoted(text):
+    assert csv(frame({"text": "str"}, [(text,)])) == f"text\n'{text}\n"
+
+
+@pytest.mark.parametrize("text", ["-1e-3", "+5", "a=b", "capsnet-mnist"])
+def test_csv_leaves_other_texts_alone(text):
+    assert csv(frame({"text": "str"}, [(text,)])) == f"text\n{text}\n"
+
+
+def test_csv_separators_survive():
+    text = 'a "quoted", text; with |'
+    rows = list(csv_reader.reader(StringIO(csv(frame({"text": "str"}, [(text,)])))))
+    assert rows == [["text"], [text]]
+
+
+def test_markdown_shows_hostile_text_as_text():
+    table = frame({"text": "str"}, [("<script>|`[x](y)*_b_ balanced_accuracy",)])
+    row = markdown(table).splitlines()[2]
+    shown = "&lt;script>\\|\\`\\[x\\](y)\\*\\_b\\_ balanced_accuracy"
+    assert row.strip("| ") == shown
+
+
+def test_write_replaces_whole_files_and_leaves_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "table.csv"
+    write(path, "old\n")
+    write(path, "new ±\n")
+    assert path.read_bytes() == "new ±\n".encode()
+
+    def broken(*_):
+        raise OSError("no space")
+
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(OSError, match="no space"):
+        write(path, "newer\n")
+    assert path.read_bytes() == "new ±\n".encode()
+    assert [entry.name for entry in path.parent.iterdir()] == ["table.csv"]

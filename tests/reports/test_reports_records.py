@@ -1,0 +1,140 @@
+import pytest
+from results_folder import sweep
+
+from reports.records import ReportError, curve, load
+
+
+def test_reads_cells_with_their_finished_runs(tmp_path):
+    results = load(sweep(trials=4, finals=3).write(tmp_path))
+    assert [cell.study for cell in results.cells] == [
+        "capsnet-mnist-quick",
+        "capsnet-usps-quick",
+        "linear-mnist-quick",
+        "linear-usps-quick",
+    ]
+    assert len(results.runs) == 4 * 7
+    cell = results.cells[0]
+    assert [trial.role for trial in cell.trials] == ["trial"] * 4
+    assert cell.best is cell.trials[0]
+    assert cell.scored == cell.finals
+    assert cell.finals[0].seed == 2**64 - 1
+
+
+def test_curve_keeps_the_last_line_of_a_repeated_epoch(tmp_path):
+    files = sweep(epochs=2)
+    run_id = files.run("capsnet-mnist-quick", "trial", 0)["run_id"]
+    files.curves[run_id].append({"epoch": 2, "step": 64, "metrics": {"validation/accuracy": 0.5}})
+    results = load(files.write(tmp_path))
+    points = curve(results, results.cells[0].trials[0], "validation/accuracy")
+    assert list(points) == [1, 2]
+    assert points[2] == 0.5
+    assert curve(results, results.cells[0].trials[0], "validation/unknown") == {}
+
+
+def test_a_run_without_a_record_has_not_finished(tmp_path):
+    files = sweep()
+    run_id = files.run("capsnet-mnist-quick", "final", 1)["run_id"]
+    (files.write(tmp_path) / "runs" / run_id / "record.json").unlink()
+    results = load(tmp_path)
+    assert len(results.cells[0].finals) == 2
+    assert run_id not in {run.run_id for run in results.runs}
+
+
+def test_runs_without_cells_are_results(tmp_path):
+    files = sweep()
+    files.cells.clear()
+    results = load(files.write(tmp_path))
+    assert results.cells == ()
+    assert results.runs
+
+
+def test_a_run_that_failed_early_lacks_most_fields(tmp_path):
+    files = sweep()
+    record = files.run("capsnet-mnist-quick", "trial", 3)
+    record |= {"status": "failed", "reason": "no memory", "epochs": 0}
+    record |= {"metrics": {}, "digest": None, "costs": None, "provenance": None}
+    run = load(files.write(tmp_path)).cells[0].trials[3]
+    assert (run.status, run.reason, run.digest, run.data) == ("failed", "no memory", "", None)
+
+
+def told(root):
+    with pytest.raises(ReportError) as error:
+        load(root)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_an_empty_or_missing_folder_is_told(tmp_path):
+    for root in (tmp_path, tmp_path / "nothing"):
+        assert told(root).startswith(f"{root}: no results here yet")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"run_id": "ab', b"", b"\xff\xfe", b"[" * 100_000],
+    ids=["half", "empty", "binary", "nested"],
+)
+def test_a_torn_record_is_named(tmp_path, content):
+    files = sweep()
+    run_id = next(iter(files.records))
+    path = files.write(tmp_path) / "runs" / run_id / "record.json"
+    path.write_bytes(content)
+    assert told(tmp_path).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"status": "done"}, "'status' is none of complete, pruned, failed"),
+        ({"status": 1}, "'status' is not of type str"),
+        ({"status": None}, "lacks 'status'"),
+        ({"spec": []}, "'spec' is not an object"),
+        ({"spec": {}}, "lacks 'spec.role'"),
+        ({"epochs": True}, "'epochs' is not of type int"),
+        ({"metrics": {"test/accuracy": "high"}}, "'test/accuracy' in 'metrics' is not a number"),
+        ({"metrics": {}}, "a completed final lacks 'test/accuracy'"),
+        ({"run_id": "another"}, "'run_id' is not the name of its folder"),
+    ],
+)
+def test_a_record_of_another_shape_is_named(tmp_path, change, why):
+    files = sweep()
+    run_id = files.run("linear-usps-quick", "final", 0)["run_id"]
+    files.records[run_id] |= change
+    files.write(tmp_path)
+    path = tmp_path / "runs" / run_id / "record.json"
+    assert told(tmp_path) == f"{path}: not of the expected shape: {why}"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"study": "../../escape"}, "'study' is not the name of its file"),
+        ({"direction": "up"}, "'direction' is none of maximize, minimize"),
+        ({"trials": None}, "lacks 'trials'"),
+        ({"finals": [1]}, "'finals' holds something other than run ids"),
+    ],
+)
+def test_a_cell_of_another_shape_is_named(tmp_path, change, why):
+    files = sweep()
+    files.cells["linear-usps-quick"] |= change
+    path = files.write(tmp_path) / "cells" / "linear-usps-quick.json"
+    assert told(tmp_path) == f"{path}: not of the expected shape: {why}"
+
+
+def test_a_file_that_is_no_object_is_named(tmp_path):
+    path = sweep().write(tmp_path) / "cells" / "linear-usps-quick.json"
+    path.write_text("[]")
+    assert told(tmp_path) == f"{path}: not of the expected shape: 'the file' is not an object"
+
+
+def test_a_torn_or_missing_curve_is_named(tmp_path):
+    results = load(sweep().write(tmp_path))
+    run = results.runs[0]
+    path = tmp_path / "runs" / run.run_id / "metrics.jsonl"
+    path.write_text('{"epoch": 1, "metr')
+    with pytest.raises(ReportError, match="torn or not JSON") as error:
+        curve(results, run, "validation/accuracy")
+    assert str(path) in str(error.value)
+    path.unlink()
+    with pytest.raises(ReportError, match="cannot be read"):
+        curve(results, run, "validation/accuracy")
