@@ -1,0 +1,103 @@
+"""Capsules: squash, and routing by agreement with its exact gradient in one pass.
+
+Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017 (arXiv 1710.09829).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models.layers.numerics import at_least_float32
+
+Axis = Literal["outputs", "inputs"]
+
+
+def length(v: Tensor) -> Tensor:
+    """Euclidean norm over the last dimension, in float32 at least; its gradient at 0 is 0."""
+    return torch.linalg.vector_norm(at_least_float32(v), dim=-1)
+
+
+def squash(s: Tensor) -> Tensor:
+    """v = ‖s‖²/(1+‖s‖²) · s/‖s‖ over the last dimension (equation 1), in float32 at least.
+
+    Written as s · ‖s‖/(1+‖s‖²): no division by ‖s‖, hence no epsilon, and a zero gradient at 0.
+    """
+    s = at_least_float32(s)
+    norm = length(s).unsqueeze(-1)
+    return s * (norm / (1 + norm.square()))
+
+
+def route(
+    votes: Tensor, *, iterations: int = 3, over: Axis = "outputs", bias: Tensor | None = None
+) -> Tensor:
+    """Routing by agreement (procedure 1), differentiated through every iteration.
+
+    votes: (batch, outputs, inputs, dims), the û_{j|i}; bias: (outputs, dims), added to each s_j.
+    over: the capsules among which couplings sum to 1; the paper's are the outputs.
+    Returns the v_j: (batch, outputs, dims).
+    """
+    return _Routing.apply(votes, bias, iterations, {"outputs": 1, "inputs": 2}[over])
+
+
+class _Routing(torch.autograd.Function):
+    """Procedure 1 with one gradient tensor as large as the votes, where autograd makes 2r−1.
+
+    The logits are sums of agreements, so b_t = û·V_t with V_t = v_1 + … + v_{t−1}. Iteration t
+    contributes c_t ⊗ ∂s_t + ∂b_t ⊗ V_t to ∂û. Stacked over the iterations, these outer products are
+    one batched matrix product with inner dimension 2r−1 (b_1 is constant).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, votes: Tensor, bias: Tensor | None, iterations: int, axis: int) -> Tensor:
+        batch, outputs, inputs, dims = votes.shape
+        pairs = votes.reshape(batch * outputs, inputs, dims)
+        coupling = votes.new_full((batch, outputs, inputs), 1 / votes.shape[axis])
+        total = torch.zeros_like(at_least_float32(votes[:, :, 0]))
+        steps: list[Tensor] = []
+        for t in range(iterations):
+            if t > 0:
+                logits = torch.bmm(pairs, total.to(votes.dtype).view(-1, dims, 1))
+                logits = at_least_float32(logits).view(batch, outputs, inputs)
+                coupling = logits.softmax(axis).to(votes.dtype)
+            s = torch.bmm(coupling.view(-1, 1, inputs), pairs).view(batch, outputs, dims)
+            s = at_least_float32(s)
+            if bias is not None:
+                s = s + bias
+            v = squash(s)
+            steps += [coupling, s, total]
+            total = total + v
+        ctx.axis, ctx.biased = axis, bias is not None
+        ctx.save_for_backward(pairs, *steps)
+        return v
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        pairs, *steps = ctx.saved_tensors
+        batch, outputs, dims = grad.shape
+        left: list[Tensor] = []
+        right: list[Tensor] = []
+        grad_bias, grad_v, grad_total = None, grad, torch.zeros_like(grad)
+        for t in reversed(range(len(steps) // 3)):
+            coupling, s, total = steps[3 * t : 3 * t + 3]
+            (grad_s,) = torch.func.vjp(squash, s)[1](grad_v)
+            left.append(coupling)
+            right.append(grad_s)
+            if ctx.biased:
+                grad_bias = grad_s.sum(0) + (0 if grad_bias is None else grad_bias)
+            if t > 0:
+                column = grad_s.to(pairs.dtype).view(-1, dims, 1)
+                grad_c = torch.bmm(pairs, column).view_as(coupling)
+                grad_b = coupling * (grad_c - (coupling * grad_c).sum(ctx.axis, keepdim=True))
+                left.append(grad_b)
+                right.append(total)
+                agreed = torch.bmm(grad_b.view(batch * outputs, 1, -1), pairs)
+                grad_v = grad_total = grad_total + agreed.view_as(grad)
+        columns = torch.stack(left, -1).flatten(0, 1)
+        rows = torch.stack(right, 2).flatten(0, 1).to(pairs.dtype)
+        grad_votes = torch.bmm(columns, rows).view(batch, outputs, -1, dims)
+        return grad_votes, grad_bias, None, None

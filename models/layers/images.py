@@ -1,0 +1,53 @@
+"""Whole-batch image operations: bringing sides into a range, and random shifts."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Rescale(nn.Module):
+    """Doubles (bilinear) or halves (area mean) images until both sides are within [low, high].
+
+    (batch, channels, height, width) to (batch, channels, *size). Raises ValueError for a size that
+    no such doubling or halving brings into the range.
+    """
+
+    def __init__(self, height: int, width: int, *, low: int, high: int) -> None:
+        super().__init__()
+        up = down = 1
+        while min(height, width) * up < low:
+            up *= 2
+        if up == 1:
+            while max(height, width) > high * down:
+                down *= 2
+        self.up, self.down = up, down
+        self.size = (height * up // down, width * up // down)
+        divisible = height % down == 0 and width % down == 0
+        if not divisible or min(self.size) < low or max(self.size) > high:
+            raise ValueError(
+                f"images of {height}×{width} cannot be doubled or halved to sides "
+                f"from {low} to {high} pixels"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.up > 1:
+            return F.interpolate(x, scale_factor=self.up, mode="bilinear", align_corners=False)
+        return F.avg_pool2d(x, self.down) if self.down > 1 else x
+
+
+def random_shift(x: Tensor, pixels: int) -> Tensor:
+    """Each image moved by its own whole number of pixels, up to `pixels` either way; zeros enter.
+
+    x: (batch, channels, height, width); draws from torch's global generator.
+    """
+    if pixels == 0:
+        return x
+    batch, _, height, width = x.shape
+    down, right = torch.randint(2 * pixels + 1, (2, batch, 1), device=x.device)
+    rows = torch.arange(height, device=x.device) + down
+    columns = torch.arange(width, device=x.device) + right
+    sample = torch.arange(batch, device=x.device)[:, None, None]
+    padded = F.pad(x, [pixels] * 4).permute(0, 2, 3, 1)
+    return padded[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -1,0 +1,44 @@
+"""Sabour et al. 2017, written out with loops over single capsules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def squash(s: Tensor) -> Tensor:
+    """Equation 1 for one capsule: (dims,); zero at zero."""
+    squared = (s * s).sum()
+    if squared == 0:
+        return 0 * s
+    return squared / (1 + squared) * s / squared.sqrt()
+
+
+def routing(votes: Tensor, iterations: int, over: str, bias: Tensor | None = None) -> Tensor:
+    """Procedure 1 for one sample: votes (outputs, inputs, dims) to (outputs, dims)."""
+    outputs, inputs, _ = votes.shape
+    logits = [[votes.new_zeros(()) for _ in range(inputs)] for _ in range(outputs)]
+    for _ in range(iterations):
+        exp = [[b.exp() for b in row] for row in logits]
+        capsules = []
+        for j in range(outputs):
+            s = torch.zeros_like(votes[0, 0]) if bias is None else bias[j]
+            for i in range(inputs):
+                rivals = [row[i] for row in exp] if over == "outputs" else exp[j]
+                s = s + exp[j][i] / torch.stack(rivals).sum() * votes[j, i]
+            capsules.append(squash(s))
+        for j in range(outputs):
+            for i in range(inputs):
+                logits[j][i] = logits[j][i] + (votes[j, i] * capsules[j]).sum()
+    return torch.stack(capsules)
+
+
+def margin_loss(lengths: Tensor, present: set[int], *, squared: bool) -> Tensor:
+    """Equation 4 for one sample: (classes,)."""
+    total = lengths.new_zeros(())
+    for k, length in enumerate(lengths):
+        margin = 0.9 - length if k in present else length - 0.1
+        violation = margin.clamp(min=0)
+        cost = violation**2 if squared else violation
+        total = total + (cost if k in present else 0.5 * cost)
+    return total
