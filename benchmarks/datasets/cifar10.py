@@ -1,0 +1,175 @@
+"""CIFAR-10: 32×32 colour images of ten classes, 50,000 + 10,000 (Krizhevsky 2009), as pickles."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import pickletools
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from benchmarks.datasets import standin
+from benchmarks.datasets.files import File, Layout
+from benchmarks.datasets.source import Source, Split
+
+COLUMN = 3
+MOST_BYTES = 64 << 20
+"""Of a batch; an official one has 31 MB, the whole archive six of them."""
+
+BATCHES = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+_FOLDER = "cifar-10-batches-py"
+
+
+def batch(path: Path) -> Split:
+    """One batch file."""
+    with path.open("rb") as stream:
+        return parse(_bounded(stream))
+
+
+def archive(path: Path) -> list[Split]:
+    """All batches from the tar.gz, read in memory: nothing is extracted."""
+    found: dict[str, Split] = {}
+    with _Limited(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        for entry in tar:
+            tarfile.data_filter(entry, ".")
+            folder, _, name = entry.name.rpartition("/")
+            if folder == _FOLDER and name in BATCHES and entry.isreg():
+                content = tar.extractfile(entry)
+                assert content is not None
+                found[name] = parse(_bounded(content))
+    missing = [name for name in BATCHES if name not in found]
+    if missing:
+        raise ValueError(f"it has no {_FOLDER}/{missing[0]}")
+    return [found[name] for name in BATCHES]
+
+
+def parse(content: bytes) -> Split:
+    """A pickled dictionary of data: uint8 (N, 3072), red, green, blue plane, and N labels."""
+    # A memo index makes the unpickler allocate as many places before it looks at anything.
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name.endswith("PUT") and int(argument or 0) > 1 << 20:
+            raise ValueError("it claims too large a memo")
+    entries = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    named = {_text(key): value for key, value in entries.items()}
+    pixels, labels = named["data"], named["labels"]
+    if not isinstance(pixels, _Array) or not isinstance(labels, list):
+        raise ValueError("it holds no data and labels")
+    return Split(pixels.images(), np.array(labels, np.int64))
+
+
+class _Array:
+    """What a pickled numpy array becomes: its state as it was written, with no numpy involved."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, self.shape, self.dtype, self.fortran, self.data = state
+
+    def images(self) -> np.ndarray:
+        """uint8 (N, 3, 32, 32)."""
+        samples = len(self.data) // 3072
+        if self.shape != (samples, 3072) or self.fortran or self.dtype.code != "u1":
+            raise ValueError(f"its data are {self.dtype.code} {self.shape}, not u1 (N, 3072)")
+        return np.frombuffer(bytearray(self.data), np.uint8).reshape(samples, 3, 32, 32)
+
+
+class _Dtype:
+    """What a pickled numpy dtype becomes."""
+
+    def __init__(self, code: bytes | str, *_: Any) -> None:
+        self.code = _text(code)
+
+    def __setstate__(self, state: Any) -> None:
+        """Byte order and the like, which single bytes have not."""
+
+
+def _encode(text: str, encoding: bytes | str) -> bytes:
+    """How Python 3 writes bytes for Python 2."""
+    if _text(encoding) != "latin1":
+        raise pickle.UnpicklingError("it asks for an unexpected encoding")
+    return text.encode("latin1")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Admits the four names in a pickled array of bytes, each as a harmless double of ours."""
+
+    doubles: dict[tuple[str, str], Callable[..., Any]] = {  # noqa: RUF012
+        ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+        ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Dtype,
+        ("_codecs", "encode"): _encode,
+    }
+
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        if (module, name) not in self.doubles:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
+        return self.doubles[module, name]
+
+
+class _Limited(gzip.GzipFile):
+    """A gzip file that refuses to unpack to more than eight batches' bytes."""
+
+    left = 8 * MOST_BYTES
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise ValueError("it unpacks to far more than the official archive")
+        return content
+
+
+def _bounded(stream: BinaryIO | Any) -> bytes:
+    content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it is longer than {MOST_BYTES >> 20} MiB")
+    return content
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("latin1") if isinstance(value, bytes) else value
+
+
+def join(parts: list[Any]) -> tuple[Split, Split]:
+    """Train and test from the six batches, or from the one archive of them."""
+    *train, test = parts[0] if isinstance(parts[0], list) else parts
+    images = np.concatenate([b.images for b in train])
+    return Split(images, np.concatenate([b.labels for b in train])), test
+
+
+SOURCE = Source(
+    shape=(3, 32, 32),
+    classes=10,
+    samples=(50_000, 10_000),
+    layouts=(
+        Layout(
+            folders=(".", "cifar10", "CIFAR10", "cifar-10"),
+            files=(
+                File(
+                    "cifar-10-python.tar.gz",
+                    "c58f30108f718f92721af3b95e74349a",
+                    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                ),
+            ),
+            decode=archive,
+        ),
+        Layout(
+            folders=(_FOLDER, f"cifar10/{_FOLDER}", f"CIFAR10/{_FOLDER}", f"cifar-10/{_FOLDER}"),
+            files=tuple(File(name, md5) for name, md5 in BATCHES.items()),
+            decode=batch,
+        ),
+    ),
+    join=join,
+    render=standin.textured_shapes,
+)

@@ -1,0 +1,176 @@
+"""Where a dataset's files lie, how missing ones are downloaded, and how a bad one is told of."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.errors import InputError
+
+PROBE_SECONDS = 6.0
+"""How long a host may take to answer at all before it counts as out of reach."""
+RETRIES = 2
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a distribution: its name, the published MD5 sum, and its official address."""
+
+    name: str
+    md5: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a dataset's files may lie on disk."""
+
+    folders: tuple[str, ...]
+    """Looked in, in this order, relative to the data root; downloads go to the first."""
+    files: tuple[File, ...]
+    decode: Callable[[Path], Any]
+    """Reads one file; whatever it raises means that the file is bad."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that holds a layout's files, all or some of them."""
+
+    layout: Layout
+    folder: Path
+
+    @property
+    def missing(self) -> tuple[File, ...]:
+        return tuple(f for f in self.layout.files if not os.path.isfile(self.folder / f.name))
+
+    def official(self) -> bool:
+        """Whether every file is, byte for byte, the published one."""
+        return all(_md5(self.folder / f.name) == f.md5 for f in self.layout.files)
+
+    def decoded(self) -> list[Any]:
+        """Every file's content, in the layout's order. Raises InputError for a bad file."""
+        return [self._decode(self.folder / f.name) for f in self.layout.files]
+
+    def _decode(self, path: Path) -> Any:
+        with blamed_on(path):
+            return self.layout.decode(path)
+
+
+class UnavailableError(Exception):
+    """Neither on disk nor downloaded; the message says why."""
+
+
+@contextlib.contextmanager
+def blamed_on(path: Path) -> Iterator[None]:
+    """Turns any exception of reading a file into the one sentence a user can act on.
+
+    Any: what a parser raises on a broken or hostile file is not foreseeable.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read ({reason}): put a whole copy of the official file there, "
+            "or delete it to have it downloaded."
+        ) from error
+
+
+def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
+    """The first place under `root` where a layout is whole, after downloading if need be.
+
+    Raises UnavailableError where nothing is there, InputError where only a part is.
+    """
+    places = [Place(layout, root / folder) for layout in layouts for folder in layout.folders]
+    for place in places:
+        if not place.missing:
+            return place
+    part = next((p for p in places if len(p.missing) < len(p.layout.files)), None)
+    reason = "downloads are off"
+    if download:
+        fetchable = part is not None and all(f.url for f in part.missing)
+        target = part if part is not None and fetchable else places[0]
+        try:
+            fetch(target, lock=root / ".download.lock")
+            return target
+        except UnavailableError as error:
+            reason = str(error)
+    if part is not None:
+        raise InputError(
+            f"{part.folder / part.missing[0].name} is missing while its companions are there "
+            f"({reason}): put it there, or take the others away."
+        )
+    raise UnavailableError(reason)
+
+
+def fetch(place: Place, *, lock: Path) -> None:
+    """Downloads a place's missing files, one process at a time.
+
+    Each is written beside its place, checked, then moved, so that no part is ever taken for the
+    whole. Raises UnavailableError.
+    """
+    import filelock
+    import pooch
+    import requests
+
+    for file in place.missing:
+        if file.url is None or not _answers(urlsplit(file.url)._replace(path="/").geturl()):
+            raise UnavailableError(f"{urlsplit(file.url or '').hostname} does not answer")
+    try:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock):
+            for file in place.missing:
+                store = pooch.create(
+                    path=place.folder,
+                    base_url="",
+                    registry={file.name: f"md5:{file.md5}"},
+                    urls={file.name: file.url},
+                    retry_if_failed=RETRIES,
+                )
+                bar = sys.stderr.isatty()
+                store.fetch(
+                    file.name,
+                    downloader=pooch.HTTPDownloader(
+                        progressbar=bar, chunk_size=1 << 16, timeout=(5, 30)
+                    ),
+                )
+    except (OSError, ValueError, requests.RequestException) as error:
+        raise UnavailableError(f"download failed: {' '.join(str(error).split())[:200]}") from error
+
+
+@cache
+def _answers(address: str) -> bool:
+    """Whether a host answers at all; asked once a process.
+
+    In a thread, since neither name look-ups nor a host with many dead addresses can be given one
+    time limit.
+    """
+    import requests
+
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(requests.RequestException):
+            requests.head(address, timeout=PROBE_SECONDS)
+            answered.set()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return answered.is_set()
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,0 +1,185 @@
+"""From a dataset's name to its arrays: from disk, else downloaded, else a rendered stand-in.
+
+Which of them it was is told in `Still.state`, and on stderr where a stand-in serves.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.datasets import moving_mnist, names
+from benchmarks.datasets.files import Layout, Place, UnavailableError, blamed_on, obtain
+from benchmarks.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """images: uint8 (N, C, H, W); labels: int64 (N,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Still:
+    """A dataset of still images, in memory."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+    state: str
+    """official (every file's checksum is the published one), unofficial (reads well but differs),
+    partial (fewer samples than the official one) or stand-in (rendered here)."""
+    sha256: str
+    """Of the decoded arrays: dtype, shape and bytes of all four."""
+    path: str
+    """The folder it was read from, or `rendered`."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a dataset's file declares under the name `SOURCE`."""
+
+    shape: tuple[int, int, int]
+    """Channels, height and width of an image."""
+    classes: int
+    samples: tuple[int, int]
+    """Official numbers of train and test images."""
+    layouts: tuple[Layout, ...]
+    """Tried in this order; the first is the one that is downloaded."""
+    join: Callable[[list[Any]], tuple[Split, Split]]
+    """Train and test from the decoded files of a layout."""
+    render: Callable[[str, int], Split]
+    """The stand-in: ("train" or "test", number of samples)."""
+
+
+_one_at_a_time = threading.Lock()
+
+
+def load_still(
+    name: str,
+    *,
+    root: Path,
+    download: bool,
+    train_samples: int | None = None,
+    test_samples: int | None = None,
+) -> Still:
+    """A dataset of still images; a second call in a process returns the same arrays.
+
+    `train_samples` and `test_samples` size a stand-in (None: as the official one); real data
+    always comes whole. Raises InputError for a file that is bad or missing among its companions.
+    """
+    with _one_at_a_time:
+        real = _real(name, Path(root).absolute(), download)
+        return real or _stand_in(name, train_samples, test_samples)
+
+
+def load_moving_test(*, root: Path, download: bool) -> tuple[np.ndarray, str, str, str] | None:
+    """The standard Moving MNIST test file: frames, state, SHA-256 and folder; None without it.
+
+    Frames are uint8 (10000, 20, 1, 64, 64), mapped from the file, not read.
+    """
+    with _one_at_a_time:
+        return _moving_test(Path(root).absolute(), download)
+
+
+@cache
+def _real(name: str, root: Path, download: bool) -> Still | None:
+    source = _source(name)
+    try:
+        place = obtain(source.layouts, root, download=download)
+    except UnavailableError as reason:
+        print(f"{name}: not found under {root} ({reason}); a stand-in serves", file=sys.stderr)
+        return None
+    parts = place.decoded()
+    with blamed_on(place.folder):
+        train, test = source.join(parts)
+        for split in (train, test):
+            _check(source, split)
+    fewer = any(len(s.labels) < n for s, n in zip((train, test), source.samples, strict=True))
+    return Still(
+        name=name,
+        train=train,
+        test=test,
+        classes=source.classes,
+        state=_state(place, partial=fewer),
+        sha256=_fingerprint((train.images, train.labels, test.images, test.labels)),
+        path=str(place.folder),
+    )
+
+
+@cache
+def _stand_in(name: str, train_samples: int | None, test_samples: int | None) -> Still:
+    source = _source(name)
+    train = source.render("train", source.samples[0] if train_samples is None else train_samples)
+    test = source.render("test", source.samples[1] if test_samples is None else test_samples)
+    return Still(
+        name=name,
+        train=train,
+        test=test,
+        classes=source.classes,
+        state="stand-in",
+        sha256=_fingerprint((train.images, train.labels, test.images, test.labels)),
+        path="rendered",
+    )
+
+
+@cache
+def _moving_test(root: Path, download: bool) -> tuple[np.ndarray, str, str, str] | None:
+    try:
+        place = obtain((moving_mnist.LAYOUT,), root, download=download)
+    except UnavailableError as reason:
+        if download:
+            print(f"moving_mnist: {reason}; its test clips are generated", file=sys.stderr)
+        return None
+    (frames,) = place.decoded()
+    state = _state(place, partial=len(frames) < moving_mnist.SEQUENCES)
+    return frames, state, _fingerprint((frames,)), str(place.folder)
+
+
+def _source(name: str) -> Source:
+    module = importlib.import_module(f"{__package__}.{name}") if name in names() else None
+    source = getattr(module, "SOURCE", None)
+    if source is None:
+        near = difflib.get_close_matches(name, names(), n=1)
+        known = f"did you mean {near[0]}" if near and near[0] != name else ", ".join(names())
+        raise InputError(f"{name} is no dataset of still images: known are {known}.")
+    return source
+
+
+def _state(place: Place, *, partial: bool) -> str:
+    if partial:
+        return "partial"
+    return "official" if place.official() else "unofficial"
+
+
+def _check(source: Source, split: Split) -> None:
+    shape, samples = split.images.shape, len(split.labels)
+    if split.images.dtype != np.uint8 or shape[1:] != source.shape:
+        raise ValueError(f"its images are {shape[1:]}, not {source.shape}")
+    if not 0 < shape[0] == samples:
+        raise ValueError(f"it has {shape[0]} images and {samples} labels")
+    if split.labels.min() < 0 or split.labels.max() >= source.classes:
+        raise ValueError(f"its labels are not all in 0..{source.classes - 1}")
+
+
+def _fingerprint(arrays: Iterable[np.ndarray]) -> str:
+    """SHA-256 over each array's dtype, shape and bytes in C order, some rows at a time."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        for start in range(0, len(array), 1000):
+            digest.update(np.ascontiguousarray(array[start : start + 1000]).data)
+    return digest.hexdigest()

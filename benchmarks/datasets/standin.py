@@ -1,0 +1,246 @@
+"""Stand-ins for datasets that are neither on disk nor reachable: rendered, and said to be.
+
+Each is drawn by arithmetic that rounds alike everywhere (no sines, no library's matrix product),
+from random numbers that are a pure function of (what, train or test, sample): equal bytes in every
+process, and a sample does not depend on how many are asked for. Classes are balanced.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.datasets.counter import bits, uniform
+from benchmarks.datasets.source import Split
+
+CHUNK = 1000
+"""Samples drawn at a time: what fits a cache."""
+
+# Strokes of the digits 0 to 9 on the unit square, x to the right and y down.
+_STROKES = (
+    "50,05 85,25 85,75 50,95 15,75 15,25 50,05",
+    "30,25 52,05 52,95",
+    "18,28 30,08 65,05 82,25 70,50 18,95 85,95",
+    "20,10 75,05 80,30 45,47 85,60 80,92 20,93",
+    "65,95 65,05 15,65 88,65",
+    "80,06 28,06 24,45 60,38 85,60 75,92 20,93",
+    "70,06 35,25 18,65 35,95 72,92 80,65 50,50 20,68",
+    "15,07 85,07 45,95",
+    "50,48 20,30 30,06 70,06 80,30 50,48 15,70 30,95 70,95 85,70 50,48",
+    "78,35 50,52 20,35 30,07 70,06 80,35 72,70 50,95",
+)
+_POINTS, _KNOTS = 96, 5
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How digits are written: what varies, and how much."""
+
+    name: str
+    size: int
+    height: float
+    """Of a digit, in pixels."""
+    lean: float
+    """Largest shear, also the largest change of an axis' scale."""
+    shake: float
+    """Largest wobble of a stroke, as a share of the height."""
+    shift: float
+    """Largest move from the centre, in pixels."""
+    blur: int
+    """How often strokes are smoothed."""
+    ink: tuple[float, float]
+    """Least and greatest weight of a stroke."""
+
+
+PENCIL = Pen("mnist", 28, height=19, lean=0.35, shake=0.12, shift=2.5, blur=1, ink=(1.2, 2.6))
+MARKER = Pen("usps", 16, height=13, lean=0.4, shake=0.14, shift=1, blur=2, ink=(0.6, 1.2))
+SIGN = Pen("svhn", 32, height=20, lean=0.2, shake=0.06, shift=2.5, blur=2, ink=(1.8, 3.0))
+
+
+def handwriting(pen: Pen, part: str, count: int) -> Split:
+    """Light digits on black: images (count, 1, size, size)."""
+
+    def draw(sample: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return 255 * _written(pen, _draws(pen.name, part, sample, 32), label)[:, None]
+
+    return _chunks(pen.name, part, count, draw)
+
+
+def house_numbers(part: str, count: int) -> Split:
+    """Coloured digits between parts of their neighbours, on shaded noise: (count, 3, 32, 32)."""
+    size = SIGN.size
+
+    def draw(sample: np.ndarray, label: np.ndarray) -> np.ndarray:
+        ink = _written(SIGN, _draws("svhn", part, sample, 32), label)
+        for side in (-1, 1):
+            u = _draws(f"svhn{side}", part, sample, 34)
+            away = side * (15 + 5 * u[:, 32])
+            other = (10 * u[:, 33]).astype(np.int64)
+            ink = np.maximum(ink, _written(SIGN, u[:, :32], other, away))
+        u = _draws("svhn colours", part, sample, 9)
+        paper, shade = u[:, :3], (u[:, 3:5] - 0.5) * 0.5
+        contrast = 0.25 + 0.4 * u[:, 5:8]
+        paint = np.where(paper.mean(1, keepdims=True) < 0.5, paper + contrast, paper - contrast)
+        ramp = np.arange(size, dtype=np.float32) / size - np.float32(0.5)
+        light = shade[:, :1, None] * ramp[:, None] + shade[:, 1:, None] * ramp
+        image = paper[:, :, None, None] + light[:, None]
+        image = image + ink[:, None] * (paint - paper)[:, :, None, None]
+        return 255 * image + _noise("svhn", part, sample, 3 * size * size, 24 * u[:, 8]).reshape(
+            -1, 3, size, size
+        )
+
+    return _chunks("svhn", part, count, draw)
+
+
+def textured_shapes(part: str, count: int) -> Split:
+    """Disc, square, triangle, cross or ring, striped or chequered: (count, 3, 32, 32).
+
+    Class = 2 · shape + texture. Place, size, turn, colours and the ground's stripes vary.
+    """
+    size = 32
+    row, column = np.mgrid[:size, :size].astype(np.float32)
+
+    def draw(sample: np.ndarray, label: np.ndarray) -> np.ndarray:
+        u = _draws("cifar10", part, sample, 24)[:, :, None, None]
+        radius, across, down = 8 + 5 * u[:, 0], 16 + 8 * (u[:, 1] - 0.5), 16 + 8 * (u[:, 2] - 0.5)
+        x, y = _turned((column - across) / radius, (row - down) / radius, u[:, 3])
+        inside = np.choose(
+            label[:, None, None] // 2,
+            [
+                x * x + y * y < 1,
+                np.maximum(abs(x), abs(y)) < 0.85,
+                (y < 0.7) & (1.8 * abs(x) < y + 1.1),
+                (np.minimum(abs(x), abs(y)) < 0.33) & (np.maximum(abs(x), abs(y)) < 1),
+                abs(x * x + y * y - 0.7) < 0.38,
+            ],
+        )
+        p, q = _turned(column, row, u[:, 4])
+        width = 2.5 + 1.5 * u[:, 5]
+        stripe, check = _odd(p / width), _odd(p / width) ^ _odd(q / width)
+        texture = np.where(label[:, None, None] % 2 == 0, stripe, check)
+        ground = _odd(_turned(column, row, u[:, 6])[0] / (3 + 6 * u[:, 7]))
+        light, dark, far, near = (u[:, k : k + 3] for k in (8, 11, 14, 17))
+        dark = (light + 0.35 + 0.3 * dark) % 1
+        near = far + 0.3 * (near - 0.5)
+        image = np.where(
+            inside[:, None],
+            np.where(texture[:, None], light, dark),
+            np.where(ground[:, None], far, near),
+        )
+        return 255 * image + _noise(
+            "cifar10", part, sample, 3 * size * size, 40 * u[:, 20]
+        ).reshape(-1, 3, size, size)
+
+    return _chunks("cifar10", part, count, draw)
+
+
+def _chunks(
+    name: str, part: str, count: int, draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> Split:
+    """Samples 0 … count−1; `draw` gives brightnesses for sample numbers and their labels."""
+    blocks = np.arange(-(-count // 10))
+    labels = _words(name + " labels", part, blocks, 10).argsort(1).ravel()[:count]
+    images = []
+    for start in range(0, count, CHUNK):
+        sample = np.arange(start, min(start + CHUNK, count))
+        images.append(draw(sample, labels[sample]).clip(0, 255).astype(np.uint8))
+    return Split(np.concatenate(images), labels)
+
+
+def _written(
+    pen: Pen, u: np.ndarray, label: np.ndarray, away: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Ink in [0, 1], (n, size, size), of digits moved `away` pixels to the right.
+
+    u: uniform (n, 32), the writer's whims.
+    """
+    v = 2 * u - 1
+    v = 2 * u[:, :, None] - 1
+    x, y = _LINES[label, :, 0], _LINES[label, :, 1]
+    for knot in range(_KNOTS):
+        x = x + pen.shake * _HATS[knot] * v[:, knot]
+        y = y + pen.shake * _HATS[knot] * v[:, 8 + knot]
+    bent = x + pen.lean * (v[:, 16] * y * y + v[:, 17] * x * y)
+    wide, high = 1 + pen.lean * v[:, 18], 1 + pen.lean / 2 * v[:, 20]
+    x = 0.85 * wide * bent + pen.lean * v[:, 19] * y
+    y = high * y + pen.lean / 2 * v[:, 21] * bent
+    middle = (pen.size - 1) / 2 + pen.shift * v[:, 22:24, 0]
+    x = pen.height * x + (middle[:, 0] + away)[:, None]
+    y = pen.height * y + middle[:, 1, None]
+    ink = _splat(x, y, pen.size, pen.blur)
+    least, most = pen.ink
+    return np.minimum(ink * (least + (most - least) * u[:, 24])[:, None, None], np.float32(1))
+
+
+def _splat(x: np.ndarray, y: np.ndarray, size: int, blur: int) -> np.ndarray:
+    """Points (n, points) shared among their four nearest pixels, then smoothed: (n, size, size)."""
+    edge = 2  # collects what falls outside
+    wide = size + 2 * edge
+    x, y = (np.clip(z + edge, 0, wide - 1.001) for z in (x, y))
+    left, top = x.astype(np.int64), y.astype(np.int64)
+    right, low = x - left, y - top
+    start = (np.arange(len(x))[:, None] * wide + top) * wide + left
+    total = np.zeros(len(x) * wide * wide)
+    for step, share in (
+        (0, (1 - low) * (1 - right)),
+        (1, (1 - low) * right),
+        (wide, low * (1 - right)),
+        (wide + 1, low * right),
+    ):
+        total += np.bincount((start + step).ravel(), share.ravel(), minlength=len(total))
+    ink = total.reshape(len(x), wide, wide).astype(np.float32)
+    for _ in range(blur):
+        ink[:, 1:-1] = (ink[:, :-2] + 2 * ink[:, 1:-1] + ink[:, 2:]) / 4
+        ink[:, :, 1:-1] = (ink[:, :, :-2] + 2 * ink[:, :, 1:-1] + ink[:, :, 2:]) / 4
+    return ink[:, edge:-edge, edge:-edge]
+
+
+def _turned(x: np.ndarray, y: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates turned by an angle between −90° and 90°, by the half-angle formulas."""
+    t = 2 * u - 1
+    cos, sin = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
+    return cos * x + sin * y, cos * y - sin * x
+
+
+def _odd(x: np.ndarray) -> np.ndarray:
+    return np.floor(x).astype(np.int64) % 2 == 1
+
+
+def _noise(name: str, part: str, sample: np.ndarray, size: int, strength: np.ndarray) -> np.ndarray:
+    """Uniform in ±strength, (n, size); eight values from each random word."""
+    words = _words(name + " noise", part, sample, -(-size // 8)).astype("<u8")
+    steps = words.view(np.uint8).reshape(len(sample), -1)[:, :size]
+    return (steps.astype(np.float32) / 127.5 - 1) * strength.reshape(-1, 1)
+
+
+def _draws(name: str, part: str, sample: np.ndarray, draws: int) -> np.ndarray:
+    return uniform(_words(name, part, sample, draws))
+
+
+def _words(name: str, part: str, sample: np.ndarray, draws: int) -> np.ndarray:
+    return bits(zlib.crc32(f"{name}/{part}".encode()), sample, draws=draws)
+
+
+def _line(strokes: str) -> np.ndarray:
+    """A digit's stroke as evenly spaced points around its middle, (_POINTS, 2) of (x, y)."""
+    points = np.array([p.split(",") for p in strokes.split()], np.float64) / 100 - 0.5
+    for _ in range(2):  # corners are cut (Chaikin 1974)
+        inner = np.stack(
+            [0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]], 1
+        )
+        points = np.concatenate([points[:1], inner.reshape(-1, 2), points[-1:]])
+    pieces = points[1:] - points[:-1]
+    length = np.sqrt(pieces[:, 0] ** 2 + pieces[:, 1] ** 2)
+    along = np.concatenate([[0.0], length.cumsum()])
+    even = np.arange(_POINTS) * (along[-1] / (_POINTS - 1))
+    return np.stack([np.interp(even, along, points[:, axis]) for axis in (0, 1)], 1)
+
+
+_LINES: np.ndarray = np.stack([_line(strokes) for strokes in _STROKES]).astype(np.float32)
+_HATS: np.ndarray = np.maximum(
+    0, 1 - abs(np.linspace(0, _KNOTS - 1, _POINTS) - np.arange(_KNOTS)[:, None])
+).astype(np.float32)
+"""(_KNOTS, _POINTS): how much each knot of a wobble moves each point."""

@@ -1,0 +1,62 @@
+"""USPS: 16×16 grey digits from envelopes, 7,291 + 2,007 (Hull 1994), as libsvm text in bz2."""
+
+from __future__ import annotations
+
+import bz2
+import io
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.datasets import standin
+from benchmarks.datasets.files import File, Layout
+from benchmarks.datasets.source import Source, Split
+
+COLUMN = 2
+MOST_BYTES = 128 << 20
+"""Of text; the official train file has 14 MB."""
+
+
+def libsvm(path: Path) -> Split:
+    """Lines of `label 1:value … 256:value`, labels 1..10 for digits 0..9, values in [-1, 1].
+
+    Pixels become bytes as torchvision makes them: (value + 1) / 2 · 255, cut off.
+    """
+    with bz2.open(path) as stream:
+        text = stream.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it unpacks to more than {MOST_BYTES >> 20} MiB")
+    if not text.strip():
+        raise ValueError("it is empty")
+    table = np.loadtxt(
+        io.BytesIO(text.replace(b":", b" ")), dtype=np.float32, comments=None, ndmin=2
+    )
+    labels, numbers, values = table[:, 0], table[:, 1::2], table[:, 2::2]
+    if table.shape[1] != 513 or (numbers != np.arange(1, 257)).any():
+        raise ValueError("its lines have not the values 1 to 256")
+    if not (np.abs(values) <= 1).all() or not np.isin(labels, np.arange(1, 11)).all():
+        raise ValueError("its values are not all in [-1, 1] or its labels not in 1..10")
+    pixels = ((values + 1) / 2 * 255).astype(np.uint8)
+    return Split(pixels.reshape(-1, 1, 16, 16), labels.astype(np.int64) - 1)
+
+
+_ADDRESS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
+
+SOURCE = Source(
+    shape=(1, 16, 16),
+    classes=10,
+    samples=(7_291, 2_007),
+    layouts=(
+        Layout(
+            folders=("USPS", "usps", "USPS/raw", "."),
+            files=(
+                File("usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197", _ADDRESS + "usps.bz2"),
+                File("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118", _ADDRESS + "usps.t.bz2"),
+            ),
+            decode=libsvm,
+        ),
+    ),
+    join=lambda parts: (parts[0], parts[1]),
+    render=partial(standin.handwriting, standin.MARKER),
+)
