@@ -14,9 +14,7 @@ from benchmarks.errors import InputError
 
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data", help="Folder of the datasets.", show_default="$BENCH_DATA, else data/"
-    ),
+    typer.Option("--data", help="Folder of the datasets.", show_default="$BENCH_DATA, else data/"),
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 Offline = Annotated[

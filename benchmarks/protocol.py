@@ -28,7 +28,7 @@ from models.variant import ClipShape, ImageShape
 MOVING_MNIST = "moving_mnist"
 PAST, FUTURE = 10, 10
 GENERATED_EPOCH = 10_000
-"""Sequences an epoch, and test sequences, where a budget sets no bound (the protocol's own size)."""
+"""Sequences an epoch, and test sequences, where a budget sets no bound: the protocol's size."""
 
 _SPRITES = 2_000
 """Images that generated sequences are made of at least: a stand-in's, and those held out."""

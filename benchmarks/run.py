@@ -206,7 +206,7 @@ class _Run:
             weights_sha256=self._save_weights(model),
         ), pictures
 
-    def _trainer(self, task: tasks.Task, journal: Journal) -> pl.Trainer:
+    def _trainer(self, task: tasks.Task[Any], journal: Journal) -> pl.Trainer:
         return pl.Trainer(
             accelerator="cpu" if self.spec.device == "cpu" else "gpu",
             devices=1,
@@ -218,12 +218,14 @@ class _Run:
             num_sanity_val_steps=0,
             logger=False,
             enable_checkpointing=False,
-            enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in self.callbacks),
+            enable_progress_bar=any(
+                isinstance(c, pl.callbacks.ProgressBar) for c in self.callbacks
+            ),
             enable_model_summary=False,
             callbacks=[*self.callbacks, journal],
         )
 
-    def _fit(self, trainer: pl.Trainer, task: tasks.Task, journal: Journal) -> None:
+    def _fit(self, trainer: pl.Trainer, task: tasks.Task[Any], journal: Journal) -> None:
         checkpoint = journal.checkpoint
         try:
             # weights_only: a checkpoint is tensors and plain values, and nothing else is unpickled.
@@ -244,7 +246,7 @@ class _Run:
         return sha256_of(path)
 
     def _record(self, outcome: _Outcome, train_seconds: float, started: float) -> RunRecord:
-        decided = {
+        decided: dict[str, Any] = {
             "spec": self.spec.model_dump(mode="json"),
             "status": outcome.status,
             "reason": outcome.reason,
@@ -277,9 +279,7 @@ class _Run:
                 model = self.variant(shape=self.data.shape, config=self.config)
             return {
                 "parameters": costs.parameters(model),
-                "flops_per_sample": costs.forward_flops(
-                    self.variant, self.data.shape, self.config
-                ),
+                "flops_per_sample": costs.forward_flops(self.variant, self.data.shape, self.config),
             }
         except Exception:
             # The run has failed for the same cause, and its record says so.

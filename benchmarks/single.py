@@ -182,14 +182,22 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
             )
             for part, split in (("train", still.train), ("test", still.test)):
                 shape = " × ".join(str(n) for n in split.images.shape[1:])
-                row = (name, part, still.state, len(split.labels), shape, still.sha256, still.path)
+                row = (
+                    name,
+                    part,
+                    still.state,
+                    str(len(split.labels)),
+                    shape,
+                    still.sha256,
+                    still.path,
+                )
                 rows.append(row)
             continue
         filed = load_moving_test(root=root, download=download and profile.download == "all")
         if filed is not None:
             frames, state, sha256, path = filed
             shape = " × ".join(str(n) for n in frames.shape[1:])
-            rows.append((name, "test", state, len(frames), shape, sha256, path))
+            rows.append((name, "test", state, str(len(frames)), shape, sha256, path))
         else:
             shape = "20 × 1 × 64 × 64"
             rows.append((name, "both", "generated", "any", shape, "of mnist", "made from mnist"))
@@ -197,5 +205,5 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
     for heading in ("dataset", "part", "state", "samples", "shape", "sha256", "where"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*row)
     Console().print(table)

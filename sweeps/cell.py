@@ -184,8 +184,8 @@ class Cell:
             trial = proposal.finished(record)
             self._proposals.finish(proposal.number, trial)
             self._early[proposal.number] = trial
-            while (trial := self._early.pop(len(self.trials), None)) is not None:  # type: ignore[assignment]
-                self._stored.append(trial)
+            while len(self.trials) in self._early:
+                self._stored.append(self._early.pop(len(self.trials)))
         self.write()
 
     def write(self) -> None:
@@ -209,4 +209,3 @@ class Cell:
                 "reason": self.failure if self.done else None,
             },
         )
-

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: one live view, or plain lines where there is no terminal."""
+"""What a person sees of a sweep: one live view, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Progress:
         return sum(max(0, cell.planned - cell.finished) for cell in self._cells if not cell.done)
 
     def _left(self) -> str:
-        """Time left, from how long runs of each variant took; of all variants, where none did yet."""
+        """Time left, from how long runs of each variant took; of all, where none did yet."""
         seen = [s for seconds in self._seconds.values() for s in seconds]
         if not seen:
             return "unknown time"

@@ -13,11 +13,10 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.seeds import derive
-from benchmarks.spec import RunRecord
+from benchmarks.spec import Direction, RunRecord
 from sweeps.space import Space
 
 _STATES = {
@@ -57,9 +56,14 @@ class Proposals:
     """The trials of one study, proposed in the order of their numbers."""
 
     def __init__(
-        self, space: Space, *, study: str, seed: int, direction: str, lag: int, startup: int
+        self, space: Space, *, study: str, seed: int, direction: Direction, lag: int, startup: int
     ) -> None:
-        self._space, self._seed, self._lag, self._startup = space, derive(seed, study=study), lag, startup
+        self._space, self._seed, self._lag, self._startup = (
+            space,
+            derive(seed, study=study),
+            lag,
+            startup,
+        )
         self._mirror = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(), direction=direction
         )
@@ -126,7 +130,7 @@ class FrozenPruner:
     """
 
     known: list[FrozenTrial]
-    direction: str
+    direction: Direction
     startup: int
     warmup: int
 
@@ -144,10 +148,10 @@ class FrozenPruner:
         return pruner.prune(study, running)
 
 
-def best(trials: list[FrozenTrial], direction: str) -> FrozenTrial | None:
+def best(trials: list[FrozenTrial], direction: Direction) -> FrozenTrial | None:
     """The best complete trial, the first of equals; None where none is complete."""
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     if not complete:
         return None
-    pick = max if StudyDirection[direction.upper()] == StudyDirection.MAXIMIZE else min
-    return pick(complete, key=lambda t: t.value)
+    pick = max if direction == "maximize" else min
+    return pick(complete, key=lambda t: t.value or 0.0)

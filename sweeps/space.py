@@ -84,8 +84,7 @@ class Space:
 
     def _holds(self, name: str, params: dict[str, Any]) -> bool:
         return all(
-            key in params and params[key] in values
-            for key, values in self.conditions[name].items()
+            key in params and params[key] in values for key, values in self.conditions[name].items()
         )
 
     def resolve(self, params: dict[str, Any]) -> dict[str, JsonValue]:
@@ -96,7 +95,7 @@ class Space:
         """What makes two spaces the same to a study."""
         return {
             "search": {n: repr(d) for n, d in self.distributions.items()},
-            "when": {n: dict(c) for n, c in self.conditions.items() if c},  # type: ignore[misc]
+            "when": {n: repr(c) for n, c in self.conditions.items() if c},
             "defaults": self._config.model_validate(self.fixed).model_dump(mode="json"),
         }
 
@@ -140,7 +139,9 @@ class _Reader:
         for name, value in search.items():
             entry = self._entry(name, value)
             distribution = self._distribution(name, entry)
-            _known(self.path, f"condition of {name}", entry.when, tuple(distributions) + tuple(fixed))
+            _known(
+                self.path, f"condition of {name}", entry.when, tuple(distributions) + tuple(fixed)
+            )
             if name in fixed:
                 continue
             when = {k: v if isinstance(v, list) else [v] for k, v in entry.when.items()}
@@ -167,7 +168,8 @@ class _Reader:
                 self._check(name, {name: choice})
             return CategoricalDistribution(entry.choices)
         low, high = entry.low, entry.high
-        assert low is not None and high is not None
+        assert low is not None
+        assert high is not None
         annotation = self.config.model_fields[name].annotation
         types = get_args(annotation) or (annotation,)
         try:
@@ -213,5 +215,7 @@ def _known(path: Path, kind: str, names: Iterable[str], known: Iterable[str]) ->
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
+            )
             raise InputError(f"{path.name}: no {kind} is called {name!r}: {hint}")

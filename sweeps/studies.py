@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from pydantic import JsonValue
 
 from benchmarks.errors import InputError
+from benchmarks.spec import Direction
 
 
 def storage(results: Path) -> optuna.storages.RDBStorage:
@@ -30,7 +31,7 @@ class StoredStudy:
         storage: optuna.storages.RDBStorage,
         name: str,
         *,
-        direction: str,
+        direction: Direction,
         identity: dict[str, JsonValue],
     ) -> None:
         self._study = optuna.create_study(
@@ -56,7 +57,9 @@ class StoredStudy:
 def _compare(name: str, kept: dict[str, JsonValue], now: dict[str, JsonValue]) -> None:
     changed = sorted(key for key in kept.keys() | now.keys() if kept.get(key) != now.get(key))
     if changed:
-        was = ", ".join(f"{k} (was {_short(kept.get(k))}, now {_short(now.get(k))})" for k in changed)
+        was = ", ".join(
+            f"{k} (was {_short(kept.get(k))}, now {_short(now.get(k))})" for k in changed
+        )
         raise InputError(
             f"study {name} was begun with another {was}: go on as it was begun, or choose another "
             "--results folder"

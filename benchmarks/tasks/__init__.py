@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
 
-_TASKS: dict[str, type[Task]] = {"classification": Classification, "prediction": Prediction}
+_TASKS: dict[str, type[Task[Any]]] = {"classification": Classification, "prediction": Prediction}
 
 
-def of(task: str) -> type[Task]:
+def of(task: str) -> type[Task[Any]]:
     """The LightningModule of a task's name."""
     return _TASKS[task]

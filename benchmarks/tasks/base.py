@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
-from typing import Any, ClassVar
+from collections import defaultdict
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from benchmarks.batches import Batch, Epoch, evaluation_epoch, training_epoch
+from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
 from benchmarks.protocol import TaskData
 from benchmarks.seeds import derive
 from benchmarks.spec import Direction
-from models.variant import Variant
+from models.variant import Clips, Images, Variant
+
+B = TypeVar("B", Images, Clips)
 
 
-class Task(pl.LightningModule):
+class Task(pl.LightningModule, Generic[B]):
     """A variant at work on a dataset.
 
     Before each training step torch's global generator is seeded from (seed, epoch, step): noise
@@ -35,7 +37,7 @@ class Task(pl.LightningModule):
         self.data = data
         self.seed = seed
         self.optimization = model.optimization() if model.trainable else None
-        self._sums: Counter[str] = Counter()
+        self._sums: dict[str, Tensor | float] = defaultdict(float)
         self._steps = 0
 
     @staticmethod
@@ -44,11 +46,11 @@ class Task(pl.LightningModule):
         """Name and direction of the metric that studies optimise and leaderboards show."""
 
     @abstractmethod
-    def training_metrics(self, prediction: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def training_metrics(self, prediction: Tensor, batch: B) -> dict[str, Tensor]:
         """Metrics of a training batch, from the prediction that its loss was computed of."""
 
     @abstractmethod
-    def update(self, batch: Batch) -> None:
+    def update(self, batch: B) -> None:
         """Adds an evaluation batch to the metrics."""
 
     @abstractmethod
@@ -81,10 +83,10 @@ class Task(pl.LightningModule):
     def test_dataloader(self) -> Epoch:
         return evaluation_epoch(self.data.test, batch_size=self.evaluation_batch)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: B, batch_idx: int) -> None:
         torch.manual_seed(derive(self.seed, epoch=self.current_epoch, step=batch_idx))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: B, batch_idx: int) -> Tensor:
         terms, prediction = self.model.loss(batch)
         weights = self.model.loss_weights
         total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
@@ -105,7 +107,7 @@ class Task(pl.LightningModule):
         self._steps = 0
         return means
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: B, batch_idx: int) -> None:
         self.update(batch)
 
     test_step = validation_step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MultilabelExactMatch,
@@ -19,7 +19,7 @@ from benchmarks.tasks.pictures import grid
 from models.variant import Images, ImageShape, Variant
 
 
-class Classification(Task):
+class Classification(Task[Images]):
     """One label: `accuracy`, and `balanced_accuracy`, the mean over classes.
 
     Two labels (MultiMNIST protocol, Sabour et al. 2017, section 6): the classes with the two
@@ -33,7 +33,7 @@ class Classification(Task):
         super().__init__(model, data, seed=seed)
         assert isinstance(data.shape, ImageShape)
         self.classes, self.labels = data.shape.classes, data.shape.labels
-        metrics: dict[str, object] = (
+        metrics: dict[str, Metric | MetricCollection] = (
             {
                 "accuracy": MulticlassAccuracy(self.classes, average="micro"),
                 "balanced_accuracy": MulticlassAccuracy(self.classes, average="macro"),
@@ -77,8 +77,8 @@ class Classification(Task):
         reconstruct = getattr(self.model, "reconstruct", None)
         if reconstruct is None:
             return {}
-        index = torch.arange(min(samples, len(self.data.test)), device="cpu")
+        index = torch.arange(min(samples, len(self.data.test)))
         batch = self.data.test.gather(index, 0)
         assert isinstance(batch, Images)
-        target, reconstruction = reconstruct(batch.x.to(self.device))
-        return {"reconstructions": grid([list(target), list(reconstruction)])}
+        shown = reconstruct(batch.x.to(self.device))
+        return {} if shown is None else {"reconstructions": grid([list(part) for part in shown])}

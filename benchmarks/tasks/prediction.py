@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from benchmarks.protocol import TaskData
 from benchmarks.spec import Direction
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.pictures import grid
-from models.variant import Clips
+from models.variant import Clips, Variant
 
 
 def frame_metrics(prediction: Tensor, truth: Tensor) -> dict[str, Tensor]:
@@ -45,14 +45,14 @@ def frame_metrics(prediction: Tensor, truth: Tensor) -> dict[str, Tensor]:
     return {name: values.double().sum() for name, values in per_sequence.items()}
 
 
-class Prediction(Task):
+class Prediction(Task[Clips]):
     """Frames to frames; `frame_metrics` says how they are scored."""
 
     evaluation_batch = 20
 
-    def __init__(self, model: torch.nn.Module, data: TaskData, *, seed: int) -> None:
-        super().__init__(model, data, seed=seed)  # type: ignore[arg-type]
-        self._totals: Counter[str] = Counter()
+    def __init__(self, model: Variant, data: TaskData, *, seed: int) -> None:
+        super().__init__(model, data, seed=seed)
+        self._totals: dict[str, Tensor | float] = defaultdict(float)
         self._seen = 0
 
     @staticmethod
