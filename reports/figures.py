@@ -79,7 +79,8 @@ def _learning(cell: Cell, trials: list[Curve], finals: list[Curve]) -> Figure:
     mean = {epoch: interval([final[epoch] for final in finals]).mean for epoch in shared}
     _draw(axes, [mean], label="mean of finals", color=BLUE, linewidth=2)
     axes.set_ylim(_limits(trials, finals))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0.5, max(map(max, (*trials, *finals))) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set(xlabel="epoch", ylabel=f"validation {cell.metric}\n({_better(cell)})")
     axes.set_title(_title(f"{cell.variant} on {cell.dataset}", [cell]))
     axes.legend(loc="lower right" if cell.direction == "maximize" else "upper right")

@@ -35,9 +35,10 @@ def readable(number: float) -> str:
     """Four significant digits, without an exponent where a reader can do without it."""
     if math.isnan(number):
         return ""
-    if number == 0 or 1e-3 <= abs(number) < 1e6:
-        magnitude = math.floor(math.log10(abs(number))) if number else 0
-        return f"{number:.{max(0, 3 - magnitude)}f}"
+    if number == 0:
+        return "0"
+    if 1e-3 <= abs(number) < 1e6:
+        return f"{number:.{max(0, 3 - math.floor(math.log10(abs(number))))}f}"
     return f"{number:.3e}"
 
 

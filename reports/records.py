@@ -62,6 +62,8 @@ class Cell:
     metric: str
     direction: str
     reason: str
+    data: str
+    """The state of the data when the cell was last written."""
     trials: tuple[Run, ...]
     finals: tuple[Run, ...]
     best: Run | None
@@ -204,6 +206,7 @@ def _cell(cell: _Document, runs: Mapping[str, Run]) -> Cell:
         metric=cell.need("metric", str),
         direction=cell.need_one_of("direction", ("maximize", "minimize")),
         reason=cell.may("reason", str) or "",
+        data=cell.may("data", str) or "",
         trials=tuple(finished("trials")),
         finals=tuple(finished("finals")),
         best=runs.get(cell.may("best", str) or ""),

@@ -162,9 +162,8 @@ def write_tables(results: Results, folder: Path) -> None:
 
 
 def data_states(cell: Cell) -> str:
-    """The states of the data behind a cell's figures, or behind its trials while it has none."""
-    behind = cell.scored or cell.trials
-    return " + ".join(sorted({run.data.state for run in behind if run.data}))
+    """The states of the data behind a cell's figures; the cell's own while it has none."""
+    return " + ".join(sorted({run.data.state for run in cell.scored if run.data})) or cell.data
 
 
 def rank(mean: float, direction: str) -> tuple[bool, float]:

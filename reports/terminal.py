@@ -25,15 +25,15 @@ def show(results: Results, console: Console) -> None:
     groups = leaderboard(results).groupby(["task", "profile", "metric", "direction"])
     for (task, profile, metric, direction), rows in groups:
         better = "higher" if direction == "maximize" else "lower"
-        title = f"{task}: {metric}, {better} is better (profile {profile})"
-        console.print(_table(title, rows))
+        title = Text(f"{task}: {metric}, {better} is better (profile {profile})", style="italic")
+        console.print(title, _table(rows), sep="\n")
     console.print(NOTE, highlight=False)
     if failed := len(failures(results)):
         console.print(f"{failed} failure{'s' if failed > 1 else ''}: see tables/failures.md")
 
 
-def _table(title: str, rows: pd.DataFrame) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+def _table(rows: pd.DataFrame) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("dataset", overflow="fold")
     table.add_column("variant", overflow="fold")
     table.add_column("mean", justify="right", no_wrap=True)

@@ -85,6 +85,7 @@ def _add_cell(
         "profile": profile,
         "metric": metric,
         "direction": direction,
+        "data": "official",
         "planned": {"trials": trials, "finals": finals},
         "trials": [],
         "best": None,

@@ -16,7 +16,7 @@ COLUMNS = {"text": "str", "figure": "float64", "count": "Int64"}
         (0.98471, "0.9847"),
         (98.4712, "98.47"),
         (-1234.56, "-1235"),
-        (0.0, "0.000"),
+        (0.0, "0"),
         (0.00123456, "0.001235"),
         (1.5e-5, "1.500e-05"),
         (8.2e9, "8.200e+09"),
@@ -32,7 +32,7 @@ def test_plus_minus_rounds_both_alike():
     assert plus_minus(0.977214, 0.016797) == ("0.977", "0.017")
     assert plus_minus(123.4, 45.6) == ("123", "46")
     assert plus_minus(0.977214, math.nan) == ("0.9772", "")
-    assert plus_minus(0.977214, 0.0) == ("0.9772", "0.000")
+    assert plus_minus(0.977214, 0.0) == ("0.9772", "0")
     assert plus_minus(math.nan, math.nan) == ("", "")
 
 
