@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import sys
 import time
 import traceback
 import warnings
@@ -117,7 +118,8 @@ class _Run:
         self.task = registry.available()[spec.variant].task
         self.config = self.variant.Config.model_validate(spec.hyperparameters)
         self.data = self._load(source)
-        self.metric, self.direction = tasks.of(self.task).primary(spec.dataset)
+        self.directions = tasks.of(self.task).directions(spec.dataset)
+        self.metric = next(iter(self.directions))
 
     def _load(self, source: DataSource) -> TaskData:
         data = protocol.load(
@@ -226,12 +228,10 @@ class _Run:
         )
 
     def _fit(self, trainer: pl.Trainer, task: tasks.Task[Any], journal: Journal) -> None:
-        checkpoint = journal.checkpoint
+        checkpoint = _whole(journal.checkpoint)
         try:
             # weights_only: a checkpoint is tensors and plain values, and nothing else is unpickled.
-            trainer.fit(
-                task, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True
-            )
+            trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:
             # Lightning's answer to Ctrl-C.
             raise KeyboardInterrupt from None
@@ -251,7 +251,8 @@ class _Run:
             "status": outcome.status,
             "reason": outcome.reason,
             "epochs": len(outcome.history),
-            "metric": {"name": self.metric, "direction": self.direction},
+            "metric": self.metric,
+            "directions": self.directions,
             "metrics": outcome.metrics,
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
@@ -284,6 +285,24 @@ class _Run:
         except Exception:
             # The run has failed for the same cause, and its record says so.
             return {"parameters": None, "flops_per_sample": None}
+
+
+def _whole(checkpoint: Path) -> Path | None:
+    """The checkpoint, or None where there is none; a damaged one is set aside, and said."""
+    if not checkpoint.exists():
+        return None
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:
+        aside = checkpoint.with_name("damaged.ckpt")
+        checkpoint.replace(aside)
+        print(
+            f"capsbench: {checkpoint} is damaged ({type(error).__name__}): the run begins anew, "
+            f"and the file is kept as {aside.name}",
+            file=sys.stderr,
+        )
+        return None
+    return checkpoint
 
 
 @contextmanager

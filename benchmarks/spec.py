@@ -76,7 +76,8 @@ class RunRecord(_Frozen):
     reason: str | None = None
     traceback: str | None = None
     epochs: int = Field(description="epochs trained")
-    metric: dict[Literal["name", "direction"], str]
+    metric: str = Field(description="the primary metric")
+    directions: dict[str, Direction] = Field(description="which way each metric is better")
     metrics: dict[str, float] = Field(description="the last epoch's, and a final's on test data")
     history: list[float] = Field(description="the primary validation metric after each epoch")
     weights_sha256: str | None
@@ -87,7 +88,7 @@ class RunRecord(_Frozen):
     @property
     def score(self) -> float:
         """The primary validation metric. Raises KeyError for a run that failed."""
-        return self.metrics[f"validation/{self.metric['name']}"]
+        return self.metrics[f"validation/{self.metric}"]
 
 
 def fingerprint(value: object) -> str:

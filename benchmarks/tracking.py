@@ -128,7 +128,7 @@ class Journal(pl.Callback):
             self._mirror.step({"loss": float(outputs["loss"]), "lr": float(rate)})
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.training or trainer.validating is False:
+        if trainer.state.fn == "fit":
             self.train_seconds += time.perf_counter() - self._started
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -60,13 +60,19 @@ class Cell:
     task: str
     profile: str
     metric: str
-    direction: str
+    directions: Mapping[str, str]
+    """`maximize` or `minimize` for each metric."""
     reason: str
     data: str
     """The state of the data when the cell was last written."""
     trials: tuple[Run, ...]
     finals: tuple[Run, ...]
     best: Run | None
+
+    @property
+    def direction(self) -> str:
+        """Which way the primary metric is better."""
+        return self.directions[self.metric]
 
     @property
     def scored(self) -> tuple[Run, ...]:
@@ -168,7 +174,7 @@ def _run(record: _Document) -> Run:
     )
     if run.run_id != record.path.parent.name:
         raise record.wrong("'run_id' is not the name of its folder")
-    primary = f"test/{record.need('metric.name', str)}"
+    primary = f"test/{record.need('metric', str)}"
     if run.role == "final" and run.complete and primary not in run.metrics:
         raise record.wrong(f"a completed final lacks '{primary}'")
     return run
@@ -197,14 +203,18 @@ def _cell(cell: _Document, runs: Mapping[str, Run]) -> Cell:
             if run_id in runs:
                 yield runs[run_id]
 
+    metric, directions = cell.need("metric", str), cell.need("directions", dict)
+    for name in {metric, *directions}:
+        if directions.get(name) not in ("maximize", "minimize"):
+            raise cell.wrong(f"the direction of '{name}' is none of maximize, minimize")
     return Cell(
         study=study,
         variant=cell.need("variant", str),
         dataset=cell.need("dataset", str),
         task=cell.need("task", str),
         profile=cell.need("profile", str),
-        metric=cell.need("metric", str),
-        direction=cell.need_one_of("direction", ("maximize", "minimize")),
+        metric=metric,
+        directions=directions,
         reason=cell.may("reason", str) or "",
         data=cell.may("data", str) or "",
         trials=tuple(finished("trials")),

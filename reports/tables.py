@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,8 @@ SCORES_NOTE = """\
 - **ci_low** and **ci_high** bound the 95 % Student-t confidence interval of that mean. It speaks
   of the variation over seeds alone, is wide where seeds are few, may reach past a metric's range,
   and is empty for one seed.
-- **direction** tells whether a higher (maximize) or a lower (minimize) mean is better; it is empty
-  where the metric's name does not tell. Rows are best first in each task, dataset and profile.
+- **direction** tells whether a higher (maximize) or a lower (minimize) mean is better.
+  Rows are best first in each task, dataset and profile.
 - **data** is the state of the data: *official* (the published files, checksum known), *unofficial*
   (reads well, differs from them), *partial* (fewer samples than official), *generated* (moving
   sequences made from another dataset's images), *stand-in* (rendered, not the dataset at all: such
@@ -58,7 +57,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
 def metrics(results: Results) -> pd.DataFrame:
     """A row a cell and test metric, in the columns of the leaderboard."""
     rows = (
-        _score(cell, metric, cell.direction if metric == cell.metric else _direction(metric))
+        _score(cell, metric, cell.directions.get(metric, ""))
         for cell in results.cells
         for metric in _test_metrics(cell)
     )
@@ -188,20 +187,6 @@ def _best_first(row: Sequence[Any]) -> tuple[Any, ...]:
 def _test_metrics(cell: Cell) -> list[str]:
     names = {name for run in cell.scored for name in run.metrics}
     return sorted(name.removeprefix("test/") for name in names if name.startswith("test/"))
-
-
-_HIGHER = {"accuracy", "f1", "precision", "recall", "auroc", "likelihood", "psnr", "ssim"}
-_LOWER = {"loss", "error", "mse", "mae", "sse", "nll", "ece", "brier"}
-
-
-def _direction(metric: str) -> str:
-    """By the last word of the name that tells: records give a direction to primary metrics only."""
-    for word in reversed(re.split(r"[^a-z0-9]+", metric.lower())):
-        if word in _HIGHER:
-            return "maximize"
-        if word in _LOWER:
-            return "minimize"
-    return ""
 
 
 def _by_place(run: Run) -> tuple[Any, ...]:

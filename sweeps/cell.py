@@ -55,7 +55,8 @@ class Cell:
         wanted = trials if self._space.distributions else 1
         data = protocol.describe(self.task, dataset, budget=self._budget, source=source)
         self.data = data
-        self.metric, self.direction = tasks.of(self.task).primary(dataset)
+        self.directions = tasks.of(self.task).directions(dataset)
+        self.metric, self.direction = next(iter(self.directions.items()))
         self._stored = StoredStudy(
             storage,
             self.study,
@@ -200,7 +201,7 @@ class Cell:
                 "task": self.task,
                 "profile": self.profile.name.value,
                 "metric": self.metric,
-                "direction": self.direction,
+                "directions": self.directions,
                 "data": self.data.state,
                 "planned": {"trials": self.trials_wanted, "finals": self.finals_wanted},
                 "trials": [t.user_attrs["run_id"] for t in self.trials],

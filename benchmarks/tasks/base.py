@@ -42,8 +42,11 @@ class Task(pl.LightningModule, Generic[B]):
 
     @staticmethod
     @abstractmethod
-    def primary(dataset: str) -> tuple[str, Direction]:
-        """Name and direction of the metric that studies optimise and leaderboards show."""
+    def directions(dataset: str) -> dict[str, Direction]:
+        """The metrics and which way each is better.
+
+        The first is the primary one, which studies optimise and leaderboards show.
+        """
 
     @abstractmethod
     def training_metrics(self, prediction: Tensor, batch: B) -> dict[str, Tensor]:

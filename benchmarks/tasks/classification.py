@@ -47,8 +47,10 @@ class Classification(Task[Images]):
         self.metrics = MetricCollection(metrics)
 
     @staticmethod
-    def primary(dataset: str) -> tuple[str, Direction]:
-        return ("exact_match" if dataset == MOVING_MNIST else "accuracy"), "maximize"
+    def directions(dataset: str) -> dict[str, Direction]:
+        if dataset == MOVING_MNIST:
+            return {"exact_match": "maximize", "digit_accuracy": "maximize"}
+        return {"accuracy": "maximize", "balanced_accuracy": "maximize"}
 
     def training_metrics(self, prediction: Tensor, batch: Images) -> dict[str, Tensor]:
         found = self._chosen(prediction).gather(1, batch.y)

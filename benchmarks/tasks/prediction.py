@@ -56,8 +56,8 @@ class Prediction(Task[Clips]):
         self._seen = 0
 
     @staticmethod
-    def primary(dataset: str) -> tuple[str, Direction]:
-        return "mse", "minimize"
+    def directions(dataset: str) -> dict[str, Direction]:
+        return {"mse": "minimize", "mae": "minimize", "ssim": "maximize", "psnr": "maximize"}
 
     def training_metrics(self, prediction: Tensor, batch: Clips) -> dict[str, Tensor]:
         error = (prediction.float() - batch.future).square()

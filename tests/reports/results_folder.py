@@ -84,7 +84,7 @@ def _add_cell(
         "task": task,
         "profile": profile,
         "metric": metric,
-        "direction": direction,
+        "directions": {metric: direction, "loss": "minimize"},
         "data": "official",
         "planned": {"trials": trials, "finals": finals},
         "trials": [],
@@ -152,7 +152,8 @@ def _record(
         "reason": None,
         "traceback": None,
         "epochs": epochs,
-        "metric": {"name": metric, "direction": cell["direction"]},
+        "metric": metric,
+        "directions": cell["directions"],
         "metrics": metrics,
         "digest": hashlib.sha256(run_id.encode()).hexdigest(),
         "costs": {

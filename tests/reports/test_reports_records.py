@@ -109,7 +109,7 @@ def test_a_record_of_another_shape_is_named(tmp_path, change, why):
     ("change", "why"),
     [
         ({"study": "../../escape"}, "'study' is not the name of its file"),
-        ({"direction": "up"}, "'direction' is none of maximize, minimize"),
+        ({"directions": {"accuracy": "up"}}, "direction of 'accuracy' is none of"),
         ({"trials": None}, "lacks 'trials'"),
         ({"finals": [1]}, "'finals' holds something other than run ids"),
     ],

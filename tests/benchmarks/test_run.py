@@ -1,0 +1,192 @@
+"""`run(spec)` is a pure function of its spec: equal bits after any interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmarks import protocol, run, tracking
+from benchmarks.errors import InputError
+from benchmarks.protocol import DataSource
+from benchmarks.spec import Budget, RunRecord, RunSpec
+from models import registry
+
+NOWHERE = DataSource(Path("no-such-folder"))
+
+
+def spec_of(
+    variant: str,
+    dataset: str = "mnist",
+    *,
+    epochs: int = 3,
+    role: str = "trial",
+    seed: int = 5,
+    precision: str = "32-true",
+    **settings: object,
+) -> RunSpec:
+    """A small run on stand-in data."""
+    entry = registry.available()[variant]
+    budget = Budget(
+        profile="test", epochs=epochs, train_samples=48, validation_samples=20, test_samples=20
+    )
+    config = registry.variant(variant).Config.model_validate({"batch_size": 16, **settings})
+    data = protocol.describe(entry.task, dataset, budget=budget, source=NOWHERE)
+    return RunSpec(
+        variant=variant,
+        dataset=dataset,
+        role=role,
+        hyperparameters=config.model_dump(mode="json"),
+        seed=seed,
+        budget=budget,
+        precision=precision,
+        data_sha256=data.sha256,
+    )
+
+
+def made(spec: RunSpec, results: Path, **how: object) -> RunRecord:
+    return run.run(spec, source=NOWHERE, results=results, **how)
+
+
+CASES = {
+    "cnn": {"width": 4, "dropout": 0.3, "shift": 2},
+    "capsnet": {"conv_channels": 8, "primary_capsules": 2, "decoder_first": 16},
+    "convlstm": {"hidden_channels": 4, "patch_size": 8, "batch_size": 8},
+}
+
+
+@pytest.mark.parametrize("variant", CASES)
+def test_a_run_killed_between_epochs_ends_bit_equal(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(variant, **CASES[variant])
+    whole = made(spec, tmp_path / "whole")
+
+    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+    save = tracking.Journal._save
+
+    def save_and_die(journal: tracking.Journal, trainer: object) -> None:
+        save(journal, trainer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracking.Journal, "_save", save_and_die)
+    for _ in range(spec.budget.epochs - 1):
+        torch.rand(7)  # what happened in the process before must not matter
+        with pytest.raises(KeyboardInterrupt):
+            made(spec, tmp_path / "killed")
+    assert (run.folder(tmp_path / "killed", spec.run_id) / "last.ckpt").exists()
+    resumed = made(spec, tmp_path / "killed")
+
+    assert resumed.digest == whole.digest
+    assert resumed.weights_sha256 == whole.weights_sha256
+    files = [
+        run.folder(tmp_path / name, spec.run_id) / "metrics.jsonl" for name in ("whole", "killed")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert not (run.folder(tmp_path / "killed", spec.run_id) / "last.ckpt").exists()
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    one, same, other = (
+        made(spec_of("cnn", epochs=1, width=4, seed=seed), tmp_path / name)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert one.digest == same.digest
+    assert one.weights_sha256 != other.weights_sha256
+
+
+def test_a_record_is_made_once(tmp_path: Path) -> None:
+    spec = spec_of("linear", epochs=1)
+    record = made(spec, tmp_path)
+    path = run.folder(tmp_path, spec.run_id) / "record.json"
+    before = os.stat(path).st_mtime_ns
+    assert made(spec, tmp_path) == record
+    assert os.stat(path).st_mtime_ns == before
+
+
+def test_only_finals_see_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = made(spec_of("linear", epochs=1), tmp_path)
+    final = made(spec_of("linear", epochs=1, role="final"), tmp_path)
+    assert not any(name.startswith("test/") for name in trial.metrics)
+    assert {"test/accuracy", "test/balanced_accuracy"} <= final.metrics.keys()
+
+
+def test_what_a_run_leaves(tmp_path: Path) -> None:
+    spec = spec_of("capsnet", epochs=2, role="final", **CASES["capsnet"])
+    record = made(spec, tmp_path, study="some-study")
+    home = run.folder(tmp_path, spec.run_id)
+    lines = [json.loads(line) for line in (home / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert {"train/loss", "train/loss/margin", "train/loss/reconstruction"} <= lines[0][
+        "metrics"
+    ].keys()
+    assert record.history == [line["metrics"]["validation/accuracy"] for line in lines]
+    assert record.score == record.history[-1]
+    assert (home / "reconstructions.png").stat().st_size > 0
+    assert load_file(home / "weights.safetensors")
+    assert record.costs["parameters"] == sum(
+        t.numel() for t in load_file(home / "weights.safetensors").values()
+    )
+    assert record.costs["flops_per_sample"] > 0
+    assert record.costs["train_seconds"] > 0
+    assert record.provenance["data"]["state"] == "stand-in"
+    assert record.provenance["versions"]["torch"] == torch.__version__
+    assert run.read_record(tmp_path, spec.run_id) == record
+
+
+def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
+    record = made(spec_of("cnn", width=4, lr=1e30), tmp_path)
+    assert record.status == "failed"
+    assert "NonFinite" in record.reason
+    assert "epoch" in record.reason
+    assert "NonFinite" in record.traceback
+
+
+def test_an_exception_is_a_failed_record(tmp_path: Path) -> None:
+    record = made(spec_of("convlstm", hidden_channels=4, patch_size=7), tmp_path)
+    assert record.status == "failed"
+    assert "7×7" in record.reason
+    again = made(spec_of("convlstm", hidden_channels=4, patch_size=7), tmp_path / "again")
+    assert again.digest == record.digest
+
+
+def test_a_pruned_run_keeps_what_it_has(tmp_path: Path) -> None:
+    record = made(spec_of("linear"), tmp_path, stop=lambda scores: len(scores) == 2)
+    assert (record.status, record.epochs, len(record.history)) == ("pruned", 2, 2)
+
+
+def test_bfloat16_is_deterministic_too(tmp_path: Path) -> None:
+    spec = spec_of("cnn", epochs=1, width=4, precision="bf16-mixed")
+    assert made(spec, tmp_path / "a").digest == made(spec, tmp_path / "b").digest
+
+
+def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:
+    spec = spec_of("linear").model_copy(update={"data_sha256": "0" * 64})
+    with pytest.raises(InputError, match="other data of mnist"):
+        made(spec, tmp_path)
+
+
+def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
+    spec = spec_of("linear")
+    home = run.folder(tmp_path, spec.run_id)
+    home.mkdir(parents=True)
+    (home / "record.json").write_text('{"run_id": "x"')
+    with pytest.raises(InputError, match=r"record\.json"):
+        made(spec, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=1)
+    home = run.folder(tmp_path / "damaged", spec.run_id)
+    home.mkdir(parents=True)
+    (home / "last.ckpt").write_bytes(b"not a checkpoint")
+    record = made(spec, tmp_path / "damaged")
+    assert record.digest == made(spec, tmp_path / "whole").digest
+    assert "last.ckpt" in capsys.readouterr().err
+    assert (home / "damaged.ckpt").exists()
