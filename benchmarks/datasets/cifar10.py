@@ -62,8 +62,10 @@ def parse(content: bytes) -> Split:
         if opcode.name.endswith("PUT") and int(argument or 0) > 1 << 20:
             raise ValueError("it claims too large a memo")
     entries = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    if not isinstance(entries, dict):
+        raise ValueError("it holds no dictionary")
     named = {_text(key): value for key, value in entries.items()}
-    pixels, labels = named["data"], named["labels"]
+    pixels, labels = named.get("data"), named.get("labels")
     if not isinstance(pixels, _Array) or not isinstance(labels, list):
         raise ValueError("it holds no data and labels")
     return Split(pixels.images(), np.array(labels, np.int64))

@@ -125,8 +125,12 @@ def fetch(place: Place, *, lock: Path) -> None:
     import requests
 
     for file in place.missing:
-        if file.url is None or not _answers(urlsplit(file.url)._replace(path="/").geturl()):
-            raise UnavailableError(f"{urlsplit(file.url or '').hostname} does not answer")
+        host = urlsplit(file.url or "")
+        if not _answers(f"{host.scheme}://{host.netloc}/"):
+            raise UnavailableError(f"{host.hostname} does not answer")
+    downloader = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=(5, 30)
+    )
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock):
@@ -138,13 +142,7 @@ def fetch(place: Place, *, lock: Path) -> None:
                     urls={file.name: file.url},
                     retry_if_failed=RETRIES,
                 )
-                bar = sys.stderr.isatty()
-                store.fetch(
-                    file.name,
-                    downloader=pooch.HTTPDownloader(
-                        progressbar=bar, chunk_size=1 << 16, timeout=(5, 30)
-                    ),
-                )
+                store.fetch(file.name, downloader=downloader)
     except (OSError, ValueError, requests.RequestException) as error:
         raise UnavailableError(f"download failed: {' '.join(str(error).split())[:200]}") from error
 

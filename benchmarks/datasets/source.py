@@ -106,8 +106,8 @@ def _real(name: str, root: Path, download: bool) -> Still | None:
     parts = place.decoded()
     with blamed_on(place.folder):
         train, test = source.join(parts)
-        for split in (train, test):
-            _check(source, split)
+        _check(source, "train", train)
+        _check(source, "test", test)
     fewer = any(len(s.labels) < n for s, n in zip((train, test), source.samples, strict=True))
     return Still(
         name=name,
@@ -165,14 +165,14 @@ def _state(place: Place, *, partial: bool) -> str:
     return "official" if place.official() else "unofficial"
 
 
-def _check(source: Source, split: Split) -> None:
-    shape, samples = split.images.shape, len(split.labels)
-    if split.images.dtype != np.uint8 or shape[1:] != source.shape:
-        raise ValueError(f"its images are {shape[1:]}, not {source.shape}")
-    if not 0 < shape[0] == samples:
-        raise ValueError(f"it has {shape[0]} images and {samples} labels")
-    if split.labels.min() < 0 or split.labels.max() >= source.classes:
-        raise ValueError(f"its labels are not all in 0..{source.classes - 1}")
+def _check(source: Source, part: str, split: Split) -> None:
+    images, labels = split.images, split.labels
+    if images.dtype != np.uint8 or images.shape[1:] != source.shape:
+        raise ValueError(f"its {part} images are {images.shape[1:]}, not {source.shape}")
+    if not len(images) or labels.shape != (len(images),):
+        raise ValueError(f"it has {len(images)} {part} images and labels {labels.shape}")
+    if labels.min() < 0 or labels.max() >= source.classes:
+        raise ValueError(f"its {part} labels are not all in 0..{source.classes - 1}")
 
 
 def _fingerprint(arrays: Iterable[np.ndarray]) -> str:

@@ -71,7 +71,6 @@ def handwriting(pen: Pen, part: str, count: int) -> Split:
 
 def house_numbers(part: str, count: int) -> Split:
     """Coloured digits between parts of their neighbours, on shaded noise: (count, 3, 32, 32)."""
-    size = SIGN.size
 
     def draw(sample: np.ndarray, label: np.ndarray) -> np.ndarray:
         ink = _written(SIGN, _draws("svhn", part, sample, 32), label)
@@ -83,14 +82,14 @@ def house_numbers(part: str, count: int) -> Split:
         u = _draws("svhn colours", part, sample, 9)
         paper, shade = u[:, :3], (u[:, 3:5] - 0.5) * 0.5
         contrast = 0.25 + 0.4 * u[:, 5:8]
-        paint = np.where(paper.mean(1, keepdims=True) < 0.5, paper + contrast, paper - contrast)
-        ramp = np.arange(size, dtype=np.float32) / size - np.float32(0.5)
+        paint = np.where(
+            paper[:, :1] + paper[:, 1:2] + paper[:, 2:] < 1.5, paper + contrast, paper - contrast
+        )
+        ramp = np.arange(32, dtype=np.float32) / 32 - np.float32(0.5)
         light = shade[:, :1, None] * ramp[:, None] + shade[:, 1:, None] * ramp
         image = paper[:, :, None, None] + light[:, None]
         image = image + ink[:, None] * (paint - paper)[:, :, None, None]
-        return 255 * image + _noise("svhn", part, sample, 3 * size * size, 24 * u[:, 8]).reshape(
-            -1, 3, size, size
-        )
+        return 255 * image + 24 * u[:, 8, None, None, None] * _noise("svhn", part, sample)
 
     return _chunks("svhn", part, count, draw)
 
@@ -100,8 +99,7 @@ def textured_shapes(part: str, count: int) -> Split:
 
     Class = 2 · shape + texture. Place, size, turn, colours and the ground's stripes vary.
     """
-    size = 32
-    row, column = np.mgrid[:size, :size].astype(np.float32)
+    row, column = np.mgrid[:32, :32].astype(np.float32)
 
     def draw(sample: np.ndarray, label: np.ndarray) -> np.ndarray:
         u = _draws("cifar10", part, sample, 24)[:, :, None, None]
@@ -130,9 +128,7 @@ def textured_shapes(part: str, count: int) -> Split:
             np.where(texture[:, None], light, dark),
             np.where(ground[:, None], far, near),
         )
-        return 255 * image + _noise(
-            "cifar10", part, sample, 3 * size * size, 40 * u[:, 20]
-        ).reshape(-1, 3, size, size)
+        return 255 * image + 40 * u[:, 20, None] * _noise("cifar10", part, sample)
 
     return _chunks("cifar10", part, count, draw)
 
@@ -177,7 +173,7 @@ def _written(
 
 def _splat(x: np.ndarray, y: np.ndarray, size: int, blur: int) -> np.ndarray:
     """Points (n, points) shared among their four nearest pixels, then smoothed: (n, size, size)."""
-    edge = 2  # collects what falls outside
+    edge = 4  # collects what falls outside, too far off to be smoothed back in
     wide = size + 2 * edge
     x, y = (np.clip(z + edge, 0, wide - 1.001) for z in (x, y))
     left, top = x.astype(np.int64), y.astype(np.int64)
@@ -209,11 +205,10 @@ def _odd(x: np.ndarray) -> np.ndarray:
     return np.floor(x).astype(np.int64) % 2 == 1
 
 
-def _noise(name: str, part: str, sample: np.ndarray, size: int, strength: np.ndarray) -> np.ndarray:
-    """Uniform in ±strength, (n, size); eight values from each random word."""
-    words = _words(name + " noise", part, sample, -(-size // 8)).astype("<u8")
-    steps = words.view(np.uint8).reshape(len(sample), -1)[:, :size]
-    return (steps.astype(np.float32) / 127.5 - 1) * strength.reshape(-1, 1)
+def _noise(name: str, part: str, sample: np.ndarray) -> np.ndarray:
+    """Uniform in ±1, (n, 3, 32, 32); eight values from each random word."""
+    words = _words(name + " noise", part, sample, 3 * 32 * 32 // 8).astype("<u8")
+    return words.view(np.uint8).reshape(-1, 3, 32, 32).astype(np.float32) / 127.5 - 1
 
 
 def _draws(name: str, part: str, sample: np.ndarray, draws: int) -> np.ndarray:

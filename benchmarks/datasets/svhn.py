@@ -23,10 +23,10 @@ def mat(path: Path) -> Split:
     from scipy.io import loadmat, whosmat
 
     declared = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-    (*image, samples), kind = declared.get("X", ((0,), "nothing"))
+    (*image, samples), kind = declared.get("X", ((0,), "missing"))
     if image != [32, 32, 3] or kind != "uint8" or samples > MOST_SAMPLES:
         raise ValueError(f"its X is {kind} {(*image, samples)}, not uint8 (32, 32, 3, N)")
-    shape, kind = declared.get("y", ((), "nothing"))
+    shape, kind = declared.get("y", ((), "missing"))
     if shape != (samples, 1) or kind not in ("uint8", "double"):
         raise ValueError(f"its y is {kind} {shape}, not uint8 ({samples}, 1)")
     content = loadmat(path, variable_names=("X", "y"))

@@ -1,0 +1,25 @@
+"""The real data where it is, and no memory of one test's data in the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.datasets import files, source
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    for cached in (source._real, source._stand_in, source._moving_test, files._answers):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def real_data() -> Path:
+    path = Path(__file__).parents[4] / "shared/data"
+    if not path.is_dir():
+        pytest.skip("no ../shared/data with real data beside the repository")
+    return path

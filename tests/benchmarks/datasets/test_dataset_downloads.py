@@ -1,0 +1,194 @@
+"""Downloads, from a server on this machine in the official one's place."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import dataset_files as make
+import pytest
+
+from benchmarks.datasets import files, usps
+from benchmarks.datasets.files import File, Layout, UnavailableError, obtain
+from benchmarks.datasets.source import load_still
+from benchmarks.errors import InputError
+
+CONTENTS = make.contents("usps")
+TRAIN, TEST = CONTENTS
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENTS; cuts the first `cuts` answers in the middle; counts what was asked for."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.cuts = 0
+        self.delay = 0.0
+        self.asked: list[str] = []
+        self.address = f"http://127.0.0.1:{self.server_port}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        name = self.path[1:]
+        self.server.asked.append(name)
+        time.sleep(self.server.delay)
+        content = CONTENTS.get(name, b"")
+        self.send_response(200 if content else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.server.cuts:
+            self.server.cuts -= 1
+            content = content[: len(content) // 2]
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Not on the terminal."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock:
+        sleep = staticmethod(lambda seconds: None)
+
+    monkeypatch.setattr("pooch.core.time", Clock)
+
+
+def layout(address: str, **sums: str) -> Layout:
+    named = {
+        name: sums.get(name.split(".")[1], hashlib.md5(content).hexdigest())
+        for name, content in CONTENTS.items()
+    }
+    listed = tuple(File(name, md5, address + name) for name, md5 in named.items())
+    return Layout(folders=("USPS", "."), files=listed, decode=usps.libsvm)
+
+
+def on_disk(root: Path) -> dict[str, bytes]:
+    folder = root / "USPS"
+    return {p.name: p.read_bytes() for p in folder.iterdir()} if folder.exists() else {}
+
+
+def test_data_set_is_downloaded_and_read(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = dataclasses.replace(usps.SOURCE, layouts=(layout(server.address),), samples=(20, 10))
+    monkeypatch.setattr(usps, "SOURCE", here)
+    data = load_still("usps", root=tmp_path / "data", download=True)
+    assert (data.state, len(data.train.labels)) == ("official", 20)
+    assert on_disk(tmp_path / "data") == CONTENTS
+
+
+def test_only_the_missing_file_is_downloaded(server: Server, tmp_path: Path) -> None:
+    (tmp_path / TEST).write_bytes(b"mine")
+    place = obtain((layout(server.address),), tmp_path, download=True)
+    assert place.folder == tmp_path
+    assert server.asked == [TRAIN]
+    assert (tmp_path / TEST).read_bytes() == b"mine"
+
+
+def test_download_cut_in_the_middle_is_tried_again(server: Server, tmp_path: Path) -> None:
+    server.cuts = 1
+    obtain((layout(server.address),), tmp_path, download=True)
+    assert on_disk(tmp_path) == CONTENTS
+    assert server.asked == [TRAIN, TRAIN, TEST]
+
+
+def test_download_always_cut_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    server.cuts = 99
+    with pytest.raises(UnavailableError, match="download failed"):
+        obtain((layout(server.address),), tmp_path, download=True)
+    assert on_disk(tmp_path) == {}
+    assert server.asked == [TRAIN] * (1 + files.RETRIES)
+
+
+def test_other_checksum_is_refused_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="does not match"):
+        obtain((layout(server.address, bz2="0" * 32),), tmp_path, download=True)
+    assert on_disk(tmp_path) == {}
+
+
+def test_file_that_is_not_on_the_server(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="404"):
+        obtain((layout(server.address + "nowhere/"),), tmp_path, download=True)
+
+
+def test_half_a_data_set_and_no_download_is_an_input_error(server: Server, tmp_path: Path) -> None:
+    server.cuts = 99
+    (tmp_path / TEST).write_bytes(b"mine")
+    for download, reason in ((False, "downloads are off"), (True, "download failed")):
+        with pytest.raises(InputError, match=f"{TRAIN} is missing .*{reason}"):
+            obtain((layout(server.address),), tmp_path, download=download)
+
+
+def test_dead_host_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    asked = []
+
+    def head(address: str, timeout: float) -> None:
+        asked.append(address)
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(requests, "head", head)
+    monkeypatch.setattr(files, "PROBE_SECONDS", 0.2)
+    for _ in range(3):
+        with pytest.raises(UnavailableError, match=r"example\.invalid does not answer"):
+            obtain((layout("http://example.invalid/"),), tmp_path / "data", download=True)
+    assert asked == ["http://example.invalid/"]
+    assert not (tmp_path / "data").exists()
+
+
+def test_hanging_host_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    release = threading.Event()
+    monkeypatch.setattr(requests, "head", lambda address, timeout: release.wait(10))
+    monkeypatch.setattr(files, "PROBE_SECONDS", 0.2)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        obtain((layout("http://example.invalid/"),), tmp_path, download=True)
+    release.set()
+
+
+def test_folder_one_may_not_write_to(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "USPS").write_bytes(b"a file where the folder should be")
+    with pytest.raises(UnavailableError, match="download failed"):
+        obtain((layout(server.address),), tmp_path, download=True)
+
+
+def test_two_processes_download_once(server: Server, tmp_path: Path) -> None:
+    server.delay = 0.3
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
+        "from pathlib import Path; from test_dataset_downloads import *;"
+        f"obtain((layout({server.address!r}),), Path({str(tmp_path)!r}), download=True)"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert sorted(server.asked) == sorted(CONTENTS)
+    assert on_disk(tmp_path) == CONTENTS
