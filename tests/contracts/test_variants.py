@@ -1,0 +1,210 @@
+"""What every registered variant keeps, on every shape of its task's data.
+
+A variant joins by registration alone. Sizes are those of its space file's smoke profile where it
+has one, its defaults otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+import yaml
+from pydantic import ValidationError
+from torch import Tensor
+
+from models import registry
+from models.variant import Clips, ClipShape, Images, ImageShape, Variant
+from tests.models.comparison import total_loss
+
+SPACES = Path(__file__).parents[2] / "sweeps" / "spaces"
+
+STILL = {
+    "mnist": ImageShape(1, 28, 28, 10),
+    "usps": ImageShape(1, 16, 16, 10),
+    "colour": ImageShape(3, 32, 32, 10),
+    "frames": ImageShape(1, 64, 64, 10, labels=2),
+}
+MOVING = {
+    "grey": ClipShape(1, 64, 64, past=3, future=2),
+    "colour": ClipShape(3, 64, 64, past=2, future=3),
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    "classification": STILL,
+    "autoencoding": STILL,
+    "prediction": MOVING,
+}
+CELLS = [
+    pytest.param(name, shape, id=f"{name}-{label}")
+    for name, entry in registry.available().items()
+    for label, shape in SHAPES[entry.task].items()
+]
+EVERY_CELL = pytest.mark.parametrize(("name", "shape"), CELLS)
+EVERY_VARIANT = pytest.mark.parametrize("name", list(registry.available()))
+
+
+def build(name: str, shape: Any) -> Variant:
+    """A small variant, from fixed seeds."""
+    cls = registry.variant(name)
+    path = SPACES / f"{name}.yaml"
+    space = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    smoke = ((space or {}).get("profiles") or {}).get("smoke") or {}
+    torch.manual_seed(0)
+    return cls(shape=shape, config=cls.Config(**smoke))
+
+
+def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips:
+    """A batch of noise in [0, 1], of one value, or of images white on a side of their own."""
+    generator = torch.Generator().manual_seed(1)
+
+    def pixels(*size: int) -> Tensor:
+        if fill == "random":
+            return torch.rand(*size, generator=generator)
+        if fill == "halves":
+            image = torch.zeros(size)
+            image[::2, ..., : size[-1] // 2] = 1
+            image[1::2, ..., size[-2] // 2 :, :] = 1
+            return image
+        return torch.full(size, {"blank": 0.0, "saturated": 1.0}[fill])
+
+    frame = (shape.channels, shape.height, shape.width)
+    if isinstance(shape, ClipShape):
+        return Clips(pixels(count, shape.past, *frame), pixels(count, shape.future, *frame))
+    x = pixels(count, *frame)
+    labels = [torch.randperm(shape.classes, generator=generator) for _ in range(count)]
+    return Images(x, torch.stack(labels)[:, : shape.labels])
+
+
+def step(model: Variant, batch: Images | Clips) -> Tensor:
+    """Loss and, of a trainable variant, its gradients, drawn from a fixed seed."""
+    torch.manual_seed(2)
+    model.zero_grad()
+    loss = total_loss(model, batch)
+    if model.trainable:
+        loss.backward()
+    return loss.detach()
+
+
+def assert_finite(model: Variant, batch: Images | Clips) -> None:
+    assert step(model, batch).isfinite()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"{name} has no gradient"
+            assert parameter.grad.isfinite().all(), f"{name} has a gradient that is not finite"
+
+
+@EVERY_CELL
+def test_shapes_and_terms(name: str, shape: Any) -> None:
+    model, batch = build(name, shape), made(shape)
+    terms, prediction = model.loss(batch)
+    assert terms
+    assert all(term.shape == () for term in terms.values())
+    assert set(model.loss_weights) - set(terms) <= {"reconstruction"}
+    model.eval()
+    with torch.no_grad():
+        output = model(batch[0])
+    if registry.available()[name].task == "classification":
+        assert output.shape == prediction.shape == (2, shape.classes)
+    elif isinstance(batch, Clips):
+        assert output.shape == prediction.shape == batch.future.shape
+
+
+@EVERY_CELL
+@pytest.mark.parametrize("fill", ["random", "blank", "saturated"])
+def test_loss_and_gradients_are_finite(name: str, shape: Any, fill: str) -> None:
+    assert_finite(build(name, shape), made(shape, fill=fill))
+
+
+@EVERY_CELL
+def test_bfloat16_autocast_is_finite(name: str, shape: Any) -> None:
+    model, batch = build(name, shape), made(shape)
+    torch.manual_seed(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = total_loss(model, batch)
+        prediction = model(batch[0])
+    assert loss.isfinite()
+    assert prediction.isfinite().all()
+    if model.trainable:
+        assert loss.dtype == torch.float32
+        loss.backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@EVERY_CELL
+def test_equal_seeds_give_equal_bits(name: str, shape: Any) -> None:
+    batch = made(shape)
+    first, second = build(name, shape), build(name, shape)
+    assert torch.equal(step(first, batch), step(second, batch))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert a.grad is b.grad is None or torch.equal(a.grad, b.grad)
+
+
+@EVERY_CELL
+def test_weights_survive_safetensors(name: str, shape: Any, tmp_path: Path) -> None:
+    model = build(name, shape)
+    step(model, made(shape))
+    other = copy.deepcopy(model)
+    for parameter in other.parameters():
+        torch.nn.init.zeros_(parameter)
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    other.load_state_dict(safetensors.torch.load_file(tmp_path / "weights.safetensors"))
+    model.eval()
+    other.eval()
+    x = made(shape)[0]
+    assert torch.equal(model(x), other(x))
+
+
+@EVERY_CELL
+def test_evaluation_draws_nothing_and_keeps_its_input(name: str, shape: Any) -> None:
+    model, batch = build(name, shape).eval(), made(shape)
+    x, state = batch[0].clone(), torch.get_rng_state()
+    with torch.no_grad():
+        first, second = model(batch[0]), model(batch[0])
+        model.loss(batch)
+    assert torch.equal(first, second)
+    assert torch.equal(batch[0], x)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@EVERY_VARIANT
+def test_a_tiny_batch_is_overfitted(name: str) -> None:
+    shape = next(iter(SHAPES[registry.available()[name].task].values()))
+    model = build(name, shape)
+    if not model.trainable:
+        return
+    batch = made(shape, fill="halves")
+    recipe = model.optimization()
+    for group in recipe.optimizer.param_groups:
+        group["lr"] = 3e-3
+    losses = []
+    for _ in range(30):
+        losses.append(step(model, batch))
+        recipe.optimizer.step()
+    assert min(losses[-3:]) < losses[0] - 0.2 * abs(losses[0])
+
+
+@EVERY_VARIANT
+def test_unknown_and_unbounded_hyperparameters_are_refused(name: str) -> None:
+    config = registry.variant(name).Config
+    for bad in ({"no_such_name": 1}, {"batch_size": 0}):
+        with pytest.raises(ValidationError):
+            config(**bad)
+
+
+@EVERY_VARIANT
+def test_hyperparameters_are_documented(name: str) -> None:
+    for field, info in registry.variant(name).Config.model_fields.items():
+        assert info.description, f"{field} has no description"
+        assert not info.is_required(), f"{field} has no default"
+        if info.annotation in (int, float):
+            assert info.metadata, f"{field} has no bounds"
+
+
+@EVERY_VARIANT
+def test_the_docstring_opens_with_a_sentence(name: str) -> None:
+    assert registry.available()[name].summary.endswith(".")

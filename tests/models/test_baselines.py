@@ -1,0 +1,50 @@
+"""The baselines."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.baselines import CNN, CNNConfig, CopyLast, Linear, LinearConfig
+from models.variant import Clips, ClipShape, Hyperparameters, Images, ImageShape
+
+
+def test_linear_is_a_matrix_and_a_bias() -> None:
+    model = Linear(shape=ImageShape(3, 32, 32, 10), config=LinearConfig())
+    x = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(model(x), F.linear(x.view(2, -1), *model.parameters()))
+
+
+def test_two_labels_share_the_cross_entropy() -> None:
+    model = Linear(shape=ImageShape(1, 8, 8, 5, labels=2), config=LinearConfig())
+    x, y = torch.rand(3, 1, 8, 8), torch.tensor([[0, 1], [2, 3], [4, 4]])
+    terms, scores = model.loss(Images(x, y))
+    expected = (F.cross_entropy(scores, y[:, 0]) + F.cross_entropy(scores, y[:, 1])) / 2
+    torch.testing.assert_close(terms["cross_entropy"], expected)
+
+
+def test_the_cnn_shifts_in_training_alone() -> None:
+    torch.manual_seed(0)
+    model = CNN(shape=ImageShape(1, 28, 28, 10), config=CNNConfig(width=4))
+    batch = Images(torch.rand(4, 1, 28, 28), torch.zeros(4, 1, dtype=torch.int64))
+    assert not torch.equal(model.loss(batch)[1], model.loss(batch)[1])
+    model.eval()
+    assert torch.equal(model.loss(batch)[1], model(batch.x))
+
+
+def test_the_cnn_names_images_too_small() -> None:
+    with pytest.raises(ValueError, match="7×16"):
+        CNN(shape=ImageShape(1, 7, 16, 10), config=CNNConfig())
+
+
+def test_copy_last_repeats_the_last_frame_and_is_not_trained() -> None:
+    model = CopyLast(shape=ClipShape(1, 4, 4, past=3, future=2), config=Hyperparameters())
+    clips = Clips(torch.rand(2, 3, 1, 4, 4), torch.rand(2, 2, 1, 4, 4))
+    frames = model(clips.past)
+    assert frames.shape == clips.future.shape
+    assert all(torch.equal(frames[:, t], clips.past[:, 2]) for t in (0, 1))
+    torch.testing.assert_close(model.loss(clips)[0]["mse"], (frames - clips.future).square().mean())
+    assert not model.trainable
+    with pytest.raises(TypeError, match="not trained"):
+        model.optimization()

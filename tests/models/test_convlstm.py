@@ -1,0 +1,91 @@
+"""ConvLSTM against the textbook: cell and whole, with and without peepholes and patches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from models.convlstm import ConvLSTM, ConvLSTMCell, ConvLSTMConfig
+from models.variant import Clips, ClipShape
+from tests.models.comparison import gradients, total_loss
+from tests.models.oracles import convlstm
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """In float64, with peephole weights that do something."""
+    for name, parameter in module.named_parameters():
+        if name.endswith("peephole"):
+            nn.init.normal_(parameter)
+    return module.double()
+
+
+@pytest.mark.parametrize("peephole", [False, True])
+def test_the_cell_is_equation_3(peephole: bool) -> None:
+    cell = randomised(ConvLSTMCell(2, 3, size=(5, 4), peephole=peephole))
+    oracle = convlstm.Cell(cell)
+    x = torch.randn(2, 2, 5, 4, dtype=torch.float64)
+    zero = torch.zeros(2, 3, 5, 4, dtype=torch.float64)
+    ours = cell(x, cell(x, None))
+    theirs = oracle(x, *oracle(x, zero, zero))
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(cell(x, None), cell(x, (zero, zero)))
+    torch.testing.assert_close(
+        gradients(sum(part.square().sum() for part in ours), list(cell.parameters())),
+        gradients(sum(part.square().sum() for part in theirs), reordered(cell, oracle)),
+    )
+
+
+def reordered(ours: nn.Module, oracle: nn.Module) -> list[nn.Parameter]:
+    """The oracle's parameters in our order."""
+    theirs = dict(oracle.named_parameters())
+    return [theirs[name.replace("gates", "conv")] for name, _ in ours.named_parameters()]
+
+
+@pytest.mark.parametrize("peephole", [False, True])
+@pytest.mark.parametrize("patch", [1, 2])
+def test_frames_loss_and_gradients_equal_the_textbook(peephole: bool, patch: int) -> None:
+    config = ConvLSTMConfig(hidden_channels=4, peephole=peephole, patch_size=patch)
+    model = randomised(ConvLSTM(shape=ClipShape(2, 8, 6, past=3, future=4), config=config))
+    oracle = convlstm.textbook(model).double()
+    past, future = (torch.rand(2, steps, 2, 8, 6, dtype=torch.float64) for steps in (3, 4))
+    batch = Clips(past, future)
+    torch.testing.assert_close(model(past), oracle(past))
+    ours, theirs = total_loss(model, batch), oracle.loss(batch)
+    torch.testing.assert_close(ours, theirs)
+    pairs = [
+        *zip(model.encoder.cells, (oracle.encoder_1, oracle.encoder_2), strict=True),
+        *zip(model.decoder.cells, (oracle.decoder_1, oracle.decoder_2), strict=True),
+    ]
+    for mine, textbook in pairs:
+        torch.testing.assert_close(
+            torch.autograd.grad(ours, list(mine.parameters()), retain_graph=True),
+            torch.autograd.grad(theirs, reordered(mine, textbook), retain_graph=True),
+        )
+    torch.testing.assert_close(
+        [g.flatten() for g in gradients(ours, list(model.head.parameters()))],
+        [g.flatten() for g in gradients(theirs, list(oracle.head.parameters()))],
+    )
+
+
+def test_parameter_count() -> None:
+    with torch.device("meta"):
+        model = ConvLSTM(shape=ClipShape(1, 64, 64, 10, 10), config=ConvLSTMConfig())
+    assert sum(p.numel() for p in model.parameters()) == 1_036_097
+
+
+def test_patches_must_divide_the_frame() -> None:
+    with pytest.raises(ValueError, match=r"64×62.*4×4"):
+        ConvLSTM(shape=ClipShape(1, 64, 62, 10, 10), config=ConvLSTMConfig(patch_size=4))
+
+
+def test_frames_are_within_zero_and_one() -> None:
+    model = ConvLSTM(shape=ClipShape(1, 8, 8, 2, 3), config=ConvLSTMConfig(hidden_channels=4))
+    frames = model(100 * torch.randn(2, 2, 1, 8, 8))
+    assert frames.shape == (2, 3, 1, 8, 8)
+    assert ((frames >= 0) & (frames <= 1)).all()

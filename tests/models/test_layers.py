@@ -1,0 +1,100 @@
+"""Images, labels, patches, and convolutions by another route."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from models.layers.convolutions import relu_then_stride_2
+from models.layers.images import Rescale, random_shift
+from models.layers.labels import cross_entropy, multi_hot, top_labels
+from models.layers.patches import fold, unfold
+from tests.models.oracles import convlstm
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((28, 28), (28, 28)),
+        ((32, 32), (32, 32)),
+        ((16, 16), (32, 32)),
+        ((64, 64), (32, 32)),
+        ((56, 40), (56, 40)),
+        ((8, 12), (32, 48)),
+        ((224, 224), (56, 56)),
+    ],
+)
+def test_rescale_reaches_the_range(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    rescale = Rescale(*size, low=28, high=56)
+    image = rescale(torch.rand(2, 3, *size))
+    assert rescale.size == image.shape[2:] == expected
+    assert image.min() >= 0
+    assert image.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(16, 64), (57, 57), (20, 30), (28, 100)])
+def test_rescale_names_what_it_cannot_take(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=f"{size[0]}×{size[1]}.*28 to 56"):
+        Rescale(*size, low=28, high=56)
+
+
+def test_halving_is_the_mean_of_areas() -> None:
+    x = torch.rand(1, 1, 64, 64)
+    expected = (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
+    torch.testing.assert_close(Rescale(64, 64, low=28, high=56)(x), expected)
+
+
+def test_shifts_are_whole_pixels_each_image_its_own() -> None:
+    torch.manual_seed(0)
+    x = torch.zeros(200, 1, 7, 9)
+    x[:, :, 3, 4] = 1
+    shifted = random_shift(x, 2)
+    _, _, rows, columns = shifted.nonzero(as_tuple=True)
+    assert len(rows) == 200
+    assert set(rows.tolist()) == {1, 2, 3, 4, 5}
+    assert set(columns.tolist()) == {2, 3, 4, 5, 6}
+    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == 25
+
+
+def test_what_is_shifted_out_is_lost_and_zeros_enter() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(64, 2, 4, 4)
+    sums = random_shift(x, 2).sum((2, 3))
+    assert (sums[:, 0] == sums[:, 1]).all()
+    assert set(sums[:, 0].int().tolist()) <= {16, 12, 8, 9, 6, 4}
+    assert torch.equal(random_shift(x, 0), x)
+
+
+def test_labels_of_one_and_two() -> None:
+    y = torch.tensor([[1, 3], [2, 2]])
+    hot = multi_hot(y, 4)
+    assert hot.tolist() == [[0, 1, 0, 1], [0, 0, 1, 0]]
+    assert top_labels(hot + torch.tensor([0, 0.1, 0.3, 0.2]), 2).tolist() == [[3, 1], [2, 3]]
+    scores = torch.randn(2, 4)
+    expected = sum(nn.functional.cross_entropy(scores, y[:, k]) for k in (0, 1)) / 2
+    torch.testing.assert_close(cross_entropy(scores, y), expected)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (29, 32), (17, 18)])
+def test_polyphase_convolution_is_the_convolution(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(2, 3, 9).double(), nn.Conv2d(3, 4, 9, stride=2).double()
+    x = torch.randn(2, 2, *size, dtype=torch.float64)
+    parameters = [*first.parameters(), *second.parameters()]
+    expected, ours = second(first(x).relu()), relu_then_stride_2(x, first, second)
+    torch.testing.assert_close(ours, expected)
+    weight = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad((ours * weight).sum(), parameters),
+        torch.autograd.grad((expected * weight).sum(), parameters),
+    )
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_patches_fold_and_unfold(patch: int) -> None:
+    frames = torch.rand(2, 3, 2, 8, 12)
+    folded = fold(frames, patch)
+    assert torch.equal(folded, convlstm.fold(frames, patch))
+    assert torch.equal(unfold(folded, patch), frames)
+    assert torch.equal(convlstm.unfold(folded, patch), frames)
