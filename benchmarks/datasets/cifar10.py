@@ -9,7 +9,7 @@ import pickletools
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def _encode(text: str, encoding: bytes | str) -> bytes:
 class _Unpickler(pickle.Unpickler):
     """Admits the four names in a pickled array of bytes, each as a harmless double of ours."""
 
-    doubles: dict[tuple[str, str], Callable[..., Any]] = {  # noqa: RUF012
+    doubles: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
         ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy", "ndarray"): _Array,
