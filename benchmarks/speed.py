@@ -1,0 +1,239 @@
+"""How fast variants train: against their textbook versions and the machine's matrix products.
+
+Each variant is timed in a fresh process, where it, its textbook version (the oracle of the tests,
+in float32, with Adam as torch has it by default) and a large matrix product take turns: same
+batch, same threads, same allocator, the best of the rounds. Each peak of memory is measured in a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from models.variant import Clips, Images
+
+ROUNDS = 4
+SHORTEST = 0.2
+"""Seconds that a timed repetition lasts at least, of as many steps as that takes."""
+MATRIX = 3072
+BATCH = {"classification": 128, "autoencoding": 128, "prediction": 4}
+PRECISIONS = ("float32", "bfloat16")
+
+Contender = tuple[bool, str]
+"""Whether it is the textbook version, and its precision."""
+OURS: tuple[Contender, ...] = tuple((False, precision) for precision in PRECISIONS)
+TEXTBOOK: Contender = (True, "float32")
+
+
+@dataclass
+class Measured:
+    """One variant's figures."""
+
+    seconds: dict[Contender, float]
+    """Of a training step."""
+    peak: dict[str, float]
+    """FLOP/s of the matrix product, by precision."""
+    flops: int
+    """Of a training step of ours, by torch's counter."""
+    memory: dict[Contender, int] = field(default_factory=dict)
+    """Bytes by which the peak of resident memory grew over two steps."""
+
+
+def main(variants: list[str] | None, threads: int) -> None:
+    """Prints the table of training steps; without names, of all trainable variants."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(training_steps(variants, threads))
+
+
+def training_steps(variants: list[str] | None, threads: int) -> Table:
+    """Samples/s of each variant's training step, its ratio to the textbook, peak share, memory."""
+    from rich.table import Table
+
+    from models import registry
+
+    table = Table(title=f"Training steps, {threads} threads, best of {ROUNDS} interleaved rounds")
+    for column in ("variant", "batch", "precision"):
+        table.add_column(column, no_wrap=True)
+    for column in ("samples/s", "× textbook", "of peak", "MiB", "its MiB"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name in filter(_trainable, variants or registry.available()):
+        batch = BATCH[registry.available()[name].task]
+        for row in _rows(name, batch, measure(name, threads)):
+            table.add_row(*row)
+    return table
+
+
+def measure(name: str, threads: int) -> Measured:
+    """All figures of one variant, each process in its turn."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
+        measured = fresh.submit(_times, name, threads).result()
+        for contender in measured.seconds:
+            measured.memory[contender] = fresh.submit(_memory, name, contender, threads).result()
+    return measured
+
+
+def _rows(name: str, batch: int, measured: Measured) -> list[list[str]]:
+    textbook = measured.seconds.get(TEXTBOOK)
+    rows = []
+    for contender in OURS:
+        seconds, precision = measured.seconds[contender], contender[1]
+        share = measured.flops / seconds / measured.peak[precision]
+        rows.append(
+            [
+                name,
+                str(batch),
+                precision,
+                f"{batch / seconds:,.4g}" if batch / seconds < 1000 else f"{batch / seconds:,.0f}",
+                f"{textbook / seconds:.2f}" if textbook else "–",
+                f"{share:.0%}",
+                f"{measured.memory[contender] / 2**20:,.0f}",
+                f"{measured.memory[TEXTBOOK] / 2**20:,.0f}" if textbook else "–",
+            ]
+        )
+    return rows
+
+
+def _trainable(name: str) -> bool:
+    import torch
+
+    from models import registry
+
+    cls = registry.variant(name)
+    with torch.device("meta"):
+        return cls(shape=_shape(name), config=cls.Config.model_validate({})).trainable
+
+
+def _shape(name: str) -> Any:
+    from models import registry
+    from models.variant import ClipShape, ImageShape
+
+    if registry.available()[name].task == "prediction":
+        return ClipShape(1, 64, 64, past=10, future=10)
+    return ImageShape(1, 28, 28, 10)
+
+
+def _batch(name: str) -> Images | Clips:
+    import torch
+
+    from models import registry
+    from models.variant import Clips, ClipShape, Images
+
+    shape, count = _shape(name), BATCH[registry.available()[name].task]
+    frame = (shape.channels, shape.height, shape.width)
+    if isinstance(shape, ClipShape):
+        past = torch.rand(count, shape.past, *frame)
+        return Clips(past, torch.rand(count, shape.future, *frame))
+    return Images(torch.rand(count, *frame), torch.randint(shape.classes, (count, shape.labels)))
+
+
+def _step(name: str, contender: Contender) -> Callable[[], None] | None:
+    """A training step on a fixed batch; None of a textbook version that nobody wrote."""
+    import torch
+
+    from models import registry
+
+    torch.manual_seed(0)
+    cls = registry.variant(name)
+    model = cls(shape=_shape(name), config=cls.Config.model_validate({}))
+    batch = _batch(name)
+    is_textbook, precision = contender
+
+    if is_textbook:
+        textbook = _oracle(name)
+        if textbook is None:
+            return None
+        oracle = textbook(model)
+        adam = torch.optim.Adam(oracle.parameters(), lr=1e-4)
+
+        def plain() -> None:
+            adam.zero_grad()
+            oracle.loss(batch).backward()
+            adam.step()
+
+        return plain
+
+    recipe = model.optimization()
+
+    def step() -> None:
+        recipe.optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            terms, _ = model.loss(batch)
+        weights = model.loss_weights
+        total = [weights.get(term, 1.0) * value for term, value in terms.items()]
+        torch.stack(total).sum().backward()
+        recipe.optimizer.step()
+        if recipe.scheduler is not None:
+            recipe.scheduler.step()
+
+    return step
+
+
+def _oracle(name: str) -> Callable[[Any], Any] | None:
+    module = f"tests.models.oracles.{name.replace('-', '_')}"
+    try:
+        return importlib.import_module(module).textbook
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        return None
+
+
+def _times(name: str, threads: int) -> Measured:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    torch.set_num_threads(threads)
+    built = {contender: _step(name, contender) for contender in (*OURS, TEXTBOOK)}
+    steps = {contender: step for contender, step in built.items() if step is not None}
+    with FlopCounterMode(display=False) as counter:
+        steps[OURS[0]]()
+    repeats = {}
+    for contender, step in steps.items():
+        step()
+        repeats[contender] = max(1, round(SHORTEST / _seconds(step, 1)))
+    factors = {p: torch.rand(MATRIX, MATRIX).to(getattr(torch, p)) for p in PRECISIONS}
+    seconds = dict.fromkeys(steps, float("inf"))
+    peak = dict.fromkeys(PRECISIONS, 0.0)
+    for _ in range(ROUNDS):
+        for precision, matrix in factors.items():
+            product = _seconds(partial(torch.mm, matrix, matrix), 2)
+            peak[precision] = max(peak[precision], 2 * MATRIX**3 / product)
+        for contender, step in steps.items():
+            seconds[contender] = min(seconds[contender], _seconds(step, repeats[contender]))
+    return Measured(seconds, peak, counter.get_total_flops())
+
+
+def _seconds(step: Callable[[], Any], repeats: int) -> float:
+    """Of one of `repeats` calls."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    return (time.perf_counter() - start) / repeats
+
+
+def _memory(name: str, contender: Contender, threads: int) -> int:
+    import torch
+
+    from benchmarks.costs import peak_memory_bytes, reset_peak_memory
+
+    torch.set_num_threads(threads)
+    step = _step(name, contender)
+    assert step is not None
+    reset_peak_memory()
+    before = peak_memory_bytes()
+    step()
+    step()
+    return peak_memory_bytes() - before

@@ -1,0 +1,7 @@
+"""One thread a test process: xdist's workers share the cores."""
+
+from __future__ import annotations
+
+import torch
+
+torch.set_num_threads(1)
