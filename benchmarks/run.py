@@ -159,6 +159,7 @@ class _Run:
         return record
 
     def failed(self, reason: str) -> RunRecord:
+        self.home.mkdir(parents=True, exist_ok=True)
         outcome = _Outcome("failed", {}, [], [], reason=reason)
         record = self._record(outcome, 0.0, time.perf_counter())
         write_json(self.home / "record.json", record.model_dump(mode="json"))

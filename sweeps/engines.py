@@ -5,13 +5,16 @@ A worker gets a `Job` and returns a record; it never opens a study.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -52,22 +55,53 @@ class Inline(Executor):
         return future
 
 
-def start(engine: EngineName, workers: int) -> Executor:
-    """The executor of an engine."""
-    if engine is EngineName.inline:
-        return Inline()
-    keep_freed_memory()
+class Processes(Executor):
+    """Local worker processes, each a pool of its own: one that dies takes its own run with it.
+
+    Takes as many runs at once as there are workers. A run whose worker died ends with
+    BrokenProcessPool.
+    """
+
+    def __init__(self, workers: int) -> None:
+        keep_freed_memory()
+        self._idle = [_pool() for _ in range(workers)]
+        self._busy: set[ProcessPoolExecutor] = set()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        pool = self._idle.pop()
+        try:
+            future = pool.submit(fn, *args, **kwargs)
+        except BrokenProcessPool:  # it died while it was idle
+            pool = _pool()
+            future = pool.submit(fn, *args, **kwargs)
+        self._busy.add(pool)
+        future.add_done_callback(partial(self._release, pool))
+        return future
+
+    def _release(self, pool: ProcessPoolExecutor, future: Future[T]) -> None:
+        self._busy.discard(pool)
+        died = not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
+        self._idle.append(_pool() if died else pool)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """With `cancel_futures` it ends at once what is running, too."""
+        pools = [*self._idle, *self._busy]
+        if cancel_futures:
+            for process in [p for pool in pools for p in (pool._processes or {}).values()]:
+                process.kill()
+        for pool in pools:
+            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+        1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
     )
 
 
-def kill(executor: Executor) -> None:
-    """Ends an executor and what it runs at once; runs go on from their checkpoints later."""
-    if isinstance(executor, ProcessPoolExecutor):
-        for process in list((executor._processes or {}).values()):
-            process.kill()
-    executor.shutdown(wait=True, cancel_futures=True)
+def start(engine: EngineName, workers: int) -> Executor:
+    """The executor of an engine."""
+    return Inline() if engine is EngineName.inline else Processes(workers)
 
 
 def keep_freed_memory() -> None:
@@ -79,6 +113,8 @@ def keep_freed_memory() -> None:
 def _begin_worker() -> None:
     # Ctrl-C reaches every process of a terminal: the driver alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What there is to say of the data, the driver has said.
+    logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 
 

@@ -19,6 +19,9 @@ from benchmarks.seeds import derive
 from benchmarks.spec import Direction, RunRecord
 from sweeps.space import Space
 
+# A line for each in-memory study would drown the progress.
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 _STATES = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
@@ -142,10 +145,11 @@ class FrozenPruner:
         running = create_trial(
             state=TrialState.RUNNING, intermediate_values=dict(enumerate(scores, start=1))
         )
+        # Steps are epochs, counted from 1: the first that may be pruned is warmup + 1.
         pruner = optuna.pruners.MedianPruner(
-            n_startup_trials=self.startup, n_warmup_steps=self.warmup
+            n_startup_trials=self.startup, n_warmup_steps=self.warmup + 1
         )
-        return pruner.prune(study, running)
+        return bool(pruner.prune(study, running))
 
 
 def best(trials: list[FrozenTrial], direction: Direction) -> FrozenTrial | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import optuna
 import torch
 from filelock import FileLock, Timeout
 
@@ -36,7 +36,6 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
 
     Raises InputError, and KeyboardInterrupt as it comes: what has ended is kept.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with _alone(results):
         choice.save(results)
         cells = _cells(choice, results)
@@ -105,7 +104,7 @@ class _Driver:
         self.source = _source(choice, profiles.load(choice.profile))
         self.executor: Executor | None = None
         self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}
-        self.deaths: dict[str, int] = {}
+        self.deaths: Counter[str] = Counter()
 
     def drive(self) -> None:
         try:
@@ -114,12 +113,11 @@ class _Driver:
                 for future in finished:
                     self._take(future)
                 self.progress.update()
-        except BaseException:
+        finally:
+            # Nothing is pending here, unless the sweep was interrupted: then what runs ends at
+            # once, and goes on from its checkpoint another time.
             if self.executor is not None:
-                engines.kill(self.executor)
-            raise
-        if self.executor is not None:
-            self.executor.shutdown()
+                self.executor.shutdown(cancel_futures=True)
 
     def _fill(self) -> bool:
         """Submits jobs until every worker has one. Says whether it submitted any."""
@@ -136,24 +134,15 @@ class _Driver:
             self.executor = engines.start(self.engine, self.workers)
         self.progress.begin(cell, job)
         work = partial(engines.execute, job, self.source, self.results)
-        try:
-            future = self.executor.submit(work)
-        except BrokenProcessPool:
-            self.executor = engines.start(self.engine, self.workers)
-            future = self.executor.submit(work)
-        self.pending[future] = (cell, job)
+        self.pending[self.executor.submit(work)] = (cell, job)
 
     def _take(self, future: Future[RunRecord]) -> None:
         cell, job = self.pending.pop(future)
         try:
             record = future.result()
         except BrokenProcessPool:
-            if self.executor is not None:
-                engines.kill(self.executor)
-                self.executor = None
-            run_id = job.spec.run_id
-            self.deaths[run_id] = self.deaths.get(run_id, 0) + 1
-            if self.deaths[run_id] < ATTEMPTS:
+            self.deaths[job.spec.run_id] += 1
+            if self.deaths[job.spec.run_id] < ATTEMPTS:
                 self._submit(cell, job)
                 return
             record = give_up(

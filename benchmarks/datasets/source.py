@@ -1,6 +1,6 @@
 """From a dataset's name to its arrays: from disk, else downloaded, else a rendered stand-in.
 
-Which of them it was is told in `Still.state`, and on stderr where a stand-in serves.
+Which of them it was is told in `Still.state`, and logged where a stand-in serves.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
-import sys
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -65,6 +65,7 @@ class Source:
     """The stand-in: ("train" or "test", number of samples)."""
 
 
+_log = logging.getLogger(__name__)
 _one_at_a_time = threading.Lock()
 
 
@@ -101,7 +102,7 @@ def _real(name: str, root: Path, download: bool) -> Still | None:
     try:
         place = obtain(source.layouts, root, download=download)
     except UnavailableError as reason:
-        print(f"{name}: not found under {root} ({reason}); a stand-in serves", file=sys.stderr)
+        _log.warning("%s: not found under %s (%s); a stand-in serves", name, root, reason)
         return None
     parts = place.decoded()
     with blamed_on(place.folder):
@@ -142,7 +143,7 @@ def _moving_test(root: Path, download: bool) -> tuple[np.ndarray, str, str, str]
         place = obtain((moving_mnist.LAYOUT,), root, download=download)
     except UnavailableError as reason:
         if download:
-            print(f"moving_mnist: {reason}; its test clips are generated", file=sys.stderr)
+            _log.warning("moving_mnist: %s; its test clips are generated", reason)
         return None
     (frames,) = place.decoded()
     state = _state(place, partial=len(frames) < moving_mnist.SEQUENCES)

@@ -109,7 +109,10 @@ def test_a_record_of_another_shape_is_named(tmp_path, change, why):
     ("change", "why"),
     [
         ({"study": "../../escape"}, "'study' is not the name of its file"),
-        ({"directions": {"accuracy": "up"}}, "direction of 'accuracy' is none of"),
+        (
+            {"directions": {"accuracy": "up"}},
+            "the direction of 'accuracy' is none of maximize, minimize",
+        ),
         ({"trials": None}, "lacks 'trials'"),
         ({"finals": [1]}, "'finals' holds something other than run ids"),
     ],

@@ -1,0 +1,239 @@
+"""A sweep from end to end: killed, resumed, spread over workers, the tables are the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = ("linear/usps", "linear/moving_mnist", "cnn/mnist", "convlstm/usps")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": ""}
+
+
+def command(*arguments: str, results: Path) -> list[str]:
+    return [sys.executable, "-m", "sweeps", *arguments, "--results", str(results)]
+
+
+def begin(results: Path, *options: str) -> list[str]:
+    chosen = [part for cell in CELLS for part in ("--only", cell)]
+    return command("run", "--profile", "smoke", "--offline", *chosen, *options, results=results)
+
+
+def call(arguments: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, **how
+    )
+
+
+def tables(results: Path) -> dict[str, bytes]:
+    """All tables that must be equal between equal sweeps."""
+    found = {
+        path.name: path.read_bytes()
+        for path in (results / "report" / "tables").iterdir()
+        if not path.name.startswith("costs.")
+    }
+    assert {"leaderboard.csv", "metrics.csv", "runs.csv", "best_params.csv"} <= found.keys()
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep by one worker, inline, that nothing disturbed."""
+    results = tmp_path_factory.mktemp("undisturbed") / "results"
+    done = call(begin(results, "--engine", "inline"))
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+def test_two_workers_give_the_same_tables(undisturbed: Path, tmp_path: Path) -> None:
+    done = call(begin(tmp_path / "results", "--workers", "2"))
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path / "results") == tables(undisturbed)
+
+
+def test_a_sweep_killed_three_times_gives_the_same_tables(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    draw = random.Random(3)
+    wanted = len(list((undisturbed / "runs").glob("*/record.json")))
+    for part in (0.1, 0.4, 0.7):
+        driver = subprocess.Popen(
+            begin(results, "--workers", "2"), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE
+        )
+        while len(list(results.glob("runs/*/record.json"))) < part * wanted:
+            assert driver.poll() is None, driver.stderr.read().decode()
+            time.sleep(0.02)
+        time.sleep(draw.random() / 2)
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+        assert driver.returncode == -signal.SIGKILL
+    done = call(command("resume", results=results))
+    assert done.returncode == 0, done.stderr
+    assert tables(results) == tables(undisturbed)
+
+
+def test_a_second_call_does_nothing_twice(undisturbed: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/record.json")}
+    expected = tables(undisturbed)
+    done = call(begin(undisturbed, "--engine", "inline"))
+    assert done.returncode == 0, done.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/record.json")}
+    assert tables(undisturbed) == expected
+
+
+def test_the_stored_study_opens_with_optuna(undisturbed: Path) -> None:
+    shown = call(
+        [
+            str(Path(sys.executable).with_name("optuna")),
+            "trials",
+            "--storage",
+            f"sqlite:///{undisturbed / 'studies.db'}",
+            "--study-name",
+            "linear-usps-smoke",
+            "--format",
+            "json",
+        ]
+    )
+    assert shown.returncode == 0, shown.stderr
+    trials = json.loads(shown.stdout)
+    assert [trial["number"] for trial in trials] == [0, 1]
+    assert {trial["state"] for trial in trials} == {"COMPLETE"}
+
+
+def test_status_and_list_need_no_slow_imports(undisturbed: Path) -> None:
+    for arguments in (
+        command("status", results=undisturbed),
+        command("list", results=undisturbed)[:-2],
+    ):
+        shown = call([arguments[0], "-X", "importtime", *arguments[1:]])
+        assert shown.returncode == 0, shown.stderr
+        imported = {line.rsplit("|")[-1].strip() for line in shown.stderr.splitlines()}
+        assert "rich" in imported
+        assert not imported & {"torch", "optuna", "pytorch_lightning", "wandb", "pandas"}
+    assert "linear-usps-smoke" in call(command("status", results=undisturbed)).stdout
+
+
+def test_more_trials_are_added(tmp_path: Path) -> None:
+    def some(trials: int, results: Path) -> Path:
+        chosen = ("--only", "linear/usps", "--engine", "inline", "--trials", str(trials))
+        done = call(command("run", "--profile", "smoke", "--offline", *chosen, results=results))
+        assert done.returncode == 0, done.stderr
+        return results
+
+    grown = some(6, some(2, tmp_path / "grown"))
+    whole = some(6, tmp_path / "whole")
+    cells = [
+        json.loads((r / "cells" / "linear-usps-smoke.json").read_text()) for r in (grown, whole)
+    ]
+    assert cells[0] == cells[1]
+    assert len(cells[0]["trials"]) == 6
+    kept = (grown / "report" / "tables" / "leaderboard.csv").read_bytes()
+    assert kept == (whole / "report" / "tables" / "leaderboard.csv").read_bytes()
+
+
+def test_a_failing_cell_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    """A variant that fails on a dataset: its records tell, other cells end, exit code 1."""
+    script = f"""
+import sys
+from models.baselines import Linear
+def explode(self, batch):
+    raise ValueError("it <b>burst</b>")
+keep = Linear.loss
+Linear.loss = lambda self, batch: (explode if self.shape.height == 16 else keep)(self, batch)
+sys.argv = ["sweeps", "run", "--profile", "smoke", "--offline", "--engine", "inline",
+            "--only", "linear/usps", "--only", "linear/mnist", "--results", {str(tmp_path)!r}]
+from sweeps.__main__ import app, main
+main(app)
+"""
+    done = call([sys.executable, "-c", script])
+    assert done.returncode == 1, done.stderr
+    assert "linear-usps-smoke has no final" in done.stderr
+    failures = (tmp_path / "report" / "tables" / "failures.csv").read_text()
+    assert "ValueError: it <b>burst</b>" in failures
+    leaderboard = (tmp_path / "report" / "tables" / "leaderboard.csv").read_text()
+    assert "classification,mnist,linear,accuracy,maximize,0." in leaderboard
+    assert "classification,usps,linear,accuracy,maximize,,,,0" in leaderboard
+
+
+def test_a_worker_that_dies_costs_only_time(undisturbed: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    driver = subprocess.Popen(
+        begin(results, "--workers", "2"),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    while len(list(results.glob("runs/*/record.json"))) < 3:
+        assert driver.poll() is None, driver.stderr.read().decode()
+        time.sleep(0.02)
+    os.kill(_worker_of(driver.pid), signal.SIGKILL)
+    _, told = driver.communicate(timeout=300)
+    assert driver.returncode == 0, told.decode()
+    assert tables(results) == tables(undisturbed)
+
+
+def _worker_of(driver: int) -> int:
+    """A worker process of a driver: the child that runs spawned code."""
+    children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
+    for child in map(int, children):
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    raise AssertionError("no worker found")
+
+
+def test_a_second_driver_gets_a_sentence(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".driver.lock"):
+        done = call(begin(tmp_path))
+    assert done.returncode == 2
+    assert "another sweep is at work" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    driver = subprocess.Popen(
+        begin(tmp_path, "--workers", "1"), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE
+    )
+    while not list(tmp_path.glob("runs/*/record.json")):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGINT)
+    _, told = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert b"python -m sweeps resume --results" in told
+    assert b"Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--only", "capsnt/*"), "did you mean 'capsnet/"),
+        (("run", "--data", "/no/such/folder"), "is not a folder"),
+        (("resume",), "holds no sweep to resume"),
+        (("status",), "holds no sweep"),
+        (("run", "--device", "cuda", "--only", "linear/usps", "--profile", "smoke"), "no GPU"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    import torch
+
+    if "cuda" in arguments and torch.cuda.is_available():
+        arguments = ("run", "--only", "nothing")
+        message = "matches no cell"
+    done = call(command(*arguments, results=tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
