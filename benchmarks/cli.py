@@ -31,7 +31,7 @@ def data_folder(data: Path | None) -> Path:
     return (data or Path(os.environ.get("BENCH_DATA") or "data")).resolve()
 
 
-def main(app: Callable[[], None]) -> None:
+def main(app: Callable[[], object]) -> None:
     """Runs a command line: bad input is one sentence and exit code 2, a full disk too."""
     try:
         app()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 from torchmetrics.classification import (
-    MulticlassAccuracy,
+    MulticlassConfusionMatrix,
     MultilabelExactMatch,
     MultilabelRecall,
 )
@@ -20,7 +20,7 @@ from models.variant import Images, ImageShape, Variant
 
 
 class Classification(Task[Images]):
-    """One label: `accuracy`, and `balanced_accuracy`, the mean over classes.
+    """One label: `accuracy`, and `balanced_accuracy`, the mean over the classes that there are.
 
     Two labels (MultiMNIST protocol, Sabour et al. 2017, section 6): the classes with the two
     highest scores are the answer; `exact_match` is the share of images with both right,
@@ -33,18 +33,13 @@ class Classification(Task[Images]):
         super().__init__(model, data, seed=seed)
         assert isinstance(data.shape, ImageShape)
         self.classes, self.labels = data.shape.classes, data.shape.labels
-        metrics: dict[str, Metric | MetricCollection] = (
+        self.confusion = MulticlassConfusionMatrix(self.classes)
+        self.found = MetricCollection(
             {
-                "accuracy": MulticlassAccuracy(self.classes, average="micro"),
-                "balanced_accuracy": MulticlassAccuracy(self.classes, average="macro"),
-            }
-            if self.labels == 1
-            else {
                 "exact_match": MultilabelExactMatch(self.classes),
                 "digit_accuracy": MultilabelRecall(self.classes, average="micro"),
             }
         )
-        self.metrics = MetricCollection(metrics)
 
     @staticmethod
     def directions(dataset: str) -> dict[str, Direction]:
@@ -59,15 +54,24 @@ class Classification(Task[Images]):
     def update(self, batch: Images) -> None:
         chosen = self._chosen(self.model(batch.x))
         if self.labels == 1:
-            self.metrics.update(chosen.int().argmax(dim=1), batch.y[:, 0])
+            self.confusion.update(chosen.int().argmax(dim=1), batch.y[:, 0])
         else:
             truth = torch.zeros_like(chosen).scatter_(1, batch.y, True)
-            self.metrics.update(chosen.int(), truth.int())
+            self.found.update(chosen.int(), truth.int())
 
     def compute(self) -> dict[str, float]:
-        values = {name: float(value) for name, value in self.metrics.compute().items()}
-        self.metrics.reset()
-        return values
+        if self.labels > 1:
+            values = {name: float(value) for name, value in self.found.compute().items()}
+            self.found.reset()
+            return values
+        counts = self.confusion.compute().double()
+        self.confusion.reset()
+        right, seen = counts.diagonal(), counts.sum(dim=1)
+        present = seen > 0
+        return {
+            "accuracy": float(right.sum() / seen.sum()),
+            "balanced_accuracy": float((right[present] / seen[present]).mean()),
+        }
 
     def _chosen(self, scores: Tensor) -> Tensor:
         """(batch, classes) bool: the classes with the highest scores, as many as labels."""

@@ -1,0 +1,129 @@
+"""The command line: single runs, their repetition, and one sentence for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import app
+from benchmarks.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--profile", "smoke", "--offline", "--set", "batch_size=32")
+
+
+def call(*arguments: str, results: Path | None = None) -> subprocess.CompletedProcess[str]:
+    where = () if results is None else ("--results", str(results))
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments, *where],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": "", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def _tool(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One final, made by the command line: results folder and run id."""
+    results = tmp_path_factory.mktemp("cli") / "results"
+    done = call("run", "linear", "usps", "--final", "--epochs", "2", *SMALL, results=results)
+    assert done.returncode == 0, done.stderr
+    assert "test/accuracy" in done.stdout
+    (home,) = (results / "runs").iterdir()
+    return results, home.name
+
+
+def test_a_run_is_reproduced_bit_equal(made: tuple[Path, str]) -> None:
+    results, run_id = made
+    done = call("reproduce", run_id, results=results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bit-equal" in done.stdout
+
+
+def test_a_difference_is_told_where_it_first_is(made: tuple[Path, str], tmp_path: Path) -> None:
+    results, run_id = made
+    home = tmp_path / "runs" / run_id
+    home.mkdir(parents=True)
+    record = json.loads((results / "runs" / run_id / "record.json").read_text())
+    record["digest"] = "0" * 64
+    (home / "record.json").write_text(json.dumps(record))
+    lines = (results / "runs" / run_id / "metrics.jsonl").read_text().splitlines()
+    second = json.loads(lines[1])
+    second["metrics"]["train/loss"] += 0.5
+    (home / "metrics.jsonl").write_text("\n".join([lines[0], json.dumps(second)]) + "\n")
+    done = call("reproduce", run_id, results=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "differs: epoch 2, train/loss" in done.stdout
+
+
+def test_weights_and_biases_mirrors_the_record(made: tuple[Path, str]) -> None:
+    results, run_id = made
+    home = results / "runs" / run_id
+    record = json.loads((home / "record.json").read_text())
+    (mirror,) = (home / "wandb").glob("offline-run-*")
+    assert mirror.name.endswith(run_id)
+    shown = subprocess.run(
+        [_tool("wandb"), "leet", "inspect", "--summary", "--json", mirror],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "WANDB_ERROR_REPORTING": "false"},
+        timeout=120,
+    )
+    assert shown.returncode == 0, shown.stderr
+    text = shown.stdout
+    for name, value in record["metrics"].items():
+        assert name in text
+        assert repr(value)[:12] in text, (name, value)
+
+
+def test_data_tells_states_and_fingerprints() -> None:
+    done = call("data", "--profile", "smoke", "--offline")
+    assert done.returncode == 0, done.stderr
+    for word in ("mnist", "usps", "cifar10", "svhn", "moving_mnist", "stand-in", "3 × 32 × 32"):
+        assert word in done.stdout
+
+
+def test_options_come_from_the_config() -> None:
+    done = call("options", "capsnet")
+    assert done.returncode == 0, done.stderr
+    for word in ("routing_iterations", "batch_size", "reconstruction_weight", "0.0005"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "capsnt", "mnist"), "did you mean 'capsnet'"),
+        (("run", "capsnet", "minst"), "no dataset is called 'minst'"),
+        (("run", "linear", "usps", *SMALL, "--set", "l=1"), "did you mean 'lr'"),
+        (("run", "linear", "usps", *SMALL, "--set", "lr"), "write NAME=VALUE"),
+        (("run", "linear", "usps", *SMALL, "--set", "lr=-1"), "greater than 0"),
+        (("run", "linear", "usps", *SMALL, "--precision", "16"), "precision"),
+        (("reproduce", "nothing"), "has no record of a run 'nothing'"),
+        (("options", "capsnt"), "did you mean 'capsnet'"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results = () if arguments[0] == "options" else ("--results", str(tmp_path))
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*arguments, *results]))
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert message in told
+    assert told.count("\n") == 1

@@ -1,0 +1,170 @@
+"""Metrics equal their textbook versions, and the training step weighs terms as the variant says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks import protocol, tasks
+from benchmarks.batches import training_epoch
+from benchmarks.protocol import MOVING_MNIST, DataSource
+from benchmarks.spec import Budget
+from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.prediction import frame_metrics
+from benchmarks.tracking import NonFinite, require_finite
+from models import registry
+from models.variant import Images, Variant
+
+NOWHERE = DataSource(Path("no-such-folder"))
+BUDGET = Budget(profile="test", epochs=1, train_samples=40, validation_samples=20, test_samples=20)
+
+
+def task_on(variant: str, dataset: str, **settings: object) -> tasks.Task:
+    name = registry.available()[variant].task
+    data = protocol.load(name, dataset, budget=BUDGET, source=NOWHERE, seed=0)
+    cls = registry.variant(variant)
+    model = cls(shape=data.shape, config=cls.Config.model_validate(settings))
+    return tasks.of(name)(model, data, seed=0)
+
+
+def ssim(one: np.ndarray, two: np.ndarray) -> float:
+    """Structural similarity of two images by its definition: each 7×7 window on its own."""
+    c1, c2 = 0.01**2, 0.03**2
+    values = []
+    for y in range(one.shape[0] - 6):
+        for x in range(one.shape[1] - 6):
+            a, b = one[y : y + 7, x : x + 7], two[y : y + 7, x : x + 7]
+            covariance = ((a - a.mean()) * (b - b.mean())).sum() / 48
+            values.append(
+                (2 * a.mean() * b.mean() + c1)
+                * (2 * covariance + c2)
+                / ((a.mean() ** 2 + b.mean() ** 2 + c1) * (a.var(ddof=1) + b.var(ddof=1) + c2))
+            )
+    return float(np.mean(values))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frame_metrics_follow_the_protocol(channels: int) -> None:
+    draw = np.random.default_rng(0)
+    truth = draw.random((2, 3, channels, 16, 16))
+    guess = truth + 0.3 * draw.standard_normal(truth.shape)  # reaches beyond [0, 1]
+    found = frame_metrics(torch.tensor(guess, dtype=torch.float32), torch.tensor(truth).float())
+    expected = dict.fromkeys(("mse", "mae", "ssim", "psnr"), 0.0)
+    for i in range(2):
+        for t in range(3):
+            error = guess[i, t] - truth[i, t]
+            clipped = guess[i, t].clip(0, 1)
+            expected["mse"] += (error**2).sum() / 3
+            expected["mae"] += np.abs(error).sum() / 3
+            expected["psnr"] += -10 * np.log10(((clipped - truth[i, t]) ** 2).mean()) / 3
+            expected["ssim"] += (
+                np.mean([ssim(clipped[c], truth[i, t, c]) for c in range(channels)]) / 3
+            )
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(value, rel=2e-4), name
+
+
+def test_a_perfect_prediction_has_finite_figures() -> None:
+    truth = torch.rand(2, 3, 1, 16, 16)
+    found = {name: float(value) for name, value in frame_metrics(truth, truth).items()}
+    assert found["mse"] == 0
+    assert found["ssim"] == pytest.approx(2.0, rel=1e-5)
+    assert np.isfinite(found["psnr"])
+
+
+class _Scores(nn.Module):
+    """Answers with fixed scores, batch after batch."""
+
+    def __init__(self, scores: Tensor) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer, self.scores = self.scores[: len(x)], self.scores[len(x) :]
+        return answer
+
+
+def evaluated(task: tasks.Task, scores: Tensor, y: Tensor) -> dict[str, float]:
+    task.model = _Scores(scores)
+    for part in y.split(3):
+        task.update(Images(torch.zeros(len(part), 1), part))
+    return task.compute()
+
+
+def test_accuracy_equals_counting() -> None:
+    torch.manual_seed(0)
+    scores, y = torch.rand(20, 10), torch.randint(0, 10, (20, 1))
+    scores[:8].scatter_(1, y[:8], 2.0)
+    found = evaluated(task_on("linear", "mnist"), scores, y)
+    right = [int(s.argmax()) == int(label) for s, label in zip(scores, y, strict=True)]
+    assert found["accuracy"] == pytest.approx(np.mean(right))
+    present = sorted(set(y.flatten().tolist()))
+    by_class = [
+        np.mean([r for r, label in zip(right, y, strict=True) if label == c]) for c in present
+    ]
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(by_class))
+
+
+def test_two_digits_equal_counting() -> None:
+    torch.manual_seed(0)
+    y = torch.stack([torch.randperm(10)[:2] for _ in range(20)])
+    scores = torch.rand(20, 10)
+    scores[:6].scatter_(1, y[:6], 2.0)
+    found = evaluated(task_on("linear", MOVING_MNIST), scores, y)
+    both = single = 0
+    for s, truth in zip(scores, y, strict=True):
+        hits = set(s.topk(2).indices.tolist()) & set(truth.tolist())
+        both += len(hits) == 2
+        single += len(hits)
+    assert found == pytest.approx({"exact_match": both / 20, "digit_accuracy": single / 40})
+
+
+def test_metrics_are_forgotten_between_evaluations() -> None:
+    task = task_on("linear", "mnist")
+    y = torch.arange(10)[:, None]
+    assert evaluated(task, torch.eye(10), y)["accuracy"] == 1
+    assert evaluated(task, -torch.eye(10), y)["accuracy"] == 0
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
+    task = task_on(
+        "capsnet", "mnist", conv_channels=4, primary_capsules=1, reconstruction_weight=0.25
+    )
+    batch = next(iter(training_epoch(task.data.train, batch_size=16, seed=0, epoch=0)))
+    task.eval()
+    with torch.no_grad():
+        terms, _ = task.model.loss(batch)
+        total = task.training_step(batch, 0)
+    assert float(total) == pytest.approx(
+        float(terms["margin"]) + 0.25 * float(terms["reconstruction"])
+    )
+    means = task.collect()
+    assert means["train/loss"] == pytest.approx(float(total))
+    assert means["train/loss/margin"] == pytest.approx(float(terms["margin"]))
+
+
+@pytest.mark.parametrize("name", registry.available())
+def test_every_variant_has_a_task_with_directions(name: str) -> None:
+    entry = registry.available()[name]
+    for dataset in ("mnist", MOVING_MNIST):
+        directions = tasks.of(entry.task).directions(dataset)
+        assert directions
+        assert set(directions.values()) <= {"maximize", "minimize"}
+    assert issubclass(registry.variant(name), Variant)
+
+
+def test_what_is_not_finite_is_named() -> None:
+    require_finite({"a": 1.0}, "epoch 1")
+    with pytest.raises(NonFinite, match="validation/mse was inf in epoch 2"):
+        require_finite({"a": 1.0, "validation/mse": float("inf")}, "epoch 2")
+
+
+def test_a_picture_is_a_grid_of_images() -> None:
+    row = [torch.zeros(1, 4, 5), torch.ones(1, 4, 5)]
+    assert grid([row, row, row]).shape == (3 * 6 + 2, 2 * 7 + 2)
+    assert grid([[torch.ones(3, 4, 4)]]).shape == (8, 8, 3)
+    assert grid([row])[2:6, 9:14].min() == 255
