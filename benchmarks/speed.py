@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -53,7 +54,7 @@ def main(variants: list[str] | None, threads: int) -> None:
     """Prints the table of training steps; without names, of all trainable variants."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(training_steps(variants, threads))
 
 
@@ -66,7 +67,7 @@ def training_steps(variants: list[str] | None, threads: int) -> Table:
     table = Table(title=f"Training steps, {threads} threads, best of {ROUNDS} interleaved rounds")
     for column in ("variant", "batch", "precision"):
         table.add_column(column, no_wrap=True)
-    for column in ("samples/s", "× textbook", "of peak", "MiB", "its MiB"):
+    for column in ("samples/s", "× textbook", "of peak", "MiB", "textbook MiB"):
         table.add_column(column, justify="right", no_wrap=True)
     for name in filter(_trainable, variants or registry.available()):
         batch = BATCH[registry.available()[name].task]
