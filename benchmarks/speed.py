@@ -51,11 +51,17 @@ class Measured:
 
 
 def main(variants: list[str] | None, threads: int) -> None:
-    """Prints the table of training steps; without names, of all trainable variants."""
+    """Prints the table of training steps; without names, of all trainable variants, and then what
+    a run costs beside its training.
+    """
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(training_steps(variants, threads))
+    if not variants:
+        from benchmarks.overhead import against_a_loop
+
+        console.print(against_a_loop(threads))
 
 
 def training_steps(variants: list[str] | None, threads: int) -> Table:
