@@ -55,9 +55,9 @@ def make(
             hyperparameters=_hyperparameters(variant, settings),
             seed=seed,
             budget=budget,
-            precision=precision,  # type: ignore[arg-type]  # checked by the model
+            precision=precision,
             threads=threads or profile.threads,
-            device=device,  # type: ignore[arg-type]
+            device=device,
             data_sha256=protocol.describe(task, dataset, budget=budget, source=source).sha256,
         )
     except ValidationError as error:

@@ -101,7 +101,8 @@ class _Driver:
         self.cells, self.results, self.progress = cells, results, progress
         self.engine = choice.engine
         self.workers = 1 if self.engine is EngineName.inline else choice.workers
-        self.source = _source(choice, profiles.load(choice.profile))
+        # The driver has fetched what there is: workers only read.
+        self.source = DataSource(choice.data)
         self.executor: Executor | None = None
         self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}
         self.deaths: Counter[str] = Counter()
