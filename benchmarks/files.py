@@ -38,8 +38,10 @@ def append_durably(path: Path, line: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON for people and machines, atomically."""
-    write_atomically(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    """Writes JSON for people and machines, atomically; an equal file is left as it is."""
+    content = (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    if not path.exists() or path.read_bytes() != content:
+        write_atomically(path, content)
 
 
 def sha256_of(path: Path) -> str:

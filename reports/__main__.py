@@ -30,11 +30,12 @@ def build(
     report = results / "report"
     with _errors_told():
         found = load(results)
-        write_tables(found, report / "tables")
         if figures:
             from reports.figures import write_figures
 
             write_figures(found, report / "figures")
+        # Last: where the tables are newer than the cells, the whole report is.
+        write_tables(found, report / "tables")
         show(found, Console())
     typer.echo(f"Report: {report}")
 
@@ -49,6 +50,7 @@ def show_again(results: Folder = Path("results")) -> None:
 
     with _errors_told():
         show(load(results), Console())
+    typer.echo(f"Report: {results / 'report'}")
 
 
 @contextmanager
