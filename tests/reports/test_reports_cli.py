@@ -38,7 +38,8 @@ def test_show_fits_the_terminal_and_writes_nothing(tmp_path, columns):
         files.cells[plain] = files.cells.pop(study) | {"study": plain}
     result = call("show", "--results", files.write(tmp_path), columns=columns)
     assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    *lines, path = result.output.splitlines()
+    assert path.startswith("Report: ")
     assert max(map(len, lines)) <= columns
     assert any("moving_mnist" in line and "official" in line for line in lines)
     assert any("linear" in line and "no final" in line for line in lines)
