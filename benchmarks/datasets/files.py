@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,13 @@ class Place:
     def missing(self) -> tuple[File, ...]:
         return tuple(f for f in self.layout.files if not os.path.isfile(self.folder / f.name))
 
+    @property
+    def waiting(self) -> Path:
+        """Where downloads wait for each other: within the folder, thus on its disk even where it
+        is a link or a mount, and hidden. Kept between tries.
+        """
+        return self.folder / f".{self.layout.files[0].name}.download"
+
     def official(self) -> bool:
         """Whether every file is, byte for byte, the published one."""
         return all(_md5(self.folder / f.name) == f.md5 for f in self.layout.files)
@@ -92,8 +100,10 @@ def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
 
     Raises UnavailableError where nothing is there, InputError where only a part is.
     """
+    lock = root / ".download.lock"
     places = [Place(layout, root / folder) for layout in layouts for folder in layout.folders]
     for place in places:
+        _mend(place, lock)
         if not place.missing:
             return place
     part = next((p for p in places if len(p.missing) < len(p.layout.files)), None)
@@ -102,7 +112,7 @@ def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
         fetchable = part is not None and all(f.url for f in part.missing)
         target = part if part is not None and fetchable else places[0]
         try:
-            fetch(target, lock=root / ".download.lock")
+            fetch(target, lock=lock)
             return target
         except UnavailableError as error:
             reason = str(error)
@@ -117,8 +127,9 @@ def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
 def fetch(place: Place, *, lock: Path) -> None:
     """Downloads a place's missing files, one process at a time.
 
-    Each is written beside its place, checked, then moved, so that no part is ever taken for the
-    whole. Raises UnavailableError.
+    They are moved into their place when the last of them is there and checked, so that no part is
+    ever taken for the whole; what an earlier try left waiting is not asked for again. Raises
+    UnavailableError.
     """
     import filelock
     import pooch
@@ -126,7 +137,7 @@ def fetch(place: Place, *, lock: Path) -> None:
 
     for file in place.missing:
         host = urlsplit(file.url or "")
-        if not _answers(f"{host.scheme}://{host.netloc}/"):
+        if not _is_waiting(place, file) and not _answers(f"{host.scheme}://{host.netloc}/"):
             raise UnavailableError(f"{host.hostname} does not answer")
     downloader = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=(5, 30)
@@ -136,15 +147,49 @@ def fetch(place: Place, *, lock: Path) -> None:
         with filelock.FileLock(lock):
             for file in place.missing:
                 store = pooch.create(
-                    path=place.folder,
+                    path=place.waiting,
                     base_url="",
                     registry={file.name: f"md5:{file.md5}"},
                     urls={file.name: file.url},
                     retry_if_failed=RETRIES,
                 )
                 store.fetch(file.name, downloader=downloader)
+            _move(place)
     except (OSError, ValueError, requests.RequestException) as error:
         raise UnavailableError(f"download failed: {' '.join(str(error).split())[:200]}") from error
+
+
+def _mend(place: Place, lock: Path) -> None:
+    """Ends a move that was cut between two files; needs no network, so downloads may be off."""
+    missing = place.missing
+    if missing and all(_is_waiting(place, file) for file in missing):
+        import filelock
+
+        # What cannot be moved, in a folder one may not write to, stays missing and is told so.
+        with contextlib.suppress(OSError), filelock.FileLock(lock):
+            _move(place)
+
+
+def _move(place: Place) -> None:
+    """Moves all missing files from where they wait, or none; the lock is the caller's.
+
+    Each is on the disk whole before the first is moved: after a cut, even of power, all that is
+    missing still waits, and `_mend` moves it.
+    """
+    missing = place.missing
+    for file in missing:
+        path = place.waiting / file.name
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+        if _md5(path) != file.md5:
+            return
+    for file in missing:
+        os.replace(place.waiting / file.name, place.folder / file.name)
+    shutil.rmtree(place.waiting, ignore_errors=True)
+
+
+def _is_waiting(place: Place, file: File) -> bool:
+    return os.path.isfile(place.waiting / file.name)
 
 
 @cache

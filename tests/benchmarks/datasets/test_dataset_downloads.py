@@ -25,7 +25,10 @@ TRAIN, TEST = CONTENTS
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENTS; cuts the first `cuts` answers in the middle; counts what was asked for."""
+    """Serves CONTENTS but for what is `lost`; cuts the first `cuts` answers in the middle.
+
+    Counts what was asked for.
+    """
 
     daemon_threads = True
 
@@ -33,6 +36,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.cuts = 0
         self.delay = 0.0
+        self.lost: set[str] = set()
         self.asked: list[str] = []
         self.address = f"http://127.0.0.1:{self.server_port}/"
 
@@ -48,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path[1:]
         self.server.asked.append(name)
         time.sleep(self.server.delay)
-        content = CONTENTS.get(name, b"")
+        content = b"" if name in self.server.lost else CONTENTS.get(name, b"")
         self.send_response(200 if content else 404)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -90,8 +94,8 @@ def layout(address: str, **sums: str) -> Layout:
 
 
 def on_disk(root: Path) -> dict[str, bytes]:
-    folder = root / "USPS"
-    return {p.name: p.read_bytes() for p in folder.iterdir()} if folder.exists() else {}
+    """The files in their place, not those that wait."""
+    return {p.name: p.read_bytes() for p in (root / "USPS").glob("*") if p.is_file()}
 
 
 def test_data_set_is_downloaded_and_read(
@@ -102,6 +106,7 @@ def test_data_set_is_downloaded_and_read(
     data = load_still("usps", root=tmp_path / "data", download=True)
     assert (data.state, len(data.train.labels)) == ("official", 20)
     assert on_disk(tmp_path / "data") == CONTENTS
+    assert {p.name for p in (tmp_path / "data" / "USPS").iterdir()} == set(CONTENTS)
 
 
 def test_only_the_missing_file_is_downloaded(server: Server, tmp_path: Path) -> None:
@@ -144,6 +149,74 @@ def test_half_a_data_set_and_no_download_is_an_input_error(server: Server, tmp_p
     for download, reason in ((False, "downloads are off"), (True, "download failed")):
         with pytest.raises(InputError, match=f"{TRAIN} is missing .*{reason}"):
             obtain((layout(server.address),), tmp_path, download=download)
+
+
+def test_files_wait_for_each_other(server: Server, tmp_path: Path) -> None:
+    server.lost = {TEST}
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="download failed"):
+            obtain((layout(server.address),), tmp_path, download=True)
+        with pytest.raises(UnavailableError, match="downloads are off"):
+            obtain((layout(server.address),), tmp_path, download=False)
+        assert on_disk(tmp_path) == {}
+    server.lost = set()
+    obtain((layout(server.address),), tmp_path, download=True)
+    assert on_disk(tmp_path) == CONTENTS
+    assert server.asked.count(TRAIN) == 1
+
+
+def test_waiting_file_that_was_torn_is_downloaded_again(server: Server, tmp_path: Path) -> None:
+    server.lost = {TEST}
+    with pytest.raises(UnavailableError):
+        obtain((layout(server.address),), tmp_path, download=True)
+    (torn,) = tmp_path.glob(f"USPS/.*/{TRAIN}")
+    torn.write_bytes(b"")
+    server.lost = set()
+    obtain((layout(server.address),), tmp_path, download=True)
+    assert on_disk(tmp_path) == CONTENTS
+
+
+class Cut(BaseException):
+    """The end of the process."""
+
+
+def cut_at_move(number: int, monkeypatch: pytest.MonkeyPatch, server: Server, root: Path) -> None:
+    """Downloads all, and ends before the move of that number."""
+    left = [number]
+
+    def replace(source: Path, target: Path) -> None:
+        if left[0] == 0:
+            raise Cut
+        left[0] -= 1
+        source.rename(target)
+
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(files.os, "replace", replace)
+        obtain((layout(server.address),), root, download=True)
+
+
+@pytest.mark.parametrize("download", [True, False])
+@pytest.mark.parametrize("moved", [0, 1])
+def test_move_that_was_cut_is_ended_by_the_next_call_without_a_network(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: int, download: bool
+) -> None:
+    cut_at_move(moved, monkeypatch, server, tmp_path)
+    assert len(on_disk(tmp_path)) == moved
+    monkeypatch.setattr(files, "_answers", lambda address: False)
+    obtain((layout(server.address),), tmp_path, download=download)
+    assert on_disk(tmp_path) == CONTENTS
+    assert server.asked == [TRAIN, TEST]
+
+
+def test_torn_file_is_not_moved_where_downloads_are_off(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_at_move(0, monkeypatch, server, tmp_path)
+    (torn,) = tmp_path.glob(f"USPS/.*/{TEST}")
+    torn.write_bytes(b"")
+    with pytest.raises(UnavailableError, match="downloads are off"):
+        obtain((layout(server.address),), tmp_path, download=False)
+    assert on_disk(tmp_path) == {}
 
 
 def test_dead_host_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
