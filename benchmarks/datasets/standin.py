@@ -153,7 +153,6 @@ def _written(
 
     u: uniform (n, 32), the writer's whims.
     """
-    v = 2 * u - 1
     v = 2 * u[:, :, None] - 1
     x, y = _LINES[label, :, 0], _LINES[label, :, 1]
     for knot in range(_KNOTS):
