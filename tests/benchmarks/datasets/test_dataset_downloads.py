@@ -190,9 +190,10 @@ def cut_at_move(number: int, monkeypatch: pytest.MonkeyPatch, server: Server, ro
         left[0] -= 1
         source.rename(target)
 
-    with monkeypatch.context() as patch, pytest.raises(Cut):
+    with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", replace)
-        obtain((layout(server.address),), root, download=True)
+        with pytest.raises(Cut):
+            obtain((layout(server.address),), root, download=True)
 
 
 @pytest.mark.parametrize("download", [True, False])
