@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
+"""Names a folder within `runs/`, never one elsewhere."""
 
 
 class ReportError(Exception):
@@ -52,7 +55,10 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One variant on one dataset under one profile, with those of its runs that have finished."""
+    """One variant on one dataset under one profile, with those of its runs that have finished.
+
+    Its file, `cells/<study>.json`, is the ledger of which runs count.
+    """
 
     study: str
     variant: str
@@ -82,22 +88,28 @@ class Cell:
 
 @dataclass(frozen=True)
 class Results:
-    """All cells and finished runs of a results folder, each sorted by its name."""
+    """All cells of a results folder, sorted by their names."""
 
     root: Path
     cells: tuple[Cell, ...]
-    runs: tuple[Run, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The finished runs that cells name, each once."""
+        runs = (run for cell in self.cells for run in (*cell.trials, *cell.finals))
+        return tuple({run.run_id: run for run in runs}.values())
 
 
 def load(root: Path) -> Results:
-    """Reads the folder as it is now; a run without a record has not finished and is left out."""
-    # Cells first: the driver writes a run's record before the cell that names it.
-    cells = [_Document(path) for path in sorted((root / "cells").glob("*.json"))]
-    records = (_Document(path) for path in sorted((root / "runs").glob("*/record.json")))
-    runs = {run.run_id: run for run in map(_run, records)}
-    if not cells and not runs:
+    """Reads the folder as it is now.
+
+    A run counts where a cell names it, and has finished where it has a record. What else lies in
+    `runs/` is no part of the sweep: runs made by hand, finals of a trial that is no longer best.
+    """
+    paths = sorted((root / "cells").glob("*.json"))
+    if not paths:
         raise ReportError(f"{root}: no results here yet; a sweep makes them (python -m sweeps run)")
-    return Results(root, tuple(_cell(cell, runs) for cell in cells), tuple(runs.values()))
+    return Results(root, tuple(_cell(_Document(path), root / "runs") for path in paths))
 
 
 def curve(results: Results, run: Run, metric: str) -> dict[int, float]:
@@ -191,22 +203,23 @@ def _data(record: _Document) -> Data | None:
     )
 
 
-def _cell(cell: _Document, runs: Mapping[str, Run]) -> Cell:
+def _cell(cell: _Document, runs: Path) -> Cell:
     study = cell.need("study", str)
     if study != cell.path.stem:
         raise cell.wrong("'study' is not the name of its file")
 
     def finished(name: str) -> Iterator[Run]:
         for run_id in cell.need(name, list):
-            if not isinstance(run_id, str):
+            if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
                 raise cell.wrong(f"'{name}' holds something other than run ids")
-            if run_id in runs:
-                yield runs[run_id]
+            if (path := runs / run_id / "record.json").is_file():
+                yield _run(_Document(path))
 
     metric, directions = cell.need("metric", str), cell.need("directions", dict)
     for name in {metric, *directions}:
         if directions.get(name) not in ("maximize", "minimize"):
             raise cell.wrong(f"the direction of '{name}' is none of maximize, minimize")
+    trials, best = tuple(finished("trials")), cell.may("best", str)
     return Cell(
         study=study,
         variant=cell.need("variant", str),
@@ -217,9 +230,9 @@ def _cell(cell: _Document, runs: Mapping[str, Run]) -> Cell:
         directions=directions,
         reason=cell.may("reason", str) or "",
         data=cell.may("data", str) or "",
-        trials=tuple(finished("trials")),
+        trials=trials,
         finals=tuple(finished("finals")),
-        best=runs.get(cell.may("best", str) or ""),
+        best=next((trial for trial in trials if trial.run_id == best), None),
     )
 
 

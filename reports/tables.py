@@ -65,7 +65,10 @@ def metrics(results: Results) -> pd.DataFrame:
 
 
 def runs(results: Results) -> pd.DataFrame:
-    """A row a finished run. A seed is a name here: it may have more bits than a number column."""
+    """A row a finished run of a cell.
+
+    A seed is a name here: it may have more bits than a number column.
+    """
     columns = ("run_id", "role", "variant", "dataset", "seed", "status", "reason", "digest")
     rows = (
         (r.run_id, r.role, r.variant, r.dataset, str(r.seed), r.status, r.reason, r.digest)

@@ -40,12 +40,30 @@ def test_a_run_without_a_record_has_not_finished(tmp_path):
     assert run_id not in {run.run_id for run in results.runs}
 
 
-def test_runs_without_cells_are_results(tmp_path):
+def test_a_best_trial_without_a_record_is_none(tmp_path):
     files = sweep()
-    files.cells.clear()
+    del files.records[files.cells["capsnet-mnist-quick"]["best"]]
+    cell = load(files.write(tmp_path)).cells[0]
+    assert (cell.best, len(cell.trials)) == (None, 3)
+
+
+def test_only_runs_that_cells_name_are_read(tmp_path):
+    files = sweep(trials=4, finals=3)
+    by_hand = files.cells["capsnet-mnist-quick"]["trials"].pop()
+    superseded = files.cells["capsnet-mnist-quick"]["finals"].pop()
+    files.write(tmp_path)
+    (tmp_path / "runs" / by_hand / "record.json").write_text("torn")
+    results = load(tmp_path)
+    assert len(results.runs) == 4 * 7 - 2
+    assert not {by_hand, superseded} & {run.run_id for run in results.runs}
+
+
+def test_a_run_of_two_cells_is_one_run(tmp_path):
+    files = sweep(variants=("linear",), datasets=("mnist",), trials=2, finals=1)
+    files.cells["again"] = files.cells["linear-mnist-quick"] | {"study": "again"}
     results = load(files.write(tmp_path))
-    assert results.cells == ()
-    assert results.runs
+    assert [len(cell.trials) for cell in results.cells] == [2, 2]
+    assert len(results.runs) == 3
 
 
 def test_a_run_that_failed_early_lacks_most_fields(tmp_path):
@@ -67,6 +85,12 @@ def told(root):
 def test_an_empty_or_missing_folder_is_told(tmp_path):
     for root in (tmp_path, tmp_path / "nothing"):
         assert told(root).startswith(f"{root}: no results here yet")
+
+
+def test_runs_without_cells_are_no_results(tmp_path):
+    files = sweep()
+    files.cells.clear()
+    assert told(files.write(tmp_path)).startswith(f"{tmp_path}: no results here yet")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +138,11 @@ def test_a_record_of_another_shape_is_named(tmp_path, change, why):
             "the direction of 'accuracy' is none of maximize, minimize",
         ),
         ({"trials": None}, "lacks 'trials'"),
-        ({"finals": [1]}, "'finals' holds something other than run ids"),
+        ({"best": 1}, "'best' is not of type str"),
+        *(
+            ({"finals": [run_id]}, "'finals' holds something other than run ids")
+            for run_id in (1, "", "..", "../../elsewhere", "nul\0", "x" * 1000)
+        ),
     ],
 )
 def test_a_cell_of_another_shape_is_named(tmp_path, change, why):
