@@ -75,13 +75,15 @@ def markdown(table: pd.DataFrame, note: str = "") -> str:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes the file whole or not at all."""
+    """Writes the file whole or not at all, even where the power fails."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else the name may reach the disk before the content
         os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
         os.replace(temporary, path)
     except BaseException:

@@ -104,3 +104,20 @@ def test_write_replaces_whole_files_and_leaves_nothing_else(tmp_path, monkeypatc
         write(path, "newer\n")
     assert path.read_bytes() == "new ±\n".encode()
     assert [entry.name for entry in path.parent.iterdir()] == ["table.csv"]
+
+
+def test_write_has_the_content_on_disk_before_the_name(tmp_path, monkeypatch):
+    steps = []
+    replace = os.replace
+
+    def sync(descriptor):
+        steps.append(("on disk", os.fstat(descriptor).st_size))
+
+    def rename(*names):
+        steps.append("named")
+        replace(*names)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", rename)
+    write(tmp_path / "table.csv", "a,b\n")
+    assert steps == [("on disk", 4), "named"]
