@@ -54,7 +54,7 @@ def run(
     """Makes one run with its own hyper-parameters, and prints its metrics."""
     from benchmarks.single import make
 
-    make(
+    record = make(
         variant=_variant(variant),
         dataset=_dataset(dataset),
         profile=load_profile(profile),
@@ -69,6 +69,7 @@ def run(
         results=results,
         offline=offline,
     )
+    raise SystemExit(1 if record.status == "failed" else 0)
 
 
 @app.command()
@@ -76,11 +77,13 @@ def reproduce(
     run_id: Annotated[str, typer.Argument(help="A run of the results folder.")],
     data: Data = None,
     results: Results = Path("results"),
+    offline: Offline = False,
 ) -> None:
     """Makes a run again, and says bit-equal or where it first differs (exit code 1)."""
     from benchmarks.single import make_again
 
-    raise SystemExit(0 if make_again(run_id, root=data_folder(data), results=results) else 1)
+    equal = make_again(run_id, root=data_folder(data), results=results, offline=offline)
+    raise SystemExit(0 if equal else 1)
 
 
 @app.command("data")
@@ -134,7 +137,8 @@ def _variant(name: str) -> str:
 
 def _dataset(name: str) -> str:
     if name not in datasets.names():
-        raise InputError(f"no dataset is called {name!r}: known are {', '.join(datasets.names())}")
+        hint = registry.nearest(name, datasets.names())
+        raise InputError(f"no dataset is called {name!r}: {hint}")
     return name
 
 

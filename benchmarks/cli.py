@@ -24,11 +24,14 @@ Offline = Annotated[
 
 def data_folder(data: Path | None) -> Path:
     """The datasets' folder: the option's, $BENCH_DATA's, or data/. Raises InputError."""
-    if data is not None and not data.is_dir():
+    from_environment = os.environ.get("BENCH_DATA")
+    named = data or (Path(from_environment) if from_environment else None)
+    if named is not None and not named.is_dir():
+        origin = "--data" if data else "$BENCH_DATA"
         raise InputError(
-            f"--data {data} is not a folder: name the one that holds the datasets, or leave it out"
+            f"{origin} {named} is not a folder: name the one that holds the datasets, or none"
         )
-    return (data or Path(os.environ.get("BENCH_DATA") or "data")).resolve()
+    return (named or Path("data")).resolve()
 
 
 def main(app: Callable[[], object]) -> None:

@@ -11,30 +11,31 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.variant import ClipShape, Hyperparameters, ImageShape, Variant
 
 
-def parameters(model: torch.nn.Module) -> int:
-    """Numbers that training adjusts."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def forward_flops(
+def counts(
     variant: type[Variant], shape: ImageShape | ClipShape, config: Hyperparameters
-) -> int:
-    """FLOPs of a forward pass of one sample, by torch's counter over a model without storage."""
+) -> dict[str, int]:
+    """Numbers that training adjusts, and FLOPs of a forward pass of one sample.
+
+    The FLOPs are by torch's counter, over a model without storage.
+    """
     with torch.device("meta"):
         model = variant(shape=shape, config=config).eval()
         size = (shape.channels, shape.height, shape.width)
         x = torch.empty(1, *((shape.past, *size) if isinstance(shape, ClipShape) else size))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model(x)
-    return counter.get_total_flops()
+    return {
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "flops_per_sample": counter.get_total_flops(),
+    }
 
 
 _STATUS = Path("/proc/self/status")
 
 
-def reset_peak_memory() -> None:
+def reset_peak_memory(device: str = "cpu") -> None:
     """Starts a new measurement of peak memory, where the system can."""
-    if torch.cuda.is_available():
+    if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif _STATUS.exists():
         try:
@@ -43,9 +44,9 @@ def reset_peak_memory() -> None:
             return  # not ours to write: the peak is then the process's
 
 
-def peak_memory_bytes() -> int:
+def peak_memory_bytes(device: str = "cpu") -> int:
     """Peak memory since the reset: the GPU's allocations, or the process's resident memory."""
-    if torch.cuda.is_available():
+    if device == "cuda":
         return torch.cuda.max_memory_allocated()
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():

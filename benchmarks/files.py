@@ -12,15 +12,14 @@ from typing import Any
 def write_atomically(path: Path, content: bytes) -> None:
     """Temporary file, fsync, rename: after a power cut the old content is there, or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    temporary.write_bytes(content)
     replace_durably(temporary, path)
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
-    """Renames a file that is on the disk already, and makes the renaming durable."""
+    """Renames a file once its content is on the disk, and makes the renaming durable."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
     temporary.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:

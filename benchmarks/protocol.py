@@ -21,6 +21,7 @@ from torch import Tensor
 from benchmarks.batches import FiledClips, MovingClips, MovingFrames, Samples, StillSamples
 from benchmarks.datasets.moving import moving
 from benchmarks.datasets.source import Split, Still, load_moving_test, load_still
+from benchmarks.errors import InputError
 from benchmarks.seeds import derive
 from benchmarks.spec import Budget, DataInfo, fingerprint
 from models.variant import ClipShape, ImageShape
@@ -102,13 +103,19 @@ def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, S
 
     held = min(validation, len(train.labels) // 5)
     rest = len(train.labels) - held
-    cut, held_out = train_test_split(
-        np.arange(len(train.labels)),
-        train_size=rest if kept is None else min(kept, rest),
-        test_size=held,
-        stratify=train.labels,
-        random_state=_SPLIT_SEED,
-    )
+    try:
+        cut, held_out = train_test_split(
+            np.arange(len(train.labels)),
+            train_size=rest if kept is None else min(kept, rest),
+            test_size=held,
+            stratify=train.labels,
+            random_state=_SPLIT_SEED,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{len(train.labels)} training images are too few to cut {held} of them for "
+            f"validation ({' '.join(str(error).split())}): give more data, or a larger profile"
+        ) from None
     return _take(train, cut), _take(train, held_out)
 
 

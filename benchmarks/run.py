@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from benchmarks import costs, protocol, tasks
 from benchmarks.errors import InputError
 from benchmarks.files import replace_durably, sha256_of, write_json
 from benchmarks.protocol import DataSource, TaskData
-from benchmarks.provenance import provenance
+from benchmarks.provenance import code_version, provenance
 from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
 from benchmarks.tracking import Journal, Mirror, Stop, require_finite, save_pictures
@@ -140,7 +140,7 @@ class _Run:
 
     def record(self) -> RunRecord:
         started = time.perf_counter()
-        costs.reset_peak_memory()
+        costs.reset_peak_memory(self.spec.device)
         with _deterministic(self.spec.threads):
             mirror = Mirror(self.home, self.spec, study=self.study, task=self.task)
             pictures: dict[str, Path] = {}
@@ -150,19 +150,22 @@ class _Run:
                 journal = Journal(self.home, mirror, self.metric, self.stop)
                 outcome, pictures = self._attempt(journal)
                 record = self._record(outcome, journal.train_seconds, started)
+                self._keep(record)
                 summary = {"status": record.status, "reason": record.reason, **record.metrics}
                 failed = record.status == "failed"
             finally:
                 mirror.finish(summary, pictures, failed=failed)
+        return record
+
+    def _keep(self, record: RunRecord) -> None:
         write_json(self.home / "record.json", record.model_dump(mode="json"))
         (self.home / "last.ckpt").unlink(missing_ok=True)
-        return record
 
     def failed(self, reason: str) -> RunRecord:
         self.home.mkdir(parents=True, exist_ok=True)
         outcome = _Outcome("failed", {}, [], [], reason=reason)
         record = self._record(outcome, 0.0, time.perf_counter())
-        write_json(self.home / "record.json", record.model_dump(mode="json"))
+        self._keep(record)
         return record
 
     def _attempt(self, journal: Journal) -> tuple[_Outcome, dict[str, Path]]:
@@ -247,6 +250,10 @@ class _Run:
         return sha256_of(path)
 
     def _record(self, outcome: _Outcome, train_seconds: float, started: float) -> RunRecord:
+        size = self.config.batch_size
+        # A last batch that is not full is left out, unless it is the only one.
+        epoch = min(len(self.data.train), max(1, len(self.data.train) // size) * size)
+        seen = epoch * len(outcome.history)
         decided: dict[str, Any] = {
             "spec": self.spec.model_dump(mode="json"),
             "status": outcome.status,
@@ -258,7 +265,6 @@ class _Run:
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
         }
-        epoch = len(self.data.train) * max(1, len(outcome.history))
         return RunRecord(
             run_id=self.spec.run_id,
             study=self.study,
@@ -268,42 +274,39 @@ class _Run:
                 **self._counts(),
                 "seconds": time.perf_counter() - started,
                 "train_seconds": train_seconds,
-                "samples_per_second": epoch / train_seconds if train_seconds else None,
-                "peak_memory_bytes": costs.peak_memory_bytes(),
+                "samples_per_second": seen / train_seconds if train_seconds else None,
+                "peak_memory_bytes": costs.peak_memory_bytes(self.spec.device),
             },
             provenance={**provenance(), "data": self.data.info.model_dump(mode="json")},
             **decided,
         )
 
-    def _counts(self) -> dict[str, int | None]:
+    def _counts(self) -> Mapping[str, int | None]:
         try:
-            with torch.device("meta"):
-                model = self.variant(shape=self.data.shape, config=self.config)
-            return {
-                "parameters": costs.parameters(model),
-                "flops_per_sample": costs.forward_flops(self.variant, self.data.shape, self.config),
-            }
+            return costs.counts(self.variant, self.data.shape, self.config)
         except Exception:
             # The run has failed for the same cause, and its record says so.
             return {"parameters": None, "flops_per_sample": None}
 
 
 def _whole(checkpoint: Path) -> Path | None:
-    """The checkpoint, or None where there is none; a damaged one is set aside, and said."""
+    """The checkpoint, or None where there is none that serves; another is set aside, and said."""
     if not checkpoint.exists():
         return None
     try:
-        torch.load(checkpoint, map_location="cpu", weights_only=True)
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if content["callbacks"]["Journal"]["code_version"] == code_version():
+            return checkpoint
+        why = "was written by other code"
     except Exception as error:
-        aside = checkpoint.with_name("damaged.ckpt")
-        checkpoint.replace(aside)
-        print(
-            f"capsbench: {checkpoint} is damaged ({type(error).__name__}): the run begins anew, "
-            f"and the file is kept as {aside.name}",
-            file=sys.stderr,
-        )
-        return None
-    return checkpoint
+        why = f"is damaged ({type(error).__name__})"
+    aside = checkpoint.with_name("unused.ckpt")
+    checkpoint.replace(aside)
+    print(
+        f"capsbench: {checkpoint} {why}: the run begins anew, and the file is kept as {aside.name}",
+        file=sys.stderr,
+    )
+    return None
 
 
 @contextmanager

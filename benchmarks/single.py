@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pydantic import ValidationError
 from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
 from rich.console import Console
@@ -46,6 +46,8 @@ def make(
     budget = profile.budgets[task]
     if epochs is not None:
         budget = budget.model_copy(update={"epochs": epochs})
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
     source = DataSource(root, "none" if offline else profile.download)
     try:
         spec = RunSpec(
@@ -76,8 +78,7 @@ def _hyperparameters(variant: str, settings: dict[str, Any]) -> dict[str, Any]:
     config = registry.variant(variant).Config
     for name in settings:
         if name not in config.model_fields:
-            near = difflib.get_close_matches(name, config.model_fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"see `benchmarks options {variant}`"
+            hint = registry.nearest(name, config.model_fields)
             raise InputError(f"{variant} has no hyper-parameter {name!r}: {hint}")
     try:
         return config.model_validate(settings).model_dump(mode="json")
@@ -107,7 +108,7 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
     console.print(f"files in {folder(results, record.run_id)}", soft_wrap=True)
 
 
-def make_again(run_id: str, *, root: Path, results: Path) -> bool:
+def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:
     """Makes a run again in a folder of its own. Says whether it came out bit-equal."""
     record = read_record(results, run_id)
     if record is None:
@@ -118,19 +119,20 @@ def make_again(run_id: str, *, root: Path, results: Path) -> bool:
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
+    rendered = "stand-in" in record.provenance["data"]["state"]
     console = Console()
     with tempfile.TemporaryDirectory() as scratch:
         again = run(
             record.spec,
-            source=DataSource(root, "small"),
+            source=DataSource(root, "none" if offline or rendered else "small"),
             results=Path(scratch),
             study=record.study,
             stop=stop,
         )
-        difference = _difference(record, again) or _first_line(
+        difference = _first_line(
             folder(results, run_id) / "metrics.jsonl",
             folder(Path(scratch), run_id) / "metrics.jsonl",
-        )
+        ) or _difference(record, again)
     if difference is None and again.digest == record.digest:
         console.print(f"{run_id}: bit-equal (digest {record.digest[:16]})")
         return True
@@ -169,7 +171,8 @@ def _difference(record: RunRecord, again: RunRecord) -> str | None:
 def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
     """Prints what data there is for a profile."""
     budget = profile.budgets["classification"]
-    download = not offline and profile.download != "none"
+    source = DataSource(root, "none" if offline else profile.download)
+    download = source.download != "none"
     rows = []
     for name in datasets.names():
         if name != MOVING_MNIST:
@@ -193,17 +196,20 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
                 )
                 rows.append(row)
             continue
-        filed = load_moving_test(root=root, download=download and profile.download == "all")
+        filed = load_moving_test(root=root, download=source.download == "all")
         if filed is not None:
             frames, state, sha256, path = filed
             shape = " × ".join(str(n) for n in frames.shape[1:])
             rows.append((name, "test", state, str(len(frames)), shape, sha256, path))
         else:
+            info = protocol.describe("prediction", name, budget=budget, source=source)
             shape = "20 × 1 × 64 × 64"
-            rows.append((name, "both", "generated", "any", shape, "of mnist", "made from mnist"))
+            rows.append((name, "both", info.state, "any", shape, info.sha256, info.path))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("dataset", "part", "state", "samples", "shape", "sha256", "where"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    # In a pipe a row is a line.
+    (console if console.is_terminal else Console(width=240)).print(table)

@@ -10,8 +10,10 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import pytorch_lightning as pl
 import wandb
 
 from benchmarks.files import append_durably, replace_durably, write_atomically
+from benchmarks.provenance import code_version
 from benchmarks.spec import RunSpec
 from benchmarks.tasks import Task
 
@@ -44,47 +47,72 @@ def require_finite(metrics: dict[str, float], when: str) -> None:
 
 
 class Mirror:
-    """Weights & Biases, offline: nothing is sent, not even a name look-up."""
+    """Weights & Biases, offline: nothing is sent, not even a name look-up.
+
+    Where it fails, that is told once, and the run goes on without it: a mirror decides nothing.
+    """
 
     def __init__(self, folder: Path, spec: RunSpec, *, study: str | None, task: str) -> None:
         os.environ["WANDB_ERROR_REPORTING"] = "false"
-        shutil.rmtree(folder / "wandb", ignore_errors=True)
-        self._run = wandb.init(
-            mode="offline",
-            dir=folder,
-            id=spec.run_id,
-            name=spec.run_id,
-            project="capsbench",
-            group=study,
-            job_type=spec.role,
-            tags=[task, spec.variant, spec.dataset, spec.budget.profile],
-            config=spec.model_dump(mode="json"),
-            reinit="create_new",
-            settings=wandb.Settings(
-                console="off",
-                silent=True,
-                disable_git=True,
-                disable_code=True,
-                disable_job_creation=True,
-                x_disable_stats=True,
-                x_disable_meta=True,
-                x_disable_machine_info=True,
-                x_save_requirements=False,
-            ),
-        )
-        self._run.define_metric("epoch/*", step_metric="epoch")
+        self._run: wandb.Run | None = None
+        with self._harmless(spec.run_id):
+            shutil.rmtree(folder / "wandb", ignore_errors=True)
+            self._run = wandb.init(
+                mode="offline",
+                dir=folder,
+                id=spec.run_id,
+                name=spec.run_id,
+                project="capsbench",
+                group=study,
+                job_type=spec.role,
+                tags=[task, spec.variant, spec.dataset, spec.budget.profile],
+                config=spec.model_dump(mode="json"),
+                reinit="create_new",
+                settings=wandb.Settings(
+                    console="off",
+                    silent=True,
+                    disable_git=True,
+                    disable_code=True,
+                    disable_job_creation=True,
+                    x_disable_stats=True,
+                    x_disable_meta=True,
+                    x_disable_machine_info=True,
+                    x_save_requirements=False,
+                ),
+            )
+            self._run.define_metric("epoch/*", step_metric="epoch")
+
+    @contextmanager
+    def _harmless(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._run = None
+            print(
+                f"capsbench: the Weights & Biases mirror of {what} ends here "
+                f"({type(error).__name__}: {error}); the run and its record do not need it",
+                file=sys.stderr,
+            )
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        self._run.log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
+        self._log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
 
     def step(self, metrics: dict[str, float]) -> None:
-        self._run.log({f"step/{k}": v for k, v in metrics.items()})
+        self._log({f"step/{k}": v for k, v in metrics.items()})
+
+    def _log(self, values: dict[str, Any]) -> None:
+        if self._run is not None:
+            with self._harmless(self._run.id):
+                self._run.log(values)
 
     def finish(self, summary: dict[str, Any], pictures: dict[str, Path], *, failed: bool) -> None:
-        if pictures:
-            self._run.log({name: wandb.Image(str(path)) for name, path in pictures.items()})
-        self._run.summary.update(summary)
-        self._run.finish(exit_code=int(failed))
+        if self._run is not None:
+            with self._harmless(self._run.id):
+                if pictures:
+                    shown = {name: wandb.Image(str(path)) for name, path in pictures.items()}
+                    self._run.log(shown)
+                self._run.summary.update(summary)
+                self._run.finish(exit_code=int(failed))
 
 
 class Journal(pl.Callback):
@@ -105,7 +133,11 @@ class Journal(pl.Callback):
         self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": json.dumps(self.history), "train_seconds": self.train_seconds}
+        return {
+            "history": json.dumps(self.history),
+            "train_seconds": self.train_seconds,
+            "code_version": code_version(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = json.loads(state_dict["history"])
@@ -150,8 +182,6 @@ class Journal(pl.Callback):
     def _save(self, trainer: pl.Trainer) -> None:
         temporary = self.checkpoint.with_suffix(".tmp")
         trainer.save_checkpoint(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
         replace_durably(temporary, self.checkpoint)
         self._saved = time.monotonic()
 

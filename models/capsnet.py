@@ -174,28 +174,11 @@ class CapsuleNetwork(nn.Module):
         return image, self.decoder(capsules, self.predicted(length(capsules)))
 
 
-@register("capsnet", task="classification")
-class CapsNet(Variant):
-    """CapsNet with dynamic routing (Sabour et al. 2017).
+class CapsuleVariant(Variant):
+    """A capsule network as a variant: its class is that of the longest capsule."""
 
-    Images are doubled (bilinear) or halved (area mean) until their sides are within 28 to 56
-    pixels: 28 and 32 stay, 16 and 64 become 32. The reconstruction's target is that image. The
-    decoder sees the capsules of the true labels in training and the longest ones otherwise; with
-    two labels an image (MultiMNIST protocol) both are seen at once.
-
-    Recipe as in the authors' code: images shifted by up to 2 pixels in training, W from a normal
-    distribution of deviation 0.1 truncated at two deviations, no gradient stopped in the routing,
-    learning rate decaying smoothly by 0.96 in 2000 steps. Default size at 1×28×28: 8,215,568
-    parameters, 6,804,224 without decoder, 160 more with digit biases.
-    """
-
-    Config = CapsNetConfig
-    config: CapsNetConfig
-
-    def __init__(self, *, shape: ImageShape, config: CapsNetConfig) -> None:
-        super().__init__(shape=shape, config=config)
-        self.network = CapsuleNetwork(shape=shape, config=config, over="outputs")
-        nn.init.trunc_normal_(self.network.digits.weight, std=0.1, a=-0.2, b=0.2)
+    config: CapsuleConfig
+    network: CapsuleNetwork
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, height, width) to capsule lengths: (batch, classes) in [0, 1)."""
@@ -208,6 +191,31 @@ class CapsNet(Variant):
     @property
     def loss_weights(self) -> dict[str, float]:
         return {"reconstruction": self.config.reconstruction_weight}
+
+
+@register("capsnet", task="classification")
+class CapsNet(CapsuleVariant):
+    """CapsNet with dynamic routing (Sabour et al. 2017).
+
+    Images are doubled (bilinear) or halved (area mean) until their sides are within 28 to 56
+    pixels: 28 and 32 stay, 16 and 64 become 32. The reconstruction's target is that image. The
+    decoder sees the capsules of the true labels in training and the longest ones otherwise; with
+    two labels an image (MultiMNIST protocol) both are seen at once.
+
+    Recipe as in the authors' code: images shifted by up to 2 pixels in training, W from a normal
+    distribution of deviation 0.1 truncated at two deviations, no gradient stopped in the routing,
+    learning rate decaying smoothly by 0.96 in 2000 steps. Default size at 1×28×28: 8,215,568
+    parameters, 6,804,224 without decoder, 160 more with digit biases. On CIFAR-10 the paper has 64
+    primary capsules and no reconstruction: `primary_capsules=64`, `reconstruction=False`.
+    """
+
+    Config = CapsNetConfig
+    config: CapsNetConfig
+
+    def __init__(self, *, shape: ImageShape, config: CapsNetConfig) -> None:
+        super().__init__(shape=shape, config=config)
+        self.network = CapsuleNetwork(shape=shape, config=config, over="outputs")
+        nn.init.trunc_normal_(self.network.digits.weight, std=0.1, a=-0.2, b=0.2)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`margin` (equation 4), and `reconstruction`: squared error summed over an image."""
@@ -240,7 +248,7 @@ class CapsNet(Variant):
 
 
 @register("capsnet-notebook", task="classification")
-class NotebookCapsNet(Variant):
+class NotebookCapsNet(CapsuleVariant):
     """CapsNet as a known notebook has it, departures from the paper included.
 
     Couplings sum to 1 over the input capsules, the margin loss is not squared, the reconstruction
@@ -256,18 +264,6 @@ class NotebookCapsNet(Variant):
         super().__init__(shape=shape, config=config)
         self.network = CapsuleNetwork(shape=shape, config=config, over="inputs")
         nn.init.normal_(self.network.digits.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, channels, height, width) to capsule lengths: (batch, classes) in [0, 1)."""
-        return length(self.network(self.network.rescale(x)))
-
-    def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Targets and reconstructions, (batch, channels, height, width); None without decoder."""
-        return self.network.reconstruct(x)
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        return {"reconstruction": self.config.reconstruction_weight}
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`margin` (not squared), and `reconstruction`: squared error, mean over pixels."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -90,6 +90,11 @@ def variant(name: str) -> type[Variant]:
 
 def unknown(name: str) -> str:
     """A sentence on a name that no variant has, with the nearest that one has."""
-    near = difflib.get_close_matches(name, available(), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(available())}"
-    return f"no variant is called {name!r}: {hint}"
+    return f"no variant is called {name!r}: {nearest(name, available())}"
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """For an unknown name: the known one that is meant, probably, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"

@@ -61,7 +61,7 @@ def run(
 
 @app.command()
 def resume(results: Results = Path("results")) -> None:
-    """Goes on with the sweep of a results folder, with the options that it was begun with."""
+    """Goes on with the sweep of a results folder, with the options of its last `run`."""
     _sweep(options.load(results), results)
 
 
@@ -106,7 +106,7 @@ def _sweep(choice: Options, results: Path) -> None:
 
 def _report_is_current(results: Path) -> bool:
     """Whether no cell has changed since the report was written."""
-    written = results / "report" / "tables" / "costs.csv"  # the last that is written
+    written = results / "report" / "tables" / "costs.md"  # the last that is written
     ledgers = [path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")]
     return written.exists() and written.stat().st_mtime_ns > max(ledgers, default=0)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from benchmarks import protocol, tasks
+from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
-from benchmarks.run import read_record
+from benchmarks.run import folder, read_record
 from benchmarks.seeds import derive
 from benchmarks.spec import Role, RunRecord, RunSpec
 from models import registry
@@ -47,12 +49,9 @@ class Cell:
         self.variant, self.dataset, self.profile = variant, dataset, profile
         self.task = registry.available()[variant].task
         self.study = f"{variant}-{dataset}-{profile.name}"
-        self.finals_wanted = finals
         self._results, self._device = results, device
         self._budget = profile.budgets[self.task]
         self._space = space.load(variant, registry.variant(variant), profile.name)
-        # A variant without a choice to make needs one trial.
-        wanted = trials if self._space.distributions else 1
         data = protocol.describe(self.task, dataset, budget=self._budget, source=source)
         self.data = data
         self.directions = tasks.of(self.task).directions(dataset)
@@ -64,7 +63,7 @@ class Cell:
             identity={
                 "space": self._space.identity(),
                 "budget": self._budget.model_dump(mode="json"),
-                "data": {"state": data.state, "sha256": data.sha256},
+                "data": f"{data.state}, {data.sha256}",
                 "lag": profile.lag,
                 "startup": profile.startup,
                 "warmup": profile.warmup,
@@ -81,13 +80,47 @@ class Cell:
             lag=profile.lag,
             startup=profile.startup,
         )
-        for trial in self._stored.trials:
-            self._proposals.skip(trial)
-        self.trials_wanted = max(wanted, len(self._stored.trials))
+        planned = self._planned_before()
+        # A variant without a choice to make needs one trial. A plan grows, and never shrinks.
+        self.trials_wanted = max(
+            trials if self._space.distributions else 1, planned["trials"], len(self.trials)
+        )
+        self.finals_wanted = max(finals, planned["finals"])
         self._running: dict[str, Proposal] = {}
         self._early: dict[int, FrozenTrial] = {}
+        self._lost: list[FrozenTrial] = []
         self.finals: dict[str, RunRecord] = {}
         self._asked_finals: set[str] = set()
+        self._recover()
+        self.write()
+
+    def _planned_before(self) -> dict[str, int]:
+        try:
+            ledger = json.loads(self._ledger.read_bytes())
+            return {name: int(ledger["planned"][name]) for name in ("trials", "finals")}
+        except FileNotFoundError:
+            return {"trials": 0, "finals": 0}
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{self._ledger} is damaged: remove it, and it is made anew") from None
+
+    def _recover(self) -> None:
+        """Takes what the study and the records say; trials whose records are gone are remade."""
+        for trial in self.trials:
+            self._proposals.skip(trial)
+            record = folder(self._results, trial.user_attrs["run_id"]) / "record.json"
+            if not record.exists():
+                self._lost.append(trial)
+        if self.best is not None:
+            for number in range(self.finals_wanted):
+                spec = self._final(self.best, number)
+                record_of_final = read_record(self._results, spec.run_id)
+                if record_of_final is not None:
+                    self._asked_finals.add(spec.run_id)
+                    self.finals[spec.run_id] = record_of_final
+
+    @property
+    def _ledger(self) -> Path:
+        return self._results / "cells" / f"{self.study}.json"
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -114,7 +147,7 @@ class Cell:
     @property
     def done(self) -> bool:
         """Whether nothing remains to do."""
-        if len(self.trials) < self.trials_wanted:
+        if len(self.trials) < self.trials_wanted or self._lost:
             return False
         return self.best is None or len(self.finals) == self.finals_wanted
 
@@ -142,28 +175,38 @@ class Cell:
         return None
 
     def _next(self) -> Job | None:
+        if self._lost:
+            trial = self._lost.pop()
+            return self._trial(trial.number, trial.params)
         if self._proposals.proposed < self.trials_wanted:
             if not self._proposals.ready:
                 return None
             proposal = self._proposals.propose()
-            spec = self._spec("trial", proposal.params, derive(SEED, trial=proposal.number))
-            self._running[spec.run_id] = proposal
-            pruner = FrozenPruner(
-                self._proposals.known(proposal.number),
-                self.direction,
-                self.profile.startup,
-                self.profile.warmup,
-            )
-            return Job(spec, self.study, pruner)
-        if self.best is not None and len(self._asked_finals) < self.finals_wanted:
-            # The same seeds for every variant, so that finals can be compared in pairs.
-            seed = derive(SEED, final=len(self._asked_finals))
-            spec = self._spec("final", self.best.params, seed)
-            self._asked_finals.add(spec.run_id)
-            return Job(spec, self.study)
+            job = self._trial(proposal.number, proposal.params)
+            self._running[job.spec.run_id] = proposal
+            return job
+        if self.best is not None:
+            for number in range(self.finals_wanted):
+                spec = self._final(self.best, number)
+                if spec.run_id not in self._asked_finals:
+                    self._asked_finals.add(spec.run_id)
+                    return Job(spec, self.study)
         return None
 
-    def _spec(self, role: Role, params: dict[str, object], seed: int) -> RunSpec:
+    def _trial(self, number: int, params: dict[str, Any]) -> Job:
+        pruner = FrozenPruner(
+            self._proposals.known(number),
+            self.direction,
+            self.profile.startup,
+            self.profile.warmup,
+        )
+        return Job(self._spec("trial", params, derive(SEED, trial=number)), self.study, pruner)
+
+    def _final(self, best: FrozenTrial, number: int) -> RunSpec:
+        # The same seeds for every variant, so that finals can be compared in pairs.
+        return self._spec("final", best.params, derive(SEED, final=number))
+
+    def _spec(self, role: Role, params: dict[str, Any], seed: int) -> RunSpec:
         return RunSpec(
             variant=self.variant,
             dataset=self.dataset,
@@ -179,9 +222,9 @@ class Cell:
     def take(self, record: RunRecord) -> None:
         """Takes a record of a job that `next` gave."""
         proposal = self._running.pop(record.run_id, None)
-        if proposal is None:
+        if record.spec.role == "final":
             self.finals[record.run_id] = record
-        else:
+        elif proposal is not None:
             trial = proposal.finished(record)
             self._proposals.finish(proposal.number, trial)
             self._early[proposal.number] = trial
@@ -193,7 +236,7 @@ class Cell:
         """Writes the cell's ledger, from which reports know which finals count."""
         winner = self.best
         write_json(
-            self._results / "cells" / f"{self.study}.json",
+            self._ledger,
             {
                 "study": self.study,
                 "variant": self.variant,

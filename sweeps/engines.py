@@ -14,10 +14,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from benchmarks.protocol import DataSource
 from benchmarks.run import run
@@ -65,27 +64,26 @@ class Processes(Executor):
     def __init__(self, workers: int) -> None:
         keep_freed_memory()
         self._idle = [_pool() for _ in range(workers)]
-        self._busy: set[ProcessPoolExecutor] = set()
+        self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        # Here, and not in a callback: a waiting driver may wake before callbacks are called.
+        for ended in [future for future in self._busy if future.done()]:
+            pool = self._busy.pop(ended)
+            died = isinstance(ended.exception(), BrokenProcessPool)
+            self._idle.append(_pool() if died else pool)
         pool = self._idle.pop()
         try:
             future = pool.submit(fn, *args, **kwargs)
         except BrokenProcessPool:  # it died while it was idle
             pool = _pool()
             future = pool.submit(fn, *args, **kwargs)
-        self._busy.add(pool)
-        future.add_done_callback(partial(self._release, pool))
+        self._busy[future] = pool
         return future
-
-    def _release(self, pool: ProcessPoolExecutor, future: Future[T]) -> None:
-        self._busy.discard(pool)
-        died = not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
-        self._idle.append(_pool() if died else pool)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """With `cancel_futures` it ends at once what is running, too."""
-        pools = [*self._idle, *self._busy]
+        pools = [*self._idle, *self._busy.values()]
         if cancel_futures:
             for process in [p for pool in pools for p in (pool._processes or {}).values()]:
                 process.kill()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import datasets
@@ -39,7 +41,7 @@ def show_status(results: Path) -> None:
         table.add_column(heading)
     finished = 0
     for path in ledgers:
-        cell = json.loads(path.read_bytes())
+        cell = _read(path)
         planned = cell["planned"]
         ended = len(cell["finals"]) == planned["finals"]
         finished += ended
@@ -50,11 +52,22 @@ def show_status(results: Path) -> None:
             f"{len(cell['trials'])}/{planned['trials']}",
             f"{len(cell['finals'])}/{planned['finals']}",
             str(len(own) or ""),
-            f"[red]{cell['reason']}[/]" if cell["reason"] else ("done" if ended else ""),
+            f"[red]{escape(cell['reason'])}[/]" if cell["reason"] else ("done" if ended else ""),
         )
     console = Console()
     console.print(table)
     console.print(f"{finished} of {len(ledgers)} cells done in {results}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    known = {"study", "variant", "dataset", "data", "planned", "trials", "finals", "reason"}
+    try:
+        cell = json.loads(path.read_bytes())
+        if known <= cell.keys() and {"trials", "finals"} <= cell["planned"].keys():
+            return cell
+    except (ValueError, AttributeError):
+        pass
+    raise InputError(f"{path} is not a cell's ledger: remove it, and a sweep makes it anew")
 
 
 def _running(results: Path) -> list[str]:

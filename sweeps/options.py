@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from enum import StrEnum
@@ -86,11 +85,10 @@ def choose(patterns: tuple[str, ...]) -> list[tuple[str, str]]:
     for pattern in patterns:
         found = {cell for cell in cells if fnmatchcase(cell, pattern)}
         if not found:
-            near = difflib.get_close_matches(pattern, cells, n=1, cutoff=0.3)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(
                 f"--only {pattern!r} matches no cell: write variant/dataset, with * for any, as "
-                f"`python -m sweeps list` names them{hint}"
+                f"`python -m sweeps list` names them; "
+                f"{registry.nearest(pattern, cells, cutoff=0.3)}"
             )
         chosen |= found
     return [pair for cell, pair in cells.items() if not patterns or cell in chosen]

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -59,7 +60,7 @@ class Progress:
         _, _, begun = self._running.pop(job.spec.run_id)
         self._seconds.setdefault(cell.variant, []).append(time.monotonic() - begun)
         if record.status == "failed":
-            self._say(f"[red]failed[/] {record.run_id}: {record.reason}")
+            self._say(f"[red]failed[/] {record.run_id}: {escape(str(record.reason))}")
 
     def update(self) -> None:
         """Says which cells have been done since the last call."""
@@ -118,7 +119,7 @@ class Progress:
 
 def _result(cell: Cell) -> str:
     if cell.failure is not None:
-        return f"[red]no final[/] ({cell.failure})"
+        return f"[red]no final[/] ({escape(cell.failure)})"
     scores = [
         record.metrics[f"test/{cell.metric}"]
         for record in cell.finals.values()

@@ -14,7 +14,6 @@ variant's defaults; what it sets is not searched.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -27,15 +26,17 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, StrictFloat, StrictInt, ValidationError
 
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name
+from models.registry import nearest
 from models.variant import Hyperparameters, Variant
 
 FOLDER = Path(__file__).parent / "spaces"
 
 Value = bool | int | float | str | None
+Number = StrictInt | StrictFloat
 
 
 class Entry(BaseModel):
@@ -43,10 +44,10 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    low: int | float | None = None
-    high: int | float | None = None
+    low: Number | None = None
+    high: Number | None = None
     log: bool = False
-    step: int | float | None = None
+    step: Number | None = None
     choices: tuple[Value, ...] | None = None
     when: dict[str, Value | list[Value]] = {}
 
@@ -142,9 +143,11 @@ class _Reader:
             _known(
                 self.path, f"condition of {name}", entry.when, tuple(distributions) + tuple(fixed)
             )
+            when = {k: v if isinstance(v, list) else [v] for k, v in entry.when.items()}
+            for key, values in when.items():
+                self._possible(f"condition of {name}", key, values, distributions.get(key))
             if name in fixed:
                 continue
-            when = {k: v if isinstance(v, list) else [v] for k, v in entry.when.items()}
             if any(k in fixed and fixed[k] not in v for k, v in when.items()):
                 continue
             distributions[name] = distribution
@@ -155,7 +158,7 @@ class _Reader:
         value = _mapping(self.path, name, value)
         _known(self.path, f"setting of {name}", value, Entry.model_fields)
         try:
-            entry = Entry.model_validate(value, strict=False)
+            entry = Entry.model_validate(value)
         except ValidationError as error:
             raise self._wrong(name, error) from None
         if (entry.choices is None) == (entry.low is None or entry.high is None):
@@ -164,6 +167,8 @@ class _Reader:
 
     def _distribution(self, name: str, entry: Entry) -> BaseDistribution:
         if entry.choices is not None:
+            if not entry.choices:
+                raise InputError(f"{self.path.name}: {name} has no choices: name one at least")
             for choice in entry.choices:
                 self._check(name, {name: choice})
             return CategoricalDistribution(entry.choices)
@@ -191,10 +196,24 @@ class _Reader:
             self._check(name, {name: bound})
         return distribution
 
+    def _possible(
+        self, where: str, key: str, values: list[Value], distribution: BaseDistribution | None
+    ) -> None:
+        """A condition that can never hold is a mistake."""
+        for value in values:
+            self._check(where, {key: value})
+        if distribution is None:  # a profile sets the entry
+            return
+        choices = getattr(distribution, "choices", ())
+        if not any(value in choices for value in values):
+            raise InputError(
+                f"{self.path.name}: {where}: {key} never is {values}: name one of its choices"
+            )
+
     def _check(self, where: str, values: dict[str, Any]) -> None:
         _known(self.path, "hyper-parameter", values, self.config.model_fields)
         try:
-            self.config.model_validate(values)
+            self.config.model_validate(values, strict=True)
         except ValidationError as error:
             raise self._wrong(where, error) from None
 
@@ -214,8 +233,4 @@ def _known(path: Path, kind: str, names: Iterable[str], known: Iterable[str]) ->
     known = list(known)
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
-            )
-            raise InputError(f"{path.name}: no {kind} is called {name!r}: {hint}")
+            raise InputError(f"{path.name}: no {kind} is called {name!r}: {nearest(name, known)}")

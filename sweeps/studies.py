@@ -13,14 +13,22 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial
 from pydantic import JsonValue
+from sqlalchemy.exc import DatabaseError
 
 from benchmarks.errors import InputError
 from benchmarks.spec import Direction
 
 
 def storage(results: Path) -> optuna.storages.RDBStorage:
-    """The SQLite storage of a results folder."""
-    return optuna.storages.RDBStorage(f"sqlite:///{results / 'studies.db'}")
+    """The SQLite storage of a results folder. Raises InputError."""
+    path = results / "studies.db"
+    try:
+        return optuna.storages.RDBStorage(f"sqlite:///{path}")
+    except (DatabaseError, RuntimeError) as error:
+        raise InputError(
+            f"{path} is not a study database of this version ({type(error).__name__}): move it "
+            "away, and it is made anew from the runs' records"
+        ) from None
 
 
 class StoredStudy:
@@ -57,15 +65,15 @@ class StoredStudy:
 def _compare(name: str, kept: dict[str, JsonValue], now: dict[str, JsonValue]) -> None:
     changed = sorted(key for key in kept.keys() | now.keys() if kept.get(key) != now.get(key))
     if changed:
-        was = ", ".join(
-            f"{k} (was {_short(kept.get(k))}, now {_short(now.get(k))})" for k in changed
+        told = ", ".join(
+            f"{key} (was {_short(kept.get(key))}, now {_short(now.get(key))})" for key in changed
         )
         raise InputError(
-            f"study {name} was begun with another {was}: go on as it was begun, or choose another "
+            f"study {name} was begun with other {told}: go on as it was begun, or choose another "
             "--results folder"
         )
 
 
 def _short(value: JsonValue) -> str:
-    text = json.dumps(value, sort_keys=True)
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -37,8 +37,8 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     Raises InputError, and KeyboardInterrupt as it comes: what has ended is kept.
     """
     with _alone(results):
-        choice.save(results)
         cells = _cells(choice, results)
+        choice.save(results)
         with Progress(cells, results) as progress:
             _Driver(cells, choice, results, progress).drive()
         return cells
@@ -69,7 +69,7 @@ def _source(choice: options.Options, profile: profiles.Profile) -> DataSource:
 def _cells(choice: options.Options, results: Path) -> list[Cell]:
     profile = profiles.load(choice.profile)
     storage = studies.storage(results)
-    cells = [
+    return [
         Cell(
             variant,
             dataset,
@@ -83,9 +83,6 @@ def _cells(choice: options.Options, results: Path) -> list[Cell]:
         )
         for variant, dataset in options.choose(choice.only)
     ]
-    for cell in cells:
-        cell.write()
-    return cells
 
 
 def _device(wanted: Device) -> Literal["cpu", "cuda"]:

@@ -189,4 +189,4 @@ def test_a_damaged_checkpoint_is_set_aside_and_said(
     record = made(spec, tmp_path / "damaged")
     assert record.digest == made(spec, tmp_path / "whole").digest
     assert "last.ckpt" in capsys.readouterr().err
-    assert (home / "damaged.ckpt").exists()
+    assert (home / "unused.ckpt").exists()

@@ -56,6 +56,18 @@ def read(text: str, folder: Path, profile: Name = Name.quick) -> space.Space:
             "search: {momentum: {low: 0, high: 0.9, when: {optimiser: sgd}}}",
             "condition of momentum",
         ),
+        ("search: {lr: {low: 1e-4, high: 1}}", "low"),  # YAML 1.1 reads 1e-4 as a text
+        ("search: {layers: {low: true, high: 3}}", "low"),
+        ("search: {optimizer: {choices: []}}", "no choices"),
+        (
+            "search: {optimizer: {choices: [sgd]}, lr: {low: 1, high: 2, when: {optimizer: 3}}}",
+            "condition of lr",
+        ),
+        (
+            "search: {optimizer: {choices: [sgd]}, lr: {low: 1, high: 2, when: {optimizer: radam}}}",
+            "optimizer never is ['radam']",
+        ),
+        ("profiles: {quick: {layers: '3'}}", "layers"),
         ("search: [lr]", "mapping"),
         ("search: {lr: 3}", "mapping"),
         ("search: {lr", "not readable YAML"),
