@@ -62,6 +62,8 @@ def test_a_difference_is_told_where_it_first_is(made: tuple[Path, str], tmp_path
     second = json.loads(lines[1])
     second["metrics"]["train/loss"] += 0.5
     (home / "metrics.jsonl").write_text("\n".join([lines[0], json.dumps(second)]) + "\n")
+    record["weights_sha256"] = "0" * 64
+    (home / "record.json").write_text(json.dumps(record))
     done = call("reproduce", run_id, results=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "differs: epoch 2, train/loss" in done.stdout

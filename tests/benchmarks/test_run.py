@@ -6,11 +6,13 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from benchmarks import protocol, run, tracking
+from benchmarks.datasets.source import Split
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.spec import Budget, RunRecord, RunSpec
@@ -162,6 +164,50 @@ def test_a_pruned_run_keeps_what_it_has(tmp_path: Path) -> None:
 def test_bfloat16_is_deterministic_too(tmp_path: Path) -> None:
     spec = spec_of("cnn", epochs=1, width=4, precision="bf16-mixed")
     assert made(spec, tmp_path / "a").digest == made(spec, tmp_path / "b").digest
+
+
+def test_a_failing_mirror_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    whole = made(spec, tmp_path / "whole")
+    assert "mirror" not in capsys.readouterr().err
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionResetError("no one listens")
+
+    for broken in ("init", "Run.log", "Run.finish"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"wandb.{broken}", refuse)
+            record = made(spec, tmp_path / broken)
+        assert record.digest == whole.digest
+        assert capsys.readouterr().err.count("mirror") == 1
+
+
+def test_a_checkpoint_of_other_code_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "code_version", lambda: "older")
+        save = tracking.Journal._save
+
+        def save_and_die(journal: tracking.Journal, trainer: object) -> None:
+            save(journal, trainer)
+            raise KeyboardInterrupt
+
+        patched.setattr(tracking.Journal, "_save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            made(spec, tmp_path / "older")
+    assert made(spec, tmp_path / "older").digest == made(spec, tmp_path / "whole").digest
+    assert "other code" in capsys.readouterr().err
+
+
+def test_a_dataset_too_small_is_one_sentence() -> None:
+    few = Split(np.zeros((30, 1, 4, 4), np.uint8), np.arange(30) % 10)
+    with pytest.raises(InputError, match="30 training images are too few"):
+        protocol._split(few, validation=20, kept=None)
 
 
 def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:

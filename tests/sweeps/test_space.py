@@ -64,7 +64,8 @@ def read(text: str, folder: Path, profile: Name = Name.quick) -> space.Space:
             "condition of lr",
         ),
         (
-            "search: {optimizer: {choices: [sgd]}, lr: {low: 1, high: 2, when: {optimizer: radam}}}",
+            "search: {optimizer: {choices: [sgd]}, "
+            "lr: {low: 1, high: 2, when: {optimizer: radam}}}",
             "optimizer never is ['radam']",
         ),
         ("profiles: {quick: {layers: '3'}}", "layers"),

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import bz2
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.errors import InputError
 from sweeps.__main__ import app
 
 ROOT = Path(__file__).resolve().parents[2]
-CELLS = ("linear/usps", "linear/moving_mnist", "cnn/mnist", "convlstm/usps")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": ""}
+CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")
+ONLY_ONE = ("--only", "linear/usps")
+HARDER = str(Path(__file__).with_name("harder.py"))
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": "", "PYTHONPATH": str(ROOT)}
 
 
 def command(*arguments: str, results: Path) -> list[str]:
-    return [sys.executable, "-m", "sweeps", *arguments, "--results", str(results)]
+    return [sys.executable, HARDER, *arguments, "--results", str(results)]
 
 
 def begin(results: Path, *options: str) -> list[str]:
@@ -85,12 +92,15 @@ def test_a_sweep_killed_three_times_gives_the_same_tables(
 
 
 def test_a_second_call_does_nothing_twice(undisturbed: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/record.json")}
-    expected = tables(undisturbed)
+    def written() -> dict[Path, int]:
+        places = ("runs/*/record.json", "cells/*.json", "report/*/*")
+        return {p: p.stat().st_mtime_ns for place in places for p in undisturbed.glob(place)}
+
+    before = written()
     done = call(begin(undisturbed, "--engine", "inline"))
     assert done.returncode == 0, done.stderr
-    assert before == {p: p.stat().st_mtime_ns for p in undisturbed.glob("runs/*/record.json")}
-    assert tables(undisturbed) == expected
+    assert "Report: " in done.stdout
+    assert written() == before
 
 
 def test_the_stored_study_opens_with_optuna(undisturbed: Path) -> None:
@@ -108,16 +118,39 @@ def test_the_stored_study_opens_with_optuna(undisturbed: Path) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     trials = json.loads(shown.stdout)
-    assert [trial["number"] for trial in trials] == [0, 1]
-    assert {trial["state"] for trial in trials} == {"COMPLETE"}
+    assert [trial["number"] for trial in trials] == list(range(6))
+    states = {trial["state"] for trial in trials}
+    assert states == {"COMPLETE", "PRUNED"}  # so pruning is part of what is compared here
+
+
+def test_optuna_dashboard_reads_the_stored_study(undisturbed: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("optuna-dashboard")
+    dashboard = subprocess.Popen(
+        [program, f"sqlite:///{undisturbed / 'studies.db'}", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(200):
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5) as answer:
+                    shown = json.load(answer)
+                break
+            except OSError:
+                time.sleep(0.1)
+        names = {study["study_name"] for study in shown["study_summaries"]}
+    finally:
+        dashboard.kill()
+        dashboard.wait()
+    assert "linear-usps-smoke" in names
 
 
 def test_status_and_list_need_no_slow_imports(undisturbed: Path) -> None:
-    for arguments in (
-        command("status", results=undisturbed),
-        command("list", results=undisturbed)[:-2],
-    ):
-        shown = call([arguments[0], "-X", "importtime", *arguments[1:]])
+    for arguments in (("status", "--results", str(undisturbed)), ("list",)):
+        shown = call([sys.executable, "-X", "importtime", "-m", "sweeps", *arguments])
         assert shown.returncode == 0, shown.stderr
         imported = {line.rsplit("|")[-1].strip() for line in shown.stderr.splitlines()}
         assert "rich" in imported
@@ -143,13 +176,75 @@ def test_more_trials_are_added(tmp_path: Path) -> None:
     assert kept == (whole / "report" / "tables" / "leaderboard.csv").read_bytes()
 
 
+def test_a_plan_grows_and_never_shrinks(undisturbed: Path, tmp_path: Path) -> None:
+    """After more was asked for, a plain call goes on with that, and ledgers stay as they are."""
+    results = shutil.copytree(undisturbed, tmp_path / "results")
+    ledger = results / "cells" / "linear-usps-smoke.json"
+    cell = json.loads(ledger.read_text())
+    cell["planned"] = {"trials": 7, "finals": 3}
+    ledger.write_text(json.dumps(cell))
+    done = call(begin(results, "--engine", "inline"))
+    assert done.returncode == 0, done.stderr
+    cell = json.loads(ledger.read_text())
+    assert (len(cell["trials"]), len(cell["finals"])) == (7, 3)
+
+
+def test_a_lost_record_and_a_lost_database_are_made_again(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    results = shutil.copytree(undisturbed, tmp_path / "results")
+    cell = json.loads((results / "cells" / "linear-usps-smoke.json").read_text())
+    for run_id in (cell["trials"][1], cell["best"], cell["finals"][0]):
+        (results / "runs" / run_id / "record.json").unlink(missing_ok=True)
+    done = call(begin(results, "--engine", "inline"))
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(results / "report")
+    (results / "studies.db").unlink()
+    done = call(begin(results, "--engine", "inline"))
+    assert done.returncode == 0, done.stderr
+    assert tables(results) == tables(undisturbed)
+
+
+def test_a_refused_call_changes_nothing(undisturbed: Path, tmp_path: Path) -> None:
+    from sweeps import options, sweep
+
+    results = shutil.copytree(undisturbed, tmp_path / "results")
+    before = (results / "sweep.json").read_bytes()
+    data = tmp_path / "data" / "USPS"
+    data.mkdir(parents=True)
+    for name, count in (("usps.bz2", 300), ("usps.t.bz2", 100)):
+        values = " ".join(f"{place}:0.5" for place in range(2, 257))
+        rows = "".join(f"{i % 10 + 1} 1:{i / 300} {values}\n" for i in range(count))
+        (data / name).write_bytes(bz2.compress(rows.encode()))
+    other = options.Options(
+        profile="smoke", data=data.parent, only=("linear/usps",), workers=1, offline=True
+    )
+    with pytest.raises(InputError, match=r"begun with other .*was stand-in.*now partial"):
+        sweep.sweep(other, results)
+    assert (results / "sweep.json").read_bytes() == before
+
+
+def test_a_damaged_database_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "studies.db").write_text("this is no database, but a text long enough to be one")
+    with pytest.raises(SystemExit) as left:
+        main(
+            lambda: app(
+                ["run", "--profile", "smoke", "--offline", *ONLY_ONE, "--results", str(tmp_path)]
+            )
+        )
+    assert left.value.code == 2
+    assert "studies.db is not a study database" in capsys.readouterr().err
+
+
 def test_a_failing_cell_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
     """A variant that fails on a dataset: its records tell, other cells end, exit code 1."""
     script = f"""
 import sys
 from models.baselines import Linear
 def explode(self, batch):
-    raise ValueError("it <b>burst</b>")
+    raise ValueError("it <b>burst</b> [/x] in the middle")
 keep = Linear.loss
 Linear.loss = lambda self, batch: (explode if self.shape.height == 16 else keep)(self, batch)
 sys.argv = ["sweeps", "run", "--profile", "smoke", "--offline", "--engine", "inline",
@@ -161,7 +256,7 @@ main(app)
     assert done.returncode == 1, done.stderr
     assert "linear-usps-smoke has no final" in done.stderr
     failures = (tmp_path / "report" / "tables" / "failures.csv").read_text()
-    assert "ValueError: it <b>burst</b>" in failures
+    assert "ValueError: it <b>burst</b> [/x] in the middle" in failures
     leaderboard = (tmp_path / "report" / "tables" / "leaderboard.csv").read_text()
     assert "classification,mnist,linear,accuracy,maximize,0." in leaderboard
     assert "classification,usps,linear,accuracy,maximize,,,,0" in leaderboard
@@ -170,16 +265,17 @@ main(app)
 def test_a_worker_that_dies_costs_only_time(undisturbed: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     driver = subprocess.Popen(
-        begin(results, "--workers", "2"),
+        begin(results, "--workers", "1"),
         cwd=ROOT,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
-    while len(list(results.glob("runs/*/record.json"))) < 3:
-        assert driver.poll() is None, driver.stderr.read().decode()
-        time.sleep(0.02)
-    os.kill(_worker_of(driver.pid), signal.SIGKILL)
+    for records in (2, 5):
+        while len(list(results.glob("runs/*/record.json"))) < records:
+            assert driver.poll() is None, driver.stderr.read().decode()
+            time.sleep(0.02)
+        os.kill(_worker_of(driver.pid), signal.SIGKILL)
     _, told = driver.communicate(timeout=300)
     assert driver.returncode == 0, told.decode()
     assert tables(results) == tables(undisturbed)
@@ -208,7 +304,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     driver = subprocess.Popen(
         begin(tmp_path, "--workers", "1"), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE
     )
-    while not list(tmp_path.glob("runs/*/record.json")):
+    while not list(tmp_path.glob("runs/*/metrics.jsonl")):
         assert driver.poll() is None
         time.sleep(0.05)
     driver.send_signal(signal.SIGINT)
@@ -222,7 +318,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("run", "--only", "capsnt/*"), "did you mean 'capsnet/"),
-        (("run", "--data", "/no/such/folder"), "is not a folder"),
+        (("run", "--data", "no-such-folder"), "is not a folder"),
         (("resume",), "holds no sweep to resume"),
         (("status",), "holds no sweep"),
         (("run", "--device", "cuda", "--only", "linear/usps", "--profile", "smoke"), "no GPU"),
