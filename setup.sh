@@ -15,20 +15,29 @@ find_python() {
   return 2
 }
 
+# What .venv is made from: a line a lock that it satisfies. The test lock holds the other's pins too.
+state_of() {
+  local lock
+  for lock in "$@"; do
+    echo "$lock $(cat "$root/$lock" "$root/requirements-torch.txt" | cksum)"
+  done
+}
+
 setup() {
-  local lock=$root/$1 python stamp wanted
+  local lock=$1 satisfied=("$1") stamp=$root/.venv/installed-from python
   PYTHON_BIN=$root/.venv/bin/python
-  stamp=$root/.venv/installed-from
-  wanted=$(cat "$lock" "$root/requirements-torch.txt" | cksum)
-  if grep -qxF "$1 $wanted" "$stamp" 2>/dev/null; then return; fi
+  if grep -qxF "$(state_of "$lock")" "$stamp" 2>/dev/null; then return; fi
   python=$(find_python) || return 2
-  echo "Setting up .venv from $1 (once; some minutes, most of them for PyTorch) ..." >&2
-  [ -x "$PYTHON_BIN" ] || "$python" -m venv "$root/.venv" || return 2
+  echo "Setting up .venv from $lock (once; some minutes, most of them for PyTorch) ..." >&2
+  # A .venv whose making was interrupted has a Python without pip: it is made anew.
+  "$PYTHON_BIN" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$root/.venv" || return 2
+  rm -f "$stamp"
   # --no-deps: the lock holds every dependency; torch, which the lock leaves out, comes after it.
-  "$PYTHON_BIN" -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r "$lock" &&
+  "$PYTHON_BIN" -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r "$root/$lock" &&
     "$PYTHON_BIN" -m pip install -q --disable-pip-version-check -r "$root/requirements-torch.txt" || {
-      echo "The packages of $1 could not be installed (pip says why above): mend that and call this again." >&2
+      echo "The packages of $lock could not be installed (pip says why above): mend that and call this again." >&2
       return 2
     }
-  echo "$1 $wanted" >> "$stamp"
+  if [ "$lock" = requirements-test.lock ]; then satisfied+=(requirements.lock); fi
+  state_of "${satisfied[@]}" > "$stamp"
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -77,3 +78,42 @@ def test_help_and_list_answer_without_slow_imports(room: str, arguments: tuple[s
 def test_scripts_are_sound() -> None:
     for script in ("run_all.sh", "run_tests.sh", "lock.sh", ".ci/run", "setup.sh"):
         subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
+
+
+def test_an_interrupted_setup_is_repaired_and_a_finished_one_is_left_alone(tmp_path: Path) -> None:
+    """With a pip that only takes notes, in a copy of what set-up reads."""
+    for name in (
+        "setup.sh",
+        "requirements.lock",
+        "requirements-test.lock",
+        "requirements-torch.txt",
+    ):
+        shutil.copy(ROOT / name, tmp_path)
+    notes, fake = tmp_path / "notes", tmp_path / "python"
+    fake.write_text(
+        "#!/bin/bash\n"
+        f'echo "$*" >> {notes}\n'
+        'if [ "$1 $2 $3" = "-m venv --clear" ]; then\n'
+        '  mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi\n'
+        f'if [ "$1 $2" = "-m pip" ] && [ -e {tmp_path}/broken ]; then exit 1; fi\n'
+    )
+    fake.chmod(0o755)
+
+    def setup(lock: str) -> list[str]:
+        notes.write_text("")
+        script = f"source {tmp_path}/setup.sh; setup {lock}"
+        subprocess.run(["bash", "-c", script], env={"PYTHON": str(fake), "PATH": "/usr/bin:/bin"})
+        return [line for line in notes.read_text().splitlines() if line.startswith("-m")]
+
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "broken").touch()
+    shutil.copy(fake, tmp_path / ".venv" / "bin" / "python")
+    assert "-m venv --clear" in setup("requirements.lock")[1]  # Python was there, pip was not
+    (tmp_path / "broken").unlink()
+    assert any("requirements.lock" in line for line in setup("requirements.lock"))
+    assert setup("requirements.lock") == []
+    assert "requirements-test.lock" in setup("requirements-test.lock")[1]
+    assert setup("requirements.lock") == []  # the test lock holds the other's pins
+    (tmp_path / "requirements.lock").write_text("changed==1\n")
+    assert any("requirements.lock" in line for line in setup("requirements.lock"))
+    assert len(setup("requirements-test.lock")) == 3  # what lies there now is the other's
