@@ -14,6 +14,7 @@ from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
+from benchmarks.provenance import code_version
 from benchmarks.run import folder, read_record
 from benchmarks.seeds import derive
 from benchmarks.spec import Role, RunRecord, RunSpec
@@ -133,6 +134,11 @@ class Cell:
         if len(self.trials) < self.trials_wanted:
             return None
         return best(self.trials, self.direction)
+
+    @property
+    def mixes_code(self) -> bool:
+        """Whether trials were made by other code than is here now."""
+        return any(t.user_attrs["code_version"] != code_version() for t in self.trials)
 
     @property
     def planned(self) -> int:

@@ -36,6 +36,12 @@ class Progress:
         )
 
     def __enter__(self) -> Progress:
+        mixed = sum(cell.mixes_code for cell in self._cells)
+        if mixed:
+            self._say(
+                f"{mixed} cells hold trials that other code made: what is added now mixes versions"
+                " (for figures of one version choose another --results folder)"
+            )
         if self._announced and self._remaining():
             self._say(f"{len(self._announced)} of {len(self._cells)} cells were done before")
         if self._live is not None:

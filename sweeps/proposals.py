@@ -51,6 +51,7 @@ class Proposal:
                 "reason": record.reason,
                 "traceback": record.traceback,
                 "seconds": record.costs["seconds"],
+                "code_version": record.provenance["code_version"],
             },
         )
 

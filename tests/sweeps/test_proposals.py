@@ -38,6 +38,7 @@ def outcome(number: int, params: dict[str, Any]) -> SimpleNamespace:
         reason=None,
         traceback=None,
         costs={"seconds": 1.0},
+        provenance={"code_version": "0"},
     )
 
 
