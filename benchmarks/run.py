@@ -314,6 +314,7 @@ def _deterministic(threads: int) -> Iterator[None]:
     """The process-wide settings under which equal specs give equal bits."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.get_num_threads()
+    gc.freeze()  # so that the collection at the end looks at what the run made, and at no more
     torch.set_num_threads(threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     try:

@@ -87,7 +87,11 @@ class Task(pl.LightningModule, Generic[B]):
         return evaluation_epoch(self.data.test, batch_size=self.evaluation_batch)
 
     def on_train_batch_start(self, batch: B, batch_idx: int) -> None:
-        torch.manual_seed(derive(self.seed, epoch=self.current_epoch, step=batch_idx))
+        seed = derive(self.seed, epoch=self.current_epoch, step=batch_idx)
+        # Not torch.manual_seed, which formats a stack trace for each backend that is not in use.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: B, batch_idx: int) -> Tensor:
         terms, prediction = self.model.loss(batch)
