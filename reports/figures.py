@@ -83,7 +83,7 @@ def _learning(cell: Cell, trials: list[Curve], finals: list[Curve]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set(xlabel="epoch", ylabel=f"validation {cell.metric}\n({_better(cell)})")
     axes.set_title(_title(f"{cell.variant} on {cell.dataset}", [cell]))
-    axes.legend(loc="lower right" if cell.direction == "maximize" else "upper right")
+    axes.legend(loc="best")
     sns.despine(ax=axes)
     return figure
 
