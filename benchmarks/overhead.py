@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CASES = {"linear": {}, "cnn": {"width": 16}, "capsnet": {"conv_channels": 64}}
 """Steps of under a millisecond, of some 20, and of some 300."""
 BATCH = 128
-STEPS = {"linear": 400, "cnn": 40, "capsnet": 8}
+STEPS = {"linear": 400, "cnn": 160, "capsnet": 8}
 ROUNDS = 4
 _DATASET = "mnist"
 
