@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.datasets.moving import Moving
@@ -17,6 +18,15 @@ from benchmarks.seeds import derive
 from models.variant import Clips, Images
 
 Batch = Images | Clips
+
+
+class Frames(NamedTuple):
+    """Which frames a prediction variant is given and asked for."""
+
+    past: int = 10
+    future: int = 10
+    size: int = 64
+    """Their side in pixels, area-averaged from the canvas."""
 
 
 class Samples(Protocol):
@@ -71,8 +81,7 @@ class MovingClips:
     seed: int
     count: int
     fresh: bool
-    past: int
-    future: int
+    frames: Frames
 
     def __len__(self) -> int:
         return self.count
@@ -82,23 +91,23 @@ class MovingClips:
             seed=self.seed,
             epoch=epoch if self.fresh else 0,
             index=index,
-            frames=self.past + self.future,
+            frames=self.frames.past + self.frames.future,
         )
-        return _cut(frames, self.past)
+        return _cut(frames, self.frames)
 
 
 @dataclass(frozen=True, eq=False)
 class FiledClips:
-    """Sequences from a file: frames (n, past + future, channels, height, width) uint8."""
+    """Sequences from a file: clips (n, past + future or more, channels, height, width) uint8."""
 
-    frames: Tensor
-    past: int
+    clips: Tensor
+    frames: Frames
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.clips)
 
     def gather(self, index: Tensor, epoch: int) -> Clips:
-        return _cut(self.frames[index], self.past)
+        return _cut(self.clips[index], self.frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +148,10 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.to(torch.float32).div_(255)
 
 
-def _cut(frames: Tensor, past: int) -> Clips:
-    frames = to_float(frames)
-    return Clips(frames[:, :past], frames[:, past:])
+def _cut(clips: Tensor, frames: Frames) -> Clips:
+    past, future, size = frames
+    clips = to_float(clips[:, : past + future])
+    if clips.shape[-1] != size:
+        small = F.interpolate(clips.flatten(0, 1), size=(size, size), mode="area")
+        clips = small.unflatten(0, clips.shape[:2])
+    return Clips(clips[:, :past], clips[:, past:])

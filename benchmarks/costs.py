@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.variant import ClipShape, Hyperparameters, ImageShape, Variant
+from models.variant import ClipShape, ImageShape, Variant
 
 
-def counts(
-    variant: type[Variant], shape: ImageShape | ClipShape, config: Hyperparameters
-) -> dict[str, int]:
+def counts(build: Callable[[], Variant], shape: ImageShape | ClipShape) -> dict[str, int]:
     """Numbers that training adjusts, and FLOPs of a forward pass of one sample.
 
     The FLOPs are by torch's counter, over a model without storage.
     """
     with torch.device("meta"):
-        model = variant(shape=shape, config=config).eval()
+        model = build().eval()
         size = (shape.channels, shape.height, shape.width)
         x = torch.empty(1, *((shape.past, *size) if isinstance(shape, ClipShape) else size))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

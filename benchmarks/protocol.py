@@ -16,9 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from benchmarks.batches import FiledClips, MovingClips, MovingFrames, Samples, StillSamples
+from benchmarks.batches import (
+    FiledClips,
+    Frames,
+    MovingClips,
+    MovingFrames,
+    Samples,
+    StillSamples,
+)
 from benchmarks.datasets.moving import moving
 from benchmarks.datasets.source import Split, Still, load_moving_test, load_still
 from benchmarks.errors import InputError
@@ -27,7 +33,6 @@ from benchmarks.spec import Budget, DataInfo, fingerprint
 from models.variant import ClipShape, ImageShape
 
 MOVING_MNIST = "moving_mnist"
-PAST, FUTURE = 10, 10
 GENERATED_EPOCH = 10_000
 """Sequences an epoch, and test sequences, where a budget sets no bound: the protocol's size."""
 
@@ -65,11 +70,15 @@ def load(
     source: DataSource,
     seed: int,
     device: str = "cpu",
+    frames: Frames | None = None,
 ) -> TaskData:
-    """Builds a dataset for a task. `seed` decides generated training samples, and nothing else."""
+    """Builds a dataset for a task. `seed` decides generated training samples, and nothing else.
+
+    `frames`: of prediction, which ones and how large; 10 → 10 of 64×64 by default.
+    """
     still = _still(task, dataset, budget, source)
     if task == "prediction":
-        return _clips(dataset, still, budget, source, seed, device)
+        return _clips(dataset, still, budget, source, seed, device, frames or Frames())
     if dataset == MOVING_MNIST:
         return _frames(still, budget, seed, device)
     return _images(still, budget, device)
@@ -169,12 +178,13 @@ def _clips(
     source: DataSource,
     seed: int,
     device: str,
+    frames: Frames,
 ) -> TaskData:
     cut, held_out = _split(still.train, validation=_SPRITES, kept=None)
 
     def clips(split: Split, seed: int, count: int | None, fresh: bool = False) -> MovingClips:
         sprites = moving(split, distinct=False, device=device)
-        return MovingClips(sprites, seed, count or GENERATED_EPOCH, fresh, PAST, FUTURE)
+        return MovingClips(sprites, seed, count or GENERATED_EPOCH, fresh, frames)
 
     filed = _test_file(dataset, source)
     train = clips(cut, derive(seed, data="train"), budget.train_samples, fresh=True)
@@ -182,11 +192,16 @@ def _clips(
     if filed is None:
         test = clips(still.test, _TEST_SEED, budget.test_samples)
     else:
-        frames: Tensor = torch.from_numpy(filed[0][: budget.test_samples]).to(device)
-        test = FiledClips(frames, PAST)
-    canvas = train.source.canvas
+        filed_clips = torch.from_numpy(filed[0][: budget.test_samples]).to(device)
+        if frames.past + frames.future > filed_clips.shape[1]:
+            raise InputError(
+                f"{filed[3]} has sequences of {filed_clips.shape[1]} frames: {frames.past} past and "
+                f"{frames.future} future ones are too many"
+            )
+        test = FiledClips(filed_clips, frames)
+    channels = train.source.sprites.shape[1]
     return TaskData(
-        ClipShape(train.source.sprites.shape[1], canvas, canvas, PAST, FUTURE),
+        ClipShape(channels, frames.size, frames.size, frames.past, frames.future),
         train,
         clips(held_out, derive(_TEST_SEED, data="validation"), budget.validation_samples),
         test,

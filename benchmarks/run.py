@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from benchmarks import costs, protocol, tasks
+from benchmarks.batches import Frames
 from benchmarks.errors import InputError
 from benchmarks.files import replace_durably, sha256_of, write_json
 from benchmarks.protocol import DataSource, TaskData
@@ -31,6 +33,7 @@ from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
 from benchmarks.tracking import Journal, Mirror, Stop, require_finite, save_pictures
 from models import registry
+from models.variant import ClipShape, ImageShape, PredictionHyperparameters, Variant
 
 LOCK_SECONDS = 20.0
 """How long a run waits for a dying process that holds its folder."""
@@ -66,13 +69,18 @@ def run(
 ) -> RunRecord:
     """Trains, scores, records; or returns the record that is there.
 
-    What goes wrong in the training is a record of status `failed`. Raises InputError where the
-    data is not what the spec says, or another process makes the same run; OSError where files
-    cannot be written.
+    The run that it rests on, if any, is made first. What goes wrong in the training is a record of
+    status `failed`. Raises InputError where the data is not what the spec says, or another process
+    makes the same run; OSError where files cannot be written.
     """
     record = read_record(results, spec.run_id)
     if record is not None:
         return record
+    if spec.base is not None:
+        base = run(spec.base, source=source, results=results, callbacks=callbacks)
+        if base.status != "complete":
+            reason = f"the run it rests on, {base.run_id}, has {base.status}: {base.reason}"
+            return give_up(spec, source=source, results=results, study=study, reason=reason)
     home = folder(results, spec.run_id)
     home.mkdir(parents=True, exist_ok=True)
     try:
@@ -114,9 +122,8 @@ class _Run:
     ) -> None:
         self.spec, self.home, self.study, self.stop = spec, home, study, stop
         self.callbacks = callbacks
-        self.variant = registry.variant(spec.variant)
         self.task = registry.available()[spec.variant].task
-        self.config = self.variant.Config.model_validate(spec.hyperparameters)
+        self.config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
         self.data = self._load(source)
         self.directions = tasks.of(self.task).directions(spec.dataset)
         self.metric = next(iter(self.directions))
@@ -129,6 +136,11 @@ class _Run:
             source=source,
             seed=self.spec.seed,
             device=self.spec.device,
+            frames=(
+                Frames(self.config.past, self.config.future, self.config.size)
+                if isinstance(self.config, PredictionHyperparameters)
+                else None
+            ),
         )
         if data.info.sha256 != self.spec.data_sha256:
             raise InputError(
@@ -186,7 +198,8 @@ class _Run:
 
     def _train(self, journal: Journal) -> tuple[_Outcome, dict[str, Path]]:
         torch.manual_seed(derive(self.spec.seed, init=0))
-        model = self.variant(shape=self.data.shape, config=self.config)
+        base = self._trained_base()
+        model = _model(self.spec, self.data.shape, base)
         # Before the optimiser is made, which holds the parameters where they are.
         model.to(self.spec.device)
         task = tasks.of(self.task)(model, self.data, seed=self.spec.seed)
@@ -195,8 +208,10 @@ class _Run:
             self._fit(trainer, task, journal)
             metrics = dict(journal.history[-1]["metrics"])
         else:
+            task.fit_model()
             trainer.validate(task, verbose=False)
-            metrics = {f"validation/{k}": v for k, v in task.compute().items()}
+            validation = task.evaluation_losses() | task.compute()
+            metrics = {f"validation/{name}": value for name, value in validation.items()}
         pictures: dict[str, Path] = {}
         if self.spec.role == "final":
             trainer.test(task, verbose=False)
@@ -212,13 +227,27 @@ class _Run:
             weights_sha256=self._save_weights(model),
         ), pictures
 
+    def _trained_base(self) -> Variant | None:
+        """The model that this one rests on, frozen, with the weights that its record knows."""
+        spec = self.spec.base
+        if spec is None:
+            return None
+        record = read_record(self.home.parents[1], spec.run_id)
+        path = self.home.parent / spec.run_id / "weights.safetensors"
+        if record is None or not path.exists() or sha256_of(path) != record.weights_sha256:
+            raise InputError(
+                f"{path} is not what its record says: remove that run's folder to make it again"
+            )
+        model = _model(spec, self.data.shape)
+        model.load_state_dict(load_file(path))
+        return model.requires_grad_(False).eval()
+
     def _trainer(self, task: tasks.Task[Any], journal: Journal) -> pl.Trainer:
         return pl.Trainer(
             accelerator="cpu" if self.spec.device == "cpu" else "gpu",
             devices=1,
             precision=self.spec.precision,
             max_epochs=self.spec.budget.epochs,
-            gradient_clip_val=task.optimization and task.optimization.clip_norm,
             deterministic=True,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
@@ -283,10 +312,20 @@ class _Run:
 
     def _counts(self) -> Mapping[str, int | None]:
         try:
-            return costs.counts(self.variant, self.data.shape, self.config)
+            return costs.counts(partial(_model, self.spec, self.data.shape), self.data.shape)
         except Exception:
             # The run has failed for the same cause, and its record says so.
             return {"parameters": None, "flops_per_sample": None}
+
+
+def _model(
+    spec: RunSpec, shape: ImageShape | ClipShape, base: Variant | None = None
+) -> Variant:
+    """A spec's model, untrained; on `base`, or where it needs one, on an untrained one."""
+    if base is None and spec.base is not None:
+        base = _model(spec.base, shape)
+    config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
+    return registry.build(spec.variant, shape=shape, config=config, base=base)
 
 
 def _whole(checkpoint: Path) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Scalar = bool | int | float | str | None
-Role = Literal["trial", "final"]
+Role = Literal["base", "trial", "final"]
 Precision = Literal["32-true", "bf16-mixed"]
 Direction = Literal["maximize", "minimize"]
 Status = Literal["complete", "pruned", "failed"]
@@ -41,7 +41,10 @@ class RunSpec(_Frozen):
 
     variant: str
     dataset: str
-    role: Role = Field(description="a trial is scored on validation data, a final on test data too")
+    role: Role = Field(
+        description="a trial is scored on validation data, a final on test data too; "
+        "a base is trained for other runs to rest on"
+    )
     hyperparameters: dict[str, JsonValue] = Field(description="all of the variant's, resolved")
     seed: int
     budget: Budget
@@ -49,6 +52,9 @@ class RunSpec(_Frozen):
     threads: int = Field(1, ge=1, description="sums are cut by threads, so they decide bits")
     device: Literal["cpu", "cuda"] = "cpu"
     data_sha256: str = Field(description="fingerprint of the decoded data")
+    base: RunSpec | None = Field(
+        None, description="the run whose trained model, frozen, this one is built on"
+    )
 
     @property
     def run_id(self) -> str:

@@ -165,8 +165,9 @@ class Journal(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Task)
-        metrics = pl_module.collect()
-        metrics |= {f"validation/{k}": v for k, v in pl_module.compute().items()}
+        validation = pl_module.evaluation_losses() | pl_module.compute()
+        metrics = {f"train/{name}": value for name, value in pl_module.training_means().items()}
+        metrics |= {f"validation/{name}": value for name, value in validation.items()}
         epoch = trainer.current_epoch + 1
         require_finite(metrics, f"epoch {epoch} (step {trainer.global_step})")
         line = {"epoch": epoch, "step": trainer.global_step, "metrics": metrics}

@@ -17,6 +17,7 @@ from models.variant import (
     Images,
     ImageShape,
     Optimization,
+    PredictionHyperparameters,
     Variant,
 )
 
@@ -122,7 +123,9 @@ def _adamw(model: nn.Module, *, lr: float, weight_decay: float) -> Optimization:
 class CopyLast(Variant):
     """Every future frame is the last past frame; nothing is learned."""
 
-    def __init__(self, *, shape: ClipShape, config: Hyperparameters) -> None:
+    Config = PredictionHyperparameters
+
+    def __init__(self, *, shape: ClipShape, config: PredictionHyperparameters) -> None:
         super().__init__(shape=shape, config=config)
         self.future = shape.future
 

@@ -18,7 +18,14 @@ from models.layers.images import Rescale, random_shift
 from models.layers.labels import multi_hot, top_labels
 from models.layers.numerics import at_least_float32
 from models.registry import register
-from models.variant import Hyperparameters, Images, ImageShape, Optimization, Variant
+from models.variant import (
+    Hyperparameters,
+    Images,
+    ImageShape,
+    Optimization,
+    Picture,
+    Variant,
+)
 
 KERNEL = 9
 
@@ -187,6 +194,11 @@ class CapsuleVariant(Variant):
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """Targets and reconstructions, (batch, channels, height, width); None without decoder."""
         return self.network.reconstruct(x)
+
+    def pictures(self, batch: Images) -> dict[str, Picture]:
+        """Images above their reconstructions."""
+        shown = self.reconstruct(batch.x)
+        return {} if shown is None else {"reconstructions": [list(part) for part in shown]}
 
     @property
     def loss_weights(self) -> dict[str, float]:

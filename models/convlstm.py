@@ -16,12 +16,18 @@ from torch import Tensor, nn
 from models.layers.numerics import at_least_float32
 from models.layers.patches import fold, unfold
 from models.registry import register
-from models.variant import Clips, ClipShape, Hyperparameters, Optimization, Variant
+from models.variant import (
+    Clips,
+    ClipShape,
+    Optimization,
+    PredictionHyperparameters,
+    Variant,
+)
 
 State = tuple[Tensor, Tensor]
 
 
-class ConvLSTMConfig(Hyperparameters):
+class ConvLSTMConfig(PredictionHyperparameters):
     """Sizes and recipe; two cells encode and two decode."""
 
     batch_size: int = Field(12, ge=1, description="samples in a training step")

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from models.variant import Variant
+    from models.variant import Hyperparameters, Variant
 
     V = TypeVar("V", bound=type[Variant])
 
@@ -86,6 +86,16 @@ def variant(name: str) -> type[Variant]:
         raise KeyError(unknown(name))
     importlib.import_module(available()[name].module)
     return _classes[name]
+
+
+def build(
+    name: str, *, shape: Any, config: Hyperparameters, base: Variant | None = None
+) -> Variant:
+    """A variant's model; on `base`, where it rests on another variant's trained model."""
+    cls = variant(name)
+    if (cls.rests_on is None) != (base is None):
+        raise ValueError(f"{name} rests on {cls.rests_on or 'no other variant'}")
+    return cls(shape=shape, config=config, **({} if base is None else {"base": base}))
 
 
 def unknown(name: str) -> str:

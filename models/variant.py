@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -31,6 +31,34 @@ class ClipShape(NamedTuple):
     future: int
 
 
+class Coded(NamedTuple):
+    """What an autoencoding variant makes of a batch of images; None where it has no such thing."""
+
+    code: Tensor
+    """(batch, dims): what probes read. Capsule models: posterior presences."""
+    prior: Tensor | None = None
+    """(batch, dims): capsule models' prior presences."""
+    target: Tensor | None = None
+    """(batch, channels, height, width) in [0, 1]: the pixels that were to be reconstructed."""
+    reconstruction: Tensor | None = None
+    """The same of the reconstruction."""
+    log_likelihood: Tensor | None = None
+    """(batch,) nats of the target under the model, a density summed over pixels and channels."""
+
+
+class Heat(NamedTuple):
+    """A picture of an image under a heat map, for `Variant.pictures`."""
+
+    image: Tensor
+    """(channels, height, width) in [0, 1]."""
+    heat: Tensor
+    """(rows, columns), scaled to its own range and enlarged to the image when drawn."""
+
+
+Picture = Sequence[Sequence[Tensor | Heat]]
+"""Rows of images (channels, height, width) in [0, 1], all of one size."""
+
+
 class Images(NamedTuple):
     """x: (batch, channels, height, width) float32 in [0, 1]; y: (batch, labels) int64."""
 
@@ -53,6 +81,14 @@ class Hyperparameters(BaseModel):
     batch_size: int = Field(128, ge=1, description="samples in a training step")
 
 
+class PredictionHyperparameters(Hyperparameters):
+    """Adds which frames are given and asked for: one protocol for all rows of a table."""
+
+    past: int = Field(10, ge=1, description="frames given")
+    future: int = Field(10, ge=1, description="frames asked for")
+    size: int = Field(64, ge=8, le=64, description="side of a frame, area-averaged from 64 pixels")
+
+
 class Optimization(NamedTuple):
     """A variant's optimiser recipe."""
 
@@ -61,6 +97,8 @@ class Optimization(NamedTuple):
     """Stepped after each training step, not each epoch."""
     clip_norm: float | None = None
     """Gradients are clipped to this global norm."""
+    clip_value: float | None = None
+    """Then each number of a gradient to this absolute value."""
 
 
 class Variant(nn.Module):
@@ -75,6 +113,12 @@ class Variant(nn.Module):
     """
 
     Config: ClassVar[type[Hyperparameters]] = Hyperparameters
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Hyper-parameters that the paper sets apart from the defaults, by the dataset's name."""
+    rests_on: ClassVar[str | None] = None
+    """The variant whose trained, frozen model this one is built on, given to it as `base`."""
+    lacks: ClassVar[Mapping[str, str]] = {}
+    """Metrics of its task that have no meaning for this variant, each with the reason."""
 
     def __init__(self, *, shape: ImageShape | ClipShape, config: Hyperparameters) -> None:
         super().__init__()
@@ -86,14 +130,25 @@ class Variant(nn.Module):
         """Weight of each term that `loss` names; a term without an entry weighs 1."""
         return {}
 
-    def loss(self, batch: Any) -> tuple[dict[str, Tensor], Tensor]:
-        """Unweighted loss terms by name (scalars), and the prediction they were computed from:
-        scores (batch, classes) for classification, future frames for prediction."""
+    def loss(self, batch: Any) -> tuple[dict[str, Tensor], Any]:
+        """Unweighted loss terms by name (scalars), and the prediction they were computed from.
+
+        Scores (batch, classes) for classification, `Coded` for autoencoding, future frames for
+        prediction. In evaluation mode the prediction is that of `forward`.
+        """
         raise TypeError(f"{type(self).__name__} has no loss: it is not trained")
 
     def optimization(self) -> Optimization:
         """The paper's optimiser recipe over this model's parameters."""
         raise TypeError(f"{type(self).__name__} has no optimiser: it is not trained")
+
+    def fit(self, x: Tensor) -> None:
+        """Called once with all training images (n, channels, height, width) before evaluation,
+        for a variant that is fitted, not trained by gradients."""
+
+    def pictures(self, batch: Any) -> Mapping[str, Picture]:
+        """Pictures of the first test samples by name, called in evaluation mode."""
+        return {}
 
     @property
     def trainable(self) -> bool:

@@ -9,12 +9,13 @@
 
 `search` says what a study varies; a condition (`when`) names an earlier entry and the value, or the
 list of values, under which the entry counts. `profiles` says what a profile sets apart from the
-variant's defaults; what it sets is not searched.
+variant's defaults; what it sets is not searched. Below both come the presets that the variant has
+for a dataset (`Variant.presets`), then its defaults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -70,11 +71,13 @@ class Space:
         distributions: dict[str, BaseDistribution],
         conditions: dict[str, dict[str, list[Value]]],
         fixed: dict[str, JsonValue],
+        presets: Mapping[str, JsonValue],
         config: type[Hyperparameters],
     ) -> None:
         self.distributions = distributions
         self.conditions = conditions
         self.fixed = fixed
+        self._base = {**presets, **fixed}
         self._config = config
 
     def suggest(self, trial: optuna.Trial) -> None:
@@ -89,20 +92,27 @@ class Space:
         )
 
     def resolve(self, params: dict[str, Any]) -> dict[str, JsonValue]:
-        """All hyper-parameters: proposed ones, the profile's, and the variant's defaults."""
-        return self._config.model_validate({**self.fixed, **params}).model_dump(mode="json")
+        """All hyper-parameters: proposed ones, the profile's, presets, and the defaults."""
+        return self._config.model_validate({**self._base, **params}).model_dump(mode="json")
 
     def identity(self) -> dict[str, JsonValue]:
         """What makes two spaces the same to a study."""
         return {
             "search": {n: repr(d) for n, d in self.distributions.items()},
             "when": {n: repr(c) for n, c in self.conditions.items() if c},
-            "defaults": self._config.model_validate(self.fixed).model_dump(mode="json"),
+            "defaults": self._config.model_validate(self._base).model_dump(mode="json"),
         }
 
 
-def load(variant: str, cls: type[Variant], profile: Name, path: Path | None = None) -> Space:
-    """Reads and checks a variant's space.
+def load(
+    variant: str,
+    cls: type[Variant],
+    profile: Name,
+    path: Path | None = None,
+    *,
+    dataset: str | None = None,
+) -> Space:
+    """Reads and checks a variant's space, with its presets for a dataset.
 
     Raises InputError for an unknown or ill-typed entry, and names the nearest known one.
     """
@@ -117,14 +127,16 @@ def load(variant: str, cls: type[Variant], profile: Name, path: Path | None = No
         reason = " ".join(str(error).split())
         raise InputError(f"{path.name} is not readable YAML ({reason}): mend it") from None
     _known(path, "section", _mapping(path, "the file", content), ("search", "profiles"))
-    return _Reader(path, cls.Config).read(content, profile)
+    return _Reader(path, cls.Config).read(content, profile, cls.presets.get(dataset or "", {}))
 
 
 class _Reader:
     def __init__(self, path: Path, config: type[Hyperparameters]) -> None:
         self.path, self.config = path, config
 
-    def read(self, content: dict[str, Any], profile: Name) -> Space:
+    def read(
+        self, content: dict[str, Any], profile: Name, presets: Mapping[str, JsonValue]
+    ) -> Space:
         fixed: dict[str, JsonValue] = {}
         profiles = _mapping(self.path, "profiles", content.get("profiles") or {})
         _known(self.path, "profile", profiles, [n.value for n in Name])

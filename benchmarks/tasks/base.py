@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
 from benchmarks.protocol import TaskData
 from benchmarks.seeds import derive
 from benchmarks.spec import Direction
+from benchmarks.tasks.pictures import grid
 from models.variant import Clips, Images, Variant
 
 B = TypeVar("B", Images, Clips)
@@ -37,8 +38,8 @@ class Task(pl.LightningModule, Generic[B]):
         self.data = data
         self.seed = seed
         self.optimization = model.optimization() if model.trainable else None
-        self._sums: dict[str, Tensor | float] = defaultdict(float)
-        self._steps = 0
+        self._training = _Means()
+        self._evaluation = _Means()
 
     @staticmethod
     @abstractmethod
@@ -49,20 +50,22 @@ class Task(pl.LightningModule, Generic[B]):
         """
 
     @abstractmethod
-    def training_metrics(self, prediction: Tensor, batch: B) -> dict[str, Tensor]:
+    def training_metrics(self, prediction: Any, batch: B) -> dict[str, Tensor]:
         """Metrics of a training batch, from the prediction that its loss was computed of."""
 
     @abstractmethod
-    def update(self, batch: B) -> None:
+    def update(self, prediction: Any, batch: B) -> None:
         """Adds an evaluation batch to the metrics."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """The metrics of all batches since the last call, which forgets them."""
+        """The metrics of all evaluation batches since the last call, which forgets them."""
 
-    @abstractmethod
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Pictures of the first test samples by name: (height, width[, 3]) uint8."""
+        batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
+        batch = type(batch)(*(part.to(self.device) for part in batch))
+        return {name: grid(rows) for name, rows in self.model.pictures(batch).items()}
 
     def configure_optimizers(self) -> Any:
         if self.optimization is None:
@@ -71,6 +74,25 @@ class Task(pl.LightningModule, Generic[B]):
             return self.optimization.optimizer
         schedule = {"scheduler": self.optimization.scheduler, "interval": "step"}
         return {"optimizer": self.optimization.optimizer, "lr_scheduler": schedule}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips as the variant's recipe says, which may ask for both ways in turn."""
+        assert self.optimization is not None
+        if self.optimization.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.optimization.clip_norm)
+        if self.optimization.clip_value is not None:
+            nn.utils.clip_grad_value_(self.model.parameters(), self.optimization.clip_value)
+
+    def fit_model(self) -> None:
+        """Fits a variant that is not trained by gradients on all training samples."""
+        if type(self.model).fit is not Variant.fit:
+            everything = self.data.train.gather(torch.arange(len(self.data.train)), 0)
+            self.model.fit(everything[0])
 
     def train_dataloader(self) -> Epoch:
         return training_epoch(
@@ -94,27 +116,48 @@ class Task(pl.LightningModule, Generic[B]):
             torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: B, batch_idx: int) -> Tensor:
+        losses, prediction = self._losses(batch)
+        with torch.no_grad():
+            self._training.add(losses | self.training_metrics(prediction, batch))
+        return losses["loss"]
+
+    def _losses(self, batch: B) -> tuple[dict[str, Tensor], Any]:
+        """The weighted sum of the loss terms, the terms by name, and the prediction."""
         terms, prediction = self.model.loss(batch)
         weights = self.model.loss_weights
         total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
-        with torch.no_grad():
-            self._count({"loss": total, **{f"loss/{name}": t for name, t in terms.items()}})
-            self._count(self.training_metrics(prediction, batch))
-            self._steps += 1
-        return total
-
-    def _count(self, values: dict[str, Tensor]) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums[name] + value.detach().double()
-
-    def collect(self) -> dict[str, float]:
-        """The training metrics of the epoch, means over its steps, which are then forgotten."""
-        means = {f"train/{name}": float(s) / self._steps for name, s in self._sums.items()}
-        self._sums.clear()
-        self._steps = 0
-        return means
+        return {"loss": total, **{f"loss/{name}": t for name, t in terms.items()}}, prediction
 
     def validation_step(self, batch: B, batch_idx: int) -> None:
-        self.update(batch)
+        losses, prediction = self._losses(batch)
+        self._evaluation.add(losses, weight=len(batch[0]))
+        self.update(prediction, batch)
 
     test_step = validation_step
+
+    def training_means(self) -> dict[str, float]:
+        """Losses and metrics of the epoch, means over its steps, which are then forgotten."""
+        return self._training.take()
+
+    def evaluation_losses(self) -> dict[str, float]:
+        """Losses of the evaluation batches, means over samples, which are then forgotten."""
+        return self._evaluation.take()
+
+
+class _Means:
+    """Weighted means by name, summed where the values lie, in double precision."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor | float] = defaultdict(float)
+        self._weight = 0
+
+    def add(self, values: dict[str, Tensor], weight: int = 1) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + weight * value.detach().double()
+        self._weight += weight
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(total) / self._weight for name, total in self._sums.items()}
+        self._sums.clear()
+        self._weight = 0
+        return means

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -15,7 +14,6 @@ from torchmetrics.classification import (
 from benchmarks.protocol import MOVING_MNIST, TaskData
 from benchmarks.spec import Direction
 from benchmarks.tasks.base import Task
-from benchmarks.tasks.pictures import grid
 from models.variant import Images, ImageShape, Variant
 
 
@@ -51,8 +49,8 @@ class Classification(Task[Images]):
         found = self._chosen(prediction).gather(1, batch.y)
         return {"accuracy" if self.labels == 1 else "exact_match": found.all(dim=1).float().mean()}
 
-    def update(self, batch: Images) -> None:
-        chosen = self._chosen(self.model(batch.x))
+    def update(self, prediction: Tensor, batch: Images) -> None:
+        chosen = self._chosen(prediction)
         if self.labels == 1:
             self.confusion.update(chosen.int().argmax(dim=1), batch.y[:, 0])
         else:
@@ -77,14 +75,3 @@ class Classification(Task[Images]):
         """(batch, classes) bool: the classes with the highest scores, as many as labels."""
         best = scores.topk(self.labels, dim=1).indices
         return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, best, True)
-
-    def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
-        """Reconstructions below their images, of variants that reconstruct."""
-        reconstruct = getattr(self.model, "reconstruct", None)
-        if reconstruct is None:
-            return {}
-        index = torch.arange(min(samples, len(self.data.test)))
-        batch = self.data.test.gather(index, 0)
-        assert isinstance(batch, Images)
-        shown = reconstruct(batch.x.to(self.device))
-        return {} if shown is None else {"reconstructions": grid([list(part) for part in shown])}

@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from models.variant import Heat, Picture
 
 _GAP = 2
 _GROUND = 96
+_HEAT_ALPHA = 0.6
 
 
-def grid(rows: Sequence[Sequence[Tensor]]) -> np.ndarray:
-    """Images (channels, height, width) in [0, 1] as rows of one picture (H, W, channels) uint8.
-
-    One channel gives (H, W).
-    """
-    images = torch.stack([torch.stack(list(row)) for row in rows]).detach().float().cpu()
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-    r, c, channels, height, width = pixels.shape
-    picture = np.full(
-        (r * (height + _GAP) + _GAP, c * (width + _GAP) + _GAP, channels), _GROUND, np.uint8
-    )
-    for i in range(r):
-        for j in range(c):
+def grid(rows: Picture) -> np.ndarray:
+    """Rows of images as one picture: (H, W) uint8 where all are grey, (H, W, 3) otherwise."""
+    drawn = [[_pixels(image) for image in row] for row in rows]
+    if any(pixels.ndim == 3 for row in drawn for pixels in row):
+        drawn = [
+            [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in row] for row in drawn
+        ]
+    height, width, *colours = drawn[0][0].shape
+    size = (len(drawn) * (height + _GAP) + _GAP, max(map(len, drawn)) * (width + _GAP) + _GAP)
+    picture = np.full((*size, *colours), _GROUND, np.uint8)
+    for i, row in enumerate(drawn):
+        for j, pixels in enumerate(row):
             y, x = _GAP + i * (height + _GAP), _GAP + j * (width + _GAP)
-            picture[y : y + height, x : x + width] = pixels[i, j].permute(1, 2, 0).numpy()
-    return picture[..., 0] if channels == 1 else picture
+            picture[y : y + height, x : x + width] = pixels
+    return picture
+
+
+def _pixels(image: Tensor | Heat) -> np.ndarray:
+    """(H, W) or (H, W, 3) uint8."""
+    if isinstance(image, Heat):
+        return _heated(image)
+    pixels = image.detach().float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy()
+
+
+def _heated(picture: Heat) -> np.ndarray:
+    """The heat, enlarged to the image, in inferno colours over it: (H, W, 3) uint8."""
+    from matplotlib import colormaps
+
+    image = picture.image.detach().float().cpu().clamp(0, 1)
+    heat = picture.heat.detach().float().cpu()[None, None]
+    heat = F.interpolate(heat, size=image.shape[-2:], mode="bilinear", align_corners=False)[0, 0]
+    heat = (heat - heat.min()) / (heat.max() - heat.min()).clamp_min(1e-12)
+    colours = colormaps["inferno"](heat.numpy())[..., :3]
+    ground = image.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    mixed = _HEAT_ALPHA * colours + (1 - _HEAT_ALPHA) * ground
+    return (mixed * 255).round().astype(np.uint8)

@@ -76,8 +76,8 @@ class Prediction(Task[Clips]):
         error = (prediction.float() - batch.future).square()
         return {"mse": error.sum(dim=(2, 3, 4)).mean()}
 
-    def update(self, batch: Clips) -> None:
-        for name, value in frame_metrics(self.model(batch.past), batch.future).items():
+    def update(self, prediction: Tensor, batch: Clips) -> None:
+        for name, value in frame_metrics(prediction, batch.future).items():
             self._totals[name] = self._totals[name] + value
         self._seen += len(batch.past)
 
@@ -99,4 +99,4 @@ class Prediction(Task[Clips]):
             rows.append([*past[i], *predicted[i]])
             rows.append([*past[i], *future[i]])
             rows.append([*blank[i], *(predicted[i] - future[i]).square()])
-        return {"predictions": grid(rows)}
+        return {"predictions": grid(rows)} | super().pictures(samples)
