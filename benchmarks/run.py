@@ -44,6 +44,12 @@ def folder(results: Path, run_id: str) -> Path:
     return results / "runs" / run_id
 
 
+def require_gpu() -> None:
+    """Raises InputError where there is none for a run on `cuda`."""
+    if not torch.cuda.is_available():
+        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
+
+
 def read_record(results: Path, run_id: str) -> RunRecord | None:
     """The record of a run that has ended, or None. Raises InputError where it can't be read."""
     path = folder(results, run_id) / "record.json"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pydantic import ValidationError
 from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
 from rich.console import Console
@@ -20,7 +19,7 @@ from benchmarks.datasets.source import load_moving_test, load_still
 from benchmarks.errors import InputError
 from benchmarks.profiles import Profile
 from benchmarks.protocol import MOVING_MNIST, DataSource
-from benchmarks.run import folder, read_record, run
+from benchmarks.run import folder, read_record, require_gpu, run
 from benchmarks.spec import Role, RunRecord, RunSpec
 from models import registry
 
@@ -46,8 +45,8 @@ def make(
     budget = profile.budgets[task]
     if epochs is not None:
         budget = budget.model_copy(update={"epochs": epochs})
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
+    if device == "cuda":
+        require_gpu()
     source = DataSource(root, "none" if offline else profile.download)
     try:
         spec = RunSpec(

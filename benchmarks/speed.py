@@ -56,6 +56,9 @@ def main(variants: list[str] | None, threads: int) -> None:
     """
     from rich.console import Console
 
+    from benchmarks.allocator import keep_freed_memory
+
+    keep_freed_memory()
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(training_steps(variants, threads))
     if not variants:

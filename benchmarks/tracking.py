@@ -32,7 +32,7 @@ Stop = Callable[[list[float]], bool]
 CHECKPOINT_SECONDS = 10.0
 """Seconds between checkpoints. When they are written decides no number, only what is done again."""
 
-STEPS_BETWEEN_LOGS = 10
+STEPS_BETWEEN_LOGS = 25
 
 
 class NonFinite(ArithmeticError):

@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from benchmarks.allocator import keep_freed_memory
 from benchmarks.protocol import DataSource
 from benchmarks.run import run
 from benchmarks.spec import RunRecord, RunSpec
@@ -100,12 +101,6 @@ def _pool() -> ProcessPoolExecutor:
 def start(engine: EngineName, workers: int) -> Executor:
     """The executor of an engine."""
     return Inline() if engine is EngineName.inline else Processes(workers)
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc keep freed memory in the processes started from here: fewer page faults."""
-    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"):
-        os.environ.setdefault(name, str(256 * 2**20))
 
 
 def _begin_worker() -> None:

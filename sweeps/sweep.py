@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from benchmarks import profiles
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
-from benchmarks.run import give_up
+from benchmarks.run import give_up, require_gpu
 from benchmarks.spec import RunRecord
 from sweeps import engines, options, studies
 from sweeps.cell import Cell
@@ -47,10 +47,10 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
 @contextmanager
 def _alone(results: Path) -> Iterator[None]:
     """One driver a results folder: two would disturb each other's studies."""
+    lock = FileLock(results / ".driver.lock", timeout=0)
     try:
         (results / "cells").mkdir(parents=True, exist_ok=True)
-        with FileLock(results / ".driver.lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise InputError(
             f"another sweep is at work in {results}: wait for it, stop it, or choose another "
@@ -60,6 +60,10 @@ def _alone(results: Path) -> Iterator[None]:
         raise InputError(
             f"{results} cannot hold results ({error.strerror}): choose another --results folder"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _source(choice: options.Options, profile: profiles.Profile) -> DataSource:
@@ -86,8 +90,8 @@ def _cells(choice: options.Options, results: Path) -> list[Cell]:
 
 
 def _device(wanted: Device) -> Literal["cpu", "cuda"]:
-    if wanted is Device.cuda and not torch.cuda.is_available():
-        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
+    if wanted is Device.cuda:
+        require_gpu()
     return "cuda" if wanted is not Device.cpu and torch.cuda.is_available() else "cpu"
 
 

@@ -5,7 +5,6 @@ Which of them it was is told in `Still.state`, and logged where a stand-in serve
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import logging
@@ -21,6 +20,7 @@ import numpy as np
 from benchmarks.datasets import moving_mnist, names
 from benchmarks.datasets.files import Layout, Place, UnavailableError, blamed_on, obtain
 from benchmarks.errors import InputError
+from models.registry import nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +154,8 @@ def _source(name: str) -> Source:
     module = importlib.import_module(f"{__package__}.{name}") if name in names() else None
     source = getattr(module, "SOURCE", None)
     if source is None:
-        near = difflib.get_close_matches(name, names(), n=1)
-        known = f"did you mean {near[0]}" if near and near[0] != name else ", ".join(names())
-        raise InputError(f"{name} is no dataset of still images: known are {known}.")
+        still = [known for known in names() if known != "moving_mnist"]
+        raise InputError(f"no dataset of still images is called {name!r}: {nearest(name, still)}")
     return source
 
 

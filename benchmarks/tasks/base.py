@@ -41,6 +41,18 @@ class Task(pl.LightningModule, Generic[B]):
         self._training = _Means()
         self._evaluation = _Means()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":
+            # Lightning's note of the hook under way, some forty times a step: no parameter,
+            # so torch's search for one is spared.
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def transfer_batch_to_device(self, batch: B, device: torch.device, dataloader_idx: int) -> B:
+        """Nothing to do: samples are cut where the model is."""
+        return batch
+
     @staticmethod
     @abstractmethod
     def directions(dataset: str) -> dict[str, Direction]:

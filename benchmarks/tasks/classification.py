@@ -46,8 +46,10 @@ class Classification(Task[Images]):
         return {"accuracy": "maximize", "balanced_accuracy": "maximize"}
 
     def training_metrics(self, prediction: Tensor, batch: Images) -> dict[str, Tensor]:
+        if self.labels == 1:
+            return {"accuracy": (prediction.argmax(dim=1) == batch.y[:, 0]).float().mean()}
         found = self._chosen(prediction).gather(1, batch.y)
-        return {"accuracy" if self.labels == 1 else "exact_match": found.all(dim=1).float().mean()}
+        return {"exact_match": found.all(dim=1).float().mean()}
 
     def update(self, prediction: Tensor, batch: Images) -> None:
         chosen = self._chosen(prediction)

@@ -72,7 +72,12 @@ def test_stand_in_has_the_official_size_where_none_is_asked(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("mnits", "did you mean mnist"), ("moving_mnist", "still"), ("source", "usps"), ("", "usps")],
+    [
+        ("mnits", "did you mean 'mnist'"),
+        ("moving_mnist", "still"),
+        ("source", "usps"),
+        ("", "usps"),
+    ],
 )
 def test_unknown_name_is_refused(name: str, hint: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=hint):
