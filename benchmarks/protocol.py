@@ -195,8 +195,8 @@ def _clips(
         filed_clips = torch.from_numpy(filed[0][: budget.test_samples]).to(device)
         if frames.past + frames.future > filed_clips.shape[1]:
             raise InputError(
-                f"{filed[3]} has sequences of {filed_clips.shape[1]} frames: {frames.past} past and "
-                f"{frames.future} future ones are too many"
+                f"{filed[3]} has sequences of {filed_clips.shape[1]} frames: {frames.past} past "
+                f"and {frames.future} future ones are too many"
             )
         test = FiledClips(filed_clips, frames)
     channels = train.source.sprites.shape[1]

@@ -324,9 +324,7 @@ class _Run:
             return {"parameters": None, "flops_per_sample": None}
 
 
-def _model(
-    spec: RunSpec, shape: ImageShape | ClipShape, base: Variant | None = None
-) -> Variant:
+def _model(spec: RunSpec, shape: ImageShape | ClipShape, base: Variant | None = None) -> Variant:
     """A spec's model, untrained; on `base`, or where it needs one, on an untrained one."""
     if base is None and spec.base is not None:
         base = _model(spec.base, shape)

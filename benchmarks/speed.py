@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from models.variant import Clips, Images
+    from models.variant import Clips, Images, Variant
 
 ROUNDS = 4
 SHORTEST = 0.2
@@ -119,19 +119,27 @@ def _rows(name: str, batch: int, measured: Measured) -> list[list[str]]:
 def _trainable(name: str) -> bool:
     import torch
 
+    with torch.device("meta"):
+        return _model(name).trainable
+
+
+def _model(name: str) -> Variant:
+    """The variant as its defaults have it; on an untrained base, where it rests on one."""
     from models import registry
 
-    cls = registry.variant(name)
-    with torch.device("meta"):
-        return cls(shape=_shape(name), config=cls.Config.model_validate({})).trainable
+    rests_on = registry.variant(name).rests_on
+    base = None if rests_on is None else _model(rests_on).requires_grad_(False).eval()
+    config = registry.variant(name).Config.model_validate({})
+    return registry.build(name, shape=_shape(name), config=config, base=base)
 
 
 def _shape(name: str) -> Any:
     from models import registry
-    from models.variant import ClipShape, ImageShape
+    from models.variant import ClipShape, ImageShape, PredictionHyperparameters
 
-    if registry.available()[name].task == "prediction":
-        return ClipShape(1, 64, 64, past=10, future=10)
+    config = registry.variant(name).Config.model_validate({})
+    if isinstance(config, PredictionHyperparameters):
+        return ClipShape(1, config.size, config.size, past=config.past, future=config.future)
     return ImageShape(1, 28, 28, 10)
 
 
@@ -153,12 +161,8 @@ def _step(name: str, contender: Contender) -> Callable[[], None] | None:
     """A training step on a fixed batch; None of a textbook version that nobody wrote."""
     import torch
 
-    from models import registry
-
     torch.manual_seed(0)
-    cls = registry.variant(name)
-    model = cls(shape=_shape(name), config=cls.Config.model_validate({}))
-    batch = _batch(name)
+    model, batch = _model(name), _batch(name)
     is_textbook, precision = contender
 
     if is_textbook:

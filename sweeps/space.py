@@ -4,12 +4,13 @@
       lr: {low: 1.0e-4, high: 1.0e-2, log: true}
       optimizer: {choices: [sgd, radam]}
       momentum: {low: 0.5, high: 0.99, when: {optimizer: sgd}}
+    fixed: {size: 64}
     profiles:
       smoke: {channels: 8}
 
 `search` says what a study varies; a condition (`when`) names an earlier entry and the value, or the
-list of values, under which the entry counts. `profiles` says what a profile sets apart from the
-variant's defaults; what it sets is not searched. Below both come the presets that the variant has
+list of values, under which the entry counts. `fixed` says what all sweeps set apart from
+the variant's defaults, `profiles` what one profile does; what they set is not searched. Below both come the presets that the variant has
 for a dataset (`Variant.presets`), then its defaults.
 """
 
@@ -126,7 +127,7 @@ def load(
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path.name} is not readable YAML ({reason}): mend it") from None
-    _known(path, "section", _mapping(path, "the file", content), ("search", "profiles"))
+    _known(path, "section", _mapping(path, "the file", content), ("search", "fixed", "profiles"))
     return _Reader(path, cls.Config).read(content, profile, cls.presets.get(dataset or "", {}))
 
 
@@ -137,14 +138,15 @@ class _Reader:
     def read(
         self, content: dict[str, Any], profile: Name, presets: Mapping[str, JsonValue]
     ) -> Space:
-        fixed: dict[str, JsonValue] = {}
+        fixed = _mapping(self.path, "fixed", content.get("fixed") or {})
+        self._check("fixed", fixed)
         profiles = _mapping(self.path, "profiles", content.get("profiles") or {})
         _known(self.path, "profile", profiles, [n.value for n in Name])
         for name, values in profiles.items():
             values = _mapping(self.path, f"profile {name}", values or {})
             self._check(f"profile {name}", values)
             if name == profile.value:
-                fixed = values
+                fixed = {**fixed, **values}
         search = _mapping(self.path, "search", content.get("search") or {})
         _known(self.path, "hyper-parameter", search, self.config.model_fields)
         distributions: dict[str, BaseDistribution] = {}
@@ -164,7 +166,7 @@ class _Reader:
                 continue
             distributions[name] = distribution
             conditions[name] = {k: v for k, v in when.items() if k not in fixed}
-        return Space(distributions, conditions, fixed, self.config)
+        return Space(distributions, conditions, fixed, presets, self.config)
 
     def _entry(self, name: str, value: Any) -> Entry:
         value = _mapping(self.path, name, value)

@@ -142,9 +142,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
     assert float(total) == pytest.approx(
         float(terms["margin"]) + 0.25 * float(terms["reconstruction"])
     )
-    means = task.collect()
-    assert means["train/loss"] == pytest.approx(float(total))
-    assert means["train/loss/margin"] == pytest.approx(float(terms["margin"]))
+    means = task.training_means()
+    assert means["loss"] == pytest.approx(float(total))
+    assert means["loss/margin"] == pytest.approx(float(terms["margin"]))
 
 
 @pytest.mark.parametrize("name", registry.available())

@@ -10,6 +10,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -17,8 +18,18 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
+from benchmarks.datasets import names
+from benchmarks.tasks.pictures import grid
 from models import registry
-from models.variant import Clips, ClipShape, Images, ImageShape, Variant
+from models.variant import (
+    Clips,
+    ClipShape,
+    Coded,
+    Images,
+    ImageShape,
+    PredictionHyperparameters,
+    Variant,
+)
 from tests.models.comparison import total_loss
 
 SPACES = Path(__file__).parents[2] / "sweeps" / "spaces"
@@ -48,13 +59,25 @@ EVERY_VARIANT = pytest.mark.parametrize("name", list(registry.available()))
 
 
 def build(name: str, shape: Any) -> Variant:
-    """A small variant, from fixed seeds."""
-    cls = registry.variant(name)
+    """A small variant, from fixed seeds; on an untrained base, where it rests on one."""
+    torch.manual_seed(0)
+    rests_on = registry.variant(name).rests_on
+    base = None if rests_on is None else build(rests_on, shape).requires_grad_(False).eval()
+    return registry.build(name, shape=shape, config=smoke(name), base=base)
+
+
+def smoke(name: str) -> Any:
+    """Hyper-parameters of the space file's smoke profile where it has one, defaults otherwise."""
     path = SPACES / f"{name}.yaml"
     space = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-    smoke = ((space or {}).get("profiles") or {}).get("smoke") or {}
-    torch.manual_seed(0)
-    return cls(shape=shape, config=cls.Config(**smoke))
+    space = space or {}
+    settings = (space.get("profiles") or {}).get("smoke") or {}
+    return registry.variant(name).Config(**{**(space.get("fixed") or {}), **settings})
+
+
+def parts(output: Any) -> list[Tensor]:
+    """The tensors of a forward pass."""
+    return [t for t in output if t is not None] if isinstance(output, Coded) else [output]
 
 
 def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips:
@@ -103,14 +126,66 @@ def test_shapes_and_terms(name: str, shape: Any) -> None:
     terms, prediction = model.loss(batch)
     assert terms
     assert all(term.shape == () for term in terms.values())
-    assert set(model.loss_weights) - set(terms) <= {"reconstruction"}
     model.eval()
     with torch.no_grad():
         output = model(batch[0])
-    if registry.available()[name].task == "classification":
+    if isinstance(output, Coded):
+        assert_coded(output, model)
+        assert [p.shape for p in parts(output)] == [p.shape for p in parts(prediction)]
+    elif isinstance(batch, Images):
         assert output.shape == prediction.shape == (2, shape.classes)
-    elif isinstance(batch, Clips):
+    else:
         assert output.shape == prediction.shape == batch.future.shape
+
+
+def assert_coded(coded: Coded, model: Variant) -> None:
+    assert coded.code.shape[0] == 2
+    assert coded.code.ndim == 2
+    assert coded.prior is None or coded.prior.shape == coded.code.shape
+    assert (coded.target is None) == (coded.reconstruction is None) == ("mse" in model.lacks)
+    if coded.target is not None and coded.reconstruction is not None:
+        assert coded.target.shape == coded.reconstruction.shape
+        assert coded.target.shape[:2] == (2, model.shape.channels)
+    assert (coded.log_likelihood is None) == ("nll" in model.lacks)
+    assert coded.log_likelihood is None or coded.log_likelihood.shape == (2,)
+    assert (coded.prior is None) == ("lin_pred_prior" in model.lacks)
+
+
+@EVERY_CELL
+def test_in_evaluation_the_loss_is_of_the_forward_pass(name: str, shape: Any) -> None:
+    model, batch = build(name, shape).eval(), made(shape)
+    with torch.no_grad():
+        _, prediction = model.loss(batch)
+        output = model(batch[0])
+    for one, two in zip(parts(prediction), parts(output), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@EVERY_CELL
+def test_pictures_are_rows_of_images(name: str, shape: Any) -> None:
+    """One size each, finite, drawn without a gradient."""
+    model = build(name, shape).eval()
+    with torch.inference_mode():
+        for title, rows in model.pictures(made(shape, count=3)).items():
+            assert title
+            drawn = grid(rows)
+            assert drawn.dtype == np.uint8
+            assert drawn.ndim in (2, 3)
+
+
+@EVERY_VARIANT
+def test_prediction_variants_say_which_frames(name: str) -> None:
+    cls = registry.variant(name)
+    asked = registry.available()[name].task == "prediction"
+    assert issubclass(cls.Config, PredictionHyperparameters) == asked
+
+
+@EVERY_VARIANT
+def test_presets_are_hyperparameters(name: str) -> None:
+    cls = registry.variant(name)
+    for dataset, preset in cls.presets.items():
+        assert dataset in names()
+        cls.Config(**preset)
 
 
 @EVERY_CELL
@@ -125,9 +200,9 @@ def test_bfloat16_autocast_is_finite(name: str, shape: Any) -> None:
     torch.manual_seed(2)
     with torch.autocast("cpu", torch.bfloat16):
         loss = total_loss(model, batch)
-        prediction = model(batch[0])
+        output = model(batch[0])
     assert loss.isfinite()
-    assert prediction.isfinite().all()
+    assert all(part.isfinite().all() for part in parts(output))
     if model.trainable:
         assert loss.dtype == torch.float32
         loss.backward()
@@ -150,13 +225,14 @@ def test_weights_survive_safetensors(name: str, shape: Any, tmp_path: Path) -> N
     step(model, made(shape))
     other = copy.deepcopy(model)
     for parameter in other.parameters():
-        torch.nn.init.zeros_(parameter)
+        torch.nn.init.zeros_(parameter.data)
     safetensors.torch.save_file(model.state_dict(), tmp_path / "weights.safetensors")
     other.load_state_dict(safetensors.torch.load_file(tmp_path / "weights.safetensors"))
     model.eval()
     other.eval()
     x = made(shape)[0]
-    assert torch.equal(model(x), other(x))
+    for one, two in zip(parts(model(x)), parts(other(x)), strict=True):
+        assert torch.equal(one, two)
 
 
 @EVERY_CELL
@@ -166,7 +242,8 @@ def test_evaluation_draws_nothing_and_keeps_its_input(name: str, shape: Any) -> 
     with torch.no_grad():
         first, second = model(batch[0]), model(batch[0])
         model.loss(batch)
-    assert torch.equal(first, second)
+    for one, two in zip(parts(first), parts(second), strict=True):
+        assert torch.equal(one, two)
     assert torch.equal(batch[0], x)
     assert torch.equal(torch.get_rng_state(), state)
 
