@@ -9,9 +9,9 @@
       smoke: {channels: 8}
 
 `search` says what a study varies; a condition (`when`) names an earlier entry and the value, or the
-list of values, under which the entry counts. `fixed` says what all sweeps set apart from
-the variant's defaults, `profiles` what one profile does; what they set is not searched. Below both come the presets that the variant has
-for a dataset (`Variant.presets`), then its defaults.
+list of values, under which the entry counts. `fixed` says what all sweeps set apart from the
+variant's defaults, `profiles` what one profile does; what they set is not searched. Below all these
+come the presets that the variant has for a dataset (`Variant.presets`), then its defaults.
 """
 
 from __future__ import annotations
