@@ -162,9 +162,10 @@ class Autoencoder(Variant):
         self.encoder = nn.Sequential(
             *encoder, nn.Flatten(), nn.Linear(math.prod(deepest), config.code_dims)
         )
-        self.decoder = nn.Sequential(
-            nn.Linear(config.code_dims, math.prod(deepest)), nn.Unflatten(1, deepest), *decoder
+        self.expand = nn.Sequential(
+            nn.Linear(config.code_dims, math.prod(deepest)), nn.Unflatten(1, deepest)
         )
+        self.decoder = nn.Sequential(*decoder)
 
     def forward(self, x: Tensor) -> Coded:
         """x: (batch, channels, height, width)."""
@@ -173,7 +174,8 @@ class Autoencoder(Variant):
     def _coded(self, x: Tensor) -> tuple[Coded, Tensor]:
         """And the reconstruction's logits."""
         code = self.encoder(x.contiguous(memory_format=torch.channels_last))
-        logits = at_least_float32(self.decoder(code))
+        maps = self.expand(code).contiguous(memory_format=torch.channels_last)
+        logits = at_least_float32(self.decoder(maps))
         return Coded(at_least_float32(code), target=x, reconstruction=logits.sigmoid()), logits
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
