@@ -97,6 +97,8 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
         table.add_column(heading)
     for name, value in record.metrics.items():
         table.add_row(name, f"{value:.6g}")
+    for name, reason in record.absent.items():
+        table.add_row(name, f"n/a: {reason}")
     console.print(table)
     costs = record.costs
     console.print(

@@ -77,15 +77,18 @@ class KMeans(Variant):
 def plus_plus(points: Tensor, clusters: int) -> Tensor:
     """K-means++: each next centroid is a point, drawn by its squared distance to the last ones.
 
-    points: (n, dims) to (clusters, dims). A point may be drawn twice only where fewer differ.
+    points: (n, dims) to (clusters, dims). Points repeat where fewer than `clusters` differ.
     """
-    chosen = [points[torch.randint(len(points), (), device=points.device)]]
-    distance = points.new_full((len(points),), torch.inf)
+    squares = points.square().sum(dim=1)
+    chosen = [torch.randint(len(points), (1,), device=points.device)]
+    distance = torch.full_like(squares, torch.inf)
     while len(chosen) < clusters:
-        distance = distance.minimum((points - chosen[-1]).square().sum(dim=1))
+        last = chosen[-1]
+        to_last = squares + squares[last] - 2 * (points @ points[last[0]])
+        distance = distance.minimum(to_last.clamp_min(0))
         weights = distance if distance.any() else torch.ones_like(distance)
-        chosen.append(points[torch.multinomial(weights, 1)[0]])
-    return torch.stack(chosen)
+        chosen.append(torch.multinomial(weights, 1))
+    return points[torch.cat(chosen)]
 
 
 def lloyd(points: Tensor, centroids: Tensor, iterations: int) -> Tensor:

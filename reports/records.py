@@ -44,6 +44,8 @@ class Run:
     digest: str
     metrics: Mapping[str, float]
     """By name with split, such as `test/accuracy`; NaN where the record has null."""
+    absent: Mapping[str, str]
+    """Metrics that have no meaning for the run, each with the reason."""
     costs: Mapping[str, float]
     data: Data | None
     """None where a run failed before it had data."""
@@ -181,6 +183,7 @@ def _run(record: _Document) -> Run:
         epochs=record.may("epochs", int) or 0,
         digest=record.may("digest", str) or "",
         metrics=_numbers(record, "metrics"),
+        absent=_texts(record, "absent"),
         costs=_numbers(record, "costs"),
         data=_data(record),
     )
@@ -243,6 +246,14 @@ def _numbers(document: _Document, name: str) -> dict[str, float]:
             raise document.wrong(f"'{key}' in '{name}' is not a number")
         numbers[key] = float("nan") if value is None else float(value)
     return numbers
+
+
+def _texts(document: _Document, name: str) -> dict[str, str]:
+    texts = document.may(name, dict) or {}
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise document.wrong(f"'{key}' in '{name}' is not a text")
+    return texts
 
 
 def _text(path: Path) -> str:

@@ -54,14 +54,27 @@ def leaderboard(results: Results) -> pd.DataFrame:
     return frame(SCORES, sorted(rows, key=_best_first))
 
 
+METRICS = {**SCORES, "note": "str"}
+
+METRICS_NOTE = (
+    SCORES_NOTE
+    + """\
+- **note** says why a cell has no figure of a metric: *n/a*, it has no meaning there.
+"""
+)
+
+
 def metrics(results: Results) -> pd.DataFrame:
-    """A row a cell and test metric, in the columns of the leaderboard."""
+    """A row a cell and test metric, in the columns of the leaderboard and one more.
+
+    Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
+    """
     rows = (
-        _score(cell, metric, cell.directions.get(metric, ""))
+        (*_score(cell, metric, cell.directions.get(metric, "")), _absence(cell, metric))
         for cell in results.cells
         for metric in _test_metrics(cell)
     )
-    return frame(SCORES, sorted(rows, key=_best_first))
+    return frame(METRICS, sorted(rows, key=lambda row: _best_first(row[: len(SCORES)])))
 
 
 def runs(results: Results) -> pd.DataFrame:
@@ -152,7 +165,7 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
     table.__name__: table
     for table in (leaderboard, metrics, runs, best_params, failures, data, costs)
 }
-NOTES = {"leaderboard": SCORES_NOTE, "metrics": SCORES_NOTE, "costs": COSTS_NOTE}
+NOTES = {"leaderboard": SCORES_NOTE, "metrics": METRICS_NOTE, "costs": COSTS_NOTE}
 
 
 def write_tables(results: Results, folder: Path) -> None:
@@ -188,8 +201,14 @@ def _best_first(row: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _test_metrics(cell: Cell) -> list[str]:
-    names = {name for run in cell.scored for name in run.metrics}
-    return sorted(name.removeprefix("test/") for name in names if name.startswith("test/"))
+    names = {name for run in cell.scored for name in run.metrics if name.startswith("test/")}
+    absent = {name for run in cell.scored for name in run.absent}
+    return sorted({name.removeprefix("test/") for name in names} | absent)
+
+
+def _absence(cell: Cell, metric: str) -> str:
+    reasons = {run.absent[metric] for run in cell.scored if metric in run.absent}
+    return f"n/a: {'; '.join(sorted(reasons))}" if reasons else ""
 
 
 def _by_place(run: Run) -> tuple[Any, ...]:

@@ -71,11 +71,25 @@ def test_mixed_data_states_are_said(tmp_path):
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path):
     table = read(written(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path), "metrics")
-    assert ",".join(table) == SCORES
+    assert ",".join(table) == f"{SCORES},note"
     assert list(zip(table["metric"], table["direction"], table["mean"], strict=True))[1:] == [
         ("loss", "minimize", 0.25),
         ("oddity", "", 7.0),
     ]
+
+
+def test_a_metric_without_meaning_keeps_its_row_and_says_why(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
+    for number in range(3):
+        files.run("cnn-mnist-quick", "final", number)["absent"] = {"loss": "it has | none"}
+        del files.run("cnn-mnist-quick", "final", number)["metrics"]["test/loss"]
+    tables = written(files, tmp_path)
+    lines = [line for line in tables["metrics.csv"].decode().splitlines() if ",loss," in line]
+    assert lines == [
+        "classification,mnist,linear,loss,minimize,0.25,0.25,0.25,3,official,quick,",
+        "classification,mnist,cnn,loss,minimize,,,,0,official,quick,n/a: it has | none",
+    ]
+    assert b"n/a: it has \\| none" in tables["metrics.md"]
 
 
 def test_runs_lists_every_trial_and_final(tmp_path):
