@@ -17,7 +17,7 @@ from models import registry
 
 def show_matrix() -> None:
     """Prints every variant with its task and what it sees of each dataset, then what it is."""
-    matrix = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    matrix = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     words = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for heading in ("task", "variant", *datasets.names()):
         matrix.add_column(heading, no_wrap=True)
