@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,6 @@ from benchmarks.errors import InputError
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
 from models import registry
-
-if TYPE_CHECKING:
-    from models.variant import Hyperparameters
 
 app = typer.Typer(
     help="Make one run, make it again, look at the data, measure speed.",
@@ -37,7 +34,15 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeatable."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Base of all randomness.")] = 0,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN_ID",
+            help="The run to rest on, of a variant that needs one (ocae: a pcae).",
+            show_default="one is trained",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Where all randomness starts from.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the profile's.")] = None,
     final: Annotated[
         bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
@@ -59,6 +64,7 @@ def run(
         dataset=_dataset(dataset),
         profile=load_profile(profile),
         settings=dict(_setting(text) for text in set_ or ()),
+        base=base,
         seed=seed,
         epochs=epochs,
         role="final" if final else "trial",
@@ -104,14 +110,19 @@ def options(variant: Variant) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    cls = registry.variant(_variant(variant))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("name", "default", "type and bounds", "meaning"):
         table.add_column(heading, no_wrap=heading != "meaning")
-    for name, field in _config(_variant(variant)).model_fields.items():
+    for name, field in cls.Config.model_fields.items():
         kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
         bounds = " ".join(str(m) for m in field.metadata)
         table.add_row(name, repr(field.default), f"{kind} {bounds}", field.description or "")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for dataset, preset in cls.presets.items():
+        values = ", ".join(f"{name} = {value}" for name, value in preset.items())
+        console.print(f"on {dataset}: {values}")
 
 
 @app.command()
@@ -123,10 +134,6 @@ def speed(
     from benchmarks.speed import main as measure
 
     measure([_variant(name) for name in variant] if variant else None, threads)
-
-
-def _config(variant: str) -> type[Hyperparameters]:
-    return registry.variant(variant).Config
 
 
 def _variant(name: str) -> str:

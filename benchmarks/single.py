@@ -39,8 +39,13 @@ def make(
     root: Path,
     results: Path,
     offline: bool,
+    base: str | None = None,
 ) -> RunRecord:
-    """Makes one run and prints its metrics. Raises InputError."""
+    """Makes one run and prints its metrics. Raises InputError.
+
+    Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`. A
+    variant that rests on another's trained model takes that of the run `base`, or has one trained.
+    """
     task = registry.available()[variant].task
     budget = profile.budgets[task]
     if epochs is not None:
@@ -49,11 +54,11 @@ def make(
         require_gpu()
     source = DataSource(root, "none" if offline else profile.download)
     try:
-        spec = RunSpec(
+        plain = RunSpec(
             variant=variant,
             dataset=dataset,
             role=role,
-            hyperparameters=_hyperparameters(variant, settings),
+            hyperparameters=_hyperparameters(variant, dataset, settings),
             seed=seed,
             budget=budget,
             precision=precision,
@@ -63,6 +68,7 @@ def make(
         )
     except ValidationError as error:
         raise InputError(_first(error)) from None
+    spec = plain.model_copy(update={"base": _base(plain, base, results)})
     console = Console()
     console.print(f"run {spec.run_id}")
     terminal: list[pl.Callback] = [RichModelSummary(max_depth=2)]
@@ -73,14 +79,36 @@ def make(
     return record
 
 
-def _hyperparameters(variant: str, settings: dict[str, Any]) -> dict[str, Any]:
+def _base(spec: RunSpec, named: str | None, results: Path) -> RunSpec | None:
+    """The run that this one rests on: the named one's spec, or one of the same budget and seed."""
+    rests_on = registry.variant(spec.variant).rests_on
+    if named is not None:
+        record = read_record(results, named)
+        if record is None:
+            raise InputError(f"{results} has no record of a run {named!r}: see its runs folder")
+        if (record.spec.variant, record.spec.dataset) != (rests_on, spec.dataset):
+            raise InputError(
+                f"--base {named} is no run of {rests_on} on {spec.dataset}"
+                if rests_on
+                else f"{spec.variant} rests on no other run: leave --base out"
+            )
+        return record.spec
+    if rests_on is None:
+        return None
+    settings = _hyperparameters(rests_on, spec.dataset, {})
+    under = {"variant": rests_on, "role": "base", "hyperparameters": settings}
+    return spec.model_copy(update=under)
+
+
+def _hyperparameters(variant: str, dataset: str, settings: dict[str, Any]) -> dict[str, Any]:
     config = registry.variant(variant).Config
     for name in settings:
         if name not in config.model_fields:
             hint = registry.nearest(name, config.model_fields)
             raise InputError(f"{variant} has no hyper-parameter {name!r}: {hint}")
     try:
-        return config.model_validate(settings).model_dump(mode="json")
+        presets = registry.variant(variant).presets.get(dataset, {})
+        return config.model_validate({**presets, **settings}).model_dump(mode="json")
     except ValidationError as error:
         raise InputError(_first(error)) from None
 

@@ -5,7 +5,7 @@ Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017 (arXiv 17
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -218,11 +218,12 @@ class CapsNet(CapsuleVariant):
     distribution of deviation 0.1 truncated at two deviations, no gradient stopped in the routing,
     learning rate decaying smoothly by 0.96 in 2000 steps. Default size at 1×28×28: 8,215,568
     parameters, 6,804,224 without decoder, 160 more with digit biases. On CIFAR-10 the paper has 64
-    primary capsules and no reconstruction: `primary_capsules=64`, `reconstruction=False`.
+    primary capsules and no reconstruction (section 7).
     """
 
     Config = CapsNetConfig
     config: CapsNetConfig
+    presets: ClassVar = {"cifar10": {"primary_capsules": 64, "reconstruction": False}}
 
     def __init__(self, *, shape: ImageShape, config: CapsNetConfig) -> None:
         super().__init__(shape=shape, config=config)

@@ -73,6 +73,8 @@ class Cell:
     reason: str
     data: str
     """The state of the data when the cell was last written."""
+    bases: tuple[Run, ...]
+    """Runs of another variant whose trained models this cell's runs rest on."""
     trials: tuple[Run, ...]
     finals: tuple[Run, ...]
     best: Run | None
@@ -98,7 +100,7 @@ class Results:
     @property
     def runs(self) -> tuple[Run, ...]:
         """The finished runs that cells name, each once."""
-        runs = (run for cell in self.cells for run in (*cell.trials, *cell.finals))
+        runs = (run for c in self.cells for run in (*c.bases, *c.trials, *c.finals))
         return tuple({run.run_id: run for run in runs}.values())
 
 
@@ -173,7 +175,7 @@ class _Document:
 def _run(record: _Document) -> Run:
     run = Run(
         run_id=record.need("run_id", str),
-        role=record.need_one_of("spec.role", ("trial", "final")),
+        role=record.need_one_of("spec.role", ("base", "trial", "final")),
         variant=record.need("spec.variant", str),
         dataset=record.need("spec.dataset", str),
         seed=record.need("spec.seed", int),
@@ -233,6 +235,7 @@ def _cell(cell: _Document, runs: Path) -> Cell:
         directions=directions,
         reason=cell.may("reason", str) or "",
         data=cell.may("data", str) or "",
+        bases=tuple(finished("bases")),
         trials=trials,
         finals=tuple(finished("finals")),
         best=next((trial for trial in trials if trial.run_id == best), None),

@@ -151,7 +151,7 @@ COSTS_NOTE = """\
 - **trials** finished, of which **pruned** and **failed**; **finals** completed.
 - **parameters** to **peak_memory_bytes** are of a completed final: means over finals, but the
   highest peak of memory. **seconds** is a whole run, **train_seconds** its training alone.
-- **total_seconds** sums all trials and finals of the cell.
+- **total_seconds** sums all trials and finals of the cell, and the runs that they rest on.
 """
 
 
@@ -212,7 +212,8 @@ def _absence(cell: Cell, metric: str) -> str:
 
 
 def _by_place(run: Run) -> tuple[Any, ...]:
-    return (run.dataset, run.variant, run.role != "trial", run.seed, run.run_id)
+    role = ("base", "trial", "final").index(run.role)
+    return (run.dataset, run.variant, role, run.seed, run.run_id)
 
 
 def _json(value: Any) -> str:
@@ -241,7 +242,7 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
         mean("train_seconds"),
         mean("samples_per_second"),
         _whole(peak),
-        math.fsum(_known((*cell.trials, *cell.finals), "seconds")),
+        math.fsum(_known((*cell.bases, *cell.trials, *cell.finals), "seconds")),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial
+from pydantic import JsonValue
 
 from benchmarks import protocol, tasks
 from benchmarks.errors import InputError
@@ -52,7 +53,8 @@ class Cell:
         self.study = f"{variant}-{dataset}-{profile.name}"
         self._results, self._device = results, device
         self._budget = profile.budgets[self.task]
-        self._space = space.load(variant, registry.variant(variant), profile.name)
+        self._space = self._space_of(variant)
+        self._rests_on = registry.variant(variant).rests_on
         data = protocol.describe(self.task, dataset, budget=self._budget, source=source)
         self.data = data
         self.directions = tasks.of(self.task).directions(dataset)
@@ -63,6 +65,7 @@ class Cell:
             direction=self.direction,
             identity={
                 "space": self._space.identity(),
+                "base": self._rests_on and self._space_of(self._rests_on).identity(),
                 "budget": self._budget.model_dump(mode="json"),
                 "data": f"{data.state}, {data.sha256}",
                 "lag": profile.lag,
@@ -92,8 +95,16 @@ class Cell:
         self._lost: list[FrozenTrial] = []
         self.finals: dict[str, RunRecord] = {}
         self._asked_finals: set[str] = set()
+        self.bases: dict[str, RunRecord | None] = {}
+        """By run id, those asked for; None while it is being made."""
+        self._waiting: list[Job] = []
         self._recover()
         self.write()
+
+    def _space_of(self, variant: str) -> space.Space:
+        return space.load(
+            variant, registry.variant(variant), self.profile.name, dataset=self.dataset
+        )
 
     def _planned_before(self) -> dict[str, int]:
         try:
@@ -111,6 +122,10 @@ class Cell:
             record = folder(self._results, trial.user_attrs["run_id"]) / "record.json"
             if not record.exists():
                 self._lost.append(trial)
+        for number in range(self.finals_wanted):
+            base = self._base(number)
+            if base is not None:
+                self._has(base)
         if self.best is not None:
             for number in range(self.finals_wanted):
                 spec = self._final(self.best, number)
@@ -143,12 +158,14 @@ class Cell:
     @property
     def planned(self) -> int:
         """Runs of this cell in all."""
-        return self.trials_wanted + self.finals_wanted
+        bases = self.finals_wanted if self._rests_on else 0
+        return self.trials_wanted + self.finals_wanted + bases
 
     @property
     def finished(self) -> int:
         """Runs of this cell that have ended."""
-        return len(self.trials) + len(self._early) + len(self.finals)
+        bases = sum(record is not None for record in self.bases.values())
+        return len(self.trials) + len(self._early) + len(self.finals) + bases
 
     @property
     def done(self) -> bool:
@@ -171,14 +188,38 @@ class Cell:
     def next(self) -> Job | None:
         """The next job, or None where results are awaited or nothing remains.
 
-        A job whose record is on disk already is taken as done.
+        A job whose record is on disk already is taken as done. One that rests on another run waits
+        for it, which is made first.
         """
-        while (job := self._next()) is not None:
+        while (job := self._released() or self._next()) is not None:
             record = read_record(self._results, job.spec.run_id)
-            if record is None:
+            if record is not None:
+                self.take(record)
+                continue
+            base = job.spec.base
+            if base is None or self._has(base):
                 return job
-            self.take(record)
+            self._waiting.append(job)
+            if base.run_id not in self.bases:
+                self.bases[base.run_id] = None
+                return Job(base, self.study)
         return None
+
+    def _released(self) -> Job | None:
+        """A job that waited for its base, which has ended."""
+        for job in self._waiting:
+            if job.spec.base is not None and self._has(job.spec.base):
+                self._waiting.remove(job)
+                return job
+        return None
+
+    def _has(self, base: RunSpec) -> bool:
+        if self.bases.get(base.run_id) is None:
+            record = read_record(self._results, base.run_id)
+            if record is None:
+                return False
+            self.bases[base.run_id] = record
+        return True
 
     def _next(self) -> Job | None:
         if self._lost:
@@ -206,18 +247,32 @@ class Cell:
             self.profile.startup,
             self.profile.warmup,
         )
-        return Job(self._spec("trial", params, derive(SEED, trial=number)), self.study, pruner)
+        spec = self._spec("trial", params, derive(SEED, trial=number), base=0)
+        return Job(spec, self.study, pruner)
 
     def _final(self, best: FrozenTrial, number: int) -> RunSpec:
         # The same seeds for every variant, so that finals can be compared in pairs.
-        return self._spec("final", best.params, derive(SEED, final=number))
+        return self._spec("final", best.params, derive(SEED, final=number), base=number)
 
-    def _spec(self, role: Role, params: dict[str, Any], seed: int) -> RunSpec:
+    def _spec(self, role: Role, params: dict[str, Any], seed: int, *, base: int) -> RunSpec:
+        """Where the variant rests on another: trials on base 0, each final on one of its own."""
+        spec = self._plain_spec(self.variant, role, self._space.resolve(params), seed)
+        return spec.model_copy(update={"base": self._base(base)})
+
+    def _base(self, number: int) -> RunSpec | None:
+        if self._rests_on is None:
+            return None
+        settings = self._space_of(self._rests_on).resolve({})
+        return self._plain_spec(self._rests_on, "base", settings, derive(SEED, base=number))
+
+    def _plain_spec(
+        self, variant: str, role: Role, hyperparameters: dict[str, JsonValue], seed: int
+    ) -> RunSpec:
         return RunSpec(
-            variant=self.variant,
+            variant=variant,
             dataset=self.dataset,
             role=role,
-            hyperparameters=self._space.resolve(params),
+            hyperparameters=hyperparameters,
             seed=seed,
             budget=self._budget,
             threads=self.profile.threads,
@@ -228,7 +283,9 @@ class Cell:
     def take(self, record: RunRecord) -> None:
         """Takes a record of a job that `next` gave."""
         proposal = self._running.pop(record.run_id, None)
-        if record.spec.role == "final":
+        if record.spec.role == "base":
+            self.bases[record.run_id] = record
+        elif record.spec.role == "final":
             self.finals[record.run_id] = record
         elif proposal is not None:
             trial = proposal.finished(record)
@@ -256,6 +313,7 @@ class Cell:
                 "trials": [t.user_attrs["run_id"] for t in self.trials],
                 "best": winner and winner.user_attrs["run_id"],
                 "finals": sorted(self.finals),
+                "bases": sorted(run_id for run_id, record in self.bases.items() if record),
                 "reason": self.failure if self.done else None,
             },
         )

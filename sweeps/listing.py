@@ -16,15 +16,27 @@ from models import registry
 
 
 def show_matrix() -> None:
-    """Prints every variant with its task and the datasets it runs on."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    """Prints every variant with its task and what it sees of each dataset, then what it is."""
+    matrix = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    words = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for heading in ("task", "variant", *datasets.names()):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("what it is", overflow="ellipsis", no_wrap=True)
+        matrix.add_column(heading, no_wrap=True)
+    words.add_column(no_wrap=True)
     for entry in registry.available().values():
-        marks = ("yes" for _ in datasets.names())
-        table.add_row(entry.task, entry.name, *marks, entry.summary)
-    Console(soft_wrap=False).print(table)
+        forms = (_form(entry.task, dataset) for dataset in datasets.names())
+        matrix.add_row(entry.task, entry.name, *forms)
+        words.add_row(entry.name, entry.summary)
+    console = Console()
+    console.print(matrix)
+    console.print()
+    console.print(words)
+
+
+def _form(task: str, dataset: str) -> str:
+    """As what a task sees a dataset; `benchmarks.protocol` says it in full."""
+    if task == "prediction":
+        return "frames" if dataset == "moving_mnist" else "moving"
+    return "2 digits" if dataset == "moving_mnist" else "images"
 
 
 def show_status(results: Path) -> None:

@@ -89,6 +89,7 @@ def _add_cell(
         "planned": {"trials": trials, "finals": finals},
         "trials": [],
         "best": None,
+        "bases": [],
         "finals": [],
         "reason": None,
     }
