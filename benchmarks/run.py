@@ -330,7 +330,7 @@ class _Run:
 def _model(spec: RunSpec, shape: ImageShape | ClipShape, base: Variant | None = None) -> Variant:
     """A spec's model, untrained; on `base`, or where it needs one, on an untrained one."""
     if base is None and spec.base is not None:
-        base = _model(spec.base, shape)
+        base = _model(spec.base, shape).requires_grad_(False).eval()
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 
