@@ -1,13 +1,12 @@
 """Object capsules: wholes that vote for the poses of their parts.
 
-Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818), section
-2.1 (constellations) and 2.3 (objects of parts); details as in the authors' code.
+Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
+sections 2.1 (constellations) and 2.3 (objects of parts); details as in the authors' code.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -124,9 +123,9 @@ class PerCapsule(nn.Module):
 class CapsuleLayer(nn.Module):
     """K capsules from their views of a set: (batch, K, inputs) to their votes for V parts.
 
-    Each capsule has MLPs of its own: one to its parameters, one from those to its object-viewer map,
-    dynamic object-part numbers, presences and scales. Object-part maps are of the sum of static
-    numbers, drawn at random, and dynamic ones, which have no bias: the static ones are theirs.
+    Each capsule has MLPs of its own: one to its parameters, one from those to its object-viewer
+    map, dynamic object-part numbers, presences and scales. Object-part maps are of the sum of
+    static numbers, drawn at random, and dynamic ones, which have no bias: the static are theirs.
     """
 
     def __init__(

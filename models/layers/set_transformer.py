@@ -38,7 +38,7 @@ class SelfAttention(nn.Module):
 
 
 class Pool(nn.Module):
-    """Attention from learned seeds to the members, widened: (batch, n, dims) to (batch, seeds, out).
+    """Attention from learned seeds to a set: (batch, n, dims) to (batch, seeds, out).
 
     That is out(attention(seeds, z, z)), z = widen(x), without residual, as in the authors' code of
     stacked capsules. The seeds are the same for all sets and nothing between x and the output but
