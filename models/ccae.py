@@ -6,7 +6,8 @@ section 2.1; sizes and weights as in the authors' code.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,7 @@ from models.variant import (
 )
 
 DUMMY = 0.01
-"""Presence, before all are brought to sum 1, and density of the component that explains the rest."""
+"""Presence, before all are brought to sum 1, and density of the component for the rest."""
 PRESENT_HALF = 2
 """C of the prior sparsity on constellations: each pattern is there in one of two examples."""
 CANVAS = 64
@@ -147,7 +148,7 @@ class CCAE(Variant):
 
     Config = CCAEConfig
     config: CCAEConfig
-    lacks = {
+    lacks: ClassVar[Mapping[str, str]] = {
         "mse": "it reconstructs points, not pixels",
         "nll": "its likelihood is that of points, not of pixels",
     }
@@ -212,7 +213,8 @@ class CCAE(Variant):
         winner = explain(points, presence, self._votes(points, presence)).winner
         colours = hues(self.config.capsules).to(points)
         found = colours[winner] * presence.unsqueeze(-1)
-        if isinstance(batch, Points):
+        if isinstance(self.shape, PointShape):
+            assert isinstance(batch, Points)
             black = points.new_zeros(len(points), 1, CANVAS, CANVAS)
             truth = hues(self.shape.patterns).to(points)[batch.pattern]
             above = dots(points, truth * presence.unsqueeze(-1), ground=black)

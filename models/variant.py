@@ -39,6 +39,9 @@ class PointShape(NamedTuple):
     """Patterns that the points may belong to."""
 
 
+Shape = ImageShape | ClipShape | PointShape
+
+
 class Coded(NamedTuple):
     """What an autoencoding variant makes of a batch of images; None where it has no such thing."""
 
@@ -140,9 +143,7 @@ class Variant(nn.Module):
     also_on: ClassVar[tuple[str, ...]] = ()
     """Datasets beside the five of the tables that this variant takes."""
 
-    def __init__(
-        self, *, shape: ImageShape | ClipShape | PointShape, config: Hyperparameters
-    ) -> None:
+    def __init__(self, *, shape: Shape, config: Hyperparameters) -> None:
         super().__init__()
         self.shape = shape
         self.config = config
