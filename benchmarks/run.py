@@ -133,6 +133,8 @@ class _Run:
         self.data = self._load(source)
         self.directions = tasks.of(self.task, spec.dataset).directions(spec.dataset)
         self.metric = next(iter(self.directions))
+        lacks = registry.variant(spec.variant).lacks
+        self.absent = {**tasks.of(self.task, spec.dataset).absent(spec.dataset), **lacks}
 
     def _load(self, source: DataSource) -> TaskData:
         data = protocol.load(
@@ -296,6 +298,7 @@ class _Run:
             "epochs": len(outcome.history),
             "metric": self.metric,
             "directions": self.directions,
+            "absent": self.absent,
             "metrics": outcome.metrics,
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
