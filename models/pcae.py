@@ -281,5 +281,11 @@ class PCAE(PartVariant):
     def _coded(self, views: Views, *, noisy: bool = False):
         parts = self.network.encode(views.image, noisy=noisy)
         decoded = self.network.decode(parts, views.target)
-        coded = Coded(decoded.mass, parts.presence, views.target, decoded.reconstruction, decoded.log_likelihood)
+        coded = Coded(
+            decoded.mass,
+            parts.presence,
+            views.target,
+            decoded.reconstruction,
+            decoded.log_likelihood,
+        )
         return (parts, decoded), coded
