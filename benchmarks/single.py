@@ -46,6 +46,9 @@ def make(
     Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`. A
     variant that rests on another's trained model takes that of the run `base`, or has one trained.
     """
+    if dataset not in (*datasets.names(), *registry.variant(variant).also_on):
+        takers = [v for v in registry.available() if dataset in registry.variant(v).also_on]
+        raise InputError(f"{variant} does not read {dataset}: {', '.join(takers)} does")
     task = registry.available()[variant].task
     budget = profile.budgets[task]
     if epochs is not None:

@@ -16,9 +16,9 @@ from benchmarks.protocol import TaskData
 from benchmarks.seeds import derive
 from benchmarks.spec import Direction
 from benchmarks.tasks.pictures import grid
-from models.variant import Clips, Images, Variant
+from models.variant import Clips, Images, Points, Variant
 
-B = TypeVar("B", Images, Clips)
+B = TypeVar("B", Images, Clips, Points)
 
 
 class Task(pl.LightningModule, Generic[B]):

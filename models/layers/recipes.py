@@ -1,0 +1,66 @@
+"""The optimisers and schedules between which users of stacked capsules choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from models.variant import Hyperparameters, Optimization
+
+
+class RecipeConfig(Hyperparameters):
+    """An optimiser and its schedule; defaults as users of part autoencoders have them."""
+
+    lr: float = Field(3e-3, gt=0, description="learning rate")
+    optimizer: Literal["sgd", "radam", "rmsprop"] = Field("radam", description="optimiser")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD and RMSProp")
+    weight_decay: float = Field(0.0, ge=0, description="l2 penalty in the gradient")
+    scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
+        "exp", description="learning rate: constant, exponential decay, cosine with restarts"
+    )
+    lr_decay: float = Field(0.998, gt=0, le=1, description="exp: factor in a decay period")
+    lr_decay_steps: int = Field(
+        469, ge=1, description="exp: steps in a decay period; 469 are an epoch of MNIST at 128"
+    )
+    restart_steps: int = Field(4000, ge=1, description="cosrestarts: steps between restarts")
+    clip_norm: float = Field(
+        1e4, gt=0, description="gradients are clipped to this norm; it only stops explosions"
+    )
+
+
+def recipe(groups: Iterable[dict[str, Any]], config: RecipeConfig) -> Optimization:
+    """The optimiser over parameter groups, with its schedule by steps.
+
+    RMSProp is the authors': decay .9, ε = (1/(10·batch))² added to the mean square. Here the root
+    of ε is added to the root.
+    """
+    lr, momentum, decay = config.lr, config.momentum, config.weight_decay
+    optimizer: torch.optim.Optimizer
+    match config.optimizer:
+        case "sgd":
+            optimizer = torch.optim.SGD(
+                groups, lr=lr, momentum=momentum, weight_decay=decay, fused=True
+            )
+        case "radam":
+            optimizer = torch.optim.RAdam(groups, lr=lr, weight_decay=decay, foreach=True)
+        case "rmsprop":
+            optimizer = torch.optim.RMSprop(
+                groups,
+                lr=lr,
+                alpha=0.9,
+                momentum=momentum,
+                eps=1 / (10 * config.batch_size),
+                weight_decay=decay,
+                foreach=True,
+            )
+    schedules = torch.optim.lr_scheduler
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
+    if config.scheduler == "exp":
+        rate = config.lr_decay ** (1 / config.lr_decay_steps)
+        scheduler = schedules.ExponentialLR(optimizer, rate)
+    elif config.scheduler == "cosrestarts":
+        scheduler = schedules.CosineAnnealingWarmRestarts(optimizer, config.restart_steps)
+    return Optimization(optimizer, scheduler, clip_norm=config.clip_norm)

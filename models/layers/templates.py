@@ -1,0 +1,117 @@
+"""Affine poses of parts, and templates drawn in them.
+
+An affine map is six numbers [[a, b, c], [d, e, f]] that take (x, y) to (ax + by + c, dx + ey + f).
+Templates and canvas both reach from -1 to 1, from the centre of the first pixel to that of the
+last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+SMALLEST_SCALE = 0.01
+"""Kosiorek et al. 2019 (authors' code): no part is scaled down further."""
+SMALLEST_DETERMINANT = 0.1 * SMALLEST_SCALE**2
+"""A pose's determinant is the product of its scales; only foreign maps come below this."""
+POINTS = 2**20
+"""Sampled points at a time: their coordinates then stay in cache."""
+
+
+def affine_pose(numbers: Tensor) -> Tensor:
+    """Any six numbers as an affine map: (..., 6) to (..., 6), with determinant scale_x · scale_y.
+
+    Scales are sigmoid(·) + 0.01, shear and translations tanh(5·), the rotation 2π· (authors' code);
+    the map scales and shears, then rotates and translates.
+    """
+    scale_x, scale_y, rotation, shear, x, y = numbers.unbind(-1)
+    scale_x, scale_y = scale_x.sigmoid() + SMALLEST_SCALE, scale_y.sigmoid() + SMALLEST_SCALE
+    shear, x, y = (5 * shear).tanh(), (5 * x).tanh(), (5 * y).tanh()
+    rotation = 2 * math.pi * rotation
+    cos, sin = rotation.cos(), rotation.sin()
+    a = scale_x * cos + shear * scale_y * sin
+    b = shear * scale_y * cos - scale_x * sin
+    return torch.stack([a, b, x, scale_y * sin, scale_y * cos, y], -1)
+
+
+def inverse(pose: Tensor) -> Tensor:
+    """The inverse map, (..., 6) to (..., 6), of a determinant kept from zero."""
+    a, b, c, d, e, f = pose.unbind(-1)
+    determinant = a * e - b * d
+    determinant = determinant.abs().clamp_min(SMALLEST_DETERMINANT).copysign(determinant)
+    adjugate = torch.stack([e, -b, b * f - c * e, -d, a, c * d - a * f], -1)
+    return adjugate / determinant.unsqueeze(-1)
+
+
+def warp(templates: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Templates on a canvas, bilinear; beyond its border a template is 0.
+
+    templates: (M, channels, height, width); maps: (batch, M, 6), from the canvas to the template,
+    so the inverses of the poses. Returns (M, channels, batch, *size): parts first, since what
+    follows adds up over parts.
+    """
+    with _exact(maps):
+        return _Warp.apply(templates, maps, size)
+
+
+def _exact(x: Tensor) -> AbstractContextManager[Any]:
+    """No autocast: coordinates in bfloat16 would be off by pixels."""
+    device = x.device.type
+    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
+
+
+def _coordinates(size: tuple[int, int], like: Tensor) -> Tensor:
+    """(6, height · width · 2): a row of six numbers times this is all mapped pixels at once."""
+    y, x = (torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device) for n in size)
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    pixels = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
+    identity = torch.eye(2, dtype=like.dtype, device=like.device)
+    return (identity[:, None, None, :] * pixels[None, :, :, None]).reshape(6, -1)
+
+
+class _Warp(torch.autograd.Function):
+    """All canvases of a template are sampled as one tall one, so that no template is copied for
+    each image; coordinates are made anew for the gradient, not kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, templates: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(templates, maps)
+        ctx.size = size
+        count, channels = templates.shape[:2]
+        drawn = templates.new_empty(count, channels, len(maps), *size)
+        for some, grid in _Warp.grids(maps, size):
+            sampled = torch.grid_sampler(templates[some], grid, 0, 0, True)
+            drawn[some] = sampled.view_as(drawn[some])
+        return drawn
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        templates, maps = ctx.saved_tensors
+        coordinates = _coordinates(ctx.size, maps)
+        grad_templates, grad_maps = torch.empty_like(templates), torch.empty_like(maps)
+        for some, grid in _Warp.grids(maps, ctx.size):
+            grad_templates[some], grad_grid = torch.ops.aten.grid_sampler_2d_backward(
+                grad[some].flatten(2, 3), templates[some], grid, 0, 0, True, [True, True]
+            )
+            rows = grad_grid.view(-1, coordinates.shape[1]) @ coordinates.T
+            grad_maps[:, some] = rows.view(-1, len(maps), 6).transpose(0, 1)
+        return grad_templates, grad_maps, None
+
+    @staticmethod
+    def grids(maps: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
+        """For some templates at a time, where their canvases' pixels lie in them."""
+        batch, count, _ = maps.shape
+        coordinates = _coordinates(size, maps)
+        step = 4 * max(1, POINTS // (4 * batch * size[0] * size[1]))
+        for start in range(0, count, step):
+            some = slice(start, start + step)
+            rows = maps[:, some].transpose(0, 1).reshape(-1, 6)
+            yield some, (rows @ coordinates).view(-1, batch * size[0], size[1], 2)

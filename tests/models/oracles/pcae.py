@@ -1,0 +1,116 @@
+"""Part capsules as public code has them: a copy of each template an image, grid_sample, autograd."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def pose_matrix(numbers: Tensor) -> Tensor:
+    """(..., 6), or (..., 4) of similarities, to (..., 3, 3): translate · rotate · shear · scale."""
+    if numbers.shape[-1] == 4:
+        scale, rotation, x, y = numbers.unbind(-1)
+        scale_x = scale_y = torch.sigmoid(scale) + 0.01
+        shear = torch.zeros_like(scale)
+    else:
+        scale_x, scale_y, rotation, shear, x, y = numbers.unbind(-1)
+        scale_x, scale_y = torch.sigmoid(scale_x) + 0.01, torch.sigmoid(scale_y) + 0.01
+        shear = torch.tanh(5 * shear)
+    rotation = 2 * math.pi * rotation
+    x, y = torch.tanh(5 * x), torch.tanh(5 * y)
+    cos, sin = torch.cos(rotation), torch.sin(rotation)
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    first = [scale_x * cos + shear * scale_y * sin, -scale_x * sin + shear * scale_y * cos, x]
+    second = [scale_y * sin, scale_y * cos, y]
+    rows = [torch.stack(row, -1) for row in (first, second, [zero, zero, one])]
+    return torch.stack(rows, -2)
+
+
+class Parts(nn.Module):
+    """Kosiorek et al. 2019, section 2.2, with the parameters of a variant of ours."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        network = copy.deepcopy(model.network)
+        self.config, self.views = model.config, network.views
+        self.features, self.pooling = network.encoder.features, network.encoder.pooling
+        self.decoder = network.decoder
+
+    def encode(self, image: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Pose matrices (batch, M, 3, 3), presence logits (batch, M), features (batch, M, F)."""
+        config = self.config
+        maps = self.features(image)
+        positions = maps.flatten(2).permute(0, 2, 1)
+        numbers = self.pooling.numbers(positions)
+        numbers = numbers.view(*numbers.shape[:2], config.part_capsules, -1)
+        attention = torch.softmax(self.pooling.attention(positions), 1)
+        numbers = torch.sum(numbers * attention[..., None], 1)
+        dims = config.part_dims
+        logit = numbers[..., dims] + noise * (2 * torch.rand_like(numbers[..., dims]) - 1)
+        return pose_matrix(numbers[..., :dims]), logit, numbers[..., dims + 1 :]
+
+    def decode(
+        self, pose: Tensor, presence: Tensor, features: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log likelihood (batch,) and mixture mean (batch, channels, height, width)."""
+        batch, channels, height, width = target.shape
+        decoder = self.decoder
+        parts = presence.shape[1]
+        maps = torch.inverse(pose) if self.config.invert else pose
+        size = (batch * parts, 1, height, width)
+        grid = F.affine_grid(maps[..., :2, :].flatten(0, 1), list(size), align_corners=True)
+
+        def draw(templates: Tensor) -> Tensor:
+            copies = templates.expand(batch, *templates.shape).flatten(0, 1)
+            return F.grid_sample(copies, grid, align_corners=True).unflatten(0, (batch, parts))
+
+        values = draw(torch.sigmoid(decoder.template_logits))
+        if decoder.colour is not None:
+            values = values * torch.sigmoid(decoder.colour(features))[..., None, None]
+        if decoder.alpha is None:
+            logits = values.mean(2, keepdim=True) / (F.softplus(decoder.temperature + 0.5) + 1e-4)
+        else:
+            logits = draw(decoder.alpha)
+        logits = logits + torch.log(presence)[..., None, None, None]
+        ground = torch.sigmoid(decoder.background)[None, None, :, None, None]
+        ground = ground.expand(batch, 1, channels, height, width)
+        ground_logit = F.softplus(decoder.background_logit).expand(batch, 1, 1, height, width)
+        values = torch.cat([values, ground], 1)
+        mixing = torch.log_softmax(torch.cat([logits, ground_logit], 1), 1)
+        log_density = torch.distributions.Normal(values, 1.0).log_prob(target[:, None])
+        joint = mixing + log_density.sum(2, keepdim=True)
+        log_likelihood = torch.logsumexp(joint, 1).sum((1, 2, 3))
+        return log_likelihood, torch.sum(mixing.exp() * values, 1)
+
+
+class PCAE(Parts):
+    """The part autoencoder alone."""
+
+    def loss(self, batch: Any) -> Tensor:
+        config = self.config
+        image, target = self.views(batch.x, shifted=self.training)
+        pose, logit, features = self.encode(image, config.presence_noise if self.training else 0)
+        presence = torch.sigmoid(logit)
+        log_likelihood, mean = self.decode(pose, presence, features, target)
+        return self.image_loss(presence, log_likelihood, mean, target)
+
+    def image_loss(
+        self, presence: Tensor, log_likelihood: Tensor, mean: Tensor, target: Tensor
+    ) -> Tensor:
+        config = self.config
+        (batch, parts), classes = presence.shape, 10
+        loss = -config.likelihood_weight * log_likelihood.mean()
+        loss = loss + config.template_l1_weight * torch.sigmoid(self.decoder.template_logits).mean()
+        loss = loss + config.mse_weight * ((mean - target) ** 2).mean()
+        within = ((presence.sum(1) - parts / classes) ** 2).mean()
+        between = ((presence.sum(0) - batch / classes) ** 2).mean()
+        loss = loss + config.presence_within_weight * within
+        return loss + config.presence_between_weight * between
+
+
+textbook = PCAE
