@@ -154,6 +154,13 @@ class TemplateDecoder(nn.Module):
         """(M, channels or 1, side, side) in [0, 1]."""
         return self.template_logits.sigmoid()
 
+    @property
+    def sharpness(self) -> Tensor | None:
+        """Mixing logits are a template's values times this, where it has no logits of its own."""
+        if self.temperature is None:
+            return None
+        return 1 / (F.softplus(self.temperature + 0.5) + 1e-4)
+
     def forward(self, parts: Parts, target: Tensor) -> Decoded:
         maps = at_least_float32(parts.pose)
         maps = inverse(maps) if self.invert else maps
@@ -162,15 +169,12 @@ class TemplateDecoder(nn.Module):
         if self.colour is not None:
             colour = at_least_float32(self.colour(parts.features)).sigmoid()
             drawn = drawn * colour.permute(1, 2, 0)[..., None, None]
-        if self.alpha is not None:
-            logits = warp(self.alpha, maps, size).squeeze(1)
-        else:
-            assert self.temperature is not None
-            logits = drawn.mean(1) / (F.softplus(self.temperature + 0.5) + 1e-4)
+        logits = None if self.alpha is None else warp(self.alpha, maps, size).squeeze(1)
         mixture = pixel_mixture(
             target,
             drawn,
             logits,
+            self.sharpness,
             at_least_float32(parts.presence).clamp_min(LEAST_PRESENCE).log(),
             self.background.sigmoid(),
             F.softplus(self.background_logit),

@@ -66,13 +66,10 @@ def _exact(x: Tensor) -> AbstractContextManager[Any]:
     return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
-def _coordinates(size: tuple[int, int], like: Tensor) -> Tensor:
-    """(6, height · width · 2): a row of six numbers times this is all mapped pixels at once."""
+def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates of the rows and of the columns."""
     y, x = (torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device) for n in size)
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    pixels = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
-    identity = torch.eye(2, dtype=like.dtype, device=like.device)
-    return (identity[:, None, None, :] * pixels[None, :, :, None]).reshape(6, -1)
+    return y, x
 
 
 class _Warp(torch.autograd.Function):
@@ -95,23 +92,31 @@ class _Warp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         templates, maps = ctx.saved_tensors
-        coordinates = _coordinates(ctx.size, maps)
+        y, x = _axes(ctx.size, maps)
         grad_templates, grad_maps = torch.empty_like(templates), torch.empty_like(maps)
         for some, grid in _Warp.grids(maps, ctx.size):
             grad_templates[some], grad_grid = torch.ops.aten.grid_sampler_2d_backward(
                 grad[some].flatten(2, 3), templates[some], grid, 0, 0, True, [True, True]
             )
-            rows = grad_grid.view(-1, coordinates.shape[1]) @ coordinates.T
-            grad_maps[:, some] = rows.view(-1, len(maps), 6).transpose(0, 1)
+            grad_grid = grad_grid.view(-1, len(maps), *ctx.size, 2)
+            columns = grad_grid.sum(2).transpose(-1, -2)
+            rows = torch.view_as_real(torch.view_as_complex(grad_grid).sum(3)).transpose(-1, -2)
+            grad_map = torch.stack([columns @ x, rows @ y, rows.sum(-1)], -1)
+            grad_maps[:, some] = grad_map.flatten(2).transpose(0, 1)
         return grad_templates, grad_maps, None
 
     @staticmethod
     def grids(maps: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
-        """For some templates at a time, where their canvases' pixels lie in them."""
+        """For some templates at a time, where their canvases' pixels lie in them.
+
+        A pixel's two coordinates are a complex number, the sum of its column's and its row's.
+        """
         batch, count, _ = maps.shape
-        coordinates = _coordinates(size, maps)
+        y, x = _axes(size, maps)
         step = 4 * max(1, POINTS // (4 * batch * size[0] * size[1]))
         for start in range(0, count, step):
             some = slice(start, start + step)
-            rows = maps[:, some].transpose(0, 1).reshape(-1, 6)
-            yield some, (rows @ coordinates).view(-1, batch * size[0], size[1], 2)
+            a, b, c, d, e, f = maps[:, some].transpose(0, 1).contiguous().unsqueeze(-1).unbind(2)
+            columns = torch.complex(a * x, d * x).unsqueeze(2)
+            rows = torch.complex(b * y + c, e * y + f).unsqueeze(3)
+            yield some, torch.view_as_real(columns + rows).view(-1, batch * size[0], size[1], 2)
