@@ -31,7 +31,9 @@ Variant = Annotated[str, typer.Argument(help="A variant, as `python -m sweeps li
 @app.command()
 def run(
     variant: Variant,
-    dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
+    dataset: Annotated[
+        str, typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.BESIDE))}.")
+    ],
     profile: Annotated[Name, typer.Option(help="How much the run may spend.")] = Name.quick,
     set_: Annotated[
         list[str] | None,
@@ -136,8 +138,9 @@ def _variant(name: str) -> str:
 
 
 def _dataset(name: str) -> str:
-    if name not in datasets.names():
-        hint = registry.nearest(name, datasets.names())
+    known = (*datasets.names(), *datasets.BESIDE)
+    if name not in known:
+        hint = registry.nearest(name, known)
         raise InputError(f"no dataset is called {name!r}: {hint}")
     return name
 

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.datasets.constellations import constellations
 from benchmarks.datasets.moving import Moving
 from benchmarks.seeds import derive
-from models.variant import Clips, Images
+from models.variant import Clips, Images, Points
 
-Batch = Images | Clips
+Batch = Images | Clips | Points
 
 
 class Frames(NamedTuple):
@@ -108,6 +109,25 @@ class FiledClips:
 
     def gather(self, index: Tensor, epoch: int) -> Clips:
         return _cut(self.clips[index], self.frames)
+
+
+@dataclass(frozen=True, eq=False)
+class Constellations:
+    """Sets of points, made when asked for."""
+
+    seed: int
+    count: int
+    fresh: bool
+    device: str
+
+    def __len__(self) -> int:
+        return self.count
+
+    def gather(self, index: Tensor, epoch: int) -> Points:
+        points, pattern = constellations(self.seed, epoch if self.fresh else 0, index.numpy())
+        return Points(
+            torch.from_numpy(points).to(self.device), torch.from_numpy(pattern).to(self.device)
+        )
 
 
 @dataclass(frozen=True, eq=False)

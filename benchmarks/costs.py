@@ -9,24 +9,30 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.variant import ClipShape, ImageShape, Variant
+from models.variant import ClipShape, PointShape, Shape, Variant
 
 
-def counts(build: Callable[[], Variant], shape: ImageShape | ClipShape) -> dict[str, int]:
+def counts(build: Callable[[], Variant], shape: Shape) -> dict[str, int]:
     """Numbers that training adjusts, and FLOPs of a forward pass of one sample.
 
     The FLOPs are by torch's counter, over a model without storage.
     """
     with torch.device("meta"):
         model = build().eval()
-        size = (shape.channels, shape.height, shape.width)
-        x = torch.empty(1, *((shape.past, *size) if isinstance(shape, ClipShape) else size))
+        x = torch.empty(1, *_size(shape))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model(x)
     return {
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "flops_per_sample": counter.get_total_flops(),
     }
+
+
+def _size(shape: Shape) -> tuple[int, ...]:
+    if isinstance(shape, PointShape):
+        return shape.points, 3
+    frame = (shape.channels, shape.height, shape.width)
+    return (shape.past, *frame) if isinstance(shape, ClipShape) else frame
 
 
 _STATUS = Path("/proc/self/status")

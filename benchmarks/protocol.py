@@ -5,6 +5,8 @@
 | classification, autoencoding | its images | single frames of two digits of different classes |
 | prediction | moving images of the dataset | moving digits; the standard test file where it is |
 
+Beside the matrix stand `constellations`, sets of points for autoencoding variants that take them.
+
 Validation data is a seeded, stratified cut of train: generated validation sequences show images of
 that cut, and no training sequence does. Test sequences are generated once from test images.
 """
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.batches import (
+    Constellations,
     FiledClips,
     Frames,
     MovingClips,
@@ -25,12 +28,13 @@ from benchmarks.batches import (
     Samples,
     StillSamples,
 )
+from benchmarks.datasets import constellations
 from benchmarks.datasets.moving import moving
 from benchmarks.datasets.source import Split, Still, load_moving_test, load_still
 from benchmarks.errors import InputError
 from benchmarks.seeds import derive
 from benchmarks.spec import Budget, DataInfo, fingerprint
-from models.variant import ClipShape, ImageShape
+from models.variant import ClipShape, ImageShape, PointShape, Shape
 
 MOVING_MNIST = "moving_mnist"
 GENERATED_EPOCH = 10_000
@@ -55,7 +59,7 @@ class DataSource:
 class TaskData:
     """A dataset as one task sees it."""
 
-    shape: ImageShape | ClipShape
+    shape: Shape
     train: Samples
     validation: Samples
     test: Samples
@@ -76,6 +80,8 @@ def load(
 
     `frames`: of prediction, which ones and how large; 10 → 10 of 64×64 by default.
     """
+    if dataset == constellations.NAME:
+        return _constellations(budget, seed, device)
     still = _still(task, dataset, budget, source)
     if task == "prediction":
         return _clips(dataset, still, budget, source, seed, device, frames or Frames())
@@ -86,6 +92,8 @@ def load(
 
 def describe(task: str, dataset: str, *, budget: Budget, source: DataSource) -> DataInfo:
     """What `load` would say of the data, without building it."""
+    if dataset == constellations.NAME:
+        return _constellations_info()
     still = _still(task, dataset, budget, source)
     if task == "prediction":
         return _moving_info(dataset, still, _test_file(dataset, source))
@@ -206,6 +214,29 @@ def _clips(
         clips(held_out, derive(_TEST_SEED, data="validation"), budget.validation_samples),
         test,
         _moving_info(dataset, still, filed),
+    )
+
+
+def _constellations(budget: Budget, seed: int, device: str) -> TaskData:
+    def sets(seed: int, count: int | None, fresh: bool = False) -> Constellations:
+        return Constellations(seed, count or GENERATED_EPOCH, fresh, device)
+
+    return TaskData(
+        PointShape(constellations.POINTS, constellations.PATTERNS),
+        sets(derive(seed, data="train"), budget.train_samples, fresh=True),
+        sets(derive(_TEST_SEED, data="validation"), budget.validation_samples),
+        sets(_TEST_SEED, budget.test_samples),
+        _constellations_info(),
+    )
+
+
+def _constellations_info() -> DataInfo:
+    return DataInfo(
+        dataset=constellations.NAME,
+        state="generated",
+        samples="any number",
+        sha256=fingerprint([constellations.NAME]),
+        path="nowhere",
     )
 
 

@@ -33,7 +33,7 @@ from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
 from benchmarks.tracking import Journal, Mirror, Stop, require_finite, save_pictures
 from models import registry
-from models.variant import ClipShape, ImageShape, PredictionHyperparameters, Variant
+from models.variant import PredictionHyperparameters, Shape, Variant
 
 LOCK_SECONDS = 20.0
 """How long a run waits for a dying process that holds its folder."""
@@ -131,8 +131,10 @@ class _Run:
         self.task = registry.available()[spec.variant].task
         self.config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
         self.data = self._load(source)
-        self.directions = tasks.of(self.task).directions(spec.dataset)
+        self.directions = tasks.of(self.task, spec.dataset).directions(spec.dataset)
         self.metric = next(iter(self.directions))
+        lacks = registry.variant(spec.variant).lacks
+        self.absent = {**tasks.of(self.task, spec.dataset).absent(spec.dataset), **lacks}
 
     def _load(self, source: DataSource) -> TaskData:
         data = protocol.load(
@@ -208,7 +210,7 @@ class _Run:
         model = _model(self.spec, self.data.shape, base)
         # Before the optimiser is made, which holds the parameters where they are.
         model.to(self.spec.device)
-        task = tasks.of(self.task)(model, self.data, seed=self.spec.seed)
+        task = tasks.of(self.task, self.spec.dataset)(model, self.data, seed=self.spec.seed)
         trainer = self._trainer(task, journal)
         if model.trainable:
             self._fit(trainer, task, journal)
@@ -296,6 +298,7 @@ class _Run:
             "epochs": len(outcome.history),
             "metric": self.metric,
             "directions": self.directions,
+            "absent": self.absent,
             "metrics": outcome.metrics,
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
@@ -324,7 +327,7 @@ class _Run:
             return {"parameters": None, "flops_per_sample": None}
 
 
-def _model(spec: RunSpec, shape: ImageShape | ClipShape, base: Variant | None = None) -> Variant:
+def _model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
     """A spec's model, untrained; on `base`, or where it needs one, on an untrained one."""
     if base is None and spec.base is not None:
         base = _model(spec.base, shape)

@@ -41,6 +41,9 @@ def make(
     offline: bool,
 ) -> RunRecord:
     """Makes one run and prints its metrics. Raises InputError."""
+    if dataset not in (*datasets.names(), *registry.variant(variant).also_on):
+        takers = [v for v in registry.available() if dataset in registry.variant(v).also_on]
+        raise InputError(f"{variant} does not read {dataset}: {', '.join(takers)} does")
     task = registry.available()[variant].task
     budget = profile.budgets[task]
     if epochs is not None:

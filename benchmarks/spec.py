@@ -84,6 +84,7 @@ class RunRecord(_Frozen):
     epochs: int = Field(description="epochs trained")
     metric: str = Field(description="the primary metric")
     directions: dict[str, Direction] = Field(description="which way each metric is better")
+    absent: dict[str, str] = Field({}, description="metrics that have no meaning here, and why")
     metrics: dict[str, float] = Field(description="the last epoch's, and a final's on test data")
     history: list[float] = Field(description="the primary validation metric after each epoch")
     weights_sha256: str | None

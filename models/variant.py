@@ -1,4 +1,4 @@
-"""What every variant is, and the two kinds of batch it may be given."""
+"""What every variant is, and the kinds of batch it may be given."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ class ClipShape(NamedTuple):
     future: int
 
 
+class PointShape(NamedTuple):
+    """What a model of sets of points in the plane must know of its data."""
+
+    points: int
+    patterns: int
+    """Patterns that the points may belong to."""
+
+
+Shape = ImageShape | ClipShape | PointShape
+
+
 class Coded(NamedTuple):
     """What an autoencoding variant makes of a batch of images; None where it has no such thing."""
 
@@ -44,6 +55,8 @@ class Coded(NamedTuple):
     """The same of the reconstruction."""
     log_likelihood: Tensor | None = None
     """(batch,) nats of the target under the model, a density summed over pixels and channels."""
+    segments: Tensor | None = None
+    """(batch, n) int64: of sets of points, which capsule each belongs to."""
 
 
 class Heat(NamedTuple):
@@ -71,6 +84,13 @@ class Clips(NamedTuple):
 
     past: Tensor
     future: Tensor
+
+
+class Points(NamedTuple):
+    """x: (batch, n, 3) float32 of (x, y) in [-1, 1] and presence, 0 or 1; pattern: (batch, n)."""
+
+    x: Tensor
+    pattern: Tensor
 
 
 class Hyperparameters(BaseModel):
@@ -120,7 +140,10 @@ class Variant(nn.Module):
     lacks: ClassVar[Mapping[str, str]] = {}
     """Metrics of its task that have no meaning for this variant, each with the reason."""
 
-    def __init__(self, *, shape: ImageShape | ClipShape, config: Hyperparameters) -> None:
+    also_on: ClassVar[tuple[str, ...]] = ()
+    """Datasets beside the five of the tables that this variant takes."""
+
+    def __init__(self, *, shape: Shape, config: Hyperparameters) -> None:
         super().__init__()
         self.shape = shape
         self.config = config

@@ -9,6 +9,9 @@ import re
 from functools import cache
 from pathlib import Path
 
+BESIDE = ("constellations",)
+"""Datasets that are no column of the tables: single runs may name them."""
+
 _COLUMN = re.compile(r"^COLUMN = (\d+)$", re.MULTILINE)
 
 

@@ -1,0 +1,131 @@
+"""Set Transformer (Lee et al. 2019, arXiv 1810.00825): attention over a set, some of it absent.
+
+A member weighs as much as it is present: its presence multiplies its share of each softmax, so that
+an absent one is not seen, and half a one is half seen.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.numerics import at_least_float32
+
+
+def log_presence(presence: Tensor) -> Tensor:
+    """What attention adds to its logits; finite, so that where none is present all are seen."""
+    return presence.clamp_min(torch.finfo(presence.dtype).tiny).log()
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a set to itself (section 2.1): (batch, n, dims) to the same."""
+
+    def __init__(self, *, dims: int, heads: int) -> None:
+        super().__init__()
+        self.heads = _divisor(heads, dims)
+        self.query_key_value = nn.Linear(dims, 3 * dims)
+        self.out = nn.Linear(dims, dims)
+
+    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
+        """seen: (batch, n), added to the logits of each member."""
+        batch, n, dims = x.shape
+        parts = self.query_key_value(x).view(batch, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.flatten(1, 2)
+        logits = query @ key.transpose(1, 2)
+        share = _shares(logits.unflatten(0, (batch, -1)), self.heads / dims, seen)
+        mixed = (share.flatten(0, 1).to(value.dtype) @ value).unflatten(0, (batch, -1))
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class Pool(nn.Module):
+    """Attention from learned seeds to a set: (batch, n, dims) to (batch, seeds, out).
+
+    That is out(attention(seeds, z, z)), z = widen(x), without residual, as in the authors' code of
+    stacked capsules. The seeds are the same for all sets and nothing between x and the output but
+    the softmax is not linear: so the keys' matrices are folded into the seeds, and those of the
+    values into one that acts on the pooled x. Nothing is computed for `out` dimensions a member.
+    """
+
+    def __init__(self, *, dims: int, out: int, seeds: int, heads: int) -> None:
+        super().__init__()
+        self.heads = _divisor(heads, out)
+        self.seeds = nn.Parameter(torch.empty(seeds, out))
+        self.widen = nn.Linear(dims, out)
+        self.query = nn.Linear(out, out)
+        # No bias: it would add the same to all logits of a seed, which the softmax takes off.
+        self.key = nn.Linear(out, out, bias=False)
+        self.value = nn.Linear(out, out)
+        self.out = nn.Linear(out, out)
+        nn.init.xavier_uniform_(self.seeds)
+
+    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
+        """seen: (batch, n), added to the logits of each member."""
+        heads, out = self.heads, len(self.widen.weight)
+        query = self.query(self.seeds).unflatten(1, (heads, -1)).transpose(0, 1)
+        key = (self.key.weight @ self.widen.weight).unflatten(0, (heads, -1))
+        probes = (query @ key).flatten(0, 1)
+        logits = (x @ probes.t()).transpose(1, 2).unflatten(1, (heads, -1))
+        share = _shares(logits, heads / out, seen).flatten(1, 2)
+        pooled = (share.to(x.dtype) @ x).unflatten(1, (heads, -1)).transpose(1, 2).flatten(2)
+
+        value = (self.value.weight @ self.widen.weight).unflatten(0, (heads, -1))
+        mix = self.out.weight.unflatten(1, (heads, -1)).transpose(0, 1)
+        matrix = (mix @ value).transpose(1, 2).flatten(0, 1)
+        return pooled @ matrix + self.out(self.value(self.widen.bias))
+
+
+class Block(nn.Module):
+    """The set attention block: SAB(X) = LN(H + rFF(H)), H = LN(X + attention(X)) (section 3.1).
+
+    (batch, n, dims) to the same; rFF has one hidden layer of twice the dimensions, as in the
+    authors' code of stacked capsules.
+    """
+
+    def __init__(self, *, dims: int, heads: int, layer_norm: bool) -> None:
+        super().__init__()
+        self.attention = SelfAttention(dims=dims, heads=heads)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(dims, 2 * dims), nn.ReLU(), nn.Linear(2 * dims, dims)
+        )
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(dims) if layer_norm else nn.Identity() for _ in range(2)
+        )
+
+    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
+        h = self.norms[0](x + self.attention(x, seen))
+        return self.norms[1](h + self.feed_forward(h))
+
+
+class SetTransformer(nn.Module):
+    """Blocks over a set, then attention from seeds: (batch, n, dims) to (batch, seeds, out).
+
+    The order of the set does not matter.
+    """
+
+    def __init__(
+        self, *, layers: int, heads: int, dims: int, seeds: int, out: int, layer_norm: bool = True
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(dims=dims, heads=heads, layer_norm=layer_norm) for _ in range(layers)
+        )
+        self.pool = Pool(dims=dims, out=out, seeds=seeds, heads=heads)
+
+    def forward(self, x: Tensor, presence: Tensor | None = None) -> Tensor:
+        """presence: (batch, n) in [0, 1]; all are there where it is None."""
+        seen = None if presence is None else log_presence(presence)
+        for block in self.blocks:
+            x = block(x, seen)
+        return self.pool(x, seen)
+
+
+def _shares(logits: Tensor, squared: float, seen: Tensor | None) -> Tensor:
+    """Softmax over members of logits (batch, heads, queries, n) times √squared."""
+    logits = at_least_float32(logits) * squared**0.5
+    return (logits if seen is None else logits + seen[:, None, None]).softmax(-1)
+
+
+def _divisor(heads: int, dims: int) -> int:
+    if dims % heads:
+        raise ValueError(f"{dims} dimensions cannot be cut into {heads} heads: take a divisor")
+    return heads
