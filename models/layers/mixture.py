@@ -58,8 +58,8 @@ def pixel_mixture(
 
 
 class _Mixture(torch.autograd.Function):
-    """∂ log p/∂ logit_m = responsibility − mixing, ∂ log p/∂ value_m = responsibility · (x − value):
-    two tensors of all parts and pixels are kept, where autograd keeps a dozen.
+    """Mixing weights p_m and responsibilities r_m are kept, where autograd keeps a dozen tensors:
+    ∂ log p/∂ logit_m = r_m − p_m, and ∂ log p/∂ value_m = r_m (x − value_m).
     """
 
     @staticmethod
@@ -80,7 +80,8 @@ class _Mixture(torch.autograd.Function):
         for some in _some(mixing):
             x, value = image[some], values[:, :, some]
             present = log_presence[some].T[:, :, None, None]
-            if logits is not None:
+            if sharpness is None:
+                assert logits is not None
                 logit = logits[:, some] + present
             else:
                 logit = torch.addcmul(present, _mean(value), sharpness)

@@ -1,4 +1,4 @@
-"""Affine poses of parts, and templates drawn in them.
+"""Templates drawn in affine poses.
 
 An affine map is six numbers [[a, b, c], [d, e, f]] that take (x, y) to (ax + by + c, dx + ey + f).
 Templates and canvas both reach from -1 to 1, from the centre of the first pixel to that of the
@@ -7,7 +7,6 @@ last.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,28 +15,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SMALLEST_SCALE = 0.01
-"""Kosiorek et al. 2019 (authors' code): no part is scaled down further."""
-SMALLEST_DETERMINANT = 0.1 * SMALLEST_SCALE**2
-"""A pose's determinant is the product of its scales; only foreign maps come below this."""
+SMALLEST_DETERMINANT = 1e-5
+"""A pose's determinant is the product of its scales, .01² at least; only products of poses, as
+objects' votes are, come below this."""
 POINTS = 2**20
 """Sampled points at a time: their coordinates then stay in cache."""
-
-
-def affine_pose(numbers: Tensor) -> Tensor:
-    """Any six numbers as an affine map: (..., 6) to (..., 6), with determinant scale_x · scale_y.
-
-    Scales are sigmoid(·) + 0.01, shear and translations tanh(5·), the rotation 2π· (authors' code);
-    the map scales and shears, then rotates and translates.
-    """
-    scale_x, scale_y, rotation, shear, x, y = numbers.unbind(-1)
-    scale_x, scale_y = scale_x.sigmoid() + SMALLEST_SCALE, scale_y.sigmoid() + SMALLEST_SCALE
-    shear, x, y = (5 * shear).tanh(), (5 * x).tanh(), (5 * y).tanh()
-    rotation = 2 * math.pi * rotation
-    cos, sin = rotation.cos(), rotation.sin()
-    a = scale_x * cos + shear * scale_y * sin
-    b = shear * scale_y * cos - scale_x * sin
-    return torch.stack([a, b, x, scale_y * sin, scale_y * cos, y], -1)
 
 
 def inverse(pose: Tensor) -> Tensor:
