@@ -1,26 +1,29 @@
 """Part capsules: an image explained by templates in poses.
 
-Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818), section
-2.2; details as in the authors' code.
+Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
+section 2.2; details as in the authors' code.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from models.layers.affine import affine
 from models.layers.canvas import place, sobel
+from models.layers.colours import hues
 from models.layers.mixture import pixel_mixture
 from models.layers.numerics import at_least_float32
+from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
 from models.layers.part_encoders import AttentionPooling, EncoderKind, channels_last, encoder
 from models.layers.parts import Parts
 from models.layers.recipes import RecipeConfig, recipe
-from models.layers.templates import affine_pose, inverse, warp
+from models.layers.templates import inverse, warp
 from models.registry import register
 from models.variant import Coded, Images, ImageShape, Optimization, Picture, Variant
 
@@ -94,6 +97,15 @@ class Decoded(NamedTuple):
         """(batch, M): the share of the canvas that each part explains."""
         return self.responsibility.mean((2, 3)).T
 
+    def coloured(self, colours: Tensor) -> Tensor:
+        """The reconstruction, (batch, 3, height, width), with each part in a colour of its own.
+
+        colours: (M, 3), or (batch, M, 3), in [0, 1].
+        """
+        ink = self.mixing * self.drawn.mean(1)
+        colours = colours.to(ink).expand(ink.shape[1], -1, -1)
+        return torch.einsum("mbhw,bmc->bchw", ink, colours)
+
 
 class PartEncoder(nn.Module):
     """Image to parts: a CNN, and attention pooling of its maps for each part."""
@@ -115,7 +127,16 @@ class PartEncoder(nn.Module):
         if noisy:
             logit = logit + self.noise * (2 * torch.rand_like(logit) - 1)
         features = numbers[..., self.dims + 1 :]
-        return Parts(affine_pose(pose), logit.squeeze(-1).sigmoid(), features)
+        return Parts(_affine_map(pose), logit.squeeze(-1).sigmoid(), features)
+
+
+def _affine_map(numbers: Tensor) -> Tensor:
+    """(..., 6), or (..., 4) of similarities, to affine maps (..., 6)."""
+    if numbers.shape[-1] == 6:
+        scale_x, scale_y, rotation, shear, x, y = numbers.unbind(-1)
+        return torch.stack(affine((scale_x, scale_y, rotation, shear, x, y)), -1)
+    scale, rotation, x, y = numbers.unbind(-1)
+    return torch.stack(affine((scale, scale, rotation, rotation, x, y), similarity=True), -1)
 
 
 class TemplateDecoder(nn.Module):
@@ -154,6 +175,13 @@ class TemplateDecoder(nn.Module):
         """(M, channels or 1, side, side) in [0, 1]."""
         return self.template_logits.sigmoid()
 
+    @property
+    def sharpness(self) -> Tensor | None:
+        """Mixing logits are a template's values times this, where it has no logits of its own."""
+        if self.temperature is None:
+            return None
+        return 1 / (F.softplus(self.temperature + 0.5) + 1e-4)
+
     def forward(self, parts: Parts, target: Tensor) -> Decoded:
         maps = at_least_float32(parts.pose)
         maps = inverse(maps) if self.invert else maps
@@ -162,15 +190,12 @@ class TemplateDecoder(nn.Module):
         if self.colour is not None:
             colour = at_least_float32(self.colour(parts.features)).sigmoid()
             drawn = drawn * colour.permute(1, 2, 0)[..., None, None]
-        if self.alpha is not None:
-            logits = warp(self.alpha, maps, size).squeeze(1)
-        else:
-            assert self.temperature is not None
-            logits = drawn.mean(1) / (F.softplus(self.temperature + 0.5) + 1e-4)
+        logits = None if self.alpha is None else warp(self.alpha, maps, size).squeeze(1)
         mixture = pixel_mixture(
             target,
             drawn,
             logits,
+            self.sharpness,
             at_least_float32(parts.presence).clamp_min(LEAST_PRESENCE).log(),
             self.background.sigmoid(),
             F.softplus(self.background_logit),
@@ -215,17 +240,21 @@ class PartAutoencoder(nn.Module):
 class PartVariant(Variant):
     """What variants with a part autoencoder share: its loss terms, recipe and pictures."""
 
+    shape: ImageShape
     config: PartConfig
     network: PartAutoencoder
 
     def image_terms(self, parts: Parts, views: Views, decoded: Decoded) -> dict[str, Tensor]:
-        """`nll`, `template_l1`, `mse`, and l2 sparsity of presences: see `loss_weights`."""
+        """`image`, the negative log-likelihood above that of an image without any error;
+        `template_l1`, `mse`, and l2 sparsity of presences.
+        """
+        least = views.target[0].numel() * LOG_SQRT_TAU
         reconstruction = decoded.reconstruction
         if self.config.mse_weight == 0:  # its gradient costs time and would come to nothing
             reconstruction = reconstruction.detach()
         sparsity = prior_sparsity(parts.presence, self.shape.classes)
         return {
-            "nll": -decoded.log_likelihood.mean(),
+            "image": -decoded.log_likelihood.mean() - least,
             "template_l1": self.network.decoder.templates.mean(),
             "mse": F.mse_loss(reconstruction, views.target),
             "presence_within": sparsity["prior_within"],
@@ -236,7 +265,7 @@ class PartVariant(Variant):
     def loss_weights(self) -> dict[str, float]:
         config = self.config
         return {
-            "nll": config.likelihood_weight,
+            "image": config.likelihood_weight,
             "template_l1": config.template_l1_weight,
             "mse": config.mse_weight,
             "presence_within": config.presence_within_weight,
@@ -246,46 +275,82 @@ class PartVariant(Variant):
     def optimization(self) -> Optimization:
         decoder = list(self.network.decoder.parameters())
         inside = {id(p) for p in decoder}
-        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in inside]
-        lr = self.config.lr
-        groups = [{"params": rest}, {"params": decoder, "lr": lr * self.config.decoder_lr}]
-        return recipe(groups, self.config)
+        others = [p for p in self.parameters() if id(p) not in inside]
+        lr = self.config.lr * self.config.decoder_lr
+        return recipe([{"params": others}, {"params": decoder, "lr": lr}], self.config)
+
+    def part_pictures(self, views: Views, decoded: Decoded) -> dict[str, Picture]:
+        """Targets, reconstructions and these with a colour a part; templates; and the templates as
+        the first image has them."""
+        coloured = decoded.coloured(hues(self.config.part_capsules))
+        rows = (views.target, decoded.reconstruction, coloured)
+        return {
+            "parts": [list(row) for row in rows],
+            "templates": _rows(self.network.decoder.templates),
+            "transformed templates": _rows(decoded.drawn[:, :, 0]),
+        }
 
 
-def prior_sparsity(presence, classes):
-    batch, capsules = presence.shape
-    return {
-        "prior_within": (presence.sum(1) - capsules / classes).square().mean(),
-        "prior_between": (presence.sum(0) - batch / classes).square().mean(),
-    }
+def _rows(images: Tensor, columns: int = 8) -> Picture:
+    return [list(row) for row in images.split(columns)]
 
 
 @register("pcae", task="autoencoding")
 class PCAE(PartVariant):
-    """The part capsule autoencoder (Kosiorek et al. 2019)."""
+    """Part capsule autoencoder: an image as templates in poses (Kosiorek et al. 2019).
+
+    A CNN finds the affine pose, presence and features of each part; learned templates, drawn in
+    these poses, and a learned background mix at each pixel, and the image's likelihood under the
+    mixture is maximised. The code is the share of the canvas that each part explains, the prior its
+    presence.
+
+    Images stay as they are; with `canvas` they are padded with zeros to sides of at least that, at
+    random places in training and centred otherwise, and the target is the padded image. With
+    `target=sobel` it is the image's edges. Templates have the images' channels, or (`colour`) one,
+    that the part's features colour.
+
+    Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch
+    of theirs. Presets of `svhn` and `cifar10` are the paper's, those of `usps` and `moving_mnist`
+    ours. Default size at 1×28×28: 493,828 parameters.
+    """
 
     Config = PartConfig
+    config: PartConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "usps": {"template_size": 7},
+        "svhn": {"part_capsules": 24, "template_size": 14, "target": "sobel", "colour": True},
+        "cifar10": {"part_capsules": 32, "template_size": 14, "target": "sobel"},
+        "moving_mnist": {"part_capsules": 24},
+    }
 
     def __init__(self, *, shape: ImageShape, config: PartConfig) -> None:
         super().__init__(shape=shape, config=config)
         self.network = PartAutoencoder(shape=shape, config=config)
 
     def forward(self, x: Tensor) -> Coded:
-        return self._coded(self.network.views(x))[1]
+        """x: (batch, channels, height, width) to code and prior (batch, part capsules)."""
+        views = self.network.views(x)
+        parts = self.network.encode(views.image)
+        return self._coded(parts, views, self.network.decode(parts, views.target))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
+        """`image`, the target's likelihood, and the terms that weigh 0 by default."""
         views = self.network.views(batch.x, shifted=self.training)
-        (parts, decoded), coded = self._coded(views, noisy=self.training)
-        return self.image_terms(parts, views, decoded), coded
-
-    def _coded(self, views: Views, *, noisy: bool = False):
-        parts = self.network.encode(views.image, noisy=noisy)
+        parts = self.network.encode(views.image, noisy=self.training)
         decoded = self.network.decode(parts, views.target)
-        coded = Coded(
-            decoded.mass,
-            parts.presence,
-            views.target,
-            decoded.reconstruction,
-            decoded.log_likelihood,
+        return self.image_terms(parts, views, decoded), self._coded(parts, views, decoded)
+
+    def pictures(self, batch: Images) -> dict[str, Picture]:
+        views = self.network.views(batch.x)
+        return self.part_pictures(
+            views, self.network.decode(self.network.encode(views.image), views.target)
         )
-        return (parts, decoded), coded
+
+    def _coded(self, parts: Parts, views: Views, decoded: Decoded) -> Coded:
+        return Coded(
+            code=decoded.mass,
+            prior=parts.presence,
+            target=views.target,
+            reconstruction=decoded.reconstruction,
+            log_likelihood=decoded.log_likelihood,
+        )

@@ -33,7 +33,8 @@ class PixelMixture(NamedTuple):
 def pixel_mixture(
     image: Tensor,
     values: Tensor,
-    logits: Tensor,
+    logits: Tensor | None,
+    sharpness: Tensor | None,
     log_presence: Tensor,
     background: Tensor,
     background_logit: Tensor,
@@ -41,21 +42,24 @@ def pixel_mixture(
     """At each pixel, Σ_m softmax_m(logit_m + log presence_m) N(image; value_m, 1), and background.
 
     image: (batch, channels, height, width); values: (M, channels, batch, height, width); logits:
-    (M, batch, height, width); log_presence: (batch, M), the background's being 0; background:
-    (channels,); background_logit: scalar. A component draws all channels of a pixel.
+    (M, batch, height, width), or None for the values' means over channels times a scalar sharpness;
+    log_presence: (batch, M), the background's being 0; background: (channels,); background_logit:
+    scalar. A component draws all channels of a pixel.
 
     Values, background and image lie in [0, 1], so that a density is at least exp(-channels/2) times
     the largest: the sums below need one maximum, over the logits, and no logarithm meets zero.
     Gradients flow through log likelihood and mean; mixing and responsibility are constants.
     """
     return PixelMixture(
-        *_Mixture.apply(image, values, logits, log_presence, background, background_logit)
+        *_Mixture.apply(
+            image, values, logits, sharpness, log_presence, background, background_logit
+        )
     )
 
 
 class _Mixture(torch.autograd.Function):
-    """∂ log p/∂ logit_m = responsibility − mixing, ∂ log p/∂ value_m = responsibility · (x − value):
-    two tensors of all parts and pixels are kept, where autograd keeps a dozen.
+    """Mixing weights p_m and responsibilities r_m are kept, where autograd keeps a dozen tensors:
+    ∂ log p/∂ logit_m = r_m − p_m, and ∂ log p/∂ value_m = r_m (x − value_m).
     """
 
     @staticmethod
@@ -63,34 +67,39 @@ class _Mixture(torch.autograd.Function):
         ctx: Any,
         image: Tensor,
         values: Tensor,
-        logits: Tensor,
+        logits: Tensor | None,
+        sharpness: Tensor | None,
         log_presence: Tensor,
         background: Tensor,
         background_logit: Tensor,
     ) -> tuple[Tensor, ...]:
-        mixing, responsibility = torch.empty_like(logits), torch.empty_like(logits)
+        mixing, responsibility = torch.empty_like(values[:, 0]), torch.empty_like(values[:, 0])
         log_likelihood = image.new_empty(len(image))
         mean = torch.empty_like(image)
         ground = background[:, None, None]
-        for some in _some(logits):
+        for some in _some(mixing):
             x, value = image[some], values[:, :, some]
-            logit = logits[:, some] + log_presence[some].T[:, :, None, None]
+            present = log_presence[some].T[:, :, None, None]
+            if sharpness is None:
+                assert logits is not None
+                logit = logits[:, some] + present
+            else:
+                logit = torch.addcmul(present, _mean(value), sharpness)
             top = torch.maximum(logit.amax(0), background_logit)
             weight = torch.exp(logit.sub_(top), out=mixing[:, some])
             rest = (background_logit - top).exp()
-            exponent = _half_square(value.unbind(1), x.unbind(1))
-            density = torch.mul(exponent.neg_().exp_(), weight, out=responsibility[:, some])
-            ground_density = rest * (-(x - ground).square().sum(1) / 2).exp()
+            distance = _square(x, value)
+            density = torch.mul(distance.mul_(-0.5).exp_(), weight, out=responsibility[:, some])
+            ground_density = rest * (-0.5 * (x - ground).square().sum(1)).exp()
             total, evidence = weight.sum(0).add_(rest), density.sum(0).add_(ground_density)
             log_likelihood[some] = (evidence / total).log().flatten(1).sum(1)
-            weight.div_(total)
-            density.div_(evidence)
+            weight.mul_(total.reciprocal())
+            density.mul_(evidence.reciprocal())
+            own = rest / total
             for c in range(x.shape[1]):
-                torch.addcmul(
-                    (weight * value[:, c]).sum(0), rest / total, background[c], out=mean[some, c]
-                )
+                mean[some, c] = (weight * value[:, c]).sum(0).addcmul_(own, background[c])
         log_likelihood -= image[0].numel() * math.log(2 * math.pi) / 2
-        ctx.save_for_backward(image, values, mean, mixing, responsibility, background)
+        ctx.save_for_backward(image, values, sharpness, mean, mixing, responsibility, background)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mixing, responsibility)
         return log_likelihood, mean, mixing, responsibility
@@ -100,52 +109,57 @@ class _Mixture(torch.autograd.Function):
     def backward(
         ctx: Any, grad: Tensor | None, grad_mean: Tensor | None, *_: None
     ) -> tuple[Tensor | None, ...]:
-        image, values, mean, mixing, responsibility, background = ctx.saved_tensors
-        grad_values, grad_logits = torch.empty_like(values), torch.empty_like(mixing)
-        grad_ground = torch.zeros_like(background)
-        ground = background[:, None, None]
-        grad_rest = mixing.new_zeros(())
+        image, values, sharpness, mean, mixing, responsibility, background = ctx.saved_tensors
+        batch, channels = image.shape[:2]
+        grad = image.new_zeros(batch) if grad is None else grad
+        grad_values = torch.empty_like(values)
+        grad_logits = torch.empty_like(mixing) if sharpness is None else None
+        grad_presence = mixing.new_empty(len(mixing), batch)
+        grad_ground, grad_sharpness = torch.zeros_like(background), mixing.new_zeros(())
         for some in _some(mixing):
-            p, r = mixing[:, some], responsibility[:, some]
-            value, x, g_logit = values[:, :, some], image[some], grad_logits[:, some]
-            rest = 1 - p.sum(0)
-            if grad is None:
-                g_logit.zero_()
-                scaled = torch.zeros_like(r)
-                own = torch.zeros_like(rest)
-            else:
-                g = grad[some][:, None, None]
-                scaled = r * g
-                torch.addcmul(scaled, p, g, value=-1, out=g_logit)
-                own = g * (1 - r.sum(0))
-            for c in range(x.shape[1]):
-                torch.sub(x[:, c], value[:, c], out=grad_values[:, c, some]).mul_(scaled)
-            grad_ground += (own[:, None] * (x - ground)).sum((0, 2, 3))
-            if grad_mean is not None:
-                h = grad_mean[some]
-                for c in range(x.shape[1]):
-                    grad_values[:, c, some].addcmul_(p, h[:, c])
-                    g_logit.addcmul_(p, h[:, c] * (value[:, c] - mean[some, c]))
-                grad_ground += (rest[:, None] * h).sum((0, 2, 3))
-            grad_rest -= g_logit.sum()
+            p, r, g = mixing[:, some], responsibility[:, some], grad[some][:, None, None]
+            x, value, g_value = image[some], values[:, :, some], grad_values[:, :, some]
+            g_density = r * g
+            g_logit = None if grad_logits is None else grad_logits[:, some]
+            g_logit = torch.addcmul(g_density, p, g, value=-1, out=g_logit)
+            own, g_own = 1 - p.sum(0), g - g_density.sum(0)
+            for c in range(channels):
+                torch.sub(x[:, c], value[:, c], out=g_value[:, c]).mul_(g_density)
+                g_ground = g_own * (x[:, c] - background[c])
+                if grad_mean is not None:
+                    h = grad_mean[some, c]
+                    g_value[:, c].addcmul_(p, h)
+                    g_logit.addcmul_(p, h * (value[:, c] - mean[some, c]))
+                    g_ground.addcmul_(own, h)
+                grad_ground[c] += g_ground.sum()
+            grad_presence[:, some] = g_logit.sum((2, 3))
+            if sharpness is not None:
+                grad_sharpness += torch.dot(g_logit.flatten(), _mean(value).flatten())
+                for c in range(channels):
+                    g_value[:, c].addcmul_(g_logit, sharpness / channels)
         return (
             None,
             grad_values,
             grad_logits,
-            grad_logits.sum((2, 3)).T,
+            None if sharpness is None else grad_sharpness,
+            grad_presence.T,
             grad_ground,
-            grad_rest,
+            -grad_presence.sum(),
         )
 
 
-def _half_square(values: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> Tensor:
-    """½ Σ_c (x_c − value_c)²: (M, batch, height, width)."""
-    total: Tensor | None = None
-    for value, pixel in zip(values, x, strict=True):
-        apart = value - pixel
-        total = apart.square_() if total is None else total.addcmul_(apart, apart)
-    assert total is not None
-    return total.mul_(0.5)
+def _mean(value: Tensor) -> Tensor:
+    """Over channels: (M, channels, batch, height, width) to (M, batch, height, width)."""
+    return value.squeeze(1) if value.shape[1] == 1 else value.mean(1)
+
+
+def _square(x: Tensor, value: Tensor) -> Tensor:
+    """Σ_c (x_c − value_c)²: (M, batch, height, width)."""
+    total = (value[:, 0] - x[:, 0]).square_()
+    for c in range(1, x.shape[1]):
+        apart = value[:, c] - x[:, c]
+        total.addcmul_(apart, apart)
+    return total
 
 
 def _some(logits: Tensor) -> Iterator[slice]:

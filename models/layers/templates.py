@@ -1,4 +1,4 @@
-"""Affine poses of parts, and templates drawn in them.
+"""Templates drawn in affine poses.
 
 An affine map is six numbers [[a, b, c], [d, e, f]] that take (x, y) to (ax + by + c, dx + ey + f).
 Templates and canvas both reach from -1 to 1, from the centre of the first pixel to that of the
@@ -7,7 +7,6 @@ last.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,28 +15,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SMALLEST_SCALE = 0.01
-"""Kosiorek et al. 2019 (authors' code): no part is scaled down further."""
-SMALLEST_DETERMINANT = 0.1 * SMALLEST_SCALE**2
-"""A pose's determinant is the product of its scales; only foreign maps come below this."""
+SMALLEST_DETERMINANT = 1e-5
+"""A pose's determinant is the product of its scales, .01² at least; only products of poses, as
+objects' votes are, come below this."""
 POINTS = 2**20
 """Sampled points at a time: their coordinates then stay in cache."""
-
-
-def affine_pose(numbers: Tensor) -> Tensor:
-    """Any six numbers as an affine map: (..., 6) to (..., 6), with determinant scale_x · scale_y.
-
-    Scales are sigmoid(·) + 0.01, shear and translations tanh(5·), the rotation 2π· (authors' code);
-    the map scales and shears, then rotates and translates.
-    """
-    scale_x, scale_y, rotation, shear, x, y = numbers.unbind(-1)
-    scale_x, scale_y = scale_x.sigmoid() + SMALLEST_SCALE, scale_y.sigmoid() + SMALLEST_SCALE
-    shear, x, y = (5 * shear).tanh(), (5 * x).tanh(), (5 * y).tanh()
-    rotation = 2 * math.pi * rotation
-    cos, sin = rotation.cos(), rotation.sin()
-    a = scale_x * cos + shear * scale_y * sin
-    b = shear * scale_y * cos - scale_x * sin
-    return torch.stack([a, b, x, scale_y * sin, scale_y * cos, y], -1)
 
 
 def inverse(pose: Tensor) -> Tensor:
@@ -66,13 +48,10 @@ def _exact(x: Tensor) -> AbstractContextManager[Any]:
     return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
-def _coordinates(size: tuple[int, int], like: Tensor) -> Tensor:
-    """(6, height · width · 2): a row of six numbers times this is all mapped pixels at once."""
+def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates of the rows and of the columns."""
     y, x = (torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device) for n in size)
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    pixels = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
-    identity = torch.eye(2, dtype=like.dtype, device=like.device)
-    return (identity[:, None, None, :] * pixels[None, :, :, None]).reshape(6, -1)
+    return y, x
 
 
 class _Warp(torch.autograd.Function):
@@ -95,23 +74,31 @@ class _Warp(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         templates, maps = ctx.saved_tensors
-        coordinates = _coordinates(ctx.size, maps)
+        y, x = _axes(ctx.size, maps)
         grad_templates, grad_maps = torch.empty_like(templates), torch.empty_like(maps)
         for some, grid in _Warp.grids(maps, ctx.size):
             grad_templates[some], grad_grid = torch.ops.aten.grid_sampler_2d_backward(
                 grad[some].flatten(2, 3), templates[some], grid, 0, 0, True, [True, True]
             )
-            rows = grad_grid.view(-1, coordinates.shape[1]) @ coordinates.T
-            grad_maps[:, some] = rows.view(-1, len(maps), 6).transpose(0, 1)
+            grad_grid = grad_grid.view(-1, len(maps), *ctx.size, 2)
+            columns = grad_grid.sum(2).transpose(-1, -2)
+            rows = torch.view_as_real(torch.view_as_complex(grad_grid).sum(3)).transpose(-1, -2)
+            grad_map = torch.stack([columns @ x, rows @ y, rows.sum(-1)], -1)
+            grad_maps[:, some] = grad_map.flatten(2).transpose(0, 1)
         return grad_templates, grad_maps, None
 
     @staticmethod
     def grids(maps: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
-        """For some templates at a time, where their canvases' pixels lie in them."""
+        """For some templates at a time, where their canvases' pixels lie in them.
+
+        A pixel's two coordinates are a complex number, the sum of its column's and its row's.
+        """
         batch, count, _ = maps.shape
-        coordinates = _coordinates(size, maps)
+        y, x = _axes(size, maps)
         step = 4 * max(1, POINTS // (4 * batch * size[0] * size[1]))
         for start in range(0, count, step):
             some = slice(start, start + step)
-            rows = maps[:, some].transpose(0, 1).reshape(-1, 6)
-            yield some, (rows @ coordinates).view(-1, batch * size[0], size[1], 2)
+            a, b, c, d, e, f = maps[:, some].transpose(0, 1).contiguous().unsqueeze(-1).unbind(2)
+            columns = torch.complex(a * x, d * x).unsqueeze(2)
+            rows = torch.complex(b * y + c, e * y + f).unsqueeze(3)
+            yield some, torch.view_as_real(columns + rows).view(-1, batch * size[0], size[1], 2)

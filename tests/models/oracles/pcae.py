@@ -1,4 +1,4 @@
-"""Part capsules as public code has them: a copy of each template an image, grid_sample, autograd."""
+"""Part capsules as public code has them: templates copied for each image, and autograd."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Parts(nn.Module):
         super().__init__()
         network = copy.deepcopy(model.network)
         self.config, self.views = model.config, network.views
+        self.classes = model.shape.classes
         self.features, self.pooling = network.encoder.features, network.encoder.pooling
         self.decoder = network.decoder
 
@@ -87,6 +88,20 @@ class Parts(nn.Module):
         log_likelihood = torch.logsumexp(joint, 1).sum((1, 2, 3))
         return log_likelihood, torch.sum(mixing.exp() * values, 1)
 
+    def image_loss(
+        self, presence: Tensor, log_likelihood: Tensor, mean: Tensor, target: Tensor
+    ) -> Tensor:
+        config = self.config
+        (batch, parts), classes = presence.shape, self.classes
+        perfect = torch.distributions.Normal(target[0], 1.0).log_prob(target[0]).sum()
+        loss = config.likelihood_weight * (perfect - log_likelihood.mean())
+        loss = loss + config.template_l1_weight * torch.sigmoid(self.decoder.template_logits).mean()
+        loss = loss + config.mse_weight * ((mean - target) ** 2).mean()
+        within = ((presence.sum(1) - parts / classes) ** 2).mean()
+        between = ((presence.sum(0) - batch / classes) ** 2).mean()
+        loss = loss + config.presence_within_weight * within
+        return loss + config.presence_between_weight * between
+
 
 class PCAE(Parts):
     """The part autoencoder alone."""
@@ -98,19 +113,6 @@ class PCAE(Parts):
         presence = torch.sigmoid(logit)
         log_likelihood, mean = self.decode(pose, presence, features, target)
         return self.image_loss(presence, log_likelihood, mean, target)
-
-    def image_loss(
-        self, presence: Tensor, log_likelihood: Tensor, mean: Tensor, target: Tensor
-    ) -> Tensor:
-        config = self.config
-        (batch, parts), classes = presence.shape, 10
-        loss = -config.likelihood_weight * log_likelihood.mean()
-        loss = loss + config.template_l1_weight * torch.sigmoid(self.decoder.template_logits).mean()
-        loss = loss + config.mse_weight * ((mean - target) ** 2).mean()
-        within = ((presence.sum(1) - parts / classes) ** 2).mean()
-        between = ((presence.sum(0) - batch / classes) ** 2).mean()
-        loss = loss + config.presence_within_weight * within
-        return loss + config.presence_between_weight * between
 
 
 textbook = PCAE

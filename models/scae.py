@@ -1,0 +1,146 @@
+"""Stacked capsules: image to parts to objects, trained end to end.
+
+Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
+section 2; weights and recipe as in the authors' code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.layers.colours import hues
+from models.layers.labels import cross_entropy
+from models.layers.object_capsules import (
+    ObjectAutoencoder,
+    ObjectConfig,
+    Objects,
+    object_loss_weights,
+)
+from models.layers.parts import Parts
+from models.pcae import Decoded, PartAutoencoder, PartConfig, PartVariant, Views
+from models.registry import register
+from models.variant import Coded, Images, ImageShape, Picture
+
+
+class SCAEConfig(ObjectConfig, PartConfig):
+    """Both autoencoders' sizes and weights; defaults of the authors' MNIST model."""
+
+    part_capsules: int = Field(40, ge=1, description="part capsules, M")
+    canvas: int = Field(
+        40, ge=0, le=128, description="least side of the canvas that images are placed on"
+    )
+    alpha: bool = Field(True, description="templates have learned mixing logits of their own")
+    lr: float = Field(3e-5, gt=0, description="learning rate")
+    optimizer: Literal["sgd", "radam", "rmsprop"] = Field("rmsprop", description="optimiser")
+    scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
+        "constant", description="learning rate: constant, exponential decay, cosine with restarts"
+    )
+    presence_l1_weight: float = Field(0.0, ge=0, description="weight of the sum of part presences")
+    probe_weight: float = Field(1.0, ge=0, description="weight of each linear classifier")
+
+
+@register("scae", task="autoencoding")
+class SCAE(PartVariant):
+    """Stacked capsule autoencoder, parts and objects end to end (Kosiorek et al. 2019).
+
+    The part autoencoder of `pcae`, and above it the object autoencoder of `ocae`, whose gradients
+    reach the parts through their features alone. The code is the mass of parts that each object
+    capsule of the highest level explains, the prior its presence; reconstruction and likelihood are
+    those from the parts. Two linear classifiers, of priors and of posteriors without gradient, are
+    trained along, as the authors do; the metrics' probes are others.
+
+    Images are padded with zeros to sides of at least `canvas`, at random places in training and
+    centred otherwise; larger ones stay as they are. Presets of `svhn` and `cifar10` are the
+    paper's, those of `usps` and `moving_mnist` ours.
+    """
+
+    Config = SCAEConfig
+    config: SCAEConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "usps": {"canvas": 24, "template_size": 7},
+        "svhn": {"part_capsules": 24, "template_size": 14, "target": "sobel", "colour": True},
+        "cifar10": {
+            "part_capsules": 32,
+            "template_size": 14,
+            "object_capsules": 64,
+            "target": "sobel",
+        },
+        "moving_mnist": {"object_capsules": 64},
+    }
+
+    def __init__(self, *, shape: ImageShape, config: SCAEConfig) -> None:
+        super().__init__(shape=shape, config=config)
+        self.network = PartAutoencoder(shape=shape, config=config)
+        self.objects = ObjectAutoencoder(
+            parts=config.part_capsules,
+            features=config.part_features,
+            templates=self.network.decoder.templates[0].numel(),
+            classes=shape.classes,
+            config=config,
+        )
+        capsules = config.object_capsules if config.object_levels == 1 else config.upper_capsules
+        self.prior_probe = nn.Linear(capsules, shape.classes)
+        self.posterior_probe = nn.Linear(capsules, shape.classes)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        config = self.config
+        return {
+            **super().loss_weights,
+            **object_loss_weights(config),
+            "presence_l1": config.presence_l1_weight,
+            "prior_probe": config.probe_weight,
+            "posterior_probe": config.probe_weight,
+        }
+
+    def forward(self, x: Tensor) -> Coded:
+        """x: (batch, channels, height, width) to code and prior (batch, object capsules)."""
+        views = self.network.views(x)
+        parts = self.network.encode(views.image)
+        return self._coded(self._objects(parts), views, self.network.decode(parts, views.target))
+
+    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
+        """The terms of `pcae` and of `ocae`; `presence_l1` of parts; `prior_probe` and
+        `posterior_probe`, the classifiers' cross-entropies."""
+        views = self.network.views(batch.x, shifted=self.training)
+        parts = self.network.encode(views.image, noisy=self.training)
+        decoded = self.network.decode(parts, views.target)
+        objects = self._objects(parts)
+        terms = {
+            **self.image_terms(parts, views, decoded),
+            **objects.terms,
+            "presence_l1": parts.presence.sum(1).mean(),
+            "prior_probe": cross_entropy(self.prior_probe(objects.prior.detach()), batch.y),
+            "posterior_probe": cross_entropy(
+                self.posterior_probe(objects.posterior.detach()), batch.y
+            ),
+        }
+        return terms, self._coded(objects, views, decoded)
+
+    def pictures(self, batch: Images) -> dict[str, Picture]:
+        """Those of `pcae`, and reconstructions with a colour an object."""
+        views = self.network.views(batch.x)
+        parts = self.network.encode(views.image)
+        decoded, objects = self.network.decode(parts, views.target), self._objects(parts)
+        coloured = decoded.coloured(hues(objects.prior.shape[1])[objects.winner.cpu()])
+        rows = (views.target, decoded.reconstruction, coloured)
+        return {
+            **self.part_pictures(views, decoded),
+            "objects": [list(row) for row in rows],
+        }
+
+    def _objects(self, parts: Parts) -> Objects:
+        return self.objects(parts, self.network.decoder.templates.flatten(1))
+
+    def _coded(self, objects: Objects, views: Views, decoded: Decoded) -> Coded:
+        return Coded(
+            code=objects.posterior,
+            prior=objects.prior,
+            target=views.target,
+            reconstruction=decoded.reconstruction,
+            log_likelihood=decoded.log_likelihood,
+        )

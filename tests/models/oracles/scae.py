@@ -1,0 +1,50 @@
+"""Stacked capsules, parts and objects, as public code has them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.object_capsules import object_loss_weights
+from models.layers.parts import Parts as FoundParts
+from tests.models.oracles.pcae import Parts
+
+
+class SCAE(Parts):
+    """Kosiorek et al. 2019, section 2, with the parameters of a variant of ours.
+
+    The object autoencoder is ours: it has a textbook version of its own.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.objects = copy.deepcopy(model.objects)
+        self.prior_probe = copy.deepcopy(model.prior_probe)
+        self.posterior_probe = copy.deepcopy(model.posterior_probe)
+
+    def loss(self, batch: Any) -> Tensor:
+        config = self.config
+        image, target = self.views(batch.x, shifted=self.training)
+        pose, logit, features = self.encode(image, config.presence_noise if self.training else 0)
+        presence = torch.sigmoid(logit)
+        log_likelihood, mean = self.decode(pose, presence, features, target)
+        loss = self.image_loss(presence, log_likelihood, mean, target)
+        templates = torch.sigmoid(self.decoder.template_logits).flatten(1).detach()
+        found = FoundParts(pose[..., :2, :].flatten(2).detach(), presence.detach(), features)
+        objects = self.objects(found, templates)
+        for name, weight in object_loss_weights(config).items():
+            loss = loss + weight * objects.terms[name]
+        loss = loss + config.presence_l1_weight * presence.abs().sum(1).mean()
+        probed = ((self.prior_probe, objects.prior), (self.posterior_probe, objects.posterior))
+        for probe, presences in probed:
+            logits = probe(presences.detach())
+            for label in batch.y.unbind(1):
+                entropy = nn.functional.cross_entropy(logits, label)
+                loss = loss + config.probe_weight * entropy / batch.y.shape[1]
+        return loss
+
+
+textbook = SCAE
