@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.capsules import route, squash
+from models.layers.convolutions import channels_last
 from models.layers.numerics import at_least_float32
 from models.layers.patches import fold, unfold
 from models.registry import register
@@ -79,7 +80,7 @@ class FrameCapsules(nn.Module):
         self.features = nn.Conv2d(channels, math.prod(self.shape), 3, stride=2, padding=1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        maps = self.features(frames.contiguous(memory_format=torch.channels_last))
+        maps = self.features(channels_last(frames))
         return squash(maps.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, self.shape))
 
 
@@ -348,6 +349,4 @@ class CapsuleTransformer(Variant):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
-        return Optimization(
-            optimizer, clip_norm=config.clip_norm, clip_value=config.clip_value
-        )
+        return Optimization(optimizer, clip_norm=config.clip_norm, clip_value=config.clip_value)
