@@ -28,3 +28,14 @@ def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor
             lattice = F.conv2d(seen, first.weight, first.bias, stride=2).relu()
             phases.append(F.conv2d(lattice, weight, None if phases else second.bias))
     return sum(phases[1:], phases[0])
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """x: (batch, channels, height, width) with its channels innermost in memory.
+
+    Its strides say so for a single channel too, where `Tensor.contiguous` leaves them as they are,
+    and convolutions then answer in the other layout.
+    """
+    batch, channels, height, width = x.shape
+    inner = x.permute(0, 2, 3, 1).flatten().view(batch, height, width, channels)
+    return inner.permute(0, 3, 1, 2)

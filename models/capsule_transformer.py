@@ -1,0 +1,352 @@
+"""Capsule Transformer: capsules of each frame, attention over time, and the frame that follows.
+
+The system is public code without a paper (JAX; "SACap"); its sizes and recipe are this file's
+defaults. Capsules: Sabour, Frosst, Hinton 2017 (arXiv 1710.09829).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.layers.capsules import route, squash
+from models.layers.convolutions import channels_last
+from models.layers.numerics import at_least_float32
+from models.layers.patches import fold, unfold
+from models.registry import register
+from models.variant import (
+    Clips,
+    ClipShape,
+    Optimization,
+    Picture,
+    PredictionHyperparameters,
+    Variant,
+)
+
+
+class CapsuleTransformerConfig(PredictionHyperparameters):
+    """Sizes and recipe of the public code; its list of wishes as options that are off."""
+
+    past: int = Field(16, ge=1, description="frames given")
+    future: int = Field(1, ge=1, description="frames asked for")
+    size: int = Field(32, ge=8, le=64, description="side of a frame, area-averaged from 64 pixels")
+    batch_size: int = Field(16, ge=1, description="samples in a training step")
+    num_capsules: int = Field(16, ge=1, description="capsules at each position of a frame")
+    capsule_dim: int = Field(8, ge=1, description="dimensions of a capsule")
+    num_heads: int = Field(2, ge=1, description="heads of the attention over frames")
+    head_dim: int = Field(16, ge=1, description="dimensions of a head")
+    hidden_dim: int = Field(256, ge=1, description="width of the feed-forward and of the decoder")
+    decoder_channels: int = Field(
+        32, ge=4, multiple_of=4, description="decoder's channels at first; doubling a side halves"
+    )
+    projection: Literal["dense", "shared"] = Field(
+        "dense",
+        description="a frame is one token, or each position (each object) one, sharing weights",
+    )
+    patch_size: int = Field(1, ge=1, description="side of the patches folded into channels")
+    frames_per_step: int = Field(1, ge=1, description="frames decoded before the window slides")
+    routing_iterations: int = Field(
+        0, ge=0, le=20, description="iterations of routing to object capsules; 0: no routing"
+    )
+    object_capsules: int = Field(16, ge=1, description="object capsules of a frame, where routed")
+    object_dim: int = Field(16, ge=2, description="dimensions of an object capsule")
+    skip: bool = Field(False, description="the decoder also sees the last frame and its capsules")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention and feed-forward")
+    latent_dim: int = Field(0, ge=0, description="dimensions of a stochastic latent; 0: none")
+    kl_weight: float = Field(1e-3, ge=0, description="weight of the latent's KL term")
+    initial_brightness: float = Field(
+        0.5, gt=0, lt=1, description="of untrained frames, set by the last layer's bias"
+    )
+    lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay (AdamW)")
+    clip_norm: float = Field(1.0, gt=0, description="largest global norm of the gradients")
+    clip_value: float = Field(1.0, gt=0, description="largest number in a gradient, after that")
+
+
+class FrameCapsules(nn.Module):
+    """3×3 convolution of stride 2, its channels at a position read as capsules, squashed.
+
+    (frames, channels, height, width) to (frames, height/2 · width/2, capsules, dims).
+    """
+
+    def __init__(self, channels: int, config: CapsuleTransformerConfig) -> None:
+        super().__init__()
+        self.shape = (config.num_capsules, config.capsule_dim)
+        self.features = nn.Conv2d(channels, math.prod(self.shape), 3, stride=2, padding=1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        maps = self.features(channels_last(frames))
+        return squash(maps.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, self.shape))
+
+
+class ObjectCapsules(nn.Module):
+    """Routing of a frame's capsules, wherever they are, to its object capsules.
+
+    A capsule's vote is the product of its pose with its type's matrix, the same at all positions;
+    the position, from −1 to 1, is added to the vote's first two numbers (coordinate addition:
+    Hinton, Sabour, Frosst, Matrix capsules with EM routing, ICLR 2018, section 4).
+
+    (frames, positions, capsules, dims) to (frames, objects, object dims).
+    """
+
+    coordinates: Tensor
+
+    def __init__(self, *, size: tuple[int, int], config: CapsuleTransformerConfig) -> None:
+        super().__init__()
+        self.iterations = config.routing_iterations
+        self.shape = (config.object_capsules, config.object_dim)
+        # Variance as in CapsNet's votes: small capsules, undecided couplings at first.
+        weight = 0.1 * torch.randn(config.num_capsules, config.capsule_dim, math.prod(self.shape))
+        self.weight = nn.Parameter(weight)
+        rows, columns = ((2 * torch.arange(n) + 1) / n - 1 for n in size)
+        places = torch.cartesian_prod(rows, columns)
+        self.register_buffer(
+            "coordinates", F.pad(places, (0, config.object_dim - 2)), persistent=False
+        )
+
+    def forward(self, capsules: Tensor) -> Tensor:
+        frames, positions, types, _ = capsules.shape
+        by_type = capsules.permute(2, 0, 1, 3).flatten(1, 2)
+        votes = torch.bmm(by_type, self.weight.to(by_type.dtype))
+        votes = votes.view(types, frames, positions, *self.shape)
+        votes = votes + self.coordinates.to(votes.dtype)[:, None]
+        votes = votes.permute(1, 3, 2, 0, 4).reshape(frames, self.shape[0], -1, self.shape[1])
+        return route(votes, iterations=self.iterations)
+
+
+class TemporalTransformer(nn.Module):
+    """One block of self-attention over the frames, and their sum weighted by learned scores.
+
+    (batch, frames, tokens, width) to (batch, tokens, width); each token sees itself in the other
+    frames. Residuals are normalised after the sum, and what enters with its positions too.
+    """
+
+    def __init__(self, *, frames: int, width: int, config: CapsuleTransformerConfig) -> None:
+        super().__init__()
+        self.heads = config.num_heads
+        inner = config.num_heads * config.head_dim
+        self.positions = nn.Parameter(0.02 * torch.randn(frames, 1, width))
+        self.norm = nn.LayerNorm(width)
+        self.queries_keys_values = nn.Linear(width, 3 * inner)
+        self.output = nn.Linear(inner, width)
+        self.norm_attention = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, config.hidden_dim)
+        self.narrow = nn.Linear(config.hidden_dim, width)
+        self.norm_feed_forward = nn.LayerNorm(width)
+        self.score = nn.Linear(width, 1)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(x + self.positions)
+        x = self.norm_attention(x + self.dropout(self.output(self.attention(x))))
+        x = self.norm_feed_forward(x + self.dropout(self.narrow(F.gelu(self.widen(x)))))
+        weights = at_least_float32(self.score(x)).softmax(dim=1)
+        return (weights * x).sum(dim=1)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """(batch, frames, tokens, width) to (batch, frames, tokens, heads · head dims)."""
+        projected = self.queries_keys_values(x).unflatten(3, (3, self.heads, -1))
+        q, k, v = projected.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)
+        mixed = F.scaled_dot_product_attention(q, k, v).unflatten(0, (len(x), -1))
+        return mixed.permute(0, 3, 1, 2, 4).flatten(3)
+
+
+class Seen(NamedTuple):
+    """The last frame, for a decoder with skip connections."""
+
+    frame: Tensor
+    """(batch, channels, height, width) in [−1, 1]."""
+    capsules: Tensor
+    """(batch, height/2 · width/2, channels): its capsules."""
+
+
+class Decoder(nn.Module):
+    """A dense layer to what a latent is drawn from, another to height/4 × width/4 positions, two
+    transposed convolutions that double the sides, a convolution and tanh.
+
+    With one token a position, a 3×3 convolution of stride 2 stands for the first dense layer, and
+    the second is shared by the positions.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: int,
+        width: int,
+        channels: int,
+        size: tuple[int, int],
+        config: CapsuleTransformerConfig,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.grid = config.projection == "shared" and not config.routing_iterations
+        hidden, first = config.hidden_dim, config.decoder_channels
+        self.context: nn.Module = (
+            nn.Conv2d(width, hidden, 3, stride=2, padding=1)
+            if self.grid
+            else nn.Linear(tokens * width, hidden)
+        )
+        latent = config.latent_dim
+        self.latent = nn.Linear(hidden, 2 * latent) if latent else None
+        places = 1 if self.grid else math.prod(size) // 16
+        self.positions = nn.Linear(latent or hidden, places * first)
+        capsules = config.num_capsules * config.capsule_dim if config.skip else 0
+        seen = channels if config.skip else 0
+        self.to_half = nn.ConvTranspose2d(first, first // 2, 3, 2, 1, output_padding=1)
+        self.to_full = nn.ConvTranspose2d(
+            first // 2 + capsules, first // 4, 3, 2, 1, output_padding=1
+        )
+        self.frames = nn.Conv2d(first // 4 + seen, channels * config.frames_per_step, 3, padding=1)
+        nn.init.constant_(self.frames.bias, math.atanh(2 * config.initial_brightness - 1))
+
+    def forward(self, x: Tensor, last: Seen | None) -> tuple[Tensor, Tensor | None]:
+        """x: (batch, tokens, width) to frames (batch, steps · channels, height, width) in [−1, 1],
+        and the latent's divergence from its prior, a scalar, where there is a latent.
+        """
+        rows, columns = self.size
+        if self.grid:
+            maps = x.unflatten(1, (rows // 2, columns // 2)).permute(0, 3, 1, 2)
+            hidden = self.context(maps).permute(0, 2, 3, 1)
+        else:
+            hidden = self.context(x.flatten(1))
+        hidden, divergence = self.sampled(F.gelu(hidden))
+        hidden = F.gelu(self.positions(hidden)).view(len(x), rows // 4, columns // 4, -1)
+        maps = F.gelu(self.to_half(hidden.permute(0, 3, 1, 2)))
+        if last is not None:
+            capsules = last.capsules.unflatten(1, (rows // 2, columns // 2)).permute(0, 3, 1, 2)
+            maps = torch.cat([maps, capsules.to(maps.dtype)], dim=1)
+        maps = F.gelu(self.to_full(maps))
+        if last is not None:
+            maps = torch.cat([maps, last.frame.to(maps.dtype)], dim=1)
+        return at_least_float32(self.frames(maps)).tanh(), divergence
+
+    def sampled(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A latent of normal distribution, its mean in evaluation; and ½Σ(μ² + σ² − 1 − log σ²),
+        its divergence from the standard normal (Kingma, Welling 2014, appendix B), mean over the
+        batch.
+        """
+        if self.latent is None:
+            return hidden, None
+        mean, log_variance = at_least_float32(self.latent(hidden)).chunk(2, dim=-1)
+        terms = mean.square() + log_variance.exp() - 1 - log_variance
+        if self.training:
+            mean = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        return mean, terms.sum() / (2 * len(hidden))
+
+
+@register("capsule-transformer", task="prediction")
+class CapsuleTransformer(Variant):
+    """Capsule Transformer: attention over the capsules of past frames (SACap).
+
+    Frames are mapped from [0, 1] to [−1, 1] and back; the loss is taken in [−1, 1], where a mean
+    squared error at 32×32 is 1/256 of the squared error summed over a frame in [0, 1]. Nothing is
+    padded or resized; with `patch_size` p, p×p pixels are folded into channels first and unfolded
+    at the end, and both sides must be multiples of 4p. Default size at 1×32×32: 30,713,410
+    parameters, most in dense layers on the flattened frame; `projection="shared"` has none such.
+
+    More future frames than `frames_per_step` are predicted by sliding the window of past frames
+    over the predictions, in training as in evaluation: the loss is that of what is evaluated, its
+    gradient taken through all steps, and no true future frame is ever an input.
+
+    Recipe: Adam, gradients clipped to a global norm of 1 (the public figure is not known; 1 is the
+    value's bound, which is then implied), then by value to ±1. Layers begin as PyTorch has them.
+    """
+
+    Config = CapsuleTransformerConfig
+    config: CapsuleTransformerConfig
+
+    def __init__(self, *, shape: ClipShape, config: CapsuleTransformerConfig) -> None:
+        super().__init__(shape=shape, config=config)
+        patch, multiple = config.patch_size, 4 * config.patch_size
+        if shape.height % multiple or shape.width % multiple:
+            raise ValueError(
+                f"frames of {shape.height}×{shape.width} pixels: both sides must be multiples "
+                f"of {multiple}, four times patch_size"
+            )
+        self.past, self.future = shape.past, shape.future
+        channels = shape.channels * patch**2
+        size = (shape.height // patch, shape.width // patch)
+        positions = (size[0] // 2, size[1] // 2)
+        self.capsules = FrameCapsules(channels, config)
+        self.objects = (
+            ObjectCapsules(size=positions, config=config) if config.routing_iterations else None
+        )
+        tokens, width = math.prod(positions), config.num_capsules * config.capsule_dim
+        if config.routing_iterations:
+            tokens, width = config.object_capsules, config.object_dim
+        if config.projection == "dense":
+            tokens, width = 1, tokens * width
+        self.tokens = tokens
+        self.transformer = TemporalTransformer(frames=shape.past, width=width, config=config)
+        self.decoder = Decoder(
+            tokens=tokens, width=width, channels=channels, size=size, config=config
+        )
+
+    def forward(self, past: Tensor) -> Tensor:
+        """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""
+        return self._predict(past)[0]
+
+    def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
+        """`mse`: squared error in [−1, 1], mean over pixels, frames and sequences; with a latent
+        `kl`, summed over it, mean over steps and sequences.
+        """
+        frames, divergence = self._predict(batch.past)
+        terms = {"mse": 4 * F.mse_loss(frames, batch.future)}
+        if divergence is not None:
+            terms["kl"] = divergence
+        return terms, frames
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        return {"kl": self.config.kl_weight}
+
+    def _predict(self, past: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Future frames in [0, 1], and the latent's divergence, mean over the steps."""
+        patch, steps = self.config.patch_size, self.config.frames_per_step
+        window = fold(2 * past - 1, patch)
+        tokens, capsules = self._encode(window)
+        made: list[Tensor] = []
+        divergences: list[Tensor] = []
+        while True:
+            last = Seen(window[:, -1], capsules) if self.config.skip else None
+            frames, divergence = self.decoder(self.transformer(tokens), last)
+            window = frames.unflatten(1, (steps, -1))
+            made.append(window)
+            if divergence is not None:
+                divergences.append(divergence)
+            if len(made) * steps >= self.future:
+                break
+            following, capsules = self._encode(window)
+            tokens = torch.cat([tokens, following], dim=1)[:, -self.past :]
+        predicted = torch.cat(made, dim=1)[:, : self.future]
+        return unfold((predicted + 1) / 2, patch), (
+            torch.stack(divergences).mean() if divergences else None
+        )
+
+    def _encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, frames, channels, height, width) to tokens (batch, frames, tokens, width), and
+        the last frame's capsules (batch, positions, channels).
+        """
+        capsules = self.capsules(frames.flatten(0, 1))
+        found = capsules if self.objects is None else self.objects(capsules)
+        tokens = found.reshape(*frames.shape[:2], self.tokens, -1)
+        return tokens, capsules.flatten(2).unflatten(0, frames.shape[:2])[:, -1]
+
+    def pictures(self, batch: Clips) -> dict[str, Picture]:
+        """The last two inputs, the frame that followed and the one predicted, a row each."""
+        truth, predicted = batch.future[:, 0], self(batch.past)[:, 0]
+        rows = [*batch.past[:, -2:].unbind(1), truth, predicted]
+        return {"next_frames": [list(row) for row in rows]}
+
+    def optimization(self) -> Optimization:
+        config = self.config
+        # Without weight decay AdamW is Adam.
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        return Optimization(optimizer, clip_norm=config.clip_norm, clip_value=config.clip_value)
