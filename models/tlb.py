@@ -7,7 +7,7 @@ Sequence Learning, NeurIPS 2022 (arXiv 2205.14794).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,9 @@ from models.layers.prenorm import (
     FeedForward,
     FoldedAttention,
     FoldedFeedForward,
-    begin_small,
     head_width,
+    initialise,
+    without_autocast,
 )
 from models.registry import register
 from models.variant import (
@@ -109,9 +110,8 @@ class Bottleneck(nn.Module):
         self.slow = block(Attends(itself=False, state=True))
 
     def fold(self) -> FoldedBottleneck:
-        # Sums of weights are no place for a narrow type, whatever autocast does around.
-        with torch.autocast(next(self.parameters()).device.type, enabled=False):
-            layers = [layer for block in self.fast for layer in block.fold()]
+        with without_autocast(next(self.parameters()).device):
+            layers = [layer for block in self.fast for layer in cast(Block, block).fold()]
             return FoldedBottleneck(layers, *self.slow.fold())
 
 
@@ -257,7 +257,7 @@ class TLB(BottleneckClassifier):
         self.positions = nn.Parameter(torch.empty(config.chunk_size, config.dim))
         self.state = nn.Parameter(torch.empty(config.state_length, config.dim))
         self.state_norm = nn.LayerNorm(config.dim, eps=EPSILON)
-        begin_small(self)
+        initialise(self)
 
     def first_state(self, batch: int) -> Tensor:
         return self.state.expand(batch, -1, -1)
@@ -372,7 +372,7 @@ class TLBFrames(Variant):
         self.state = nn.Parameter(torch.empty(config.state_length, dim))
         self.head_norm = nn.LayerNorm(dim, eps=EPSILON)
         self.head = nn.Linear(dim, shape.channels * patch**2)
-        begin_small(self)
+        initialise(self)
 
     def frames(self, past: Tensor) -> Tensor:
         """The frame after each past and each future one but the last, as predicted.

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.patch_classifier import PatchClassifier, PatchConfig
-from models.layers.prenorm import begin_small, head_width
+from models.layers.prenorm import head_width, initialise
 from models.registry import register
 from models.variant import ImageShape
 
@@ -74,7 +74,7 @@ class ViT(PatchClassifier):
         )
         self.norm = nn.LayerNorm(config.dim)
         self.head = nn.Linear(config.dim, shape.classes)
-        begin_small(self)
+        initialise(self)
 
     def scores(self, image: Tensor) -> Tensor:
         tokens = self.blocks(self.dropout(self.tokens(image) + self.positions))

@@ -13,6 +13,7 @@ What depends on weights alone is done once a step, when a layer is folded, not o
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,13 @@ EPSILON = 1e-5
 def standardised(x: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the last dimension: a layer norm without gain and offset."""
     return F.layer_norm(x, x.shape[-1:], eps=EPSILON)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """For sums of weights, which are no place for a narrow type."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 class Projection(NamedTuple):
@@ -156,14 +164,11 @@ def head_width(dim: int, heads: int) -> int:
     return dim // heads
 
 
-def begin_small(model: nn.Module) -> None:
-    """Normal weights of deviation 0.02, zero biases; embeddings held by the model alike.
-
-    So begin most Transformers, since a stream that many layers add to should not grow by them.
-    """
+def initialise(model: nn.Module) -> None:
+    """Glorot's uniform weights, zero biases; embeddings held by the model of deviation 0.02."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
     for embedding in model.parameters(recurse=False):
         nn.init.normal_(embedding, std=0.02)
