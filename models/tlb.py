@@ -7,7 +7,7 @@ Sequence Learning, NeurIPS 2022 (arXiv 2205.14794).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -166,8 +166,11 @@ class BottleneckConfig(PatchConfig):
 
 
 class TLBConfig(BottleneckConfig):
-    """Adds the state's length."""
+    """Adds the state's length, and what positions count."""
 
+    positions: Literal["chunk", "image"] = Field(
+        "chunk", description="a token's place counts within its chunk, or within the image"
+    )
     state_length: int = Field(8, ge=1, description="vectors in the state")
 
 
@@ -235,9 +238,9 @@ class TLB(BottleneckClassifier):
 
     Patches, row by row, in chunks; the fast stream attends within a chunk and, after each r-th
     layer, to the state, which then attends to the fast stream's output. Positions are those within
-    a chunk, shared by all chunks. The first state is learned, and the class is read off the mean of
-    the last one behind a norm. `chunk_size` must divide the number of patches, and `heads` the
-    dimensions.
+    a chunk, shared by all chunks, or by option those in the image. The first state is learned, and
+    the class is read off the mean of the last one behind a norm. `chunk_size` must divide the
+    number of patches, and `heads` the dimensions.
 
     Images of any size are resized (bilinear): to 48×48 in evaluation, in training to 52×52, of
     which 48×48 are cropped at random and mirrored, except for digits. AdamW and sizes as in the
@@ -254,7 +257,8 @@ class TLB(BottleneckClassifier):
             schedule=paper_schedule(config.layers, config.r),
             head_dim=head_width(config.dim, config.heads),
         )
-        self.positions = nn.Parameter(torch.empty(config.chunk_size, config.dim))
+        chunks = self.chunks if config.positions == "image" else 1
+        self.positions = nn.Parameter(torch.empty(chunks, config.chunk_size, config.dim))
         self.state = nn.Parameter(torch.empty(config.state_length, config.dim))
         self.state_norm = nn.LayerNorm(config.dim, eps=EPSILON)
         initialise(self)

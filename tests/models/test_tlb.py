@@ -78,6 +78,11 @@ def test_loss_and_gradients_equal_the_textbook(build: Any, changes: dict[str, An
     assert_equal_to(oracle, model, images(shape, dtype=torch.float64))
 
 
+def test_positions_in_the_image_equal_the_textbook() -> None:
+    model = randomised(paper(positions="image", dropout=0.0))
+    assert_equal_to(oracle_tlb.textbook(model), model, images(dtype=torch.float64))
+
+
 @pytest.mark.parametrize("heads", [1, 2])
 def test_frames_loss_and_gradients_equal_the_textbook(heads: int) -> None:
     model = randomised(frames(heads=heads))
@@ -201,7 +206,8 @@ def test_the_examples_state_is_zero_at_first_and_as_long_as_a_chunk() -> None:
 
 
 def test_positions_are_those_in_a_chunk_or_those_in_the_image() -> None:
-    assert paper().positions.shape == (3, 8)
+    assert paper().positions.shape == (1, 3, 8)
+    assert paper(positions="image").positions.shape == (3, 3, 8)
     assert keras().positions.shape == (3, 3, 8)
 
 

@@ -68,7 +68,9 @@ class TLB(nn.Module):
     def chunks(self, image: Tensor) -> list[Tensor]:
         ours, size = self.ours, self.ours.config.chunk_size
         tokens = patches(ours.tokens.projection, image, ours.config.patch_size)
-        return [ours.norm(chunk + ours.positions) for chunk in tokens.split(size, dim=1)]
+        positions = ours.positions.expand(ours.chunks, -1, -1)
+        chunks = tokens.split(size, dim=1)
+        return [ours.norm(chunk + own) for chunk, own in zip(chunks, positions, strict=True)]
 
     def scores(self, image: Tensor) -> Tensor:
         ours = self.ours
