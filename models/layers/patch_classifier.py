@@ -1,0 +1,120 @@
+"""What classifiers of image patches share: the crops they see, their tokens, their recipe."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from einops import rearrange
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.layers.crops import grey, random_crop, resize
+from models.layers.labels import cross_entropy
+from models.layers.slices import mean_over_slices
+from models.variant import Hyperparameters, Images, ImageShape, Optimization, Variant
+
+SLICE = 256
+"""Images whose activations are kept at once: a larger batch is trained slice by slice."""
+
+
+class PatchConfig(Hyperparameters):
+    """Sizes and recipe, of the Keras example."""
+
+    batch_size: int = Field(2048, ge=1, description="samples in a training step")
+    image_size: int = Field(48, ge=1, description="side of the square that the model sees")
+    resize: int = Field(52, ge=1, description="side that training images have before the crop")
+    flip: bool = Field(True, description="half of the training images are mirrored")
+    grey: bool = Field(False, description="colours are made grey first")
+    patch_size: int = Field(4, ge=1, description="side of a patch, which is a token")
+    dim: int = Field(64, ge=1, description="dimensions of a token")
+    heads: int = Field(1, ge=1, description="heads of attention")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout of attention and feed-forward")
+    lr: float = Field(1e-4, gt=0, description="learning rate of AdamW")
+    weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of AdamW")
+
+
+class PatchTokens(nn.Module):
+    """Square patches, each by one linear map: (..., channels, height, width) to (..., tokens, dim).
+
+    Patches follow each other row by row.
+    """
+
+    def __init__(self, *, channels: int, patch: int, dim: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.projection = nn.Linear(channels * patch**2, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = self.patch
+        return self.projection(rearrange(x, "... c (h p) (w q) -> ... (h w) (c p q)", p=p, q=p))
+
+
+class PatchClassifier(Variant):
+    """A classifier of square images cut into patches; a subclass has `scores`.
+
+    Images of any size are resized (bilinear) to `image_size` in evaluation. In training they are
+    resized to `resize`, and each is cropped at a place of its own and mirrored or not.
+    """
+
+    Config = PatchConfig
+    config: PatchConfig
+    # Mirrored digits are other signs, or none: our choice, the example has CIFAR-10 alone.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {"flip": False} for name in ("mnist", "moving_mnist", "usps", "svhn")
+    }
+
+    def __init__(self, *, shape: ImageShape, config: PatchConfig) -> None:
+        super().__init__(shape=shape, config=config)
+        if config.image_size % config.patch_size:
+            raise ValueError(
+                f"images of {config.image_size}×{config.image_size} pixels cannot be cut into "
+                f"patches of {config.patch_size}×{config.patch_size}"
+            )
+        if config.resize < config.image_size:
+            raise ValueError(
+                f"no {config.image_size}×{config.image_size} pixels can be cropped from "
+                f"{config.resize}×{config.resize}"
+            )
+        self.side = config.image_size // config.patch_size
+        channels = 1 if config.grey else shape.channels
+        self.tokens = PatchTokens(channels=channels, patch=config.patch_size, dim=config.dim)
+
+    @abstractmethod
+    def scores(self, image: Tensor) -> Tensor:
+        """image: (batch, channels, image_size, image_size) to logits: (batch, classes)."""
+
+    def seen(self, x: Tensor) -> Tensor:
+        """The images as the model sees them in evaluation."""
+        return resize(grey(x) if self.config.grey else x, self.config.image_size)
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """The images as the model sees them in training."""
+        config = self.config
+        large = resize(grey(x) if config.grey else x, config.resize)
+        return random_crop(large, config.image_size, flip=config.flip)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels, height, width) to logits: (batch, classes)."""
+        return self.scores(self.seen(x))
+
+    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
+        """`cross_entropy`, mean over an image's labels."""
+
+        def loss(image: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            scores = self.scores(image)
+            return cross_entropy(scores, y), scores
+
+        image = self.augmented(batch.x) if self.training else self.seen(batch.x)
+        value, scores = mean_over_slices(loss, (image, batch.y), self.parameters(), size=SLICE)
+        return {"cross_entropy": value}, scores
+
+    def optimization(self) -> Optimization:
+        config = self.config
+        return Optimization(
+            torch.optim.AdamW(
+                self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+            )
+        )

@@ -1,0 +1,31 @@
+"""ViT with the attention written out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from tests.models.oracles.tlb import TLB, patches
+
+
+class ViT(TLB):
+    def scores(self, image: Tensor) -> Tensor:
+        ours, config = self.ours, self.ours.config
+        tokens = patches(ours.tokens.projection, image, config.patch_size) + ours.positions
+        x = ours.dropout(tokens)
+        for block in ours.blocks:
+            q, k, v = block.qkv(block.attention_norm(x)).chunk(3, -1)
+            width = config.dim // config.heads
+            read = []
+            for head in range(config.heads):
+                own = slice(head * width, (head + 1) * width)
+                logits = torch.einsum("bnd,bmd->bnm", q[..., own], k[..., own]) / math.sqrt(width)
+                read.append(torch.einsum("bnm,bmd->bnd", logits.softmax(-1), v[..., own]))
+            x = x + block.output(torch.cat(read, -1))
+            x = x + block.feed_forward(x)
+        return ours.head(ours.norm(x).mean(1))
+
+
+textbook = ViT

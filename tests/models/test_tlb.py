@@ -1,0 +1,316 @@
+"""Temporal Latent Bottleneck: against the textbook, its schedules, and known mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import tlb
+from models.layers.prenorm import Attention
+from models.tlb import TLB, KerasTLB, TLBConfig, TLBFrames, TLBFramesConfig
+from models.variant import Clips, ClipShape, Heat, Images, ImageShape, Variant
+from tests.models.comparison import total_loss
+from tests.models.oracles import tlb as oracle_tlb
+from tests.models.oracles import tlb_frames as oracle_frames
+from tests.models.oracles import tlb_keras as oracle_keras
+
+CIFAR = ImageShape(3, 32, 32, 10)
+SMALL: dict[str, Any] = {"image_size": 12, "resize": 14, "chunk_size": 3, "dim": 8}
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def paper(shape: ImageShape = CIFAR, **changes: Any) -> TLB:
+    return TLB(shape=shape, config=TLBConfig(**{**SMALL, **changes}))
+
+
+def keras(shape: ImageShape = CIFAR, **changes: Any) -> KerasTLB:
+    return KerasTLB(shape=shape, config=KerasTLB.Config(**{**SMALL, **changes}))
+
+
+def frames(**changes: Any) -> TLBFrames:
+    small = {"patch_size": 4, "dim": 8, "layers": 2, "state_length": 3}
+    shape = ClipShape(2, 8, 12, past=3, future=3)
+    return TLBFrames(shape=shape, config=TLBFramesConfig(**{**small, **changes}))
+
+
+def images(shape: ImageShape = CIFAR, count: int = 3, dtype: torch.dtype = torch.float32) -> Images:
+    x = torch.rand(count, shape.channels, shape.height, shape.width, dtype=dtype)
+    y = torch.stack([torch.randperm(shape.classes)[: shape.labels] for _ in range(count)])
+    return Images(x, y)
+
+
+def randomised(model: Variant) -> Any:
+    """In float64, every gain, offset and bias away from where it begins."""
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.double()
+
+
+def assert_equal_to(oracle: Any, model: Variant, batch: Images | Clips) -> None:
+    """Loss and the gradient of every parameter, by name."""
+    torch.manual_seed(1)
+    ours = total_loss(model, batch)
+    torch.manual_seed(1)
+    theirs = oracle.loss(batch)
+    torch.testing.assert_close(ours, theirs)
+    ours.backward()
+    theirs.backward()
+    for (name, mine), written in zip(
+        model.named_parameters(), oracle.ours.parameters(), strict=True
+    ):
+        torch.testing.assert_close(mine.grad, written.grad, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("changes", [{}, {"heads": 2}, {"layers": 3, "r": 1}, {"grey": True}])
+@pytest.mark.parametrize("build", [paper, keras])
+def test_loss_and_gradients_equal_the_textbook(build: Any, changes: dict[str, Any]) -> None:
+    shape = ImageShape(3, 13, 17, 6, labels=2)
+    model = randomised(build(shape, **changes, dropout=0.0))
+    textbook = oracle_keras if build is keras else oracle_tlb
+    oracle = textbook.textbook(model)
+    assert_equal_to(oracle, model, images(shape, dtype=torch.float64))
+
+
+def test_positions_in_the_image_equal_the_textbook() -> None:
+    model = randomised(paper(positions="image", dropout=0.0))
+    assert_equal_to(oracle_tlb.textbook(model), model, images(dtype=torch.float64))
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_frames_loss_and_gradients_equal_the_textbook(heads: int) -> None:
+    model = randomised(frames(heads=heads))
+    oracle = oracle_frames.textbook(model)
+    past, future = (torch.rand(2, 3, 2, 8, 12, dtype=torch.float64) for _ in range(2))
+    torch.testing.assert_close(model(past), oracle(past))
+    assert_equal_to(oracle, model, Clips(past, future))
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_folded_attention_is_scaled_dot_product_attention(heads: int) -> None:
+    layer = Attention(6, heads=heads, head_dim=4, dropout=0.0)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    layer.double()
+    x, y = torch.randn(2, 5, 6, dtype=torch.float64), torch.randn(2, 7, 6, dtype=torch.float64)
+    q, k, v = (
+        projection(norm(z)).unflatten(2, (heads, 4)).transpose(1, 2)
+        for projection, norm, z in (
+            (layer.query, layer.query_norm, x),
+            (layer.key, layer.key_norm, y),
+            (layer.value, layer.value_norm, y),
+        )
+    )
+    read = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    expected = x + layer.output(read.transpose(1, 2).flatten(2))
+    ours, scores = layer.fold().to_other(x, y)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(scores, (q @ k.transpose(2, 3) / 2).softmax(-1))
+    torch.testing.assert_close(layer.fold().to_itself(x), layer.fold().to_other(x, x)[0])
+
+
+def test_parameter_counts() -> None:
+    """415,882 is what Keras reports; a block that attended to the state by the weights that it
+    attends to itself with (a known mistake) would make it 364,810."""
+    with torch.device("meta"):
+        assert count(KerasTLB(shape=CIFAR, config=KerasTLB.Config())) == 415_882
+        assert count(TLB(shape=CIFAR, config=TLBConfig())) == 356_746
+
+
+def count(model: Variant) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+PAPER = {
+    (1, 1): "S C",
+    (4, 2): "S S C S S C",
+    (4, 1): "S C S C S C S C",
+    (5, 2): "S S C S S C S",
+    (3, 4): "S S S",
+}
+KERAS = {
+    (1, 1): "SC SC",
+    (4, 2): "SC S SC S SC S",
+    (4, 1): "SC SC SC SC SC SC SC SC",
+    (5, 2): "SC S SC S SC S SC S",
+    (3, 4): "SC S S S",
+}
+
+
+@pytest.mark.parametrize(("sizes", "expected"), PAPER.items())
+def test_the_papers_blocks_by_a_written_out_trace(sizes: tuple[int, int], expected: str) -> None:
+    """S attends to itself, C to the state, one block each."""
+    assert trace(paper(layers=sizes[0], r=sizes[1])) == expected
+
+
+@pytest.mark.parametrize(("sizes", "expected"), KERAS.items())
+def test_the_examples_blocks_by_a_written_out_trace(sizes: tuple[int, int], expected: str) -> None:
+    """layers + ⌈layers/r⌉ blocks, each attends to itself, and every r-th **of this list** to the
+    state (known mistake: to cross-attend in the blocks that were added for it, 1 and 4 of 6)."""
+    assert trace(keras(layers=sizes[0], r=sizes[1])) == expected
+
+
+def trace(model: TLB | KerasTLB) -> str:
+    """What each block does to a chunk, as its layers are called."""
+    folded = model.bottleneck.fold()
+    named = {}
+    for index, block in enumerate(model.bottleneck.fast):
+        for layer in block.fold():
+            named[layer.feed_forward.inner.weight.sum().item(), layer.to_state] = index
+    blocks: list[str] = [""] * len(model.bottleneck.fast)
+    order = []
+    for layer in folded.local + folded.conditioned:
+        index = named[layer.feed_forward.inner.weight.sum().item(), layer.to_state]
+        blocks[index] += "C" if layer.to_state else "S"
+        order.append(index)
+    assert order == sorted(order)
+    assert not any(layer.to_state for layer in folded.local)
+    return " ".join(blocks)
+
+
+def test_a_block_of_two_attentions_has_one_feed_forward_and_two_sets_of_weights() -> None:
+    first, second = keras().bottleneck.fast[:2]
+    assert first.to_itself.query is not first.to_state.query
+    assert second.to_state is None
+    one, two = first.fold()
+    assert one.feed_forward is two.feed_forward
+
+
+def test_the_examples_head_reads_the_last_chunk_and_ours_the_state() -> None:
+    """Without a look at the state the last chunk alone decides, in the example's head."""
+    image = torch.rand(2, 3, 12, 12)
+    other = image.clone()
+    other[:, :, :8] = torch.rand(2, 3, 8, 12)
+    model = keras().eval()
+    read = model.read(image)
+    torch.testing.assert_close(model.scores(image), model.head(read.fast.mean(1)))
+    for block in model.bottleneck.fast:
+        if block.to_state is not None:
+            torch.nn.init.zeros_(block.to_state.output.weight)
+    torch.testing.assert_close(model.scores(image), model.scores(other))
+    model = paper().eval()
+    expected = model.head(model.state_norm(model.read(image).state).mean(1))
+    torch.testing.assert_close(model.scores(image), expected)
+    assert not torch.allclose(model.scores(image), model.scores(other))
+
+
+def test_the_examples_state_is_zero_at_first_and_as_long_as_a_chunk() -> None:
+    assert torch.equal(keras().first_state(2), torch.zeros(2, 3, 8))
+    assert paper(state_length=5).read(torch.rand(2, 3, 12, 12)).state.shape == (2, 5, 8)
+
+
+def test_positions_are_those_in_a_chunk_or_those_in_the_image() -> None:
+    assert paper().positions.shape == (1, 3, 8)
+    assert paper(positions="image").positions.shape == (3, 3, 8)
+    assert keras().positions.shape == (3, 3, 8)
+
+
+def test_weights_begin_as_keras_has_them() -> None:
+    """A (64, 1, 64) kernel counts as a convolution's: bound √(6/(64 + 4096)), not √(6/128)."""
+    model = KerasTLB(shape=CIFAR, config=KerasTLB.Config())
+    layer = model.bottleneck.fast[0].to_itself
+    bounds = {
+        layer.query: 6 / 4160,
+        layer.value: 6 / 4160,
+        layer.output: 6 / 128,
+        model.tokens.projection: 6 / (48 + 1024),
+        model.head: 6 / 74,
+    }
+    for linear, squared in bounds.items():
+        assert linear.weight.abs().max().item() == pytest.approx(squared**0.5, rel=0.02)
+        assert not linear.bias.any()
+
+
+def test_attention_maps_are_laid_out_as_the_patches() -> None:
+    """Largest over queries, mean over heads; a token's heat lies where its patch does."""
+    model = keras(heads=2).eval()
+    batch = images(count=2)
+    pictures = model.pictures(batch)["attention"]
+    assert [len(row) for row in pictures] == [2, 2]
+    heats = [heat for heat in pictures[1] if isinstance(heat, Heat)]
+    assert torch.equal(heats[1].image, model.seen(batch.x)[1])
+    scores = model.read(model.seen(batch.x)).scores
+    assert scores[0].shape == (2, 2, 3, 3)
+    for token in range(9):
+        own = scores[token // 3][1, :, :, token % 3]
+        expected = torch.stack([head.max() for head in own]).mean()
+        torch.testing.assert_close(heats[1].heat[token // 3, token % 3], expected)
+
+
+def test_dropout_is_on_scores_and_behind_the_feed_forward(monkeypatch: Any) -> None:
+    seen: list[torch.Size] = []
+
+    def note(x: Tensor, p: float) -> Tensor:
+        assert p == 0.25
+        seen.append(x.shape)
+        return x
+
+    monkeypatch.setattr("models.layers.prenorm.F.dropout", note)
+    model = paper(dropout=0.25, layers=1, r=1, state_length=5)
+    model.read(torch.rand(2, 3, 12, 12))
+    assert seen[:2] == [(6, 3, 3), (6, 3, 8)]  # all chunks at once
+    assert seen[2:6] == [(2, 3, 5), (2, 3, 8), (2, 5, 3), (2, 5, 8)]
+    seen.clear()
+    model.eval().read(torch.rand(2, 3, 12, 12))
+    assert not seen
+
+
+def test_what_does_not_see_the_state_is_computed_for_all_chunks_at_once() -> None:
+    model = paper(layers=2, r=2, dropout=0.0)
+    folded = model.bottleneck.fold()
+    assert [len(folded.local), len(folded.conditioned)] == [2, 1]
+    chunks = torch.randn(2, 3, 3, 8)
+    one_by_one = torch.stack([folded.alone(c[:, None])[:, 0] for c in chunks.unbind(1)], 1)
+    torch.testing.assert_close(folded.alone(chunks), one_by_one)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": 14}, "14×14.*4×4"),
+        ({"resize": 11}, "12×12.*11×11"),
+        ({"chunk_size": 4}, "3×3 patches.*chunks of 4"),
+        ({"heads": 3}, "3 heads.*8"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        paper(**changes)
+
+
+def test_frames_that_do_not_fit_are_named() -> None:
+    with pytest.raises(ValueError, match=r"8×12.*5×5"):
+        frames(patch_size=5)
+
+
+def test_the_future_is_fed_by_predictions_and_the_past_by_frames() -> None:
+    """Known mistake: teacher forcing over the future, which a test cannot have."""
+    model = frames()
+    past, future = torch.rand(1, 3, 2, 8, 12), torch.rand(1, 3, 2, 8, 12)
+    other = torch.rand_like(future)
+    for seen in (model, model.eval()):
+        assert torch.equal(seen.loss(Clips(past, future))[1], seen.loss(Clips(past, other))[1])
+    everything = model.frames(past)
+    assert everything.shape == (1, 5, 2, 8, 12)
+    changed = past.clone()
+    changed[:, 2] = 0
+    torch.testing.assert_close(model.frames(changed)[:, :2], everything[:, :2])
+    assert not torch.allclose(model.frames(changed)[:, 2:], everything[:, 2:])
+
+
+def test_the_state_is_carried_from_frame_to_frame() -> None:
+    model = frames()
+    past = torch.rand(1, 3, 2, 8, 12)
+    changed = past.clone()
+    changed[:, 0] = 0
+    assert not torch.allclose(model(changed), model(past))
+
+
+def test_the_schedules_are_functions_of_layers_and_r() -> None:
+    assert len(tlb.keras_schedule(4, 2)) == len(tlb.paper_schedule(4, 2)) == 6
