@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pydantic import Field
 from safetensors.torch import load_file
@@ -143,23 +144,22 @@ def test_a_killed_run_ends_bit_equal_on_its_base(
     spec = upper()
     whole = made(spec, tmp_path / "whole")
     monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
-    save = tracking.Journal._save
+    start = tracking.Journal.on_train_epoch_start
+    deaths: set[tuple[Path, int]] = set()
 
-    def save_and_die(journal: tracking.Journal, *arguments: Any, **how: Any) -> None:
-        save(journal, *arguments, **how)
-        raise KeyboardInterrupt
+    def die_once(journal: tracking.Journal, trainer: pl.Trainer, task: Any) -> None:
+        death = (journal.path, trainer.current_epoch)
+        if trainer.current_epoch > 0 and death not in deaths:
+            deaths.add(death)
+            raise KeyboardInterrupt
+        start(journal, trainer, task)
 
-    deaths = 0
-    with monkeypatch.context() as patched:
-        patched.setattr(tracking.Journal, "_save", save_and_die)
-        while True:
-            try:
-                resumed = made(spec, tmp_path / "killed")
-            except KeyboardInterrupt:
-                deaths += 1
-            else:
-                break
-    assert deaths >= 2
+    monkeypatch.setattr(tracking.Journal, "on_train_epoch_start", die_once)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            made(spec, tmp_path / "killed")
+    resumed = made(spec, tmp_path / "killed")
+    assert {path.parent.name for path, _ in deaths} == {spec.run_id, spec.base.run_id}
     assert (resumed.digest, resumed.weights_sha256) == (whole.digest, whole.weights_sha256)
 
 
@@ -191,3 +191,15 @@ def test_a_variant_without_the_base_it_rests_on_is_a_failed_record(tmp_path: Pat
     record = made(upper().model_copy(update={"base": None}), tmp_path)
     assert record.status == "failed"
     assert "upper rests on lower" in record.reason
+
+
+def test_the_base_keeps_its_own_name_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern may name hyper-parameters that the base has not; all else holds for both."""
+    seen = []
+    monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
+    spec = upper()
+    made(spec, tmp_path, log=tracking.Logging("tables", None, "{variant} of {lr}"))
+    assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
+    assert [s["project"] for s in seen] == ["tables", "tables"]
