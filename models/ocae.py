@@ -7,7 +7,7 @@ section 2.3; weights as in the authors' code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -29,6 +29,7 @@ from models.variant import Coded, Images, ImageShape, Optimization, Picture, Var
 class OCAEConfig(ObjectConfig, RecipeConfig):
     """The object autoencoder's sizes and weights, and its recipe."""
 
+    optimizer: Literal["sgd", "radam", "rmsprop"] = Field("rmsprop", description="optimiser")
     lr: float = Field(
         1e-3,
         gt=0,
