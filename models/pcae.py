@@ -311,7 +311,7 @@ class PCAE(PartVariant):
 
     Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch
     of theirs. Presets of `svhn` and `cifar10` are the paper's, those of `usps` and `moving_mnist`
-    ours. Default size at 1×28×28: 493,828 parameters.
+    ours. Default size at 1×28×28: 495,507 parameters.
     """
 
     Config = PartConfig

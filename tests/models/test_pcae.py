@@ -1,0 +1,403 @@
+"""Part capsules: against the textbook and scipy, known mistakes, and every option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy.special import logsumexp
+from scipy.stats import norm
+from torch import Tensor
+
+from models.layers import canvas
+from models.layers.mixture import pixel_mixture
+from models.layers.part_encoders import encoder
+from models.layers.templates import inverse, warp
+from models.pcae import PCAE, PartConfig
+from models.variant import Images, ImageShape
+from tests.models.comparison import gradients, total_loss
+from tests.models.oracles import pcae
+
+GREY = ImageShape(1, 28, 28, 10)
+COLOUR = ImageShape(3, 24, 26, 5)
+SMALL: dict[str, Any] = {
+    "part_capsules": 5,
+    "part_features": 3,
+    "template_size": 6,
+    "encoder_channels": 6,
+    "batch_size": 4,
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "alpha": {"alpha": True},
+    "canvas": {"canvas": 33},
+    "not inverted": {"invert": False},
+    "similarities": {"part_dims": 4},
+    "all losses": {
+        "likelihood_weight": 0.5,
+        "template_l1_weight": 2.0,
+        "mse_weight": 3.0,
+        "presence_within_weight": 0.7,
+        "presence_between_weight": 0.3,
+    },
+    "residual": {"encoder": "residual"},
+    "wide": {"encoder": "wide"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def small(shape: ImageShape = GREY, **changes: Any) -> PCAE:
+    return PCAE(shape=shape, config=PartConfig(**{**SMALL, **changes}))
+
+
+def images(shape: ImageShape = GREY, count: int = 4, dtype: torch.dtype = torch.float32) -> Images:
+    x = torch.rand(count, shape.channels, shape.height, shape.width, dtype=dtype)
+    return Images(x, torch.randint(shape.classes, (count, shape.labels)))
+
+
+def parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    return dict(model.named_parameters())
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize(
+    ("shape", "tint"),
+    [(GREY, {}), (COLOUR, {}), (COLOUR, {"colour": True}), (COLOUR, {"target": "sobel"})],
+)
+def test_loss_and_gradients_equal_the_textbook(
+    shape: ImageShape, tint: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """In training: the same noise and places, drawn in the same order."""
+    model = small(shape, **tint, **options).double()
+    oracle = pcae.textbook(model)
+    batch = images(shape, dtype=torch.float64)
+    torch.manual_seed(1)
+    ours = total_loss(model, batch)
+    torch.manual_seed(1)
+    theirs = oracle.loss(batch)
+    torch.testing.assert_close(ours, theirs)
+    names = {
+        name.removeprefix("network.").removeprefix("encoder."): p
+        for name, p in model.named_parameters()
+    }
+    mine, other = list(names.values()), [parameters(oracle)[name] for name in names]
+    torch.testing.assert_close(gradients(ours, mine), gradients(theirs, other))
+
+
+def test_poses_are_the_activations_of_the_paper() -> None:
+    """A known mistake is a ReLU left on a head's last layer: then half of these never occur."""
+    model = small(part_capsules=200).double()
+    numbers = torch.randn(3, 200, 6, dtype=torch.float64)
+    model.network.encoder.pooling.forward = lambda _: torch.cat(  # type: ignore[method-assign]
+        [numbers, torch.randn(3, 200, 4, dtype=torch.float64)], -1
+    )
+    parts = model.network.encode(images(dtype=torch.float64, count=3).x)
+    matrix = pcae.pose_matrix(numbers)
+    torch.testing.assert_close(parts.pose, matrix[..., :2, :].flatten(2))
+    a, b, _, d, e, _ = parts.pose.unbind(-1)
+    scales = (numbers[..., :2].sigmoid() + 0.01).prod(-1)
+    torch.testing.assert_close(a * e - b * d, scales)
+
+
+@pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
+def test_heads_are_linear_at_the_end(kind: str) -> None:
+    """Poses turn and shift both ways, features have both signs, presences go below one half."""
+    model = small(part_capsules=60, encoder=kind)
+    with torch.no_grad():
+        parts = model.network.encode(images().x)
+    for numbers in (parts.pose[..., 2], parts.pose[..., 5], parts.features, parts.presence - 0.5):
+        assert 0.1 < (numbers > 0).float().mean() < 0.9
+
+
+def bilinear(template: np.ndarray, u: float, v: float) -> float:
+    """At column u and row v, in pixels from the first one's centre; 0 beyond the border."""
+    total = 0.0
+    for i in range(template.shape[0]):
+        for j in range(template.shape[1]):
+            total += template[i, j] * max(0, 1 - abs(v - i)) * max(0, 1 - abs(u - j))
+    return total
+
+
+def test_templates_are_drawn_pixel_by_pixel_through_the_inverse_pose() -> None:
+    templates = torch.rand(2, 1, 4, 5, dtype=torch.float64)
+    pose = pcae.pose_matrix(torch.randn(3, 2, 6, dtype=torch.float64))[..., :2, :].flatten(2)
+    drawn = warp(templates, inverse(pose), (6, 7))
+    for b in range(3):
+        for m in range(2):
+            matrix = np.eye(3)
+            matrix[:2] = pose[b, m].view(2, 3).numpy()
+            for row in range(6):
+                for column in range(7):
+                    x, y = -1 + 2 * column / 6, -1 + 2 * row / 5
+                    u, v, _ = np.linalg.solve(matrix, [x, y, 1])
+                    value = bilinear(templates[m, 0].numpy(), (u + 1) / 2 * 4, (v + 1) / 2 * 3)
+                    assert drawn[m, 0, b, row, column].item() == pytest.approx(value, abs=1e-12)
+
+
+def test_a_smaller_scale_draws_a_smaller_template() -> None:
+    """A known mistake is a pose that is not inverted: then it covers the canvas, and more."""
+    pose = torch.tensor([0.5, 0, 0.4, 0, 0.5, -0.4]).view(1, 1, 6)
+    drawn = warp(torch.ones(1, 1, 11, 11), inverse(pose), (41, 41))[0, 0, 0]
+    assert drawn.mean().item() == pytest.approx(0.25, abs=0.06)
+    rows, columns = (drawn > 0.5).nonzero(as_tuple=True)
+    assert columns.float().mean().item() == pytest.approx(20 * 1.4, abs=0.5)
+    assert rows.float().mean().item() == pytest.approx(20 * 0.6, abs=0.5)
+    model, plain = small(), small(invert=False)
+    plain.load_state_dict(model.state_dict())
+    batch = images()
+    covered = [
+        (m.network.decode(m.network.encode(batch.x), batch.x).drawn > 0).float().mean()
+        for m in (model, plain)
+    ]
+    assert covered[0] < 0.6 < 0.8 < covered[1]
+
+
+def test_warps_gradient_is_that_of_finite_differences() -> None:
+    """Also where templates come in several portions, and of foreign, singular maps."""
+    templates = torch.rand(9, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    maps = torch.randn(2, 9, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t, m: warp(t, m, (4, 5)), (templates, maps))
+    inverted = inverse(inverse(maps))
+    torch.testing.assert_close(inverted, maps)
+    singular = torch.tensor([1.0, 1, 0, 1, 1, 0], requires_grad=True)
+    inverse(singular).sum().backward()
+    assert singular.grad is not None
+    assert singular.grad.isfinite().all()
+
+
+def mixture_inputs(channels: int) -> dict[str, Tensor]:
+    double = {"dtype": torch.float64}
+    return {
+        "values": torch.rand(3, channels, 2, 4, 5, **double),
+        "logits": torch.randn(3, 2, 4, 5, **double),
+        "log_presence": torch.randn(2, 3, **double),
+        "background": torch.rand(channels, **double),
+        "background_logit": torch.randn((), **double),
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_mixture_is_scipys(channels: int) -> None:
+    given = mixture_inputs(channels)
+    image = torch.rand(2, channels, 4, 5, dtype=torch.float64)
+    found = pixel_mixture(image, sharpness=None, **given)
+    values, logits, log_presence = (given[k].numpy() for k in list(given)[:3])
+    for b in range(2):
+        total = 0.0
+        for i in range(4):
+            for j in range(5):
+                logit = [*(logits[:, b, i, j] + log_presence[b]), given["background_logit"].item()]
+                value = [*values[:, :, b, i, j], given["background"].numpy()]
+                weight = np.array(logit) - logsumexp(logit)
+                density = [norm.logpdf(image[b, :, i, j].numpy(), v, 1).sum() for v in value]
+                evidence = logsumexp(weight + density)
+                total += evidence
+                mean = np.exp(weight) @ np.array(value)
+                np.testing.assert_allclose(found.mean[b, :, i, j], mean)
+                np.testing.assert_allclose(found.mixing[:, b, i, j], np.exp(weight)[:-1])
+                np.testing.assert_allclose(
+                    found.responsibility[:, b, i, j], np.exp(weight + density - evidence)[:-1]
+                )
+        assert found.log_likelihood[b].item() == pytest.approx(total)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("own_logits", [True, False])
+def test_the_mixtures_gradient_is_that_of_finite_differences(
+    channels: int, own_logits: bool
+) -> None:
+    given = mixture_inputs(channels)
+    image = torch.rand(2, channels, 4, 5, dtype=torch.float64)
+    if not own_logits:
+        given["logits"] = torch.tensor(1.7, dtype=torch.float64)
+    for tensor in given.values():
+        tensor.requires_grad_()
+
+    def mixture(values: Tensor, logits: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        pair = (logits, None) if own_logits else (None, logits)
+        return pixel_mixture(image, values, *pair, *rest)[:2]
+
+    arguments = tuple(given.values())
+    for outputs in (slice(0, 2), slice(0, 1), slice(1, 2)):
+        assert torch.autograd.gradcheck(lambda *a, o=outputs: mixture(*a)[o], arguments)
+
+
+def test_the_likelihood_is_finite_where_nothing_is_present_and_all_is_wrong() -> None:
+    model = small()
+    batch = Images(torch.ones(4, 1, 28, 28), torch.zeros(4, 1, dtype=torch.long))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e4)
+    loss = total_loss(model, batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_noise_and_places_are_drawn_in_training_alone() -> None:
+    """Known mistakes: presence noise left on, or test images not on the training canvas."""
+    model, batch = small(canvas=40), images()
+    first, second = (model.loss(batch)[1] for _ in range(2))
+    assert not torch.equal(first.prior, second.prior)
+    assert not torch.equal(first.target, second.target)
+    model.eval()
+    coded = model.loss(batch)[1]
+    assert torch.equal(coded.prior, model(batch.x).prior)
+    assert coded.target.shape == (4, 1, 40, 40) == first.target.shape
+    assert torch.equal(coded.target[..., 6:34, 6:34], batch.x)
+    assert coded.target.sum().item() == pytest.approx(batch.x.sum().item())
+    assert small(canvas=20)(batch.x).target.shape == batch.x.shape
+
+
+def test_the_noise_is_uniform_on_presence_logits() -> None:
+    model = small(part_capsules=40)
+    x = images(count=64).x
+    with torch.no_grad():
+        clean, noisy = (model.network.encode(x, noisy=n).presence.logit() for n in (False, True))
+    noise = noisy - clean
+    assert noise.abs().max() <= 2 + 1e-4
+    assert noise.std().item() == pytest.approx(4 / 12**0.5, rel=0.05)
+    with torch.no_grad():
+        quiet = small(presence_noise=0)
+        parts = [quiet.network.encode(x, noisy=n).presence for n in (False, True)]
+    torch.testing.assert_close(*parts)
+
+
+def test_the_code_is_the_share_of_the_canvas_that_a_part_explains() -> None:
+    model, batch = small(), images()
+    coded = model(batch.x)
+    decoded = model.network.decode(model.network.encode(batch.x), batch.x)
+    torch.testing.assert_close(coded.code, decoded.responsibility.mean((2, 3)).T)
+    assert (coded.code.sum(1) < 1).all()
+    assert (coded.code >= 0).all()
+
+
+def test_colours_paint_each_part_of_the_reconstruction() -> None:
+    model, batch = small(), images()
+    decoded = model.network.decode(model.network.encode(batch.x), batch.x)
+    ground = decoded.reconstruction - (1 - decoded.mixing.sum(0)).unsqueeze(1) * torch.sigmoid(
+        model.network.decoder.background
+    ).view(1, -1, 1, 1)
+    white = decoded.coloured(torch.ones(5, 3))
+    torch.testing.assert_close(white, ground.expand(-1, 3, -1, -1))
+    pictures = model.eval().pictures(batch)
+    assert set(pictures) == {"parts", "templates", "transformed templates"}
+    assert [len(row) for row in pictures["parts"]] == [4, 4, 4]
+    assert sum(len(row) for row in pictures["templates"]) == 5
+
+
+def test_edges_are_sobels() -> None:
+    x = torch.zeros(2, 1, 8, 9, dtype=torch.float64)
+    x[0, :, :, 4:] = 0.5
+    edges = canvas.sobel(x)
+    expected = torch.zeros(8, 9, dtype=torch.float64)
+    expected[:, 3:5] = 1
+    torch.testing.assert_close(edges[0, 0], expected)
+    assert not edges[1].any()
+    noise = torch.rand(3, 2, 5, 5, dtype=torch.float64)
+    across = torch.tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=torch.float64)
+    kernel = torch.stack([across, across.T]).unsqueeze(1)
+    inner = torch.nn.functional.conv2d(noise.flatten(0, 1).unsqueeze(1), kernel)
+    length = inner.square().sum(1).sqrt().view(3, 2, 3, 3)
+    ratio = canvas.sobel(noise)[..., 1:-1, 1:-1] / length
+    torch.testing.assert_close(ratio, ratio[:, :1, :1, :1].expand_as(ratio))
+
+
+def test_the_edges_of_the_padding_are_none() -> None:
+    model = small(canvas=40, target="sobel")
+    views = model.network.views(torch.full((1, 1, 28, 28), 0.7))
+    assert not views.target.any()
+    assert views.image.max().item() == pytest.approx(0.7)
+
+
+def test_colours_ask_for_features() -> None:
+    with pytest.raises(ValueError, match="part_features"):
+        small(COLOUR, colour=True, part_features=0)
+    assert small(part_features=0)(images().x).code.shape == (4, 5)
+
+
+@pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
+@pytest.mark.parametrize("side", [12, 16, 23, 28, 40])
+def test_encoders_leave_something_of_small_images(kind: Any, side: int) -> None:
+    maps = encoder(kind, channels=1, width=4, side=side)(torch.rand(2, 1, side, side))
+    assert maps.shape[1] == 4
+    assert min(maps.shape[2:]) >= 1
+    if kind == "conv" and side == 40:
+        assert maps.shape[2:] == (5, 5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "radam", "rmsprop"])
+def test_optimisers_and_the_decoders_coefficient(name: str) -> None:
+    model = small(optimizer=name, lr=0.01, decoder_lr=0.5, scheduler="constant", weight_decay=0.1)
+    recipe = model.optimization()
+    assert type(recipe.optimizer).__name__.lower() == name
+    rates = [group["lr"] for group in recipe.optimizer.param_groups]
+    assert rates == [0.01, 0.005]
+    assert all(group["weight_decay"] == 0.1 for group in recipe.optimizer.param_groups)
+    ids = [{id(p) for p in group["params"]} for group in recipe.optimizer.param_groups]
+    assert ids[1] == {id(p) for p in model.network.decoder.parameters()}
+    assert ids[0] | ids[1] == {id(p) for p in model.parameters()}
+    assert recipe.scheduler is None
+    before = total_loss(model.eval(), batch := images())
+    before.backward()
+    recipe.optimizer.step()
+    assert not torch.equal(total_loss(model, batch), before)
+
+
+def test_rmsprop_is_the_authors() -> None:
+    """TensorFlow adds ε = (1/(10·batch))² to the mean square; torch its root to the root."""
+    (group, _) = small(optimizer="rmsprop", batch_size=8).optimization().optimizer.param_groups
+    assert (group["alpha"], group["momentum"]) == (0.9, 0.9)
+    assert group["eps"] ** 2 == pytest.approx((1 / 80) ** 2)
+
+
+def test_schedules_count_training_steps() -> None:
+    falling = small(lr_decay=0.5, lr_decay_steps=4, scheduler="exp").optimization()
+    cosine = small(restart_steps=6, scheduler="cosrestarts").optimization()
+    rates = []
+    for _ in range(8):
+        for recipe in (falling, cosine):
+            recipe.optimizer.step()
+            recipe.scheduler.step()
+        rates.append(cosine.optimizer.param_groups[0]["lr"])
+    assert falling.optimizer.param_groups[0]["lr"] == pytest.approx(3e-3 / 4)
+    assert rates[2] == pytest.approx(3e-3 / 2)
+    assert rates[5] == pytest.approx(3e-3)
+    assert min(rates) < 3e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("factor", "optimizer"), [(0.01, "radam"), (100, "rmsprop")])
+def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: str) -> None:
+    """From heads far too small or large; the highest learning rate of the search space."""
+    path = Path(__file__).parents[2] / "sweeps" / "spaces" / "pcae.yaml"
+    lr = yaml.safe_load(path.read_text(encoding="utf-8"))["search"]["lr"]["high"]
+    shape = ImageShape(1, 12, 12, 10)
+    changes = {"part_capsules": 3, "template_size": 4, "encoder_channels": 4, "batch_size": 8}
+    model = small(shape, **changes, optimizer=optimizer, lr=lr, scheduler="constant")
+    with torch.no_grad():
+        for parameter in model.network.encoder.pooling.parameters():
+            parameter.mul_(factor)
+    recipe = model.optimization()
+    assert recipe.clip_norm is not None
+    batch = images(shape, 8)
+    for _ in range(2000):
+        recipe.optimizer.zero_grad()
+        loss = total_loss(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        recipe.optimizer.step()
+    assert loss.isfinite()
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_default_size() -> None:
+    assert sum(p.numel() for p in PCAE(shape=GREY, config=PartConfig()).parameters()) == 495_507

@@ -1,0 +1,145 @@
+"""Stacked capsules end to end: against the textbook, where gradients stop, and known mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.scae import SCAE, SCAEConfig
+from models.variant import Images, ImageShape
+from tests.models.comparison import gradients, total_loss
+from tests.models.oracles import scae
+
+GREY = ImageShape(1, 28, 28, 10)
+TWO = ImageShape(3, 24, 26, 5, labels=2)
+SMALL: dict[str, Any] = {
+    "canvas": 30,
+    "part_capsules": 5,
+    "part_features": 3,
+    "template_size": 6,
+    "encoder_channels": 6,
+    "object_capsules": 4,
+    "object_dims": 3,
+    "object_hidden": 7,
+    "upper_capsules": 3,
+    "attention_layers": 1,
+    "attention_dims": 4,
+    "attention_out": 6,
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def small(shape: ImageShape = GREY, **changes: Any) -> SCAE:
+    return SCAE(shape=shape, config=SCAEConfig(**{**SMALL, **changes}))
+
+
+def images(shape: ImageShape = GREY, count: int = 4, dtype: torch.dtype = torch.float32) -> Images:
+    x = torch.rand(count, shape.channels, shape.height, shape.width, dtype=dtype)
+    return Images(x, torch.randint(shape.classes, (count, shape.labels)))
+
+
+@pytest.mark.parametrize("shape", [GREY, TWO])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"object_levels": 2, "presence_l1_weight": 0.3, "probe_weight": 0.5},
+        {"colour": True, "target": "sobel", "alpha": False, "mse_weight": 2.0},
+    ],
+)
+def test_loss_and_gradients_equal_the_textbook(shape: ImageShape, changes: dict[str, Any]) -> None:
+    model = small(shape, **changes).double()
+    oracle = scae.textbook(model)
+    batch = images(shape, dtype=torch.float64)
+    torch.manual_seed(1)
+    ours = total_loss(model, batch)
+    torch.manual_seed(1)
+    theirs = oracle.loss(batch)
+    torch.testing.assert_close(ours, theirs)
+    names = {
+        name.removeprefix("network.").removeprefix("encoder.") if "network" in name else name: p
+        for name, p in model.named_parameters()
+    }
+    others = dict(oracle.named_parameters())
+    torch.testing.assert_close(
+        gradients(ours, list(names.values())), gradients(theirs, [others[n] for n in names])
+    )
+
+
+def touched(model: SCAE, term: Tensor) -> set[str]:
+    """Names of the parameters that a loss term has a gradient for."""
+    named = dict(model.named_parameters())
+    found = torch.autograd.grad(term, list(named.values()), allow_unused=True, retain_graph=True)
+    return {n for n, g in zip(named, found, strict=True) if g is not None and g.any()}
+
+
+def test_objects_reach_parts_through_features_alone() -> None:
+    model = small().double()
+    terms, _ = model.loss(images(dtype=torch.float64))
+    reached = touched(model, terms["parts"])
+    assert "network.encoder.pooling.numbers.weight" in reached
+    assert not any(name.startswith("network.decoder") for name in reached)
+    weight = model.network.encoder.pooling.numbers.weight
+    (gradient,) = torch.autograd.grad(terms["parts"], [weight], retain_graph=True)
+    rows = gradient.view(5, 6 + 1 + 3, -1)
+    assert not rows[:, :7].any(), "poses and presences have a gradient from the objects"
+    assert rows[:, 7:].any()
+
+
+def test_each_probe_reads_its_own_presences_and_teaches_nothing_else() -> None:
+    """Known mistakes: the posterior's probe with the prior's weights; softmax before the loss."""
+    model, batch = small(), images()
+    terms, coded = model.loss(batch)
+    for name, presences in (("prior", coded.prior), ("posterior", coded.code)):
+        term, probe = terms[f"{name}_probe"], getattr(model, f"{name}_probe")
+        assert touched(model, term) == {f"{name}_probe.weight", f"{name}_probe.bias"}
+        scores = presences @ probe.weight.T + probe.bias
+        expected = scores.logsumexp(1) - scores.gather(1, batch.y)[:, 0]
+        torch.testing.assert_close(term, expected.mean())
+
+
+def test_terms_and_weights_are_those_of_both_halves() -> None:
+    model = small()
+    terms, _ = model.loss(images())
+    assert set(terms) == set(model.loss_weights)
+    assert model.loss_weights["dynamic"] == 10
+    assert small(presence_l1_weight=2.0).loss_weights["presence_l1"] == 2
+
+
+def test_presence_l1_is_their_sum_in_an_image() -> None:
+    model = small().eval()
+    batch = images()
+    parts = model.network.encode(model.network.views(batch.x).image)
+    term = model.loss(batch)[0]["presence_l1"]
+    torch.testing.assert_close(term, parts.presence.sum() / len(batch.x))
+
+
+def test_codes_are_of_the_highest_level() -> None:
+    batch = images()
+    assert small()(batch.x).code.shape == (4, 4)
+    coded = small(object_levels=2)(batch.x)
+    assert coded.code.shape == coded.prior.shape == (4, 3)
+
+
+def test_pictures() -> None:
+    with torch.inference_mode():
+        pictures = small().eval().pictures(images())
+    assert set(pictures) == {"parts", "templates", "transformed templates", "objects"}
+    assert [len(row) for row in pictures["objects"]] == [4, 4, 4]
+
+
+def test_the_recipe_is_the_authors() -> None:
+    config = SCAEConfig()
+    assert (config.lr, config.optimizer, config.scheduler) == (3e-5, "rmsprop", "constant")
+    assert (config.canvas, config.part_capsules, config.object_capsules) == (40, 40, 32)
+    model = small()
+    groups = model.optimization().optimizer.param_groups
+    trained = {id(p) for group in groups for p in group["params"]}
+    assert trained == {id(p) for p in model.parameters()}
