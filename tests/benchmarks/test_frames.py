@@ -45,7 +45,7 @@ def test_frames_are_as_many_and_as_large_as_asked_for(dataset: str, frames: Fram
         assert past.shape == (2, frames.past, *image)
         assert future.shape == (2, frames.future, *image)
         assert past.dtype == future.dtype == torch.float32
-        assert 0 <= min(past.min(), future.min())
+        assert min(past.min(), future.min()) >= 0
         assert max(past.max(), future.max()) <= 1
 
 
