@@ -202,6 +202,7 @@ class Decoder(nn.Module):
             first // 2 + capsules, first // 4, 3, 2, 1, output_padding=1
         )
         self.frames = nn.Conv2d(first // 4 + seen, channels * config.frames_per_step, 3, padding=1)
+        assert self.frames.bias is not None
         nn.init.constant_(self.frames.bias, math.atanh(2 * config.initial_brightness - 1))
 
     def forward(self, x: Tensor, last: Seen | None) -> tuple[Tensor, Tensor | None]:
