@@ -16,7 +16,7 @@ from models.layers.labels import cross_entropy
 from models.layers.slices import mean_over_slices
 from models.variant import Hyperparameters, Images, ImageShape, Optimization, Variant
 
-SLICE = 256
+SLICE = 128
 """Images whose activations are kept at once: a larger batch is trained slice by slice."""
 
 
