@@ -353,6 +353,7 @@ def test_absent_metrics_reach_the_table(tmp_path: Path) -> None:
         "profile": "test",
         "metric": record.metric,
         "directions": record.directions,
+        "bases": [],
         "trials": [],
         "finals": [record.run_id],
     }
