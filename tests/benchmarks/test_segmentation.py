@@ -1,0 +1,79 @@
+"""The segmentation of constellations, as a task and from the command line's code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import protocol, tasks
+from benchmarks.datasets.constellations import NAME
+from benchmarks.errors import InputError
+from benchmarks.profiles import Name
+from benchmarks.profiles import load as load_profile
+from benchmarks.protocol import DataSource
+from benchmarks.single import make
+from benchmarks.spec import Budget, RunRecord
+from models.ccae import CCAE, CCAEConfig
+from models.variant import Coded, Points
+
+NOWHERE = DataSource(Path("no-such-folder"))
+BUDGET = Budget(profile="test", epochs=1, train_samples=64, validation_samples=20, test_samples=20)
+TINY = {"attention_layers": 1, "attention_dims": 8, "attention_out": 8, "hidden": 8}
+
+
+def run(variant: str, results: Path) -> RunRecord:
+    return make(
+        variant=variant,
+        dataset=NAME,
+        profile=load_profile(Name.smoke),
+        settings=dict(TINY) if variant == "ccae" else {},
+        seed=0,
+        epochs=None,
+        role="final",
+        precision="32-true",
+        threads=1,
+        device="cpu",
+        root=Path("no-such-folder"),
+        results=results,
+        offline=True,
+    )
+
+
+def test_splits_differ_and_training_sets_are_new_each_epoch() -> None:
+    data = protocol.load("autoencoding", NAME, budget=BUDGET, source=NOWHERE, seed=0)
+    some = torch.arange(20)
+    first = data.train.gather(some, 0)
+    assert not torch.equal(first[0], data.train.gather(some, 1)[0])
+    assert torch.equal(data.test.gather(some, 0)[0], data.test.gather(some, 1)[0])
+    assert not torch.equal(data.test.gather(some, 0)[0], data.validation.gather(some, 0)[0])
+    assert not torch.equal(first[0], data.test.gather(some, 0)[0])
+
+
+def test_accuracy_is_over_present_points_and_forgets() -> None:
+    data = protocol.load("autoencoding", NAME, budget=BUDGET, source=NOWHERE, seed=0)
+    model = CCAE(shape=data.shape, config=CCAEConfig(**TINY))
+    task = tasks.of("autoencoding", NAME)(model, data, seed=0)
+    batch = data.test.gather(torch.arange(20), 0)
+    assert isinstance(batch, Points)
+    names = torch.tensor([2, 0, 1])
+    task.update(Coded(torch.zeros(20, 3), segments=names[batch.pattern]), batch)
+    assert task.compute() == {"segmentation_accuracy": 1.0}
+    task.update(Coded(torch.zeros(20, 3), segments=torch.zeros(20, 11).long()), batch)
+    assert 0.4 < task.compute()["segmentation_accuracy"] < 0.8
+
+
+def test_a_run_on_constellations_records_its_segmentation(tmp_path: Path) -> None:
+    record = run("ccae", tmp_path)
+    assert record.status == "complete"
+    assert record.metric == "segmentation_accuracy"
+    assert 0 < record.metrics["test/segmentation_accuracy"] <= 1
+    assert record.costs["flops_per_sample"]
+    assert list((tmp_path / "runs" / record.run_id).rglob("*.png"))
+
+
+@pytest.mark.parametrize("variant", ["linear", "copy-last", "pcae"])
+def test_variants_that_read_images_say_so(variant: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not read constellations: ccae does"):
+        run(variant, tmp_path)
