@@ -157,7 +157,8 @@ class Variant(nn.Module):
         """Unweighted loss terms by name (scalars), and the prediction they were computed from.
 
         Scores (batch, classes) for classification, `Coded` for autoencoding, future frames for
-        prediction. In evaluation mode the prediction is that of `forward`.
+        prediction. In evaluation mode the prediction is that of `forward`; in training a `Coded`
+        may leave out what no loss term needs.
         """
         raise TypeError(f"{type(self).__name__} has no loss: it is not trained")
 

@@ -131,7 +131,8 @@ def test_shapes_and_terms(name: str, shape: Any) -> None:
         output = model(batch[0])
     if isinstance(output, Coded):
         assert_coded(output, model)
-        assert [p.shape for p in parts(output)] == [p.shape for p in parts(prediction)]
+        for trained, evaluated in zip(prediction, output, strict=True):
+            assert trained is None or trained.shape == evaluated.shape
     elif isinstance(batch, Images):
         assert output.shape == prediction.shape == (2, shape.classes)
     else:

@@ -1,0 +1,124 @@
+"""Object capsules over the parts of a trained part autoencoder.
+
+Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
+section 2.3; weights as in the authors' code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from models.layers.colours import hues
+from models.layers.object_capsules import (
+    ObjectAutoencoder,
+    ObjectConfig,
+    Objects,
+    object_loss_weights,
+)
+from models.layers.recipes import RecipeConfig, recipe
+from models.pcae import PCAE, Decoded, Views
+from models.registry import register
+from models.variant import Coded, Images, ImageShape, Optimization, Picture, Variant
+
+
+class OCAEConfig(ObjectConfig, RecipeConfig):
+    """The object autoencoder's sizes and weights, and its recipe."""
+
+    optimizer: Literal["sgd", "radam", "rmsprop"] = Field("rmsprop", description="optimiser")
+    lr: float = Field(
+        1e-3,
+        gt=0,
+        description="learning rate; users' settings files say 0.1, which only SGD survives",
+    )
+
+
+@register("ocae", task="autoencoding")
+class OCAE(Variant):
+    """The object capsule autoencoder, over the parts of a frozen `pcae` (Kosiorek et al. 2019).
+
+    Images are placed on the canvas as the `pcae` does it. Its parts are found without noise; the
+    object capsules of the highest level give the code, their posterior masses, and the prior, their
+    presences. What is reconstructed, and scored, is the image drawn by the part decoder from the
+    parts in the poses that the winning objects vote for (the paper's top-down reconstruction). In
+    training, where no loss term needs it, it is left out.
+    """
+
+    Config = OCAEConfig
+    config: OCAEConfig
+    rests_on = "pcae"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"cifar10": {"object_capsules": 64}}
+
+    def __init__(self, *, shape: ImageShape, config: OCAEConfig, base: PCAE) -> None:
+        super().__init__(shape=shape, config=config)
+        self.base = base.requires_grad_(False).eval()
+        self.network = ObjectAutoencoder(
+            parts=base.config.part_capsules,
+            features=base.config.part_features,
+            templates=base.network.decoder.templates[0].numel(),
+            classes=shape.classes,
+            config=config,
+        )
+
+    def train(self, mode: bool = True) -> OCAE:
+        """The base stays in evaluation mode."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        return object_loss_weights(self.config)
+
+    def forward(self, x: Tensor) -> Coded:
+        """x: (batch, channels, height, width) to code and prior (batch, object capsules)."""
+        views = self.base.network.views(x)
+        return self._coded(self._objects(views), views)
+
+    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
+        """`parts`, their negative log-likelihood, `dynamic`, and prior and posterior sparsity."""
+        views = self.base.network.views(batch.x, shifted=self.training)
+        objects = self._objects(views)
+        if self.training:
+            return objects.terms, Coded(objects.posterior, objects.prior)
+        return objects.terms, self._coded(objects, views)
+
+    def optimization(self) -> Optimization:
+        return recipe([{"params": list(self.network.parameters())}], self.config)
+
+    def pictures(self, batch: Images) -> dict[str, Picture]:
+        """Targets, the base's own reconstructions, the objects', and these in objects' colours."""
+        network = self.base.network
+        views = network.views(batch.x)
+        objects = self._objects(views)
+        own = network.decode(network.encode(views.image), views.target)
+        decoded = self._decoded(objects, views)
+        colours = hues(objects.prior.shape[1]).to(views.target)[objects.winner]
+        brightness = decoded.mixing * decoded.drawn.mean(1)
+        coloured = torch.einsum("mbhw,bmc->bchw", brightness, colours)
+        rows = (views.target, own.reconstruction, decoded.reconstruction, coloured)
+        return {"objects": [list(row) for row in rows]}
+
+    def _objects(self, views: Views) -> Objects:
+        network = self.base.network
+        with torch.no_grad():
+            parts = network.encode(views.image)
+        return self.network(parts, network.decoder.templates.flatten(1))
+
+    def _decoded(self, objects: Objects, views: Views) -> Decoded:
+        with torch.no_grad():
+            return self.base.network.decode(objects.explained, views.target)
+
+    def _coded(self, objects: Objects, views: Views) -> Coded:
+        decoded = self._decoded(objects, views)
+        return Coded(
+            code=objects.posterior,
+            prior=objects.prior,
+            target=views.target,
+            reconstruction=decoded.reconstruction,
+            log_likelihood=decoded.log_likelihood,
+        )

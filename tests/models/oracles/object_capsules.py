@@ -1,0 +1,130 @@
+"""Set Transformer and object capsules as most write them: every step spelled out, loops over heads.
+
+Modules hold copies of ours and use their parameters by the equations.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Normal
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, presence: Tensor) -> Tensor:
+    """(batch, q, dims), (batch, n, dims) twice: softmax weights, times presence, renormalised."""
+    presence = torch.where(presence.sum(1, keepdim=True) > 0, presence, 1.0)
+    dims = query.shape[-1] // heads
+    outputs = []
+    for head in range(heads):
+        some = slice(head * dims, (head + 1) * dims)
+        logits = query[..., some] @ key[..., some].transpose(1, 2) / math.sqrt(dims)
+        weights = logits.softmax(-1) * presence[:, None]
+        weights = weights / weights.sum(-1, keepdim=True)
+        outputs.append(weights @ value[..., some])
+    return torch.cat(outputs, -1)
+
+
+def set_transformer(ours: Any, x: Tensor, presence: Tensor) -> Tensor:
+    for block in ours.blocks:
+        attention = block.attention
+        query, key, value = attention.query_key_value(x).chunk(3, -1)
+        mixed = attention.out(attend(query, key, value, attention.heads, presence))
+        h = block.norms[0](x + mixed)
+        x = block.norms[1](h + block.feed_forward(h))
+    pool = ours.pool
+    z = pool.widen(x)
+    seeds = pool.query(pool.seeds).expand(len(x), -1, -1)
+    return pool.out(attend(seeds, pool.key(z), pool.value(z), pool.heads, presence))
+
+
+def matrices(numbers: Tensor, similarity: bool) -> Tensor:
+    """(..., 6) to (..., 3, 3): the authors' affine map, or similarity."""
+    width, height, turn, shear, x, y = numbers.unbind(-1)
+    width, height = width.sigmoid() + 0.01, height.sigmoid() + 0.01
+    cos, sin = (2 * math.pi * turn).cos(), (2 * math.pi * turn).sin()
+    if similarity:
+        a, b, d, e = width * cos, -width * sin, width * sin, width * cos
+    else:
+        sheared = (5 * shear).tanh() * height
+        a, b = width * cos + sheared * sin, -width * sin + sheared * cos
+        d, e = height * sin, height * cos
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    rows = [a, b, (5 * x).tanh(), d, e, (5 * y).tanh(), zero, zero, one]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+class Vote(NamedTuple):
+    """Of K capsules: matrices (batch, K, V, 3, 3), and the rest by vote, (batch, K, V)."""
+
+    matrix: Tensor
+    scale: Tensor
+    presence: Tensor
+    logit: Tensor
+    viewer: Tensor
+    features: Tensor
+    dynamic: Tensor
+
+
+def capsule_votes(ours: Any, views: Tensor) -> Vote:
+    every: list[list[Tensor]] = []
+    dynamic_l2 = torch.zeros((), dtype=views.dtype)
+    for k in range(views.shape[1]):
+        first, second = ours.describe[0], ours.describe[2]
+        hidden = F.relu(views[:, k] @ first.weight[k] + first.bias[k])
+        features = hidden @ second.weight[k] + second.bias[k]
+        hidden = F.relu(features @ ours.hidden.weight[k] + ours.hidden.bias[k])
+        dynamic = (hidden @ ours.dynamic[k]).unflatten(-1, (6, -1)).transpose(1, 2)
+        rest = hidden @ ours.rest.weight[k] + ours.rest.bias[k]
+        viewer, capsule = rest[:, :6], rest[:, 6:7]
+        vote, scale = rest[:, 7:].chunk(2, -1)
+        outer = matrices(viewer, ours.similarity)
+        inner = matrices(dynamic + ours.static[:, k, 0].t(), ours.similarity)
+        dynamic_l2 = dynamic_l2 + (dynamic**2).sum() / 2 / len(views)
+        every.append(
+            [
+                outer[:, None] @ inner,
+                F.softplus(10 * (scale / 10).tanh() + 0.5) + 0.01,
+                capsule.sigmoid() * vote.sigmoid(),
+                capsule[:, 0],
+                outer,
+                features,
+            ]
+        )
+    return Vote(*(torch.stack(tensors, 1) for tensors in zip(*every, strict=True)), dynamic_l2)
+
+
+class Mixture(NamedTuple):
+    """Of components (batch, C) at points (batch, n)."""
+
+    log_likelihood: Tensor
+    posterior: Tensor
+
+
+def mixture(weight: Tensor, log_density: Tensor, presence: Tensor) -> Mixture:
+    """weight, log_density: (batch, n, C) with the dummy last; presence: (batch, n)."""
+    joint = weight.log() + log_density
+    evidence = joint.logsumexp(-1)
+    return Mixture((evidence * presence).sum(1), joint.softmax(-1)[..., :-1])
+
+
+def log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Sum over the last dimension of x and mean; scale without it."""
+    return Normal(mean, scale.unsqueeze(-1)).log_prob(x).sum(-1)
+
+
+def sparsity(prior: Tensor, classes: int) -> dict[str, Tensor]:
+    within = sum((row.sum() - prior.shape[1] / classes) ** 2 for row in prior) / len(prior)
+    between = sum((column.sum() - len(prior) / classes) ** 2 for column in prior.t())
+    return {
+        "prior_within": torch.as_tensor(within),
+        "prior_between": torch.as_tensor(between) / prior.shape[1],
+    }
+
+
+def entropy(mass: Tensor) -> Tensor:
+    share = mass / mass.sum()
+    return -(share * share.log()).sum()

@@ -1,0 +1,76 @@
+"""The object autoencoder as most write it: inputs concatenated, 3×3 matrices, Normal."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.parts import Parts
+from tests.models.oracles.object_capsules import (
+    capsule_votes,
+    entropy,
+    log_density,
+    mixture,
+    set_transformer,
+    sparsity,
+)
+
+
+def object_terms(ours: Any, parts: Parts, templates: Tensor | None) -> dict[str, Tensor]:
+    """The loss terms of one level, and of those above added."""
+    pose, presence = parts.pose.detach(), parts.presence.detach()
+    inputs = torch.cat([pose, 1 - presence[..., None], parts.features], -1)
+    weight = ours.embed.weight
+    if templates is not None:
+        templates = templates.detach().expand(len(pose), -1, -1)
+        inputs = torch.cat([inputs, templates], -1)
+        weight = torch.cat([weight, ours.embed_template.weight], -1)
+    views = set_transformer(ours.encoder, inputs @ weight.t() + ours.embed.bias, presence)
+    votes = capsule_votes(ours.capsules, views)
+    means = votes.matrix[..., :2, :].flatten(-2)
+    density = log_density(pose[:, None], means, votes.scale).transpose(1, 2)
+    dummy = torch.full_like(density[..., :1], 0.01)
+    found = mixture(
+        torch.cat([votes.presence.transpose(1, 2), dummy], -1),
+        torch.cat([density, dummy.log()], -1),
+        presence,
+    )
+    prior, mass = votes.presence.amax(-1), found.posterior.sum(1)
+    terms = {
+        "parts": -found.log_likelihood.mean(),
+        "dynamic": votes.dynamic,
+        **sparsity(prior, ours.classes),
+        "posterior_within": torch.stack([entropy(row) for row in mass]).mean(),
+        "posterior_between": -entropy(mass.sum(0)),
+    }
+    if ours.above is not None:
+        wholes = Parts(votes.viewer[..., :2, :].flatten(-2), prior, votes.features)
+        higher = object_terms(ours.above, wholes, None)
+        terms = {name: term + higher[name] for name, term in terms.items()}
+    return terms
+
+
+class OCAE(nn.Module):
+    """In training mode, but without the noise on presences and the shift of images."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.ours = copy.deepcopy(model)
+        self.weights = model.loss_weights
+
+    def loss(self, batch: Any) -> Tensor:
+        part_network = self.ours.base.network
+        with torch.no_grad():
+            parts = part_network.encode(part_network.views(batch.x).image)
+        templates = part_network.decoder.templates.flatten(1)
+        terms = object_terms(self.ours.network, parts, templates)
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+    def parameters(self, recurse: bool = True) -> Any:
+        return self.ours.network.parameters(recurse)
+
+
+textbook = OCAE

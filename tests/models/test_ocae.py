@@ -1,0 +1,105 @@
+"""The object autoencoder over a frozen part autoencoder: against the textbook, and its base."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from models.ocae import OCAE, OCAEConfig
+from models.pcae import PCAE
+from models.variant import Images, ImageShape
+from tests.models.comparison import gradients, total_loss
+from tests.models.oracles import ocae
+from tests.models.test_object_capsules import SMALL
+
+SHAPE = ImageShape(1, 16, 16, 4)
+PARTS: dict[str, Any] = {
+    "part_capsules": 5,
+    "part_features": 3,
+    "template_size": 5,
+    "encoder_channels": 8,
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def small(**changes: Any) -> OCAE:
+    base = PCAE(shape=SHAPE, config=PCAE.Config(**PARTS))
+    return OCAE(shape=SHAPE, config=OCAEConfig(**{**SMALL, **changes}), base=base)
+
+
+def images(count: int = 3, dtype: torch.dtype = torch.float32) -> Images:
+    return Images(torch.rand(count, 1, 16, 16, dtype=dtype), torch.zeros(count, 1).long())
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_loss_and_gradients_equal_the_textbook(levels: int) -> None:
+    model = small(object_levels=levels).double()
+    oracle = ocae.textbook(model)
+    batch = images(dtype=torch.float64)
+    ours, theirs = total_loss(model, batch), oracle.loss(batch)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(
+        gradients(ours, list(model.network.parameters())),
+        gradients(theirs, list(oracle.parameters())),
+        atol=1e-9,
+        rtol=1e-6,
+    )
+
+
+def test_the_base_stays_frozen_and_in_evaluation_mode() -> None:
+    model = small().train()
+    assert not any(module.training for module in model.base.modules())
+    assert model.network.training
+    total_loss(model, images()).backward()
+    assert all(p.grad is None for p in model.base.parameters())
+    optimised = {id(p) for g in model.optimization().optimizer.param_groups for p in g["params"]}
+    assert optimised == {id(p) for p in model.network.parameters()}
+
+
+def test_what_is_scored_is_drawn_from_the_objects_votes() -> None:
+    model, x = small().eval(), images().x
+    part_network = model.base.network
+    views = part_network.views(x)
+    parts = part_network.encode(views.image)
+    objects = model.network(parts, part_network.decoder.templates.flatten(1))
+    own = part_network.decode(parts, views.target)
+    drawn = part_network.decode(objects.explained, views.target)
+    coded = model(x)
+    assert torch.equal(coded.reconstruction, drawn.reconstruction)
+    assert torch.equal(coded.log_likelihood, drawn.log_likelihood)
+    assert not torch.equal(coded.reconstruction, own.reconstruction)
+    assert torch.equal(objects.explained.presence, parts.presence)
+
+
+def test_training_draws_no_reconstruction() -> None:
+    model = small()
+    assert model.loss(images())[1].reconstruction is None
+    assert model.eval().loss(images())[1].reconstruction is not None
+
+
+def test_pictures_show_target_base_objects_and_colours() -> None:
+    with torch.inference_mode():
+        rows = small().eval().pictures(images())["objects"]
+    assert [row[0].shape[0] for row in rows] == [1, 1, 1, 3]
+    coloured = torch.stack(list(rows[3]))
+    assert 0 <= coloured.min() <= coloured.max() <= 1
+    assert (coloured.amax(1) - coloured.amin(1)).max() > 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "radam", "rmsprop"])
+@pytest.mark.parametrize("scheduler", ["constant", "exp", "cosrestarts"])
+def test_each_recipe_takes_a_step(optimizer: Any, scheduler: Any) -> None:
+    model = small(optimizer=optimizer, scheduler=scheduler)
+    before = [p.detach().clone() for p in model.network.parameters()]
+    recipe = model.optimization()
+    total_loss(model, images()).backward()
+    recipe.optimizer.step()
+    assert (recipe.scheduler is None) == (scheduler == "constant")
+    after = model.network.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
