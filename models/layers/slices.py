@@ -20,11 +20,11 @@ def mean_over_slices(
     Slices of at most `size` samples go through `loss` in turn, and each slice's gradients are
     computed at once, in the forward pass, and summed: no more than one slice's activations are
     ever kept, and none is computed twice. Of a batch of several slices the prediction carries no
-    gradient.
+    gradient. Where none is asked for, the batch goes through whole.
 
     batch: tensors of one length. loss: slices of them to (scalar, prediction (samples, ...)).
     """
-    if len(batch[0]) <= size:
+    if len(batch[0]) <= size or not torch.is_grad_enabled():
         return loss(*batch)
     slices = list(zip(*(part.split(size) for part in batch), strict=True))
     total, prediction = _Mean.apply(loss, slices, *parameters)

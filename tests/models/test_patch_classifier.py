@@ -96,8 +96,18 @@ def test_slices_have_the_batchs_loss_and_gradients(monkeypatch: pytest.MonkeyPat
         loss = 3 * terms["cross_entropy"]
         results.append((loss, scores, torch.autograd.grad(loss, list(model.parameters()))))
     torch.testing.assert_close(results[0], results[1])
-    with torch.no_grad():
-        torch.testing.assert_close(model.loss(batch)[0], terms)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_evaluation_batches_may_be_larger_than_a_slice(
+    monkeypatch: pytest.MonkeyPatch, mode: type
+) -> None:
+    """In inference mode, as the harness evaluates, no gradient can be had."""
+    monkeypatch.setattr(patch_classifier, "SLICE", 3)
+    model = vit().eval()
+    batch = Images(torch.rand(7, 3, 12, 9), torch.randint(4, (7, 1)))
+    with mode():
+        assert torch.equal(model.loss(batch)[1], model(batch.x))
 
 
 def test_slices_leave_frozen_parameters_alone() -> None:
