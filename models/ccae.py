@@ -135,8 +135,8 @@ def draw_points(x: Tensor, count: int, *, jitter: bool) -> Tensor:
     place = (torch.arange(count, dtype=x.dtype, device=x.device) + place) / count
     pixel = torch.searchsorted(mass, (place * mass[:, -1:]).contiguous())
     pixel = pixel.clamp_max(height * width - 1)
-    column, row = pixel % width, pixel // width
-    return torch.stack([(2 * column + 1) / width, (2 * row + 1) / height], -1).to(x.dtype) - 1
+    column, row = (pixel % width).to(x.dtype), (pixel // width).to(x.dtype)
+    return torch.stack([(2 * column + 1) / width, (2 * row + 1) / height], -1) - 1
 
 
 @register("ccae", task="autoencoding")

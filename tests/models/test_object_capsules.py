@@ -163,7 +163,7 @@ def test_terms_and_gradients_equal_the_textbook(levels: int, templates: int, fea
     torch.testing.assert_close(found, expected)
     wanted = [*ours.parameters(), *([given.features] if features else [])]
     torch.testing.assert_close(
-        gradients(total(found), wanted), gradients(total(expected), wanted), atol=1e-6, rtol=1e-6
+        gradients(total(found), wanted), gradients(total(expected), wanted), atol=1e-9, rtol=1e-6
     )
 
 
