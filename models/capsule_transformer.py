@@ -71,6 +71,8 @@ class CapsuleTransformerConfig(PredictionHyperparameters):
 class FrameCapsules(nn.Module):
     """3×3 convolution of stride 2, its channels at a position read as capsules, squashed.
 
+    Of the padding that keeps half a side, the zeros lie above and left (JAX: below and right).
+
     (frames, channels, height, width) to (frames, height/2 · width/2, capsules, dims).
     """
 
@@ -245,7 +247,7 @@ class CapsuleTransformer(Variant):
     """Capsule Transformer: attention over the capsules of past frames (SACap).
 
     Frames are mapped from [0, 1] to [−1, 1] and back; the loss is taken in [−1, 1], where a mean
-    squared error at 32×32 is 1/256 of the squared error summed over a frame in [0, 1]. Nothing is
+    squared error at 1×32×32 is 1/256 of the squared error summed over a frame in [0, 1]. Nothing is
     padded or resized; with `patch_size` p, p×p pixels are folded into channels first and unfolded
     at the end, and both sides must be multiples of 4p. Default size at 1×32×32: 30,713,410
     parameters, most in dense layers on the flattened frame; `projection="shared"` has none such.
