@@ -1,17 +1,21 @@
-"""Reading a results folder: cells, runs and learning curves, from the files a sweep leaves."""
+"""Reading a results folder: cells and runs, from the files that a sweep leaves."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 """Names a folder within `runs/`, never one elsewhere."""
+IMPORTANCE = ".importance.json"
+"""What the sweep keeps beside a cell's ledger once its trials are done."""
 
 
 class ReportError(Exception):
@@ -37,6 +41,7 @@ class Run:
     variant: str
     dataset: str
     seed: int
+    device: str
     hyperparameters: Mapping[str, Any]
     status: str
     reason: str
@@ -45,8 +50,14 @@ class Run:
     metrics: Mapping[str, float]
     """By name with split, such as `test/accuracy`; NaN where the record has null."""
     costs: Mapping[str, float]
+    absent: Mapping[str, str]
+    """Metrics that have no meaning for this run, and why."""
+    provenance: Mapping[str, str]
+    """Code version, commit, lock, libraries and machine, as far as the record tells them."""
     data: Data | None
     """None where a run failed before it had data."""
+    stamp: str
+    """Changes with the record's file."""
 
     @property
     def complete(self) -> bool:
@@ -71,6 +82,10 @@ class Cell:
     reason: str
     data: str
     """The state of the data when the cell was last written."""
+    planned: Mapping[str, int]
+    """How many `trials` and `finals` there shall be."""
+    importance: Mapping[str, float]
+    """How much of the trials' spread each searched hyper-parameter explains, by Optuna."""
     bases: tuple[Run, ...]
     """Runs of another variant whose trained models this cell's runs rest on."""
     trials: tuple[Run, ...]
@@ -87,6 +102,18 @@ class Cell:
         """The finals that completed: what every figure of this cell is made from."""
         return tuple(run for run in self.finals if run.complete)
 
+    @property
+    def progress(self) -> str:
+        """What is there so far; `done` where nothing remains to do."""
+        trials, finals = self.planned.get("trials", 0), self.planned.get("finals", 0)
+        if self.reason and not self.scored:
+            return "failed"
+        if len(self.trials) < trials:
+            return f"{len(self.trials)} of {trials} trials"
+        if len(self.finals) < finals:
+            return f"{len(self.finals)} of {finals} finals"
+        return "done"
+
 
 @dataclass(frozen=True)
 class Results:
@@ -102,29 +129,19 @@ class Results:
         return tuple({run.run_id: run for run in runs}.values())
 
 
-def load(root: Path) -> Results:
+def load(root: Path, known: Mapping[str, Run] | None = None) -> Results:
     """Reads the folder as it is now.
 
     A run counts where a cell names it, and has finished where it has a record. What else lies in
     `runs/` is no part of the sweep: runs made by hand, finals of a trial that is no longer best.
+    Of `known` runs (by run id, from an index) only those whose record has changed are read again.
     """
     paths = sorted((root / "cells").glob("*.json"))
+    paths = [path for path in paths if not path.name.endswith(IMPORTANCE)]
     if not paths:
         raise ReportError(f"{root}: no results here yet; a sweep makes them (python -m sweeps run)")
-    return Results(root, tuple(_cell(_Document(path), root / "runs") for path in paths))
-
-
-def curve(results: Results, run: Run, metric: str) -> dict[int, float]:
-    """`metric` by epoch; where an epoch was repeated after a crash, its last line counts."""
-    if run.epochs == 0:
-        return {}
-    path = results.root / "runs" / run.run_id / "metrics.jsonl"
-    lines = (_Document(path, line) for line in _text(path).splitlines())
-    return {
-        line.need("epoch", int): metrics[metric]
-        for line in lines
-        if metric in (metrics := _numbers(line, "metrics"))
-    }
+    read = partial(_finished, runs=root / "runs", known=dict(known or {}))
+    return Results(root, tuple(_cell(_Document(path), read) for path in paths))
 
 
 class _Document:
@@ -170,13 +187,28 @@ class _Document:
         return ReportError(f"{self.path}: not of the expected shape: {why}")
 
 
-def _run(record: _Document) -> Run:
+def _finished(run_id: str, *, runs: Path, known: dict[str, Run]) -> Run | None:
+    path = runs / run_id / "record.json"
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be read ({error.strerror})") from error
+    stamp = f"{found.st_mtime_ns}-{found.st_size}"
+    if run_id not in known or known[run_id].stamp != stamp:
+        known[run_id] = _run(_Document(path), stamp)
+    return known[run_id]
+
+
+def _run(record: _Document, stamp: str) -> Run:
     run = Run(
         run_id=record.need("run_id", str),
         role=record.need_one_of("spec.role", ("base", "trial", "final")),
         variant=record.need("spec.variant", str),
         dataset=record.need("spec.dataset", str),
         seed=record.need("spec.seed", int),
+        device=record.may("spec.device", str) or "",
         hyperparameters=record.need("spec.hyperparameters", dict),
         status=record.need_one_of("status", ("complete", "pruned", "failed")),
         reason=record.may("reason", str) or "",
@@ -184,7 +216,10 @@ def _run(record: _Document) -> Run:
         digest=record.may("digest", str) or "",
         metrics=_numbers(record, "metrics"),
         costs=_numbers(record, "costs"),
+        absent=_texts(record.may("absent", dict) or {}),
+        provenance=_provenance(record),
         data=_data(record),
+        stamp=stamp,
     )
     if run.run_id != record.path.parent.name:
         raise record.wrong("'run_id' is not the name of its folder")
@@ -192,6 +227,17 @@ def _run(record: _Document) -> Run:
     if run.role == "final" and run.complete and primary not in run.metrics:
         raise record.wrong(f"a completed final lacks '{primary}'")
     return run
+
+
+def _provenance(record: _Document) -> dict[str, str]:
+    told = record.may("provenance", dict) or {}
+    return _texts({k: v for k, v in told.items() if k != "versions"}) | _texts(
+        record.may("provenance.versions", dict) or {}
+    )
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
 def _data(record: _Document) -> Data | None:
@@ -205,17 +251,18 @@ def _data(record: _Document) -> Data | None:
     )
 
 
-def _cell(cell: _Document, runs: Path) -> Cell:
+def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
     study = cell.need("study", str)
     if study != cell.path.stem:
         raise cell.wrong("'study' is not the name of its file")
 
     def finished(name: str) -> Iterator[Run]:
-        for run_id in cell.need(name, list):
+        # Cells of a sweep that knew no bases have none.
+        for run_id in cell.may(name, list) or [] if name == "bases" else cell.need(name, list):
             if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
                 raise cell.wrong(f"'{name}' holds something other than run ids")
-            if (path := runs / run_id / "record.json").is_file():
-                yield _run(_Document(path))
+            if run := read(run_id):
+                yield run
 
     metric, directions = cell.need("metric", str), cell.need("directions", dict)
     for name in {metric, *directions}:
@@ -232,11 +279,18 @@ def _cell(cell: _Document, runs: Path) -> Cell:
         directions=directions,
         reason=cell.may("reason", str) or "",
         data=cell.may("data", str) or "",
+        planned={k: int(v) for k, v in _numbers(cell, "planned").items() if math.isfinite(v)},
+        importance=_importance(cell.path),
         bases=tuple(finished("bases")),
         trials=trials,
         finals=tuple(finished("finals")),
         best=next((trial for trial in trials if trial.run_id == best), None),
     )
+
+
+def _importance(ledger: Path) -> dict[str, float]:
+    path = ledger.with_name(ledger.stem + IMPORTANCE)
+    return _numbers(_Document(path), "importance") if path.is_file() else {}
 
 
 def _numbers(document: _Document, name: str) -> dict[str, float]:

@@ -4,14 +4,17 @@ from results_folder import SAMPLES, sweep
 
 from reports.records import load
 from reports.statistics import interval
-from reports.tables import TABLES, leaderboard, write_tables
+from reports.files import FORMATS, SUFFIXES, write_tables
+from reports.tables import TABLES, flags, leaderboard, make, published, ranks
 
 SCORES = "task,dataset,variant,metric,direction,mean,ci_low,ci_high,seeds,data,profile"
+LEADERBOARD = f"{SCORES},mark,behind,behind_low,behind_high,p,published,gap,progress,notes"
 
 
 def written(files, root, **options):
     """The tables' folder as {name: bytes}."""
-    write_tables(load(files.write(root, **options)), root / "report" / "tables")
+    results = load(files.write(root, **options))
+    write_tables(make(results), root / "report" / "tables", flags=flags(results))
     return {path.name: path.read_bytes() for path in (root / "report" / "tables").iterdir()}
 
 
@@ -31,7 +34,7 @@ def test_leaderboard_has_a_row_a_cell_best_first(tmp_path):
     put(files, "linear-mnist-quick", [0.91, 0.92, 0.93])
     put(files, "vit-mnist-quick", [0.9, 0.9, 0.9])
     table = leaderboard(load(files.write(tmp_path)))
-    assert ",".join(table) == SCORES
+    assert ",".join(table) == LEADERBOARD
     assert list(table["dataset"]) == ["mnist"] * 3 + ["usps"] * 3
     assert list(table["variant"][:3]) == ["linear", "cnn", "vit"]  # the tie by name
     first = table.iloc[0]
@@ -57,7 +60,8 @@ def test_cells_without_finals_keep_their_row_last(tmp_path):
     files.run("vit-mnist-quick", "final", 0)["status"] = "failed"
     files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:2]
     lines = written(files, tmp_path)["leaderboard.csv"].decode().splitlines()
-    assert lines[3] == "classification,mnist,cnn,accuracy,maximize,,,,0,official,quick"
+    first = "classification,mnist,cnn,accuracy,maximize,,,,0,official,quick"
+    assert lines[3] == f"{first},,,,,,,,0 of 3 finals,"
     by_variant = {line.split(",")[2]: line.split(",") for line in lines[1:]}
     assert by_variant["vit"][6:9] == ["", "", "1"]  # one completed final: a mean, no interval
     assert by_variant["vit"][5]
@@ -71,7 +75,7 @@ def test_mixed_data_states_are_said(tmp_path):
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path):
     table = read(written(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path), "metrics")
-    assert ",".join(table) == SCORES
+    assert ",".join(table) == f"{SCORES},absent"
     assert list(zip(table["metric"], table["direction"], table["mean"], strict=True))[1:] == [
         ("loss", "minimize", 0.25),
         ("oddity", "", 7.0),
@@ -157,9 +161,13 @@ def test_costs_counts_runs_and_averages_finals(tmp_path):
 def test_equal_sweeps_give_equal_bytes_but_for_costs(tmp_path):
     first = written(sweep(), tmp_path / "a", shuffle=1)
     second = written(sweep(clock=1.7), tmp_path / "another place", shuffle=2)
-    assert set(first) == {f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "md")}
-    assert {name for name in first if first[name] != second[name]} == {"costs.csv", "costs.md"}
-    assert not any(b"\r" in content or b"place" in content for content in second.values())
+    suffixes = [SUFFIXES[name] for name in FORMATS]
+    names = {f"{name}.{suffix}" for name in TABLES for suffix in suffixes} | {"tables.tex"}
+    assert set(first) == names
+    clock = {f"costs.{suffix}" for suffix in suffixes}
+    assert {name for name in first if first[name] != second[name]} == clock
+    texts = [content for name, content in second.items() if not name.endswith(".parquet")]
+    assert not any(b"\r" in content or b"another place" in content for content in texts)
 
 
 def test_runs_that_no_cell_names_change_no_table(tmp_path):
