@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.index import load_indexed, save
+from reports.formats import write
+from reports.index import FOLDER, load_indexed, save
 from reports.records import ReportError, Results
 from reports.tables import TABLES
 
@@ -27,6 +29,11 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     parts, wanted = set(only or PARTS), set(formats or FORMATS)
     report = root / "report"
     results = load_indexed(root)
+    whole = {*PARTS, *FORMATS} == {*parts, *wanted}
+    key, kept = _key(results), root / FOLDER / "whole.txt"
+    if whole and (report / "index.html").is_file() and _read(kept) == key:
+        (report / "index.html").touch()  # as new as the cells
+        return results
     page = "page" in parts and "html" in wanted
     from reports import tables
 
@@ -47,7 +54,29 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
 
         # Last: where the page is newer than the cells, the whole report is.
         write_page(results, made, figures, report)
+    if whole:
+        write(kept, key)
+    else:
+        kept.unlink(missing_ok=True)
     return results
+
+
+def _key(results: Results) -> str:
+    """Changes with the cells, the runs, and the code of reports."""
+    digest = hashlib.sha256(repr(results.root).encode())
+    code = sorted(path for path in Path(__file__).parent.rglob("*") if path.is_file())
+    for path in (*code, *sorted((results.root / "cells").glob("*.json"))):
+        if path.suffix != ".pyc":
+            digest.update(path.read_bytes())
+    digest.update(repr([(run.run_id, run.stamp) for run in results.runs]).encode())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _known(what: str, names: Sequence[str], known: Sequence[str]) -> None:

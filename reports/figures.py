@@ -126,7 +126,7 @@ def _drawings(results: Results) -> Iterator[Drawing]:
             place: tuple[str, ...] = place,
         ) -> Drawing:
             words = f"{about}: {where}"
-            key = _key([(s, s.cell.scored) for s in shown])
+            key = _key([_shown(s) for s in shown])
             return Drawing(stem(kind, *place), words, key, partial(draw, shown, words))
 
         yield part("comparison", "Test scores", _comparison, group)
@@ -335,6 +335,13 @@ def _title(words: str, group: list[Standing], further: str = "") -> str:
 
 def _better(cell: Cell) -> str:
     return "higher is better" if cell.direction == "maximize" else "lower is better"
+
+
+def _shown(standing: Standing) -> tuple[object, ...]:
+    """All of a cell that a figure may show."""
+    cell = standing.cell
+    names = (cell.study, cell.variant, cell.metric, cell.direction, data_states(cell))
+    return (*names, standing.score, standing.mark, [(r.run_id, r.stamp) for r in cell.scored])
 
 
 def _key(numbers: object) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ LONGEST = 300
 """Characters of a text in a table; the record holds the rest."""
 
 
+_remembered = lru_cache(maxsize=65536)
+"""Ten thousand runs have few different names."""
+
+
 def frame(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
     """A table of these columns (name to dtype), its texts made fit for one."""
     table = pd.DataFrame.from_records(list(rows), columns=list(columns)).astype(dict(columns))
@@ -32,6 +37,7 @@ def frame(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> pd.Dat
     return table
 
 
+@_remembered
 def one_line(text: str) -> str:
     """The first line that says anything, printable and of bounded length."""
     line = next((line for line in map(str.strip, text.splitlines()) if line), "")
@@ -120,6 +126,7 @@ def longtable(columns: str, head: Sequence[str], rows: Iterable[Sequence[str]]) 
     )
 
 
+@_remembered
 def tex(text: str) -> str:
     """LaTeX that prints a text, in any engine; what its fonts lack is named by its code point."""
     signs = (_TEX.get(c, c if c < "\x7f" or c in _TEX_PRINTS else _code_point(c)) for c in text)
@@ -186,6 +193,7 @@ def _texts(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table if table[name].dtype == "str"]
 
 
+@_remembered
 def _no_formula(text: str) -> str:
     if not text.startswith(("=", "+", "-", "@")):
         return text
@@ -204,6 +212,7 @@ def _shown(value: Any) -> str:
     return readable(value) if isinstance(value, float) else str(value)
 
 
+@_remembered
 def _escape(text: str) -> str:
     """Markdown's signs as text; an underscore within a word means nothing and stays readable."""
     text = text.replace("&", "&amp;").replace("<", "&lt;")

@@ -11,8 +11,9 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,8 @@ def load_indexed(root: Path) -> Results:
 def save(results: Results) -> None:
     """Writes the index of runs, where they have changed, and removes curves of other times."""
     path = results.root / FOLDER / "runs.parquet"
-    if {run.run_id: run.stamp for run in results.runs} != {
-        run_id: run.stamp for run_id, run in _known(path).items()
-    }:
+    stamps = [(run.run_id, run.stamp) for run in results.runs]
+    if stamps != _select(path, {"run_id": "VARCHAR", "stamp": "VARCHAR"}):
         import pandas as pd
 
         rows = [_row(run) for run in results.runs]
@@ -86,24 +86,34 @@ def _row(run: Run) -> tuple[Any, ...]:
 
 
 def _known(path: Path) -> dict[str, Run]:
+    try:
+        return {run.run_id: run for run in map(_run, _select(path, _COLUMNS))}
+    except (ValueError, TypeError, KeyError):
+        return {}  # damaged
+
+
+def _select(path: Path, columns: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    """The rows of the index; none where it is not there, damaged, or of another version."""
     if not path.is_file():
-        return {}
+        return []
     import duckdb
 
-    columns = ", ".join(f"{name}::{kind}" for name, kind in _COLUMNS.items())
+    named = ", ".join(f"{name}::{kind}" for name, kind in columns.items())
+    query = f"SELECT {named} FROM read_parquet($path)"
     try:
         with _connection() as database:
-            rows = database.execute(
-                f"SELECT {columns} FROM read_parquet($path)", {"path": glob.escape(str(path))}
-            ).fetchall()
-        return {run.run_id: run for run in map(_run, rows)}
-    except (duckdb.Error, ValueError, TypeError, KeyError):
-        return {}  # of another version, or damaged
+            return database.execute(query, {"path": glob.escape(str(path))}).fetchall()
+    except duckdb.Error:
+        return []
+
+
+# Most runs share their data and provenance; what is shared is never changed.
+_parsed = lru_cache(maxsize=4096)(json.loads)
 
 
 def _run(row: tuple[Any, ...]) -> Run:
     values = dict(zip(_COLUMNS, row, strict=True))
-    values |= {name: json.loads(values[name]) for name in _NESTED}
+    values |= {name: _parsed(values[name]) for name in _NESTED}
     values["seed"] = int(values["seed"])
     values["data"] = values["data"] and Data(**values["data"])
     return Run(**values)

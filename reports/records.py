@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 """Names a folder within `runs/`, never one elsewhere."""
-IMPORTANCE = ".importance.json"
-"""What the sweep keeps beside a cell's ledger once its trials are done."""
 
 
 class ReportError(Exception):
@@ -137,7 +135,6 @@ def load(root: Path, known: Mapping[str, Run] | None = None) -> Results:
     Of `known` runs (by run id, from an index) only those whose record has changed are read again.
     """
     paths = sorted((root / "cells").glob("*.json"))
-    paths = [path for path in paths if not path.name.endswith(IMPORTANCE)]
     if not paths:
         raise ReportError(f"{root}: no results here yet; a sweep makes them (python -m sweeps run)")
     read = partial(_finished, runs=root / "runs", known=dict(known or {}))
@@ -280,17 +277,12 @@ def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
         reason=cell.may("reason", str) or "",
         data=cell.may("data", str) or "",
         planned={k: int(v) for k, v in _numbers(cell, "planned").items() if math.isfinite(v)},
-        importance=_importance(cell.path),
+        importance=_numbers(cell, "importance"),
         bases=tuple(finished("bases")),
         trials=trials,
         finals=tuple(finished("finals")),
         best=next((trial for trial in trials if trial.run_id == best), None),
     )
-
-
-def _importance(ledger: Path) -> dict[str, float]:
-    path = ledger.with_name(ledger.stem + IMPORTANCE)
-    return _numbers(_Document(path), "importance") if path.is_file() else {}
 
 
 def _numbers(document: _Document, name: str) -> dict[str, float]:

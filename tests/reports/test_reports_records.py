@@ -168,11 +168,12 @@ def test_progress_says_what_is_there_of_what_is_planned(tmp_path, change, progre
     assert load(files.write(tmp_path)).cells[0].progress == progress
 
 
-def test_importance_lies_beside_the_ledger(tmp_path):
-    folder = sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path) / "cells"
-    path = folder / "cnn-mnist-quick.importance.json"
-    path.write_text('{"importance": {"lr": 0.75, "width": 0.25}}')
-    (cell,) = load(tmp_path).cells
-    assert cell.importance == {"lr": 0.75, "width": 0.25}
-    path.write_text('{"importance": {"lr": "much"}}')
-    assert told(tmp_path).startswith(f"{path}: ")
+def test_importance_is_read_from_the_ledger(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    assert load(files.write(tmp_path)).cells[0].importance == {}
+    cell = files.cells["cnn-mnist-quick"]
+    cell["importance"] = {"lr": 0.75, "width": 0.25}
+    assert load(files.write(tmp_path)).cells[0].importance == {"lr": 0.75, "width": 0.25}
+    cell["importance"] = {"lr": "much"}
+    files.write(tmp_path)
+    assert "'lr' in 'importance' is not a number" in told(tmp_path)

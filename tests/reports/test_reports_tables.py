@@ -2,10 +2,10 @@ import pandas as pd
 import pytest
 from results_folder import SAMPLES, sweep
 
+from reports.files import FORMATS, SUFFIXES, write_tables
 from reports.records import load
 from reports.statistics import interval
-from reports.files import FORMATS, SUFFIXES, write_tables
-from reports.tables import TABLES, flags, leaderboard, make, published, ranks
+from reports.tables import TABLES, flags, leaderboard, make
 
 SCORES = "task,dataset,variant,metric,direction,mean,ci_low,ci_high,seeds,data,profile"
 LEADERBOARD = f"{SCORES},mark,behind,behind_low,behind_high,p,published,gap,progress,notes"
