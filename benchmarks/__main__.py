@@ -52,12 +52,33 @@ def run(
         int | None, typer.Option(min=1, help="Threads; they decide bits.", show_default="profile's")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    non_deterministic: Annotated[
+        bool, typer.Option("--non-deterministic", help="Allow operations that differ by run.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Autograd's anomaly detection: slow, for NaN.")
+    ] = False,
+    project: Annotated[str, typer.Option(help="Weights & Biases project.")] = "capsbench",
+    team: Annotated[
+        str | None, typer.Option(help="Weights & Biases team.", show_default="your own")
+    ] = None,
+    run_name: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN", help="Run name there, such as '{variant}-{lr}-{batch_size}'."
+        ),
+    ] = "{run_id}",
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Send it to Weights & Biases as it goes.")
+    ] = False,
+    log_every: Annotated[int, typer.Option(min=1, help="Epochs between those sent there.")] = 1,
     data: Data = None,
     results: Results = Path("results"),
     offline: Offline = False,
 ) -> None:
     """Makes one run with its own hyper-parameters, and prints its metrics."""
     from benchmarks.single import make
+    from benchmarks.tracking import Logging
 
     record = make(
         variant=_variant(variant),
@@ -71,6 +92,9 @@ def run(
         precision=precision,
         threads=threads,
         device=device,
+        deterministic=not non_deterministic,
+        log=Logging(project, team, run_name, upload, log_every),
+        debug=debug,
         root=data_folder(data),
         results=results,
         offline=offline,

@@ -12,6 +12,7 @@ that cut, and no training sequence does. Test sequences are generated once from 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,7 @@ def _still(task: str, dataset: str, budget: Budget, source: DataSource) -> Still
     )
 
 
+@lru_cache(maxsize=4)  # worker processes make many runs of a cell in turn
 def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Split]:
     """Train and validation, stratified by class; validation is at most a fifth."""
     from sklearn.model_selection import train_test_split

@@ -12,7 +12,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from benchmarks.protocol import DataSource, TaskData
 from benchmarks.provenance import code_version, provenance
 from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
-from benchmarks.tracking import Journal, Mirror, Stop, require_finite, save_pictures
+from benchmarks.tracking import PLAIN, Journal, Logging, Mirror, Stop, require_finite, save_pictures
 from models import registry
 from models.variant import ClipShape, ImageShape, PredictionHyperparameters, Variant
 
@@ -72,18 +72,26 @@ def run(
     study: str | None = None,
     stop: Stop | None = None,
     callbacks: list[pl.Callback] | None = None,
+    log: Logging = PLAIN,
+    debug: bool = False,
 ) -> RunRecord:
     """Trains, scores, records; or returns the record that is there.
 
     The run that it rests on, if any, is made first. What goes wrong in the training is a record of
-    status `failed`. Raises InputError where the data is not what the spec says, or another process
-    makes the same run; OSError where files cannot be written.
+    status `failed`. With `debug`, autograd's anomaly detection names the operation whose gradient
+    is NaN: it takes time, and decides no number. Raises InputError where the data is not what the
+    spec says, or another process makes the same run; OSError where files cannot be written.
     """
+    log.name_of(spec)  # a pattern that gives no name is known at once
     record = read_record(results, spec.run_id)
     if record is not None:
         return record
     if spec.base is not None:
-        base = run(spec.base, source=source, results=results, callbacks=callbacks)
+        # Its name by default: the pattern may be of hyper-parameters that it has not.
+        plain = replace(log, name=Logging.name)
+        base = run(
+            spec.base, source=source, results=results, callbacks=callbacks, log=plain, debug=debug
+        )
         if base.status != "complete":
             reason = f"the run it rests on, {base.run_id}, has {base.status}: {base.reason}"
             return give_up(spec, source=source, results=results, study=study, reason=reason)
@@ -91,7 +99,8 @@ def run(
     home.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(home / ".lock", timeout=LOCK_SECONDS):
-            return _Run(spec, source, home, study, stop, callbacks or []).record()
+            made = _Run(spec, source, home, study, stop, callbacks or [], log, debug)
+            return made.record()
     except Timeout:
         raise InputError(
             f"run {spec.run_id} is being made by another process: wait for it, or stop it"
@@ -125,14 +134,18 @@ class _Run:
         study: str | None,
         stop: Stop | None,
         callbacks: list[pl.Callback],
+        log: Logging = PLAIN,
+        debug: bool = False,
     ) -> None:
         self.spec, self.home, self.study, self.stop = spec, home, study, stop
-        self.callbacks = callbacks
+        self.callbacks, self.log, self.debug = callbacks, log, debug
         self.task = registry.available()[spec.variant].task
         self.config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
         self.data = self._load(source)
         self.directions = tasks.of(self.task).directions(spec.dataset)
         self.metric = next(iter(self.directions))
+        lacks = registry.variant(spec.variant).lacks
+        self.absent = {**tasks.of(self.task).absent(spec.dataset), **lacks}
 
     def _load(self, source: DataSource) -> TaskData:
         data = protocol.load(
@@ -160,7 +173,7 @@ class _Run:
         started = time.perf_counter()
         costs.reset_peak_memory(self.spec.device)
         with _deterministic(self.spec.threads):
-            mirror = Mirror(self.home, self.spec, study=self.study, task=self.task)
+            mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
             pictures: dict[str, Path] = {}
             failed = True
             summary: dict[str, Any] = {}
@@ -254,7 +267,8 @@ class _Run:
             devices=1,
             precision=self.spec.precision,
             max_epochs=self.spec.budget.epochs,
-            deterministic=True,
+            deterministic=self.spec.deterministic,
+            detect_anomaly=self.debug,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
             logger=False,
@@ -296,6 +310,7 @@ class _Run:
             "epochs": len(outcome.history),
             "metric": self.metric,
             "directions": self.directions,
+            "absent": self.absent,
             "metrics": outcome.metrics,
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
@@ -327,7 +342,7 @@ class _Run:
 def _model(spec: RunSpec, shape: ImageShape | ClipShape, base: Variant | None = None) -> Variant:
     """A spec's model, untrained; on `base`, or where it needs one, on an untrained one."""
     if base is None and spec.base is not None:
-        base = _model(spec.base, shape)
+        base = _model(spec.base, shape).requires_grad_(False).eval()
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 

@@ -21,6 +21,7 @@ from benchmarks.profiles import Profile
 from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.run import folder, read_record, require_gpu, run
 from benchmarks.spec import Role, RunRecord, RunSpec
+from benchmarks.tracking import PLAIN, Logging
 from models import registry
 
 
@@ -40,6 +41,9 @@ def make(
     results: Path,
     offline: bool,
     base: str | None = None,
+    deterministic: bool = True,
+    log: Logging = PLAIN,
+    debug: bool = False,
 ) -> RunRecord:
     """Makes one run and prints its metrics. Raises InputError.
 
@@ -64,6 +68,7 @@ def make(
             precision=precision,
             threads=threads or profile.threads,
             device=device,
+            deterministic=deterministic,
             data_sha256=protocol.describe(task, dataset, budget=budget, source=source).sha256,
         )
     except ValidationError as error:
@@ -74,7 +79,7 @@ def make(
     terminal: list[pl.Callback] = [RichModelSummary(max_depth=2)]
     if console.is_terminal:
         terminal.append(RichProgressBar())
-    record = run(spec, source=source, results=results, callbacks=terminal)
+    record = run(spec, source=source, results=results, callbacks=terminal, log=log, debug=debug)
     _show(console, record, results)
     return record
 
@@ -125,6 +130,8 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
         table.add_column(heading)
     for name, value in record.metrics.items():
         table.add_row(name, f"{value:.6g}")
+    for name, reason in record.absent.items():
+        table.add_row(name, f"n/a: {reason}")
     console.print(table)
     costs = record.costs
     console.print(
@@ -164,6 +171,8 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
         console.print(f"{run_id}: bit-equal (digest {record.digest[:16]})")
         return True
     console.print(f"{run_id}: differs: {difference or 'the digests'}", soft_wrap=True)
+    if not record.spec.deterministic:
+        console.print("  it was made in non-deterministic mode, in which runs may differ")
     for name in ("code_version", "versions", "cpu", "gpu"):
         was, now = record.provenance.get(name), again.provenance.get(name)
         if was != now:

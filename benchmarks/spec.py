@@ -37,7 +37,10 @@ class Budget(_Frozen):
 
 
 class RunSpec(_Frozen):
-    """All that decides a run's numbers. Equal specs give bit-equal records."""
+    """All that decides a run's numbers. Equal specs give bit-equal records.
+
+    Those that are not `deterministic` need not: they say that they were made so.
+    """
 
     variant: str
     dataset: str
@@ -51,6 +54,9 @@ class RunSpec(_Frozen):
     precision: Precision = "32-true"
     threads: int = Field(1, ge=1, description="sums are cut by threads, so they decide bits")
     device: Literal["cpu", "cuda"] = "cpu"
+    deterministic: bool = Field(
+        True, description="only operations that give equal bits; without, speed may be gained"
+    )
     data_sha256: str = Field(description="fingerprint of the decoded data")
     base: RunSpec | None = Field(
         None, description="the run whose trained model, frozen, this one is built on"
@@ -84,6 +90,7 @@ class RunRecord(_Frozen):
     epochs: int = Field(description="epochs trained")
     metric: str = Field(description="the primary metric")
     directions: dict[str, Direction] = Field(description="which way each metric is better")
+    absent: dict[str, str] = Field({}, description="metrics that have no meaning here, and why")
     metrics: dict[str, float] = Field(description="the last epoch's, and a final's on test data")
     history: list[float] = Field(description="the primary validation metric after each epoch")
     weights_sha256: str | None

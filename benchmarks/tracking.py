@@ -14,17 +14,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import wandb
 
+from benchmarks.errors import InputError
 from benchmarks.files import append_durably, replace_durably, write_atomically
 from benchmarks.provenance import code_version
 from benchmarks.spec import RunSpec
 from benchmarks.tasks import Task
+from models.registry import nearest
 
 Stop = Callable[[list[float]], bool]
 """Asked after each epoch, with the primary validation metric of each so far: stop here?"""
@@ -46,23 +50,71 @@ def require_finite(metrics: dict[str, float], when: str) -> None:
             raise NonFinite(f"{name} was {value} in {when}")
 
 
+@dataclass(frozen=True)
+class Logging:
+    """How a run is shown in Weights & Biases; it decides no number."""
+
+    project: str = "capsbench"
+    team: str | None = None
+    name: str = "{run_id}"
+    """A pattern: `{variant}-{lr:.0e}` of hyper-parameters and what `fields` adds to them."""
+    upload: bool = False
+    every: int = 1
+    """Epochs between those that are shown; the last is shown always."""
+
+    @staticmethod
+    def fields(spec: RunSpec) -> dict[str, Any]:
+        """What a name may be made from."""
+        return {
+            **spec.hyperparameters,
+            "run_id": spec.run_id,
+            "variant": spec.variant,
+            "dataset": spec.dataset,
+            "profile": spec.budget.profile,
+            "role": spec.role,
+            "seed": spec.seed,
+        }
+
+    def name_of(self, spec: RunSpec) -> str:
+        """The run's name. Raises InputError for a pattern that gives none."""
+        fields = self.fields(spec)
+        try:
+            for _, field, _, _ in Formatter().parse(self.name):
+                if field is not None and field not in fields:
+                    raise InputError(
+                        f"run name {self.name!r}: no field is called {field!r}: "
+                        f"{nearest(field, fields)}"
+                    )
+            return self.name.format_map(fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"run name {self.name!r}: it is no pattern: {error}") from None
+
+
+PLAIN = Logging()
+"""Offline, under the run's id."""
+
+
 class Mirror:
-    """Weights & Biases, offline: nothing is sent, not even a name look-up.
+    """Weights & Biases. Offline, nothing is sent, not even a name look-up.
 
     Where it fails, that is told once, and the run goes on without it: a mirror decides nothing.
     """
 
-    def __init__(self, folder: Path, spec: RunSpec, *, study: str | None, task: str) -> None:
+    def __init__(
+        self, folder: Path, spec: RunSpec, *, study: str | None, task: str, log: Logging
+    ) -> None:
         os.environ["WANDB_ERROR_REPORTING"] = "false"
+        self._every, self._last = log.every, spec.budget.epochs
         self._run: wandb.Run | None = None
         with self._harmless(spec.run_id):
             shutil.rmtree(folder / "wandb", ignore_errors=True)
             self._run = wandb.init(
-                mode="offline",
+                mode="online" if log.upload else "offline",
                 dir=folder,
                 id=spec.run_id,
-                name=spec.run_id,
-                project="capsbench",
+                name=log.name_of(spec),
+                project=log.project,
+                entity=log.team,
                 group=study,
                 job_type=spec.role,
                 tags=[task, spec.variant, spec.dataset, spec.budget.profile],
@@ -95,7 +147,8 @@ class Mirror:
             )
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        self._log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
+        if epoch % self._every == 0 or epoch == self._last:
+            self._log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
 
     def step(self, metrics: dict[str, float]) -> None:
         self._log({f"step/{k}": v for k, v in metrics.items()})

@@ -47,9 +47,9 @@ class Run:
     digest: str
     metrics: Mapping[str, float]
     """By name with split, such as `test/accuracy`; NaN where the record has null."""
-    costs: Mapping[str, float]
     absent: Mapping[str, str]
-    """Metrics that have no meaning for this run, and why."""
+    """Metrics that have no meaning for the run, each with the reason."""
+    costs: Mapping[str, float]
     provenance: Mapping[str, str]
     """Code version, commit, lock, libraries and machine, as far as the record tells them."""
     data: Data | None
@@ -212,8 +212,8 @@ def _run(record: _Document, stamp: str) -> Run:
         epochs=record.may("epochs", int) or 0,
         digest=record.may("digest", str) or "",
         metrics=_numbers(record, "metrics"),
+        absent=_texts(record, "absent"),
         costs=_numbers(record, "costs"),
-        absent=_texts(record.may("absent", dict) or {}),
         provenance=_provenance(record),
         data=_data(record),
         stamp=stamp,
@@ -228,12 +228,12 @@ def _run(record: _Document, stamp: str) -> Run:
 
 def _provenance(record: _Document) -> dict[str, str]:
     told = record.may("provenance", dict) or {}
-    return _texts({k: v for k, v in told.items() if k != "versions"}) | _texts(
+    return _only_texts({k: v for k, v in told.items() if k != "versions"}) | _only_texts(
         record.may("provenance.versions", dict) or {}
     )
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def _only_texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
@@ -292,6 +292,14 @@ def _numbers(document: _Document, name: str) -> dict[str, float]:
             raise document.wrong(f"'{key}' in '{name}' is not a number")
         numbers[key] = float("nan") if value is None else float(value)
     return numbers
+
+
+def _texts(document: _Document, name: str) -> dict[str, str]:
+    texts = document.may(name, dict) or {}
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise document.wrong(f"'{key}' in '{name}' is not a text")
+    return texts
 
 
 def _text(path: Path) -> str:

@@ -38,8 +38,6 @@ SCORES = {
     "profile": "str",
 }
 
-METRICS = SCORES | {"absent": "str"}
-
 LEADERBOARD = SCORES | {
     "mark": "str",
     "behind": "float64",
@@ -67,13 +65,6 @@ SCORES_NOTE = """\
   figures say nothing of it). Several states in one cell are joined by +.
 """
 
-METRICS_NOTE = (
-    SCORES_NOTE
-    + """\
-- **absent** says why a metric has no meaning in a cell; such a row has no figure.
-"""
-)
-
 LEADERBOARD_NOTE = (
     SCORES_NOTE
     + """\
@@ -97,18 +88,26 @@ def leaderboard(results: Results) -> pd.DataFrame:
     return frame(LEADERBOARD, rows)
 
 
+METRICS = {**SCORES, "note": "str"}
+
+METRICS_NOTE = (
+    SCORES_NOTE
+    + """\
+- **note** says why a cell has no figure of a metric: *n/a*, it has no meaning there.
+"""
+)
+
+
 def metrics(results: Results) -> pd.DataFrame:
-    """A row a cell and test metric; one that has no meaning in a cell says why."""
-    rows = [
-        (*_score(cell, metric, cell.directions.get(metric, "")), "")
+    """A row a cell and test metric, in the first columns of the leaderboard and one more.
+
+    Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
+    """
+    rows = (
+        (*_score(cell, metric, cell.directions.get(metric, "")), _absence(cell, metric))
         for cell in results.cells
         for metric in _test_metrics(cell)
-    ]
-    rows += [
-        (*_score(cell, metric, cell.directions.get(metric, "")), reason)
-        for cell in results.cells
-        for metric, reason in _absent(cell).items()
-    ]
+    )
     return frame(METRICS, sorted(rows, key=_best_first))
 
 
@@ -432,13 +431,6 @@ def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) 
     )
 
 
-def _absent(cell: Cell) -> dict[str, str]:
-    """The metrics without a meaning in this cell, and why."""
-    shown = _test_metrics(cell)
-    told = {name: why for run in cell.scored for name, why in run.absent.items()}
-    return {name: why for name, why in sorted(told.items()) if name not in shown}
-
-
 def _score(cell: Cell, metric: str, direction: str) -> tuple[Any, ...]:
     mean, low, high, n = interval([*scores(cell, metric).values()])
     where = (cell.task, cell.dataset, cell.variant, metric, direction)
@@ -451,8 +443,14 @@ def _best_first(row: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _test_metrics(cell: Cell) -> list[str]:
-    names = {name for run in cell.scored for name in run.metrics}
-    return sorted(name.removeprefix("test/") for name in names if name.startswith("test/"))
+    names = {name for run in cell.scored for name in run.metrics if name.startswith("test/")}
+    absent = {name for run in cell.scored for name in run.absent}
+    return sorted({name.removeprefix("test/") for name in names} | absent)
+
+
+def _absence(cell: Cell, metric: str) -> str:
+    reasons = {run.absent[metric] for run in cell.scored if metric in run.absent}
+    return f"n/a: {'; '.join(sorted(reasons))}" if reasons else ""
 
 
 def _by_place(run: Run) -> tuple[Any, ...]:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.tasks.autoencoding import Autoencoding
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
 
-_TASKS: dict[str, type[Task[Any]]] = {"classification": Classification, "prediction": Prediction}
+_TASKS: dict[str, type[Task[Any]]] = {
+    "classification": Classification,
+    "autoencoding": Autoencoding,
+    "prediction": Prediction,
+}
 
 
 def of(task: str) -> type[Task[Any]]:

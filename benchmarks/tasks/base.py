@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -38,8 +38,8 @@ class Task(pl.LightningModule, Generic[B]):
         self.data = data
         self.seed = seed
         self.optimization = model.optimization() if model.trainable else None
-        self._training = _Means()
-        self._evaluation = _Means()
+        self._training = Means()
+        self._evaluation = Means()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":
@@ -61,6 +61,11 @@ class Task(pl.LightningModule, Generic[B]):
         The first is the primary one, which studies optimise and leaderboards show.
         """
 
+    @staticmethod
+    def absent(dataset: str) -> dict[str, str]:
+        """Those of the metrics that have no meaning on a dataset, each with the reason."""
+        return {}
+
     @abstractmethod
     def training_metrics(self, prediction: Any, batch: B) -> dict[str, Tensor]:
         """Metrics of a training batch, from the prediction that its loss was computed of."""
@@ -75,9 +80,13 @@ class Task(pl.LightningModule, Generic[B]):
 
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Pictures of the first test samples by name: (height, width[, 3]) uint8."""
+        shown = self.model.pictures(self.first_tests(samples))
+        return {name: grid(rows) for name, rows in shown.items()}
+
+    def first_tests(self, samples: int) -> B:
+        """The first test samples, where the model is."""
         batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
-        batch = type(batch)(*(part.to(self.device) for part in batch))
-        return {name: grid(rows) for name, rows in self.model.pictures(batch).items()}
+        return cast(B, type(batch)(*(part.to(self.device) for part in batch)))
 
     def configure_optimizers(self) -> Any:
         if self.optimization is None:
@@ -156,7 +165,7 @@ class Task(pl.LightningModule, Generic[B]):
         return self._evaluation.take()
 
 
-class _Means:
+class Means:
     """Weighted means by name, summed where the values lie, in double precision."""
 
     def __init__(self) -> None:

@@ -6,7 +6,6 @@ from collections import defaultdict
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.protocol import TaskData
@@ -26,7 +25,11 @@ def structural_similarity(one: Tensor, two: Tensor) -> Tensor:
     side, c1, c2 = 7, 0.01**2, 0.03**2
     sample = side**2 / (side**2 - 1)
     products = torch.cat([one, two, one * one, two * two, one * two])
-    mean_1, mean_2, square_1, square_2, product = F.avg_pool2d(products, side, stride=1).chunk(5)
+    # Means over windows as matrix products: several times as fast as pooling.
+    rows, columns = (_window_means(n, side, one) for n in one.shape[-2:])
+    with torch.autocast(one.device.type, enabled=False):
+        means = rows @ products @ columns.T
+    mean_1, mean_2, square_1, square_2, product = means.chunk(5)
     variances = sample * (square_1 - mean_1**2 + square_2 - mean_2**2)
     covariance = sample * (product - mean_1 * mean_2)
     similarity = (
@@ -35,6 +38,13 @@ def structural_similarity(one: Tensor, two: Tensor) -> Tensor:
         / ((mean_1**2 + mean_2**2 + c1) * (variances + c2))
     )
     return similarity.mean(dim=(1, 2, 3))
+
+
+def _window_means(size: int, side: int, like: Tensor) -> Tensor:
+    """(size − side + 1, size): the matrix that maps a line to the means of its windows."""
+    start = torch.arange(size - side + 1, device=like.device)[:, None]
+    place = torch.arange(size, device=like.device)
+    return ((place >= start) & (place < start + side)).to(like.dtype) / side
 
 
 def frame_metrics(prediction: Tensor, truth: Tensor) -> dict[str, Tensor]:

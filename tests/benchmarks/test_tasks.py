@@ -68,6 +68,15 @@ def test_frame_metrics_follow_the_protocol(channels: int) -> None:
         assert float(found[name]) == pytest.approx(value, rel=2e-4), name
 
 
+def test_metrics_are_full_precision_under_autocast() -> None:
+    torch.manual_seed(0)
+    guess, truth = torch.rand(2, 2, 3, 1, 16, 16)
+    plain = frame_metrics(guess, truth)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = frame_metrics(guess, truth)
+    assert all(torch.equal(plain[name], mixed[name]) for name in plain)
+
+
 def test_a_perfect_prediction_has_finite_figures() -> None:
     truth = torch.rand(2, 3, 1, 16, 16)
     found = {name: float(value) for name, value in frame_metrics(truth, truth).items()}

@@ -105,6 +105,7 @@ def test_a_torn_record_is_named(tmp_path, content):
         ({"spec": {}}, "lacks 'spec.role'"),
         ({"epochs": True}, "'epochs' is not of type int"),
         ({"metrics": {"test/accuracy": "high"}}, "'test/accuracy' in 'metrics' is not a number"),
+        ({"absent": {"nll": 1}}, "'nll' in 'absent' is not a text"),
         ({"metrics": {}}, "a completed final lacks 'test/accuracy'"),
         ({"run_id": "another"}, "'run_id' is not the name of its folder"),
     ],

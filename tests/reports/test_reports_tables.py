@@ -1,11 +1,17 @@
+import math
+
+import duckdb
 import pandas as pd
 import pytest
 from results_folder import SAMPLES, sweep
 
+from reports.build import build
 from reports.files import FORMATS, SUFFIXES, write_tables
+from reports.published import SELECTIONS
+from reports.published import published as all_published
 from reports.records import load
 from reports.statistics import interval
-from reports.tables import TABLES, flags, leaderboard, make
+from reports.tables import COSTS, TABLES, flags, leaderboard, make, published, ranks
 
 SCORES = "task,dataset,variant,metric,direction,mean,ci_low,ci_high,seeds,data,profile"
 LEADERBOARD = f"{SCORES},mark,behind,behind_low,behind_high,p,published,gap,progress,notes"
@@ -75,11 +81,25 @@ def test_mixed_data_states_are_said(tmp_path):
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path):
     table = read(written(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path), "metrics")
-    assert ",".join(table) == f"{SCORES},absent"
+    assert ",".join(table) == f"{SCORES},note"
     assert list(zip(table["metric"], table["direction"], table["mean"], strict=True))[1:] == [
         ("loss", "minimize", 0.25),
         ("oddity", "", 7.0),
     ]
+
+
+def test_a_metric_without_meaning_keeps_its_row_and_says_why(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
+    for number in range(3):
+        files.run("cnn-mnist-quick", "final", number)["absent"] = {"loss": "it has | none"}
+        del files.run("cnn-mnist-quick", "final", number)["metrics"]["test/loss"]
+    tables = written(files, tmp_path)
+    lines = [line for line in tables["metrics.csv"].decode().splitlines() if ",loss," in line]
+    assert lines == [
+        "classification,mnist,linear,loss,minimize,0.25,0.25,0.25,3,official,quick,",
+        "classification,mnist,cnn,loss,minimize,,,,0,official,quick,n/a: it has | none",
+    ]
+    assert b"n/a: it has \\| none" in tables["metrics.md"]
 
 
 def test_runs_lists_every_trial_and_final(tmp_path):
@@ -203,3 +223,126 @@ def test_the_leaderboard_explains_itself(tmp_path):
         "stand-in",
     ):
         assert word in note
+
+
+def test_the_best_and_what_is_not_told_from_it_are_marked(tmp_path):
+    files = sweep(variants=("cnn", "linear", "mlp", "vit"), datasets=("mnist",))
+    put(files, "cnn-mnist-quick", [0.95, 0.96, 0.97])
+    put(files, "linear-mnist-quick", [0.90, 0.911, 0.92])
+    put(files, "mlp-mnist-quick", [0.97, 0.94, 0.955])
+    put(files, "vit-mnist-quick", [0.80, 0.1, 0.2])
+    files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:1]
+    table = leaderboard(load(files.write(tmp_path))).set_index("variant")
+    marks = {"cnn": "best", "mlp": "tied", "linear": "behind", "vit": "untested"}
+    assert dict(table["mark"]) == marks
+    assert table.loc["linear", "behind"] == pytest.approx(0.0496667, abs=1e-6)
+    assert table.loc["linear", "behind_low"] > 0 > table.loc["mlp", "behind_low"]
+    assert table.loc["vit", "notes"] == "one seed: no interval"
+
+
+def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
+    files = sweep(variants=("capsnet",), datasets=("mnist", "cifar10"))
+    put(files, "capsnet-mnist-quick", [0.98, 0.98, 0.98])
+    results = load(files.write(tmp_path))
+    table = leaderboard(results).set_index("dataset")
+    assert table.loc["mnist", "gap"] == pytest.approx(0.98 - 0.9975)
+    assert "profile quick" in table.loc["mnist", "notes"]
+    assert pd.isna(table.loc["cifar10", "gap"])
+    assert "not comparable" in table.loc["cifar10", "notes"]
+    rows = published(results)
+    assert set(rows["dataset"]) == {"mnist", "cifar10"}
+    assert "" in set(rows["variant"])  # models that are not in the matrix
+
+
+def test_a_stand_in_has_no_gap(tmp_path):
+    files = sweep(variants=("capsnet",), datasets=("mnist",))
+    for number in range(3):
+        files.run("capsnet-mnist-quick", "final", number)["provenance"]["data"]["state"] = (
+            "stand-in"
+        )
+    results = load(files.write(tmp_path))
+    assert pd.isna(leaderboard(results)["gap"][0])
+    assert any("Stand-in" in flag for flag in flags(results))
+
+
+def test_every_published_figure_is_whole():
+    for figure in all_published():
+        assert figure.selection in SELECTIONS
+        assert figure.source
+        assert figure.protocol
+        assert math.isfinite(figure.value)
+    held = [(p.variant, p.dataset, p.metric) for p in all_published() if p.variant]
+    assert len(held) == len(set(held))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda r: r["provenance"].update(code_version="other"), "2 code versions are mixed"),
+        (lambda r: r["provenance"]["data"].update(sha256="cd"), "2 states of data are mixed"),
+        (lambda r: r["spec"].update(device="cuda"), "2 devices are mixed"),
+    ],
+)
+def test_what_mixes_is_flagged_in_the_table_itself(tmp_path, change, told):
+    files = sweep(variants=("cnn", "linear"))
+    change(files.run("cnn-mnist-quick", "final", 0))
+    tables = written(files, tmp_path)
+    assert told in tables["leaderboard.md"].decode().partition("|")[0]
+    notes = read(tables, "leaderboard").set_index("dataset")["notes"]
+    assert notes["mnist"].str.contains(told).all()
+    assert not notes["usps"].str.contains(told).any()
+
+
+def test_profiles_in_one_table_are_flagged(tmp_path):
+    files = sweep(variants=("cnn",))
+    other = sweep(variants=("cnn",), profile="smoke")
+    files.cells |= other.cells
+    files.records |= other.records
+    files.curves |= other.curves
+    assert "Profiles quick, smoke are in these tables: compare within one." in flags(
+        load(files.write(tmp_path))
+    )
+
+
+def test_ranks_leave_out_what_does_not_cover_all_datasets(tmp_path):
+    files = sweep(variants=("cnn", "linear", "vit"))
+    files.cells["vit-usps-quick"]["finals"] = []
+    for dataset in ("mnist", "usps"):
+        put(files, f"cnn-{dataset}-quick", [0.9, 0.9, 0.9])
+        put(files, f"linear-{dataset}-quick", [0.8, 0.8, 0.8])
+    table = ranks(load(files.write(tmp_path))).set_index("variant")
+    assert list(table["mean_rank"][:2]) == [1, 2]
+    assert list(table["iqm"][:2]) == pytest.approx([1, 0])
+    assert table.loc["vit", "note"] == "does not cover all datasets"
+    assert "2 variants, 2 datasets" in table.loc["cnn", "note"]
+
+
+def test_importance_has_the_weightiest_first(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    files.cells["cnn-mnist-quick"]["importance"] = {"a": 0.2, "b": 0.8}
+    table = read(written(files, tmp_path), "importance")
+    assert list(table["parameter"]) == ["b", "a"]
+
+
+def test_parquet_has_the_rows_and_types_of_the_table(tmp_path):
+    files = sweep()
+    written(files, tmp_path)
+    path = tmp_path / "report" / "tables" / "costs.parquet"
+    found = duckdb.read_parquet(str(path)).df()
+    assert list(found) == list(COSTS)
+    assert len(found) == 4
+    assert found["seconds"].dtype == "float64"
+
+
+def test_an_unchanged_report_is_left_as_it_is(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    build(files.write(tmp_path))
+    table, page = (tmp_path / "report" / name for name in ("tables/runs.csv", "index.html"))
+    before = table.stat().st_mtime_ns, page.stat().st_mtime_ns
+    build(tmp_path)
+    assert table.stat().st_mtime_ns == before[0]
+    assert page.stat().st_mtime_ns > before[1]  # as new as the cells
+    files.cells["cnn-mnist-quick"]["reason"] = "changed"
+    files.write(tmp_path)
+    build(tmp_path)
+    assert table.stat().st_mtime_ns > before[0]

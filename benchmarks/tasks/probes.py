@@ -1,0 +1,119 @@
+"""What a code tells of classes that it was not taught: LIN-PRED and LIN-MATCH.
+
+Kosiorek et al. 2019, section 3.1. Probes are fitted to codes of training samples and score others.
+Codes are (samples, dims), labels (samples, labels).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+Probe = Callable[[np.ndarray, np.ndarray], float]
+"""Of codes and their labels: the share of samples that it gets right."""
+
+STARTS = 10
+"""Of k-means, each by k-means++; the tightest clustering counts."""
+ITERATIONS = 1000
+"""Of a probe at most. Logistic regressions take some 30, k-means some 20."""
+
+
+def fit(codes: np.ndarray, labels: np.ndarray, *, classes: int, seed: int) -> dict[str, Probe]:
+    """The probes by name. With several labels an image, clusters have no meaning: no `lin_match`.
+
+    A code that is not finite is scored NaN, so that the run fails by that name.
+    """
+    probes = {"lin_pred"} if labels.shape[1] > 1 else {"lin_pred", "lin_match"}
+    if not np.isfinite(codes).all():
+        return dict.fromkeys(sorted(probes), lambda codes, labels: math.nan)
+    with _reproducible():
+        if labels.shape[1] > 1:
+            return {"lin_pred": several(codes, labels, classes)}
+        return {"lin_pred": linear(codes, labels), "lin_match": match(codes, labels, classes, seed)}
+
+
+def score(probes: Mapping[str, Probe], codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """What each probe says of these codes; NaN where one of them is not finite."""
+    if not np.isfinite(codes).all():
+        return dict.fromkeys(probes, math.nan)
+    with _reproducible():
+        return {name: probe(codes, labels) for name, probe in probes.items()}
+
+
+def linear(codes: np.ndarray, labels: np.ndarray) -> Probe:
+    """Multinomial logistic regression on standardised codes."""
+    regression = _regression().fit(codes, labels[:, 0])
+    return lambda codes, labels: float((regression.predict(codes) == labels[:, 0]).mean())
+
+
+def several(codes: np.ndarray, labels: np.ndarray, classes: int) -> Probe:
+    """A logistic regression a class on standardised codes, for images of several labels.
+
+    The classes with the highest decision values, as many as there are labels, are the answer; it is
+    right where all of them are. A class that no training sample shows is the last to be answered.
+    """
+    shown = (labels[:, :, None] == np.arange(classes)).any(axis=1)
+    regressions = {
+        k: _regression().fit(codes, shown[:, k]) for k in range(classes) if shown[:, k].any()
+    }
+
+    def probe(codes: np.ndarray, labels: np.ndarray) -> float:
+        values = np.full((len(codes), classes), -np.inf)
+        for k, regression in regressions.items():
+            values[:, k] = regression.decision_function(codes)
+        answer = np.argsort(values, axis=1)[:, -labels.shape[1] :]
+        return float((np.sort(answer, axis=1) == np.sort(labels, axis=1)).all(axis=1).mean())
+
+    return probe
+
+
+def match(codes: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Probe:
+    """K-means with as many clusters as classes, which the Hungarian method matches to them."""
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.cluster import KMeans
+
+    clusters = KMeans(classes, n_init=STARTS, max_iter=ITERATIONS, random_state=seed % 2**32)
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (clusters.fit_predict(codes), labels[:, 0]), 1)
+    _, named = linear_sum_assignment(counts, maximize=True)
+    return lambda codes, labels: float((named[clusters.predict(codes)] == labels[:, 0]).mean())
+
+
+def _regression() -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=ITERATIONS))
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """One thread, since sums are cut by threads; and no advice on codes that have collapsed.
+
+    A code of fewer different values than there are classes has fewer clusters too: its low score
+    says so.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    with _thread_pools().limit(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    import sklearn.cluster  # so that its libraries are among those found
+    import sklearn.linear_model  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -1,0 +1,205 @@
+"""Runs that rest on another run: it is made first, once, and nothing changes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pydantic import Field
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from benchmarks import run, tracking
+from benchmarks.errors import InputError
+from benchmarks.spec import RunRecord, RunSpec
+from models import registry
+from models.registry import Entry
+from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
+from tests.benchmarks.test_run import made, spec_of
+
+
+class Config(Hyperparameters):
+    lr: float = Field(1e-2, gt=0, description="learning rate of SGD")
+
+
+class Lower(Variant):
+    """A code that batch norm keeps statistics of, and a decoder."""
+
+    Config = Config
+
+    def __init__(self, *, shape: ImageShape, config: Config) -> None:
+        super().__init__(shape=shape, config=config)
+        pixels = shape.channels * shape.height * shape.width
+        self.encode = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 4), nn.BatchNorm1d(4))
+        self.decode = nn.Linear(4, pixels)
+
+    def forward(self, x: Tensor) -> Coded:
+        code = self.encode(x)
+        return Coded(code, target=x, reconstruction=self.decode(code).view_as(x))
+
+    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
+        coded = self(batch.x)
+        return {"mse": (coded.reconstruction - batch.x).square().mean()}, coded
+
+    def optimization(self) -> Optimization:
+        trained = [p for p in self.parameters() if p.requires_grad]
+        return Optimization(torch.optim.SGD(trained, lr=self.config.lr))
+
+
+class Upper(Lower):
+    """Reconstructs the lower one's code, which it leaves in evaluation mode."""
+
+    rests_on = "lower"
+
+    def __init__(self, *, shape: ImageShape, config: Config, base: Variant) -> None:
+        super().__init__(shape=shape._replace(channels=1, height=1, width=4), config=config)
+        self.base = base
+
+    def train(self, mode: bool = True) -> Upper:
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Coded:
+        return super().forward(self.base(x).code.view(len(x), 1, 1, 4))
+
+    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
+        coded = self(batch.x)
+        return {"mse": (coded.reconstruction - coded.target).square().mean()}, coded
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dict(registry.available())
+    for name, cls in (("lower", Lower), ("upper", Upper)):
+        known[name] = Entry(name, "autoencoding", __name__, "Of these tests.")
+        monkeypatch.setitem(registry._classes, name, cls)
+    monkeypatch.setattr(registry, "available", lambda: known)
+
+
+def upper(
+    *, seed: int = 5, base_seed: int = 5, base: dict[str, Any] | None = None, **how: Any
+) -> RunSpec:
+    lower = spec_of("lower", epochs=2, role="base", seed=base_seed, **(base or {}))
+    return spec_of("upper", epochs=2, seed=seed, **how).model_copy(update={"base": lower})
+
+
+def weights(results: Path, spec: RunSpec | None) -> dict[str, Tensor]:
+    assert spec is not None
+    return load_file(run.folder(results, spec.run_id) / "weights.safetensors")
+
+
+def test_the_base_is_trained_once_and_serves_all_that_rest_on_it(tmp_path: Path) -> None:
+    one, two = upper(seed=1), upper(seed=2, role="final")
+    assert one.base == two.base
+    assert made(one, tmp_path).status == "complete"
+    path = run.folder(tmp_path, one.base.run_id) / "record.json"
+    written = path.stat().st_mtime_ns
+    final = made(two, tmp_path)
+    assert "test/mse" in final.metrics
+    assert path.stat().st_mtime_ns == written
+    base = RunRecord.model_validate_json(path.read_bytes())
+    assert (base.spec.role, base.study, base.epochs) == ("base", None, 2)
+    assert not any(name.startswith("test/") for name in base.metrics)
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_equal_specs_give_equal_bits_and_another_base_other_ones(tmp_path: Path) -> None:
+    first, again = (made(upper(), tmp_path / name) for name in ("a", "b"))
+    assert (first.digest, first.weights_sha256) == (again.digest, again.weights_sha256)
+    other = made(upper(base_seed=6), tmp_path / "a")
+    assert other.run_id != first.run_id
+    assert other.weights_sha256 != first.weights_sha256
+
+
+def test_training_does_not_change_the_base(tmp_path: Path) -> None:
+    """Neither its weights nor its statistics; what rests on it does train."""
+    spec = upper()
+    made(spec, tmp_path)
+    kept, whole = weights(tmp_path, spec.base), weights(tmp_path, spec)
+    inner = {name: t for name, t in whole.items() if name.startswith("base.")}
+    assert {name.removeprefix("base.") for name in inner} == kept.keys()
+    assert all(torch.equal(inner[f"base.{name}"], tensor) for name, tensor in kept.items())
+
+    slower = upper(lr=1e-9)
+    made(slower, tmp_path)
+    barely = weights(tmp_path, slower)
+    assert not torch.equal(whole["decode.weight"], barely["decode.weight"])
+
+
+def test_the_base_costs_no_parameters(tmp_path: Path) -> None:
+    record = made(upper(), tmp_path)
+    own = {n: t for n, t in weights(tmp_path, record.spec).items() if not n.startswith("base.")}
+    statistics = sum(t.numel() for name, t in own.items() if "running" in name or "num_b" in name)
+    assert record.costs["parameters"] == sum(t.numel() for t in own.values()) - statistics
+
+
+def test_a_killed_run_ends_bit_equal_on_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the base was killed in its turn."""
+    spec = upper()
+    whole = made(spec, tmp_path / "whole")
+    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+    start = tracking.Journal.on_train_epoch_start
+    deaths: set[tuple[Path, int]] = set()
+
+    def die_once(journal: tracking.Journal, trainer: pl.Trainer, task: Any) -> None:
+        death = (journal.path, trainer.current_epoch)
+        if trainer.current_epoch > 0 and death not in deaths:
+            deaths.add(death)
+            raise KeyboardInterrupt
+        start(journal, trainer, task)
+
+    monkeypatch.setattr(tracking.Journal, "on_train_epoch_start", die_once)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            made(spec, tmp_path / "killed")
+    resumed = made(spec, tmp_path / "killed")
+    assert {path.parent.name for path, _ in deaths} == {spec.run_id, spec.base.run_id}
+    assert (resumed.digest, resumed.weights_sha256) == (whole.digest, whole.weights_sha256)
+
+
+def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
+    record = made(upper(base={"lr": 1e30}), tmp_path, study="some-study")
+    assert (record.status, record.study, record.epochs) == ("failed", "some-study", 0)
+    assert record.reason.startswith(f"the run it rests on, {record.spec.base.run_id}, has failed")
+    assert "NonFinite" in record.reason
+    assert run.read_record(tmp_path, record.run_id) == record
+    assert made(record.spec, tmp_path / "again").digest == record.digest
+
+
+def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
+    spec = upper()
+    made(spec.base, tmp_path)
+    path = run.folder(tmp_path, spec.base.run_id) / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
+        made(spec, tmp_path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
+        made(spec, tmp_path)
+    assert run.read_record(tmp_path, spec.run_id) is None
+
+
+def test_a_variant_without_the_base_it_rests_on_is_a_failed_record(tmp_path: Path) -> None:
+    record = made(upper().model_copy(update={"base": None}), tmp_path)
+    assert record.status == "failed"
+    assert "upper rests on lower" in record.reason
+
+
+def test_the_base_keeps_its_own_name_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern may name hyper-parameters that the base has not; all else holds for both."""
+    seen = []
+    monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
+    spec = upper()
+    made(spec, tmp_path, log=tracking.Logging("tables", None, "{variant} of {lr}"))
+    assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
+    assert [s["project"] for s in seen] == ["tables", "tables"]

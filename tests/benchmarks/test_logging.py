@@ -1,0 +1,189 @@
+"""What is a run's and not its model's: its name and place in the log, debugging, determinism."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import wandb
+from torch import Tensor
+
+from benchmarks import run, single
+from benchmarks.__main__ import app
+from benchmarks.cli import main
+from benchmarks.errors import InputError
+from benchmarks.spec import RunRecord
+from benchmarks.tracking import Logging
+from models.baselines import Linear
+from models.variant import Images
+from tests.benchmarks.test_run import made, spec_of
+
+
+class Sent:
+    """What Weights & Biases is told; nothing leaves, whatever mode is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings: list[dict[str, Any]] = []
+        self.logged: list[dict[str, Any]] = []
+        init, log = wandb.init, wandb.Run.log
+
+        def offline(**settings: Any) -> wandb.Run:
+            self.settings.append(settings)
+            return init(**{**settings, "mode": "offline"})
+
+        def noted(shown: wandb.Run, values: dict[str, Any], *rest: Any, **how: Any) -> None:
+            self.logged.append(values)
+            log(shown, values, *rest, **how)
+
+        monkeypatch.setattr("wandb.init", offline)
+        monkeypatch.setattr("wandb.Run.log", noted)
+
+    @property
+    def epochs(self) -> list[int]:
+        return [values["epoch"] for values in self.logged if "epoch" in values]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    return Sent(monkeypatch)
+
+
+def test_by_default_a_run_stays_here_under_its_id(sent: Sent, tmp_path: Path) -> None:
+    spec = spec_of("linear")
+    made(spec, tmp_path)
+    (settings,) = sent.settings
+    assert settings["mode"] == "offline"
+    assert settings["project"] == "capsbench"
+    assert settings["entity"] is None
+    assert settings["id"] == settings["name"] == spec.run_id
+    assert sent.epochs == [1, 2, 3]
+
+
+def test_name_project_team_and_upload_are_as_asked_and_decide_no_number(
+    sent: Sent, tmp_path: Path
+) -> None:
+    spec = spec_of("linear", lr=0.02)
+    log = Logging("tables", "letters", "{variant}-{dataset}-{lr:.0e}-{batch_size}-{seed}", True)
+    record = made(spec, tmp_path / "shown", log=log)
+    (settings,) = sent.settings
+    assert settings["mode"] == "online"
+    assert (settings["project"], settings["entity"]) == ("tables", "letters")
+    assert settings["name"] == "linear-mnist-2e-02-16-5"
+    assert settings["id"] == spec.run_id
+    assert record.digest == made(spec, tmp_path / "plain").digest
+
+
+@pytest.mark.parametrize(("every", "shown"), [(2, [2, 4, 5]), (3, [3, 5]), (9, [5])])
+def test_epochs_are_shown_as_often_as_asked_and_written_all(
+    every: int, shown: list[int], sent: Sent, tmp_path: Path
+) -> None:
+    spec = spec_of("linear", epochs=5)
+    made(spec, tmp_path, log=Logging(every=every))
+    assert sent.epochs == shown
+    lines = (run.folder(tmp_path, spec.run_id) / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("{variant}-{lrr}", "no field is called 'lrr': did you mean 'lr'"),
+        ("{lr.real}", "no field is called 'lr.real'"),
+        ("{}", "no field is called ''"),
+        ("{lr", "it is no pattern"),
+        ("{variant:.2f}", "it is no pattern"),
+        ("{lr:{widht}}", "it is no pattern"),
+    ],
+)
+def test_a_name_of_unknown_fields_is_one_sentence(pattern: str, why: str, tmp_path: Path) -> None:
+    spec = spec_of("linear")
+    with pytest.raises(InputError) as error:
+        made(spec, tmp_path, log=Logging(name=pattern))
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not run.folder(tmp_path, spec.run_id).exists()
+
+
+def infinite_slope(model: Linear, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
+    """A loss of 0 whose gradient is NaN."""
+    scores = model(batch.x)
+    return {"slope": (0 * scores.sum()).square().sqrt()}, scores
+
+
+def test_debugging_names_the_operation_and_decides_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    assert made(spec, tmp_path / "a", debug=True).digest == made(spec, tmp_path / "b").digest
+    assert not torch.is_anomaly_enabled()
+    monkeypatch.setattr(Linear, "loss", infinite_slope)
+    with pytest.warns(UserWarning, match="infinite_slope"):  # the line that made it
+        told = made(spec, tmp_path / "told", debug=True)
+    assert told.status == "failed"
+    assert "PowBackward0" in told.reason  # inf from the root, times 0
+    untold = made(spec, tmp_path / "untold")
+    assert untold.status == "failed"
+    assert "Backward0" not in untold.reason
+    assert not torch.is_anomaly_enabled()
+
+
+def test_a_non_deterministic_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    forward = Linear.forward
+
+    def watched(model: Linear, x: Tensor) -> Tensor:
+        asked.append(torch.are_deterministic_algorithms_enabled())
+        return forward(model, x)
+
+    monkeypatch.setattr(Linear, "forward", watched)
+    strict = spec_of("linear", epochs=1)
+    loose = strict.model_copy(update={"deterministic": False})
+    assert loose.run_id != strict.run_id
+    modes = []
+    for spec in (strict, loose, strict.model_copy(update={"seed": 6})):
+        asked.clear()
+        record = made(spec, tmp_path)
+        assert run.read_record(tmp_path, spec.run_id) == record
+        modes.append((record.spec.deterministic, asked[0]))
+    assert modes == [(True, True), (False, False), (True, True)]
+
+
+def test_the_command_line_has_them_all(
+    sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[RunRecord] = []
+    debugged = []
+
+    def watched(*arguments: Any, **how: Any) -> RunRecord:
+        debugged.append(how["debug"])
+        records.append(run.run(*arguments, **how))
+        return records[-1]
+
+    monkeypatch.setattr(single, "run", watched)
+    call = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--epochs", "3"]
+    call += ["--set", "batch_size=32", "--results", str(tmp_path), "--project", "tables"]
+    call += ["--team", "letters", "--run-name", "{variant}/{lr}", "--upload", "--log-every", "2"]
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*call, "--debug", "--non-deterministic"]))
+    assert left.value.code == 0
+    (settings,) = sent.settings
+    assert (settings["mode"], settings["name"]) == ("online", "linear/0.001")
+    assert (settings["project"], settings["entity"]) == ("tables", "letters")
+    assert sent.epochs == [2, 3]
+    assert debugged == [True]
+    assert not records[0].spec.deterministic
+
+
+def test_a_bad_run_name_ends_the_command_with_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--results", str(tmp_path)]
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*call, "--run-name", "{parts}"]))
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert told.startswith("capsbench: run name '{parts}': no field is called 'parts'")
+    assert told.count("\n") == 1
