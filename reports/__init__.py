@@ -1,1 +1,23 @@
-"""What is read: tables and figures made from records alone."""
+"""What is read: tables, figures and a page, made from records alone.
+
+from reports import load
+load("results").leaderboard()
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reports.library import Report
+
+__all__ = ["load"]
+
+
+def load(results: str | PathLike[str] = "results") -> Report:
+    """The report of a results folder, as DataFrames. Raises ReportError where it can't be read."""
+    from reports.library import Report  # pandas takes most of a second
+
+    return Report(Path(results))

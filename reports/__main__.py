@@ -1,4 +1,4 @@
-"""The command line of reports: `python -m reports build|show`."""
+"""The command line of reports: `python -m reports build|show|compare`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Tables and figures of a results folder."
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Tables, figures and a page of a results folder.",
 )
 Folder = Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of the sweep.")]
 
@@ -18,39 +21,73 @@ Folder = Annotated[Path, typer.Option("--results", metavar="DIR", help="The fold
 @app.command()
 def build(
     results: Folder = Path("results"),
-    figures: Annotated[bool, typer.Option(help="Draw the figures too.")] = True,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="A table, `figures` or `page`; repeatable.", show_default="all"),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="csv, parquet, markdown, latex, svg, png or html; repeatable.",
+            show_default="all",
+        ),
+    ] = None,
 ) -> None:
     """Write the report under DIR/report and print the leaderboard; works on partial results."""
-    from rich.console import Console
-
-    from reports.records import load
-    from reports.tables import write_tables
-    from reports.terminal import show
-
-    report = results / "report"
     with _errors_told():
-        found = load(results)
-        if figures:
-            from reports.figures import write_figures
+        from rich.console import Console
 
-            write_figures(found, report / "figures")
-        # Last: where the tables are newer than the cells, the whole report is.
-        write_tables(found, report / "tables")
-        show(found, Console())
-    typer.echo(f"Report: {report}")
+        from reports.build import build as build_report
+        from reports.terminal import show
+
+        show(build_report(results, only or (), formats or ()), Console())
+    page = results / "report" / "index.html"
+    typer.echo(f"Report: {page if page.is_file() else page.parent}")
 
 
 @app.command("show")
-def show_again(results: Folder = Path("results")) -> None:
-    """Print the leaderboard and write nothing."""
-    from rich.console import Console
-
-    from reports.records import load
-    from reports.terminal import show
-
+def show_again(
+    results: Folder = Path("results"),
+    table: Annotated[
+        list[str] | None, typer.Option(help="A table by name; repeatable.", show_default="scores")
+    ] = None,
+) -> None:
+    """Print the scores of each dataset, or tables by name, and write nothing."""
     with _errors_told():
-        show(load(results), Console())
-    typer.echo(f"Report: {results / 'report'}")
+        from rich.console import Console
+
+        from reports.index import load_indexed
+        from reports.terminal import show, show_tables
+
+        found = load_indexed(results)
+        if table:
+            show_tables(found, table, Console())
+        else:
+            show(found, Console())
+    typer.echo(f"Report: {results / 'report' / 'index.html'}")
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="RESULTS_A", help="What is compared against.")],
+    b: Annotated[Path, typer.Argument(metavar="RESULTS_B", help="What is compared.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every column.")] = False,
+) -> None:
+    """Print what changed from A to B: paired differences over the seeds of both."""
+    with _errors_told():
+        from rich.console import Console
+
+        from reports import formats
+        from reports.compare import compare as compare_results
+        from reports.index import load_indexed
+        from reports.terminal import show_comparison
+
+        found = compare_results(load_indexed(a), load_indexed(b))
+        if csv:
+            typer.echo(formats.csv(found), nl=False)
+        else:
+            show_comparison(found, Console())
 
 
 @contextmanager

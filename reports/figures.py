@@ -1,165 +1,360 @@
-"""Figures: learning curves of each cell, and the variants of each dataset side by side.
+"""Figures at paper size: comparisons, learning curves and costs a dataset, ranks a task.
 
-Drawn on bare `Figure` objects, without pyplot's global state; equal results give equal files.
+Drawn on bare `Figure` objects, without pyplot's global state; equal results give equal files. What
+has been drawn from the same numbers by the same code is left as it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import math
-import re
-from collections.abc import Iterator
-from itertools import groupby
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-import numpy as np
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from reports.formats import one_line, stem, write
+from reports.records import Cell, Results
+from reports.standings import Across, Standing, across, scores, standings
+from reports.tables import data_states, power
 
-from reports.formats import one_line, write
-from reports.records import Cell, Results, Run, curve
-from reports.statistics import interval
-from reports.tables import data_states, rank
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-STYLE = {
+FORMATS = ("svg", "png")
+INK, LINE, PAPER = "#101112", "#d1d2d3", "#ffffff"
+"""Colours that a page may replace by its own."""
+
+_STYLE = {
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
     "text.parse_math": False,  # a $ in a name is a $
+    "svg.fonttype": "none",  # text stays text
     "axes.formatter.useoffset": False,
-    "svg.hashsalt": "capsbench",
-    "grid.color": "0.92",
-    "grid.linewidth": 0.8,
-    "axes.edgecolor": "0.6",
-    "axes.linewidth": 0.8,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
     "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 8,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
-    "legend.fontsize": 8,
+    "grid.color": LINE,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
-BLUE, GREY = sns.color_palette("deep")[0], "0.75"
-
-Curve = dict[int, float]
+_SHAPES = "os^DvPX*<>"
 
 
-def write_figures(results: Results, folder: Path) -> None:
-    """Writes `curves-<study>` and `comparison-<dataset>-<task>-<profile>`, as PNG and SVG."""
-    with mpl.rc_context():
-        sns.set_theme(style="whitegrid", rc=STYLE)
-        for name, figure in _figures(results):
-            for suffix, undated in (("png", {"Software": None}), ("svg", {"Date": None})):
-                image = io.BytesIO()
-                figure.savefig(image, format=suffix, dpi=120, metadata=undated)
-                write(folder / f"{name}.{suffix}", image.getvalue())
+@dataclass(frozen=True)
+class Drawing:
+    """A figure to be: its file's stem, what it shows in words, all it depends on, how to draw."""
+
+    name: str
+    title: str
+    key: str
+    draw: Callable[[], Figure]
 
 
-def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
-    for cell in results.cells:
-        metric = f"validation/{cell.metric}"
-        trials, finals = (_curves(results, runs, metric) for runs in (cell.trials, cell.scored))
-        if trials or finals:
-            yield f"curves-{cell.study}", _learning(cell, trials, finals)
-    for place, cells in groupby(sorted(results.cells, key=_place), key=_place):
-        name = re.sub(r"[^\w.-]", "_", "-".join(("comparison", *place)))
-        yield name, _comparison(list(cells))
+def drawings(results: Results) -> list[Drawing]:
+    """All figures of these results, in the order to read them."""
+    return [*_drawings(results)]
 
 
-def _learning(cell: Cell, trials: list[Curve], finals: list[Curve]) -> Figure:
-    """Validation metric by epoch: each trial, each final, and the finals' mean."""
-    figure = Figure(figsize=(5, 3.2))
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0.16, right=0.97, top=0.86, bottom=0.15)
-    _draw(axes, trials, label=f"trials ({len(trials)})", color=GREY, linewidth=0.8)
-    _draw(axes, finals, label=f"finals ({len(finals)})", color=BLUE, linewidth=0.8, alpha=0.5)
-    shared = set.intersection(*map(set, finals)) if len(finals) > 1 else set()
-    mean = {epoch: interval([final[epoch] for final in finals]).mean for epoch in shared}
-    _draw(axes, [mean], label="mean of finals", color=BLUE, linewidth=2)
-    axes.set_ylim(_limits(trials, finals))
-    axes.set_xlim(0.5, max(map(max, (*trials, *finals))) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set(xlabel="epoch", ylabel=f"validation {cell.metric}\n({_better(cell)})")
-    axes.set_title(_title(f"{cell.variant} on {cell.dataset}", [cell]))
-    axes.legend(loc="best")
-    sns.despine(ax=axes)
-    return figure
-
-
-def _comparison(cells: list[Cell]) -> Figure:
-    """Mean, interval and seeds of each variant, best on top; one without finals keeps its line."""
-    scores = {
-        cell.study: [run.metrics[f"test/{cell.metric}"] for run in cell.scored] for cell in cells
+def write_figures(
+    figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = FORMATS
+) -> None:
+    """Writes `<name>.svg` and `<name>.png`, and removes those of other results."""
+    known_path = folder / "drawn.json"
+    known = _known(known_path)
+    keys = {
+        f"{figure.name}.{suffix}": f"{_code()} {figure.key}"
+        for figure in figures
+        for suffix in formats
     }
-    cells.sort(key=lambda c: (rank(interval(scores[c.study]).mean, c.direction), c.variant))
-    figure = Figure(figsize=(5.5, 1.4 + 0.3 * len(cells)))
-    inch = 1 / figure.get_figheight()
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0.25, right=0.96, top=1 - 0.5 * inch, bottom=0.7 * inch)
-    for y, cell in enumerate(cells):
-        _whisker(axes, y, scores[cell.study])
-    axes.set_yticks(range(len(cells)), [one_line(cell.variant) for cell in cells])
-    axes.set_ylim(len(cells) - 0.5, -0.5)
+    for figure in figures:
+        names = [f"{figure.name}.{suffix}" for suffix in formats]
+        stale = [
+            name for name in names if known.get(name) != keys[name] or not (folder / name).is_file()
+        ]
+        if stale:
+            for name, content in _rendered(figure, stale):
+                write(folder / name, content)
+    for suffix in formats:
+        for old in folder.glob(f"*.{suffix}"):
+            if old.name not in keys:
+                old.unlink()
+    write(known_path, json.dumps(known | keys, indent=1, sort_keys=True))
+
+
+def _rendered(figure: Drawing, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    import matplotlib as mpl
+    import seaborn as sns
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
+        sns.set_theme(style="whitegrid", rc=_STYLE | {"svg.hashsalt": figure.name})
+        drawn = figure.draw()
+        for name in names:
+            image = io.BytesIO()
+            undated = {"Software": None} if name.endswith(".png") else {"Date": None}
+            drawn.savefig(image, format=name[-3:], dpi=200, metadata=undated)
+            yield name, image.getvalue()
+
+
+def _drawings(results: Results) -> Iterator[Drawing]:
+    for a in across(results):
+        if a.ranks.can_tell:
+            words = f"{a.task}: mean ranks over {len(a.datasets)} datasets (profile {a.profile})"
+            name = stem("ranks", a.task, a.profile)
+            yield Drawing(name, words, _key(a), partial(_ranks, a, words))
+    for group in standings(results):
+        first = group[0].cell
+        where = f"{first.task} on {first.dataset} (profile {first.profile})"
+        place = (first.task, first.dataset, first.profile)
+
+        def part(
+            kind: str,
+            about: str,
+            draw: Callable[[list[Standing], str], Figure],
+            shown: list[Standing],
+            where: str = where,
+            place: tuple[str, ...] = place,
+        ) -> Drawing:
+            words = f"{about}: {where}"
+            key = _key([_shown(s) for s in shown])
+            return Drawing(stem(kind, *place), words, key, partial(draw, shown, words))
+
+        yield part("comparison", "Test scores", _comparison, group)
+        trained = [s for s in group if any(run.epochs for run in s.cell.scored)]
+        if trained:
+
+            def learning(shown: list[Standing], words: str) -> Figure:
+                return _learning(results, shown, words)
+
+            yield part("curves", "Learning curves", learning, trained)
+        priced = [s for s in group if _seconds(s.cell)]
+        if len(priced) > 1:
+            yield part("costs", "Cost against quality", _pareto, priced)
+
+
+def _comparison(group: list[Standing], words: str) -> Figure:
+    """Mean, interval and seeds of each variant, best on top; one without finals keeps its line."""
+    figure, axes = _axes(0.7 + 0.24 * len(group), left=1.5)
+    for y, standing in enumerate(group):
+        values = [*scores(standing.cell).values()]
+        mean, low, high, n = standing.score
+        if n == 0:
+            middle = axes.get_yaxis_transform()
+            axes.text(0.5, y, "no final", transform=middle, ha="center", va="center", fontsize=8)
+            continue
+        color = _blue()
+        axes.plot([low, high], [y, y], color=color, linewidth=1.5)
+        axes.plot(values, [y] * n, "|", color=INK, markersize=8, alpha=0.6)
+        axes.plot(mean, y, "o", color=color, markersize=6 if standing.mark == "best" else 4)
+    _names(axes, [s.cell.variant for s in group])
+    cell = group[0].cell
     axes.set_xlabel(
-        f"test {cells[0].metric} ({_better(cells[0])})\n"
-        "dot: mean, line: 95 % Student-t interval, tick: a seed",
-        fontsize=8,
+        f"test {one_line(cell.metric)} ({_better(cell)})\n"
+        "dot: mean, line: 95 % Student-t interval, tick: a seed"
     )
-    axes.set_title(_title(f"{cells[0].task} on {cells[0].dataset}", cells))
-    sns.despine(ax=axes, left=True)
+    axes.set_title(_title(words, group))
     return figure
 
 
-def _whisker(axes: Axes, y: int, values: list[float]) -> None:
-    mean, low, high, n = interval(values)
-    if n == 0:
-        middle = axes.get_yaxis_transform()
-        axes.text(0.5, y, "no final", transform=middle, ha="center", va="center", fontsize=8)
-        return
-    axes.plot([low, high], [y, y], color=BLUE, linewidth=1.5)
-    axes.plot(values, [y] * n, "|", color="0.4", markersize=8)
-    axes.plot(mean, y, "o", color=BLUE, markersize=6)
+def _learning(results: Results, group: list[Standing], words: str) -> Figure:
+    """Mean over finals of the validation metric and of the training loss, a line a variant."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, panels = _axes(2.6, left=0.7, right=1.6, lines=3, columns=2, width=7)
+    for axes, metric in zip(
+        panels, (f"validation/{group[0].cell.metric}", "train/loss"), strict=True
+    ):
+        for number, standing in enumerate(sorted(group, key=lambda s: s.cell.variant)):
+            finals = _finals(results, standing.cell, metric)
+            if finals.empty:
+                continue
+            by_epoch = finals.groupby("epoch")["value"].agg(["mean", "min", "max", "count"])
+            by_epoch = by_epoch[by_epoch["count"] == by_epoch["count"].max()]
+            look = _look(number)
+            axes.plot(
+                by_epoch.index,
+                by_epoch["mean"],
+                label=one_line(standing.cell.variant)[:30],
+                markersize=4,
+                markevery=max(1, len(by_epoch) // 8),
+                **look,
+            )
+            axes.fill_between(
+                by_epoch.index,
+                by_epoch["min"],
+                by_epoch["max"],
+                color=look["color"],
+                alpha=0.15,
+                linewidth=0,
+            )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlabel("epoch")
+        axes.set_title(one_line(metric.replace("/", " ")))
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(
+        lines, names, loc="upper left", bbox_to_anchor=(1 - 1.55 / 7, 0.82), frameon=False
+    )
+    figure.suptitle(
+        _title(words, group, "line: mean over seeds, band: least and greatest"),
+        x=0.02,
+        ha="left",
+        fontsize=9,
+    )
+    return figure
 
 
-def _curves(results: Results, runs: tuple[Run, ...], metric: str) -> list[Curve]:
-    """The finite points of each run that has any."""
-    curves = (curve(results, run, metric) for run in runs)
-    finite = ({e: value for e, value in c.items() if math.isfinite(value)} for c in curves)
-    return [points for points in finite if points]
+def _pareto(group: list[Standing], words: str) -> Figure:
+    """Seconds of a final against its score; the line joins what nothing beats in both."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    figure, axes = _axes(2.8, left=0.8, right=1.7, lines=3)
+    shown = sorted(group, key=lambda s: s.cell.variant)
+    points = [(_seconds(s.cell), s.score.mean) for s in shown]
+    for number, (standing, point) in enumerate(zip(shown, points, strict=True)):
+        look = _look(number) | {"linestyle": "none"}
+        axes.plot(*point, label=one_line(standing.cell.variant)[:30], markersize=6, **look)
+    maximize = group[0].cell.direction == "maximize"
+    front: list[tuple[float, float]] = []
+    for seconds, mean in sorted(points, key=lambda p: (p[0], -p[1] if maximize else p[1])):
+        if not front or (mean > front[-1][1] if maximize else mean < front[-1][1]):
+            front.append((seconds, mean))
+    axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.8, alpha=0.6, zorder=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("seconds of a final, mean over seeds")
+    axes.set_ylabel(f"test {one_line(group[0].cell.metric)}\n({_better(group[0].cell)})")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.set_title(_title(words, group, "joined: nothing is both cheaper and better"))
+    return figure
 
 
-def _draw(axes: Axes, curves: list[Curve], **style: Any) -> None:
-    """Draws all curves as one line with gaps between them, so that the legend has it once."""
-    gap = (math.nan, math.nan)
-    points = [point for curve in curves if curve for point in (*sorted(curve.items()), gap)]
-    if points:
-        axes.plot(*zip(*points, strict=True), marker=".", markersize=4, **style)
+def _ranks(a: Across, words: str) -> Figure:
+    """Mean ranks, best on top, and how far from the best is told apart."""
+    order = sorted(a.ranks.mean, key=lambda v: (a.ranks.mean[v], v))
+    figure, axes = _axes(0.7 + 0.24 * len(order), left=1.5)
+    best = a.ranks.mean[order[0]]
+    axes.axvspan(best, best + a.ranks.critical_difference, color=_blue(), alpha=0.15, linewidth=0)
+    axes.plot([a.ranks.mean[v] for v in order], range(len(order)), "o", color=_blue())
+    _names(axes, order)
+    axes.set_xlim(0.8, len(order) + 0.2)
+    axes.set_xlabel(
+        "mean rank (1 is best); shaded: not told from the best\n"
+        f"(Nemenyi, 5 %); Friedman p = {a.ranks.p:.2g}"
+    )
+    axes.set_title(f"{one_line(words)}\n{power(a)}")
+    return figure
 
 
-def _limits(trials: list[Curve], finals: list[Curve]) -> tuple[float, float]:
-    """All of the finals, and of the trials what lies near: one that diverged must not hide all."""
-    values = np.array([value for curve in (*trials, *finals) for value in curve.values()])
-    low, high = np.quantile(values, [0.25, 0.75])
-    reach = 3 * (high - low)
-    kept = [*values[(values >= low - reach) & (values <= high + reach)]]
-    kept += [value for final in finals for value in final.values()]
-    margin = 0.05 * (max(kept) - min(kept)) or 0.05 * abs(kept[0]) or 1.0
-    return min(kept) - margin, max(kept) + margin
+def _axes(
+    height: float,
+    *,
+    left: float,
+    right: float = 0.2,
+    lines: int = 2,
+    columns: int = 1,
+    width: float = 5.5,
+) -> tuple[Figure, Any]:
+    """A figure, in inches, whose axes are `height` high, under a title of `lines`."""
+    from matplotlib.figure import Figure
+
+    top, bottom = 0.15 + 0.17 * lines + 0.2 * (columns > 1), 0.65
+    figure = Figure(figsize=(width, height + top + bottom))
+    axes = figure.subplots(1, columns)
+    total = height + top + bottom
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        top=1 - top / total,
+        bottom=bottom / total,
+        wspace=0.3,
+    )
+    for one in axes if columns > 1 else [axes]:
+        for side in ("top", "right"):
+            one.spines[side].set_visible(False)
+    return figure, axes
 
 
-def _title(what: str, cells: list[Cell]) -> str:
-    counts = sorted({len(cell.scored) for cell in cells})
+def _names(axes: Axes, names: Sequence[str]) -> None:
+    short = [name if len(name) <= 20 else f"{name[:19]}…" for name in map(one_line, names)]
+    axes.set_yticks(range(len(names)), short)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+
+
+def _look(number: int) -> dict[str, Any]:
+    """A colour and a shape of marker, so that no two of a hundred variants look alike."""
+    import seaborn as sns
+
+    colours = sns.color_palette("deep")
+    return {
+        "color": colours[number % len(colours)],
+        "marker": _SHAPES[(number // len(colours) + number) % len(_SHAPES)],
+        "linewidth": 1.3,
+    }
+
+
+def _blue() -> Any:
+    return _look(0)["color"]
+
+
+def _finals(results: Results, cell: Cell, metric: str) -> Any:
+    """The finite points of the completed finals."""
+    from reports.index import curves
+
+    points = curves(results, cell, metric)
+    shown = points["run_id"].isin([run.run_id for run in cell.scored])
+    finite = points["value"].map(math.isfinite) if len(points) else shown
+    return points[shown & finite]
+
+
+def _seconds(cell: Cell) -> float:
+    """Mean seconds of a final; 0 where not known."""
+    known = [s for run in cell.scored if math.isfinite(s := run.costs.get("seconds", math.nan))]
+    return math.fsum(known) / len(known) if known else 0.0
+
+
+def _title(words: str, group: list[Standing], further: str = "") -> str:
+    counts = sorted({standing.score.n for standing in group})
     n = "–".join(map(str, counts if len(counts) < 2 else (counts[0], counts[-1])))
-    states = sorted({state for cell in cells if (state := data_states(cell))})
-    data = ", ".join(states) or "none yet"
-    return f"{one_line(what)}, profile {cells[0].profile}\nn = {n} seeds, data: {data}"
+    states = sorted({state for s in group if (state := data_states(s.cell))})
+    lines = [one_line(words)[:90], f"n = {n} seeds, data: {', '.join(states) or 'none yet'}"]
+    return "\n".join([*lines, further] if further else lines)
 
 
 def _better(cell: Cell) -> str:
     return "higher is better" if cell.direction == "maximize" else "lower is better"
 
 
-def _place(cell: Cell) -> tuple[str, str, str]:
-    return cell.dataset, cell.task, cell.profile
+def _shown(standing: Standing) -> tuple[object, ...]:
+    """All of a cell that a figure may show."""
+    cell = standing.cell
+    names = (cell.study, cell.variant, cell.metric, cell.direction, data_states(cell))
+    return (*names, standing.score, standing.mark, [(r.run_id, r.stamp) for r in cell.scored])
+
+
+def _key(numbers: object) -> str:
+    return hashlib.sha256(repr(numbers).encode()).hexdigest()
+
+
+def _code() -> str:
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+
+
+def _known(path: Path) -> dict[str, str]:
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

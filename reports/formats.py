@@ -1,19 +1,32 @@
-"""How tables become files: CSV, Markdown, and atomic writing."""
+"""How tables become files: CSV, Markdown, LaTeX and Parquet, written atomically."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-LONGEST = 200
+DUCKDB: dict[str, Any] = {
+    "threads": 2,
+    "memory_limit": "400MB",
+    "autoinstall_known_extensions": False,
+}
+"""Few threads and little memory: a report is made beside a sweep that is still at work."""
+
+LONGEST = 300
 """Characters of a text in a table; the record holds the rest."""
+
+
+_remembered = lru_cache(maxsize=65536)
+"""Ten thousand runs have few different names."""
 
 
 def frame(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
@@ -24,11 +37,20 @@ def frame(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> pd.Dat
     return table
 
 
+@_remembered
 def one_line(text: str) -> str:
     """The first line that says anything, printable and of bounded length."""
     line = next((line for line in map(str.strip, text.splitlines()) if line), "")
     line = "".join(c if c.isprintable() else " " for c in line[: LONGEST + 1])
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def stem(*words: str) -> str:
+    """A name for files and anchors; words that differ only in odd characters keep apart."""
+    plain = re.sub(r"[^\w.-]", "_", "-".join(words), flags=re.ASCII)[:100]
+    if plain == "-".join(words):
+        return plain
+    return f"{plain}-{hashlib.sha256(repr(words).encode()).hexdigest()[:8]}"
 
 
 def readable(number: float) -> str:
@@ -74,6 +96,54 @@ def markdown(table: pd.DataFrame, note: str = "") -> str:
     return f"{text}\n\n{note}" if note else f"{text}\n"
 
 
+def latex(table: pd.DataFrame) -> str:
+    """The same rows as a booktabs `longtable`; every text is a text, whatever is in it."""
+    texts = set(_texts(table))
+    wide = {name for name in texts if table[name].str.len().max() > 30}
+    columns = (
+        r">{\raggedright\arraybackslash}p{5cm}" if name in wide else "l" if name in texts else "r"
+        for name in table
+    )
+    shown = [[_latex_shown(value) for value in row] for row in table.itertuples(index=False)]
+    return longtable("".join(columns), [tex(str(name)) for name in table], shown)
+
+
+def longtable(columns: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A booktabs `longtable` of cells that are LaTeX already."""
+    return "\n".join(
+        (
+            rf"\begin{{longtable}}{{{columns}}}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            r"\endhead",
+            r"\bottomrule",
+            r"\endlastfoot",
+            *(" & ".join(row) + r" \\" for row in rows),
+            r"\end{longtable}",
+            "",
+        )
+    )
+
+
+@_remembered
+def tex(text: str) -> str:
+    """LaTeX that prints a text, in any engine; what its fonts lack is named by its code point."""
+    signs = (_TEX.get(c, c if c < "\x7f" or c in _TEX_PRINTS else _code_point(c)) for c in text)
+    return re.sub("-(?=-)", "-{}", "".join(signs))
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table as Parquet; equal tables give equal bytes."""
+    import duckdb
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with duckdb.connect(config=DUCKDB) as database:
+        database.from_df(table).write_parquet(str(temporary), compression="zstd")
+    temporary.replace(path)
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Writes the file whole or not at all, even where the power fails."""
     data = content.encode() if isinstance(content, str) else content
@@ -91,10 +161,39 @@ def write(path: Path, content: str | bytes) -> None:
         raise
 
 
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "≈": r"$\approx$",
+    "…": r"\dots{}",
+    **{sign: f"\\{sign}" for sign in "{}$&#_%"},
+    **{sign: f"{{{sign}}}" for sign in "[]*`'?!"},  # else options of \\, or ligatures
+}
+_TEX_PRINTS = frozenset("–—×±²³·°") | {chr(code) for code in range(0xC0, 0x100)}
+
+
+def _code_point(sign: str) -> str:
+    return rf"\texttt{{U+{ord(sign):04X}}}"
+
+
+def _latex_shown(value: Any) -> str:
+    if isinstance(value, str):
+        return tex(value)
+    if value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"${readable(value)}$" if isinstance(value, float) else str(value)
+
+
 def _texts(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table if table[name].dtype == "str"]
 
 
+@_remembered
 def _no_formula(text: str) -> str:
     if not text.startswith(("=", "+", "-", "@")):
         return text
@@ -113,6 +212,7 @@ def _shown(value: Any) -> str:
     return readable(value) if isinstance(value, float) else str(value)
 
 
+@_remembered
 def _escape(text: str) -> str:
     """Markdown's signs as text; an underscore within a word means nothing and stays readable."""
     text = text.replace("&", "&amp;").replace("<", "&lt;")

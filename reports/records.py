@@ -1,11 +1,13 @@
-"""Reading a results folder: cells, runs and learning curves, from the files a sweep leaves."""
+"""Reading a results folder: cells and runs, from the files that a sweep leaves."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +39,7 @@ class Run:
     variant: str
     dataset: str
     seed: int
+    device: str
     hyperparameters: Mapping[str, Any]
     status: str
     reason: str
@@ -47,8 +50,12 @@ class Run:
     absent: Mapping[str, str]
     """Metrics that have no meaning for the run, each with the reason."""
     costs: Mapping[str, float]
+    provenance: Mapping[str, str]
+    """Code version, commit, lock, libraries and machine, as far as the record tells them."""
     data: Data | None
     """None where a run failed before it had data."""
+    stamp: str
+    """Changes with the record's file."""
 
     @property
     def complete(self) -> bool:
@@ -73,6 +80,10 @@ class Cell:
     reason: str
     data: str
     """The state of the data when the cell was last written."""
+    planned: Mapping[str, int]
+    """How many `trials` and `finals` there shall be."""
+    importance: Mapping[str, float]
+    """How much of the trials' spread each searched hyper-parameter explains, by Optuna."""
     bases: tuple[Run, ...]
     """Runs of another variant whose trained models this cell's runs rest on."""
     trials: tuple[Run, ...]
@@ -89,6 +100,18 @@ class Cell:
         """The finals that completed: what every figure of this cell is made from."""
         return tuple(run for run in self.finals if run.complete)
 
+    @property
+    def progress(self) -> str:
+        """What is there so far; `done` where nothing remains to do."""
+        trials, finals = self.planned.get("trials", 0), self.planned.get("finals", 0)
+        if self.reason and not self.scored:
+            return "failed"
+        if len(self.trials) < trials:
+            return f"{len(self.trials)} of {trials} trials"
+        if len(self.finals) < finals:
+            return f"{len(self.finals)} of {finals} finals"
+        return "done"
+
 
 @dataclass(frozen=True)
 class Results:
@@ -104,29 +127,18 @@ class Results:
         return tuple({run.run_id: run for run in runs}.values())
 
 
-def load(root: Path) -> Results:
+def load(root: Path, known: Mapping[str, Run] | None = None) -> Results:
     """Reads the folder as it is now.
 
     A run counts where a cell names it, and has finished where it has a record. What else lies in
     `runs/` is no part of the sweep: runs made by hand, finals of a trial that is no longer best.
+    Of `known` runs (by run id, from an index) only those whose record has changed are read again.
     """
     paths = sorted((root / "cells").glob("*.json"))
     if not paths:
         raise ReportError(f"{root}: no results here yet; a sweep makes them (python -m sweeps run)")
-    return Results(root, tuple(_cell(_Document(path), root / "runs") for path in paths))
-
-
-def curve(results: Results, run: Run, metric: str) -> dict[int, float]:
-    """`metric` by epoch; where an epoch was repeated after a crash, its last line counts."""
-    if run.epochs == 0:
-        return {}
-    path = results.root / "runs" / run.run_id / "metrics.jsonl"
-    lines = (_Document(path, line) for line in _text(path).splitlines())
-    return {
-        line.need("epoch", int): metrics[metric]
-        for line in lines
-        if metric in (metrics := _numbers(line, "metrics"))
-    }
+    read = partial(_finished, runs=root / "runs", known=dict(known or {}))
+    return Results(root, tuple(_cell(_Document(path), read) for path in paths))
 
 
 class _Document:
@@ -172,13 +184,28 @@ class _Document:
         return ReportError(f"{self.path}: not of the expected shape: {why}")
 
 
-def _run(record: _Document) -> Run:
+def _finished(run_id: str, *, runs: Path, known: dict[str, Run]) -> Run | None:
+    path = runs / run_id / "record.json"
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be read ({error.strerror})") from error
+    stamp = f"{found.st_mtime_ns}-{found.st_size}"
+    if run_id not in known or known[run_id].stamp != stamp:
+        known[run_id] = _run(_Document(path), stamp)
+    return known[run_id]
+
+
+def _run(record: _Document, stamp: str) -> Run:
     run = Run(
         run_id=record.need("run_id", str),
         role=record.need_one_of("spec.role", ("base", "trial", "final")),
         variant=record.need("spec.variant", str),
         dataset=record.need("spec.dataset", str),
         seed=record.need("spec.seed", int),
+        device=record.may("spec.device", str) or "",
         hyperparameters=record.need("spec.hyperparameters", dict),
         status=record.need_one_of("status", ("complete", "pruned", "failed")),
         reason=record.may("reason", str) or "",
@@ -187,7 +214,9 @@ def _run(record: _Document) -> Run:
         metrics=_numbers(record, "metrics"),
         absent=_texts(record, "absent"),
         costs=_numbers(record, "costs"),
+        provenance=_provenance(record),
         data=_data(record),
+        stamp=stamp,
     )
     if run.run_id != record.path.parent.name:
         raise record.wrong("'run_id' is not the name of its folder")
@@ -195,6 +224,17 @@ def _run(record: _Document) -> Run:
     if run.role == "final" and run.complete and primary not in run.metrics:
         raise record.wrong(f"a completed final lacks '{primary}'")
     return run
+
+
+def _provenance(record: _Document) -> dict[str, str]:
+    told = record.may("provenance", dict) or {}
+    return _only_texts({k: v for k, v in told.items() if k != "versions"}) | _only_texts(
+        record.may("provenance.versions", dict) or {}
+    )
+
+
+def _only_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
 def _data(record: _Document) -> Data | None:
@@ -208,17 +248,18 @@ def _data(record: _Document) -> Data | None:
     )
 
 
-def _cell(cell: _Document, runs: Path) -> Cell:
+def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
     study = cell.need("study", str)
     if study != cell.path.stem:
         raise cell.wrong("'study' is not the name of its file")
 
     def finished(name: str) -> Iterator[Run]:
-        for run_id in cell.need(name, list):
+        # Cells of a sweep that knew no bases have none.
+        for run_id in cell.may(name, list) or [] if name == "bases" else cell.need(name, list):
             if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
                 raise cell.wrong(f"'{name}' holds something other than run ids")
-            if (path := runs / run_id / "record.json").is_file():
-                yield _run(_Document(path))
+            if run := read(run_id):
+                yield run
 
     metric, directions = cell.need("metric", str), cell.need("directions", dict)
     for name in {metric, *directions}:
@@ -235,6 +276,8 @@ def _cell(cell: _Document, runs: Path) -> Cell:
         directions=directions,
         reason=cell.may("reason", str) or "",
         data=cell.may("data", str) or "",
+        planned={k: int(v) for k, v in _numbers(cell, "planned").items() if math.isfinite(v)},
+        importance=_numbers(cell, "importance"),
         bases=tuple(finished("bases")),
         trials=trials,
         finals=tuple(finished("finals")),

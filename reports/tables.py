@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from reports.formats import csv, frame, markdown, write
+from reports.formats import frame
+from reports.published import beside, differences, gap
+from reports.published import published as all_published
 from reports.records import Cell, Results, Run
+from reports.standings import Across, Standing, across, place, rank, scores, standings
 from reports.statistics import interval
+
+FEW = 5
+"""Below so many seeds, tables say in words that they are few."""
 
 SCORES = {
     "task": "str",
@@ -30,6 +36,18 @@ SCORES = {
     "seeds": "int64",
     "data": "str",
     "profile": "str",
+}
+
+LEADERBOARD = SCORES | {
+    "mark": "str",
+    "behind": "float64",
+    "behind_low": "float64",
+    "behind_high": "float64",
+    "p": "float64",
+    "published": "float64",
+    "gap": "float64",
+    "progress": "str",
+    "notes": "str",
 }
 
 SCORES_NOTE = """\
@@ -47,11 +65,27 @@ SCORES_NOTE = """\
   figures say nothing of it). Several states in one cell are joined by +.
 """
 
+LEADERBOARD_NOTE = (
+    SCORES_NOTE
+    + """\
+- **mark**: *best* of its dataset; *tied*, not told from the best at the 5 % level; *behind*, told
+  from it; *untested*, fewer than two seeds in common. With three seeds only large differences are
+  told: tied is not equal.
+- **behind** is how much worse than the best, over the seeds that both have, with its 95 % interval
+  (*behind_low*, *behind_high*); **p** is of the paired t-test, corrected by Holm for all variants
+  on the dataset.
+- **published** is the figure of the variant's paper or code, **gap** how much better (+) or worse
+  (-) ours is, empty where the two can't be compared; *notes* and the table `published` say why.
+- **progress** is *done*, or what is there of what is planned. **notes** say what mixes here.
+"""
+)
+
 
 def leaderboard(results: Results) -> pd.DataFrame:
     """A row a cell: its primary metric over its completed finals, best first."""
-    rows = (_score(cell, cell.metric, cell.direction) for cell in results.cells)
-    return frame(SCORES, sorted(rows, key=_best_first))
+    mixed = mixtures(results)
+    rows = (_standing(s, mixed) for group in standings(results) for s in group)
+    return frame(LEADERBOARD, rows)
 
 
 METRICS = {**SCORES, "note": "str"}
@@ -65,7 +99,7 @@ METRICS_NOTE = (
 
 
 def metrics(results: Results) -> pd.DataFrame:
-    """A row a cell and test metric, in the columns of the leaderboard and one more.
+    """A row a cell and test metric, in the first columns of the leaderboard and one more.
 
     Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
     """
@@ -74,7 +108,117 @@ def metrics(results: Results) -> pd.DataFrame:
         for cell in results.cells
         for metric in _test_metrics(cell)
     )
-    return frame(METRICS, sorted(rows, key=lambda row: _best_first(row[: len(SCORES)])))
+    return frame(METRICS, sorted(rows, key=_best_first))
+
+
+RANKS = {
+    "task": "str",
+    "profile": "str",
+    "variant": "str",
+    "datasets": "int64",
+    "of": "int64",
+    "mean_rank": "float64",
+    "iqm": "float64",
+    "iqm_low": "float64",
+    "iqm_high": "float64",
+    "scores": "int64",
+    "critical_difference": "float64",
+    "friedman_p": "float64",
+    "note": "str",
+}
+
+RANKS_NOTE = """\
+- **datasets** that the variant has finals on, **of** those that any has. Only variants that cover
+  all are ranked; **mean_rank** is over datasets, 1 the best.
+- **iqm** is the interquartile mean of all **scores** (datasets × seeds), each scaled so that on its
+  dataset the worst mean of the ranked variants is 0 and the best 1. Its 95 % interval is a
+  bootstrap of seeds within datasets: it speaks of these datasets, not of others.
+- **critical_difference** is Nemenyi's: mean ranks that lie nearer to each other are not told apart
+  at the 5 % level. **friedman_p**: could all be alike? **note** says what the test can tell at all.
+"""
+
+
+def ranks(results: Results) -> pd.DataFrame:
+    """A row a task, profile and variant: how it stands across datasets."""
+    rows = []
+    for a in across(results):
+        order = sorted(a.covered, key=lambda v: (a.ranks.mean.get(v, math.inf), v))
+        for variant in order:
+            middle = a.middle.get(variant, interval([]))
+            note = power(a) if variant in a.ranks.mean else "does not cover all datasets"
+            rows.append(
+                (
+                    *(a.task, a.profile, variant, a.covered[variant], len(a.datasets)),
+                    *(a.ranks.mean.get(variant, math.nan), *middle),
+                    *(a.ranks.critical_difference, a.ranks.p, note),
+                )
+            )
+    return frame(RANKS, rows)
+
+
+def power(a: Across) -> str:
+    """What the rank test can tell at all, in words."""
+    k, n = len(a.ranks.mean), a.ranks.datasets
+    if k < 2:
+        return "fewer than two variants cover all datasets: nothing to rank"
+    difference, widest = a.ranks.critical_difference, a.ranks.widest
+    told = f"{k} variants, {n} datasets: mean ranks must differ by {difference:.2f}"
+    told += f" of {widest:.0f} possible"
+    return told if a.ranks.can_tell else f"{told}: nothing could be told"
+
+
+PUBLISHED = {
+    "task": "str",
+    "dataset": "str",
+    "metric": "str",
+    "model": "str",
+    "value": "float64",
+    "spread": "float64",
+    "n": "Int64",
+    "variant": "str",
+    "profile": "str",
+    "ours": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "seeds": "Int64",
+    "gap": "float64",
+    "selection": "str",
+    "differs": "str",
+    "source": "str",
+}
+
+PUBLISHED_NOTE = """\
+- **value** is as published, in our unit (an error of 0.25 % is an accuracy of 0.9975), with its
+  **spread** (standard deviation) over **n** runs where told.
+- **ours** is the mean of the variant of that row, with its interval; **gap** is how much better (+)
+  or worse (-) it is. Rows without a variant are models that are not in the matrix.
+- **selection** says on what data the published model or epoch was chosen. Ours is chosen on
+  validation data, and scored once on test data. **differs** says what else differs: where it says
+  *not comparable*, there is no gap.
+"""
+
+
+def published(results: Results) -> pd.DataFrame:
+    """A row a published figure and profile, beside ours, for the datasets of these results."""
+    return frame(PUBLISHED, _published_rows(results))
+
+
+def _published_rows(results: Results) -> Iterator[tuple[Any, ...]]:
+    places = {(c.task, c.dataset) for c in results.cells}
+    for p in all_published():
+        if (p.task, p.dataset) not in places:
+            continue
+        figure = (p.task, p.dataset, p.metric, p.model, p.value, p.spread, p.n)
+        cells = [c for c in results.cells if scores(c, p.metric) and beside(c, p.metric) == p]
+        for cell in cells:
+            mean, low, high, n = interval([*scores(cell, p.metric).values()])
+            states = data_states(cell)
+            ours = (cell.variant, cell.profile, mean, low, high, n, gap(mean, cell, p, states))
+            differs = "; ".join(differences(cell, p, states))
+            yield (*figure, *ours, p.selection, differs, p.source)
+        if not cells:
+            nothing = (p.variant or "", "", *[math.nan] * 3, None, math.nan)
+            yield (*figure, *nothing, p.selection, p.protocol, p.source)
 
 
 def runs(results: Results) -> pd.DataFrame:
@@ -161,19 +305,64 @@ def costs(results: Results) -> pd.DataFrame:
     return frame(COSTS, map(_cost, order))
 
 
+def importance(results: Results) -> pd.DataFrame:
+    """A row a cell and searched hyper-parameter, the weightiest first."""
+    columns = dict.fromkeys(("study", "variant", "dataset", "profile", "parameter"), "str")
+    rows = (
+        (cell.study, cell.variant, cell.dataset, cell.profile, name, share, len(cell.trials))
+        for cell in results.cells
+        for name, share in sorted(cell.importance.items(), key=lambda item: (-item[1], item[0]))
+    )
+    return frame(columns | {"importance": "float64", "trials": "int64"}, rows)
+
+
+IMPORTANCE_NOTE = """\
+- **importance** is the share of the trials' spread that a searched hyper-parameter explains, by
+  Optuna's PED-ANOVA; the shares of a cell sum to 1. It speaks of the **trials** made: below some
+  twenty it is a hint at best.
+"""
+
+
+def provenance(results: Results) -> pd.DataFrame:
+    """A row each fact of code, libraries and machine: its value, and of how many runs."""
+    facts = Counter(
+        (name, value)
+        for run in results.runs
+        for name, value in {**run.provenance, "device": run.device}.items()
+    )
+    columns = {"fact": "str", "value": "str", "runs": "int64"}
+    return frame(columns, ((*fact, n) for fact, n in sorted(facts.items())))
+
+
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
     table.__name__: table
-    for table in (leaderboard, metrics, runs, best_params, failures, data, costs)
+    for table in (
+        leaderboard,
+        metrics,
+        ranks,
+        published,
+        runs,
+        best_params,
+        importance,
+        failures,
+        data,
+        provenance,
+        costs,
+    )
 }
-NOTES = {"leaderboard": SCORES_NOTE, "metrics": METRICS_NOTE, "costs": COSTS_NOTE}
+NOTES = {
+    "leaderboard": LEADERBOARD_NOTE,
+    "metrics": METRICS_NOTE,
+    "ranks": RANKS_NOTE,
+    "published": PUBLISHED_NOTE,
+    "importance": IMPORTANCE_NOTE,
+    "costs": COSTS_NOTE,
+}
 
 
-def write_tables(results: Results, folder: Path) -> None:
-    """Writes each table as CSV and Markdown."""
-    for name, make in TABLES.items():
-        table = make(results)
-        write(folder / f"{name}.csv", csv(table))
-        write(folder / f"{name}.md", markdown(table, NOTES.get(name, "")))
+def make(results: Results, names: Iterable[str] = TABLES) -> dict[str, pd.DataFrame]:
+    """The tables of these names."""
+    return {name: TABLES[name](results) for name in names}
 
 
 def data_states(cell: Cell) -> str:
@@ -181,22 +370,75 @@ def data_states(cell: Cell) -> str:
     return " + ".join(sorted({run.data.state for run in cell.scored if run.data})) or cell.data
 
 
-def rank(mean: float, direction: str) -> tuple[bool, float]:
-    """Sorts best first, and what has no figure last."""
-    if math.isnan(mean):
-        return True, 0.0
-    return False, -mean if direction == "maximize" else mean
+def mixtures(results: Results) -> dict[tuple[str, str, str], list[str]]:
+    """What differs between the finals of one task, dataset and profile that should not."""
+    kept: dict[tuple[str, str, str], list[Run]] = {}
+    for cell in results.cells:
+        kept.setdefault(place(cell), []).extend(cell.scored)
+    found = {}
+    for where, finals in kept.items():
+        differs = {
+            "code versions": {r.provenance.get("code_version", "") for r in finals},
+            "states of data": {r.data.sha256 for r in finals if r.data},
+            "devices": {r.device for r in finals},
+        }
+        told = [f"{len(v)} {name} are mixed here" for name, v in differs.items() if len(v) > 1]
+        if told:
+            found[where] = told
+    return found
+
+
+def flags(results: Results) -> list[str]:
+    """Sentences on what a reader must know of all tables, most of all what mixes in them."""
+    told = [
+        f"{task} on {dataset} (profile {profile}): {what}."
+        for (task, dataset, profile), whats in mixtures(results).items()
+        for what in whats
+    ]
+    if len(found := sorted({cell.profile for cell in results.cells})) > 1:
+        told.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
+    if unfinished := [cell for cell in results.cells if cell.progress not in ("done", "failed")]:
+        told.append(f"{len(unfinished)} of {len(results.cells)} cells are not finished.")
+    if standin := sorted({c.dataset for c in results.cells if "stand-in" in data_states(c)}):
+        told.append(f"Stand-in data, whose figures say nothing of it: {', '.join(standin)}.")
+    few = {len(cell.scored) for cell in results.cells if cell.scored}
+    if few and min(few) < FEW:
+        told.append(
+            f"Some means are over {min(few)} seed{'s' * (min(few) > 1)}: that few tell large "
+            "differences only, and their intervals are guesses at the spread."
+        )
+    return told
+
+
+def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) -> tuple[Any, ...]:
+    cell, states = standing.cell, data_states(standing.cell)
+    figure = beside(cell, cell.metric)
+    value, distance, notes = math.nan, math.nan, list(mixed.get(place(cell), []))
+    if len(cell.scored) == 1:
+        notes.append("one seed: no interval")
+    if figure and cell.scored:
+        value, distance = figure.value, gap(standing.score.mean, cell, figure, states)
+        notes.append(f"published: {'; '.join(differences(cell, figure, states))}")
+    return (
+        *_score(cell, cell.metric, cell.direction),
+        standing.mark,
+        *standing.behind[:3],
+        standing.behind.p,
+        value,
+        distance,
+        cell.progress,
+        "; ".join(notes),
+    )
 
 
 def _score(cell: Cell, metric: str, direction: str) -> tuple[Any, ...]:
-    name = f"test/{metric}"
-    mean, low, high, n = interval([r.metrics[name] for r in cell.scored if name in r.metrics])
+    mean, low, high, n = interval([*scores(cell, metric).values()])
     where = (cell.task, cell.dataset, cell.variant, metric, direction)
     return (*where, mean, low, high, n, data_states(cell), cell.profile)
 
 
 def _best_first(row: Sequence[Any]) -> tuple[Any, ...]:
-    task, dataset, variant, metric, direction, mean, *_, profile = row
+    task, dataset, variant, metric, direction, mean, *_, profile, _ = row
     return (task, dataset, profile, metric, rank(mean, direction), variant)
 
 

@@ -1,35 +1,108 @@
-"""The leaderboard in the terminal."""
+"""Tables in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Sequence
 
 import pandas as pd
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from reports.formats import plus_minus
-from reports.records import Results
-from reports.tables import failures, leaderboard
+from reports import compare
+from reports.formats import plus_minus, readable
+from reports.records import ReportError, Results
+from reports.tables import TABLES, failures, flags, leaderboard
 
 NOTE = """\
-mean: over n finals with fresh seeds, on test data; bold: best of its dataset
+mean: over n finals with fresh seeds, on test data; bold: best of its dataset, ≈: not told from it
 ±: half of the mean's 95 % Student-t interval; data: its state\
 """
 
 
 def show(results: Results, console: Console) -> None:
     """Prints a table a task and profile, its datasets apart, the best of each in bold."""
-    groups = leaderboard(results).groupby(["task", "profile", "metric", "direction"])
-    for (task, profile, metric, direction), rows in groups:
-        better = "higher" if direction == "maximize" else "lower"
-        title = Text(f"{task}: {metric}, {better} is better (profile {profile})", style="italic")
+    groups = leaderboard(results).groupby(["task", "profile"])
+    for (task, profile), rows in groups:
+        title = Text(f"{task} (profile {profile})", style="italic")
         console.print(title, _table(rows), sep="\n")
     console.print(NOTE, highlight=False)
+    for sentence in flags(results):
+        console.print(Text(f"! {sentence}"))
     if failed := len(failures(results)):
         console.print(f"{failed} failure{'s' if failed > 1 else ''}: see tables/failures.md")
+
+
+def show_tables(results: Results, names: Sequence[str], console: Console) -> None:
+    """Prints tables by name, all columns. Raises ReportError for a name that there is not."""
+    for name in names:
+        if name not in TABLES:
+            raise ReportError(f"there is no table '{name}': choose of {', '.join(TABLES)}")
+    for name in names:
+        frame = TABLES[name](results)
+        table = _plain(frame)
+        if Measurement.get(console, console.options, table).minimum > console.width / 2:
+            table = _records(frame)
+        console.print(Text(name, style="italic"), table, sep="\n")
+
+
+def show_comparison(table: pd.DataFrame, console: Console) -> None:
+    """Prints what `compare` found, a row a cell."""
+    interval = [
+        "" if math.isnan(low) else f"{readable(low)} … {readable(high)}"
+        for low, high in zip(table["low"], table["high"], strict=True)
+    ]
+    shown = pd.DataFrame(
+        {
+            "cell": table["variant"] + "/" + table["dataset"] + " " + table["profile"],
+            "A": table["a"],
+            "B": table["b"],
+            "better": table["better"],
+            "95 %": interval,
+            "n": table["pairs"],
+            "verdict": table["verdict"],
+            "changed": table["changed"],
+        }
+    )
+    console.print(_plain(shown))
+    console.print(compare.NOTE, highlight=False)
+
+
+def _plain(frame: pd.DataFrame) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in frame:
+        figures = frame[name].dtype != "str"
+        table.add_column(
+            str(name).replace("_", " "),
+            justify="right" if figures else "left",
+            no_wrap=figures,
+            overflow="fold",
+        )
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(_shown(value)) for value in row))
+    return table
+
+
+def _records(frame: pd.DataFrame) -> Table:
+    """A line a value, for tables wider than the terminal."""
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in frame.to_dict("records"):
+        for name, value in row.items():
+            if text := _shown(value):
+                table.add_row(Text(str(name)), Text(text))
+        table.add_row("", "")
+    return table
+
+
+def _shown(value: object) -> str:
+    if value is pd.NA:
+        return ""
+    return readable(value) if isinstance(value, float) else str(value)
 
 
 def _table(rows: pd.DataFrame) -> Table:
@@ -47,10 +120,14 @@ def _table(rows: pd.DataFrame) -> Table:
 
 
 def _add(table: Table, dataset: Hashable, group: pd.DataFrame) -> None:
-    best = group["mean"].iloc[0]
     for place, row in enumerate(group.to_dict("records")):
         mean, half = plus_minus(row["mean"], (row["ci_high"] - row["ci_low"]) / 2)
-        name = str(dataset) if place == 0 else ""
-        cells = (name, row["variant"], mean or "no final", half, str(row["seeds"]), row["data"])
+        arrow = "↑" if row["direction"] == "maximize" else "↓"
+        heads = [str(dataset), f"{row['metric']} {arrow}"]
+        # The metric stands below its dataset: in the next row, where there is one.
+        name = "\n".join(heads) if len(group) == 1 else heads[place] if place < 2 else ""
+        told = f"≈ {mean}" if row["mark"] == "tied" else mean or "no final"
+        data = row["data"] if row["progress"] in ("done", "failed") else row["progress"]
+        cells = (name, row["variant"], told, half, str(row["seeds"]), data)
         # Text, not str: what a record says is never taken for markup.
-        table.add_row(*map(Text, cells), style="bold" if row["mean"] == best else None)
+        table.add_row(*map(Text, cells), style="bold" if row["mark"] == "best" else None)

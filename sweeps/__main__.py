@@ -106,7 +106,7 @@ def _sweep(choice: Options, results: Path) -> None:
 
 def _report_is_current(results: Path) -> bool:
     """Whether no cell has changed since the report was written."""
-    written = results / "report" / "tables" / "costs.md"  # the last that is written
+    written = results / "report" / "index.html"  # the last that is written
     ledgers = [path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")]
     return written.exists() and written.stat().st_mtime_ns > max(ledgers, default=0)
 

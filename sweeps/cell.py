@@ -22,6 +22,7 @@ from benchmarks.spec import Role, RunRecord, RunSpec
 from models import registry
 from sweeps import space
 from sweeps.engines import Job
+from sweeps.importance import importance
 from sweeps.proposals import FrozenPruner, Proposal, Proposals, best
 from sweeps.studies import StoredStudy
 
@@ -314,6 +315,7 @@ class Cell:
                 "best": winner and winner.user_attrs["run_id"],
                 "finals": sorted(self.finals),
                 "bases": sorted(run_id for run_id, record in self.bases.items() if record),
+                "importance": importance(self.trials, self.direction) if winner else {},
                 "reason": self.failure if self.done else None,
             },
         )

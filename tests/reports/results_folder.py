@@ -156,6 +156,7 @@ def _record(
         "metric": metric,
         "directions": cell["directions"],
         "metrics": metrics,
+        "absent": {},
         "digest": hashlib.sha256(run_id.encode()).hexdigest(),
         "costs": {
             "parameters": 8_215_568,
@@ -172,6 +173,7 @@ def _record(
                 "samples": SAMPLES,
                 "sha256": "ab" * 32,
             },
-            "code_version": "0.1.0",
+            "code_version": "0123456789ab",
+            "versions": {"torch": "2.13.0"},
         },
     }

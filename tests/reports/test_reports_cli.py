@@ -14,18 +14,69 @@ def call(*arguments, columns=80):
 
 def test_build_writes_the_report_and_prints_the_leaderboard(tmp_path):
     files = sweep(variants=("capsnet-notebook", "linear"), datasets=("moving_mnist",))
-    result = call("build", "--results", files.write(tmp_path), "--no-figures")
+    result = call("build", "--results", files.write(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "classification: accuracy, higher is better (profile quick)" in result.output
-    assert f"Report: {tmp_path / 'report'}" in result.output.replace("\n", "")
+    assert "classification (profile quick)" in result.output
+    assert f"Report: {tmp_path / 'report' / 'index.html'}" in result.output.replace("\n", "")
     assert (tmp_path / "report" / "tables" / "leaderboard.csv").is_file()
+    assert (tmp_path / "report" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("asked", "files"),
+    [
+        (["--only", "data"], ["data.csv", "data.md", "data.parquet", "data.tex", "tables.tex"]),
+        (["--only", "data", "--only", "costs", "--format", "csv"], ["costs.csv", "data.csv"]),
+        (["--only", "data", "--format", "parquet"], ["data.parquet"]),
+    ],
+)
+def test_build_writes_what_is_asked_for(tmp_path, asked, files):
+    assert call("build", "--results", sweep().write(tmp_path), *asked).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "report" / "tables").iterdir()) == files
     assert not (tmp_path / "report" / "figures").exists()
+    assert not (tmp_path / "report" / "index.html").exists()
 
 
-def test_build_draws_figures_unless_told_not_to(tmp_path):
+def test_build_draws_one_format_where_asked(tmp_path):
     files = sweep(variants=("linear",), datasets=("mnist",))
-    assert call("build", "--results", files.write(tmp_path)).exit_code == 0
-    assert (tmp_path / "report" / "figures" / "curves-linear-mnist-quick.svg").is_file()
+    options = ("--only", "figures", "--format", "png")
+    assert call("build", "--results", files.write(tmp_path), *options).exit_code == 0
+    suffixes = {path.suffix for path in (tmp_path / "report" / "figures").iterdir()}
+    assert suffixes == {".png", ".json"}
+    assert not (tmp_path / "report" / "tables").exists()
+
+
+@pytest.mark.parametrize("wrong", [("build", "--only"), ("build", "--format"), ("show", "--table")])
+def test_an_unknown_name_is_told_with_those_there_are(tmp_path, wrong):
+    command, option = wrong
+    result = call(command, "--results", sweep().write(tmp_path), option, "leaderbord")
+    assert result.exit_code == 2
+    assert "leaderbord" in result.stderr
+    assert "csv" in result.stderr or "leaderboard" in result.stderr
+
+
+def test_show_prints_tables_by_name(tmp_path):
+    files = sweep(variants=("[b]cnn",), datasets=("mnist",))
+    files.cells["odd"] = files.cells.pop("[b]cnn-mnist-quick") | {"study": "odd"}
+    result = call("show", "--results", files.write(tmp_path), "--table", "best_params")
+    assert "learning_rate" in result.output
+    assert "[b]cnn" in result.output
+    assert not (tmp_path / "report").exists()
+
+
+def test_compare_prints_what_changed(tmp_path):
+    a, b = sweep(variants=("cnn",), datasets=("mnist",)), sweep(variants=("cnn",))
+    for number in range(3):
+        b.run("cnn-mnist-quick", "final", number)["metrics"]["test/accuracy"] += 0.01
+    folders = a.write(tmp_path / "a"), b.write(tmp_path / "b")
+    result = call("compare", *folders, columns=120)
+    assert result.exit_code == 0, result.output
+    mnist, usps = (line for line in result.output.splitlines() if "quick" in line)
+    assert "better" in mnist
+    assert "only in B" in usps
+    lines = call("compare", *folders, "--csv").output.splitlines()
+    assert lines[0].startswith("task,dataset,variant")
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -67,7 +118,7 @@ def test_unreadable_results_are_one_sentence_and_exit_2(tmp_path, command):
 
 def test_a_report_that_cannot_be_written_is_told(tmp_path):
     (sweep().write(tmp_path) / "report").write_text("a file where a folder must be")
-    result = call("build", "--results", tmp_path, "--no-figures")
+    result = call("build", "--results", tmp_path)
     assert result.exit_code == 2
     assert "report" in result.stderr
 
@@ -80,10 +131,10 @@ def loaded_after(code):
 
 
 def test_reports_need_nothing_of_the_training_side():
-    modules = loaded_after("import reports, reports.tables, reports.terminal, reports.figures")
+    modules = loaded_after("import reports.build, reports.terminal, reports.figures, reports.page")
     assert not modules & {"torch", "optuna", "wandb", "pytorch_lightning", "benchmarks", "models"}
 
 
 def test_imports_are_light():
     assert not loaded_after("import reports, reports.__main__") & {"pandas", "numpy", "scipy"}
-    assert not loaded_after("import reports.tables") & {"matplotlib", "seaborn"}
+    assert not loaded_after("import reports.build, reports.figures") & {"matplotlib", "seaborn"}

@@ -1,3 +1,4 @@
+import json
 import math
 from xml.etree import ElementTree
 
@@ -6,19 +7,22 @@ import pytest
 from PIL import Image
 from results_folder import sweep
 
-from reports.figures import write_figures
+from reports.figures import drawings, write_figures
 from reports.records import load
 
 
 def drawn(files, root):
-    write_figures(load(files.write(root)), root / "figures")
-    return {path.name: path.read_bytes() for path in (root / "figures").iterdir()}
+    write_figures(drawings(load(files.write(root))), root / "figures")
+    return {
+        path.name: path.read_bytes()
+        for path in (root / "figures").iterdir()
+        if path.suffix != ".json"
+    }
 
 
 def test_each_cell_and_each_dataset_has_its_figures(tmp_path):
     figures = drawn(sweep(variants=("cnn", "linear"), datasets=("mnist",)), tmp_path)
-    names = ["comparison-mnist-classification-quick", "curves-cnn-mnist-quick"]
-    names.append("curves-linear-mnist-quick")
+    names = [f"{kind}-classification-mnist-quick" for kind in ("comparison", "costs", "curves")]
     assert sorted(figures) == [f"{name}.{suffix}" for name in names for suffix in ("png", "svg")]
     for name in names:
         with Image.open(tmp_path / "figures" / f"{name}.png") as image:
@@ -38,29 +42,73 @@ def test_drawing_leaves_the_style_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, 1e30])
-def test_trials_that_diverged(tmp_path, value):
-    files = sweep(variants=("cnn",), datasets=("mnist",), trials=2)
-    for line in files.curves[files.run("cnn-mnist-quick", "trial", 1)["run_id"]]:
+def test_finals_that_diverged(tmp_path, value):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    for line in files.curves[files.run("cnn-mnist-quick", "final", 1)["run_id"]]:
         line["metrics"]["validation/accuracy"] = value
-    assert "curves-cnn-mnist-quick.png" in drawn(files, tmp_path)
+    assert "curves-classification-mnist-quick.png" in drawn(files, tmp_path)
 
 
 def test_a_variant_that_is_not_trained_has_no_curve(tmp_path):
     files = sweep(variants=("copy-last",), datasets=("mnist",), task="prediction", epochs=0)
     assert sorted(drawn(files, tmp_path)) == [
-        "comparison-mnist-prediction-quick.png",
-        "comparison-mnist-prediction-quick.svg",
+        "comparison-prediction-mnist-quick.png",
+        "comparison-prediction-mnist-quick.svg",
     ]
 
 
 @pytest.mark.parametrize("finals", [0, 1])
 def test_partial_cells_and_hostile_names(tmp_path, finals):
-    files = sweep(variants=("$\\frac{|x|",), datasets=("a/../b $^$",), epochs=1, finals=finals)
-    (study,) = files.cells
-    files.cells["odd"] = files.cells.pop(study) | {"study": "odd"}
-    assert sorted(drawn(files, tmp_path)) == [
-        "comparison-a_.._b____-classification-quick.png",
-        "comparison-a_.._b____-classification-quick.svg",
-        "curves-odd.png",
-        "curves-odd.svg",
-    ]
+    files = sweep(variants=("$\\frac{|x|", "<script>😀"), datasets=("a/../b $^$",), finals=finals)
+    for number, study in enumerate([*files.cells]):
+        files.cells[f"odd{number}"] = files.cells.pop(study) | {"study": f"odd{number}"}
+    names = drawn(files, tmp_path)
+    kinds = {name.partition("-")[0] for name in names}
+    assert kinds == ({"comparison", "costs", "curves"} if finals else {"comparison"})
+    assert not any("/" in name or " " in name for name in names)
+    for name, content in names.items():
+        if name.endswith(".svg"):
+            assert b"<script" not in content
+            ElementTree.fromstring(content)
+
+
+def test_ranks_are_drawn_only_where_they_could_tell_anything(tmp_path):
+    many = [f"variant{number}" for number in range(6)]
+    two = sweep(variants=many, datasets=("mnist", "usps"), trials=1)
+    assert not [name for name in drawn(two, tmp_path / "two") if name.startswith("ranks")]
+    five = sweep(variants=many[:3], datasets=tuple("abcde"), trials=1)
+    assert "ranks-classification-quick.svg" in drawn(five, tmp_path / "five")
+
+
+def test_only_what_changed_is_drawn_again(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist", "usps"))
+    before = drawn(files, tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "figures").glob("*.svg")}
+    record = files.run("cnn-mnist-quick", "final", 0)
+    record["metrics"]["test/accuracy"] = 0.123456
+    (tmp_path / "runs" / record["run_id"] / "record.json").write_text(json.dumps(record))
+    write_figures(drawings(load(tmp_path)), tmp_path / "figures")
+    after = {path.name: path.read_bytes() for path in times}
+    again = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert again == {
+        f"{kind}-classification-mnist-quick.svg" for kind in ("comparison", "costs", "curves")
+    }
+    assert (
+        before["comparison-classification-mnist-quick.svg"]
+        != (after["comparison-classification-mnist-quick.svg"])
+    )
+
+
+def test_figures_of_other_results_go(tmp_path):
+    drawn(sweep(variants=("cnn",), datasets=("mnist", "usps")), tmp_path)
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    (tmp_path / "cells" / "cnn-usps-quick.json").unlink()
+    assert not [name for name in drawn(files, tmp_path) if "usps" in name]
+
+
+@pytest.mark.parametrize("content", ["torn {", "[]", json.dumps({"x": 1})])
+def test_damaged_notes_on_what_is_drawn_cost_a_drawing(tmp_path, content):
+    files = sweep(variants=("cnn",), datasets=("mnist",), epochs=1)
+    before = drawn(files, tmp_path)
+    (tmp_path / "figures" / "drawn.json").write_text(content)
+    assert drawn(files, tmp_path) == before

@@ -1,7 +1,7 @@
 import pytest
 from results_folder import sweep
 
-from reports.records import ReportError, curve, load
+from reports.records import ReportError, load
 
 
 def test_reads_cells_with_their_finished_runs(tmp_path):
@@ -18,17 +18,6 @@ def test_reads_cells_with_their_finished_runs(tmp_path):
     assert cell.best is cell.trials[0]
     assert cell.scored == cell.finals
     assert cell.finals[0].seed == 2**64 - 1
-
-
-def test_curve_keeps_the_last_line_of_a_repeated_epoch(tmp_path):
-    files = sweep(epochs=2)
-    run_id = files.run("capsnet-mnist-quick", "trial", 0)["run_id"]
-    files.curves[run_id].append({"epoch": 2, "step": 64, "metrics": {"validation/accuracy": 0.5}})
-    results = load(files.write(tmp_path))
-    points = curve(results, results.cells[0].trials[0], "validation/accuracy")
-    assert list(points) == [1, 2]
-    assert points[2] == 0.5
-    assert curve(results, results.cells[0].trials[0], "validation/unknown") == {}
 
 
 def test_a_run_without_a_record_has_not_finished(tmp_path):
@@ -159,14 +148,33 @@ def test_a_file_that_is_no_object_is_named(tmp_path):
     assert told(tmp_path) == f"{path}: not of the expected shape: 'the file' is not an object"
 
 
-def test_a_torn_or_missing_curve_is_named(tmp_path):
-    results = load(sweep().write(tmp_path))
-    run = results.runs[0]
-    path = tmp_path / "runs" / run.run_id / "metrics.jsonl"
-    path.write_text('{"epoch": 1, "metr')
-    with pytest.raises(ReportError, match="torn or not JSON") as error:
-        curve(results, run, "validation/accuracy")
-    assert str(path) in str(error.value)
-    path.unlink()
-    with pytest.raises(ReportError, match="cannot be read"):
-        curve(results, run, "validation/accuracy")
+def test_cells_of_a_sweep_without_bases(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    del files.cells["cnn-mnist-quick"]["bases"]
+    assert load(files.write(tmp_path)).cells[0].bases == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "progress"),
+    [
+        ({}, "done"),
+        ({"finals": []}, "0 of 3 finals"),
+        ({"finals": [], "planned": {"trials": 9, "finals": 3}}, "4 of 9 trials"),
+        ({"finals": [], "reason": "no trial completed"}, "failed"),
+    ],
+)
+def test_progress_says_what_is_there_of_what_is_planned(tmp_path, change, progress):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    files.cells["cnn-mnist-quick"] |= change
+    assert load(files.write(tmp_path)).cells[0].progress == progress
+
+
+def test_importance_is_read_from_the_ledger(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    assert load(files.write(tmp_path)).cells[0].importance == {}
+    cell = files.cells["cnn-mnist-quick"]
+    cell["importance"] = {"lr": 0.75, "width": 0.25}
+    assert load(files.write(tmp_path)).cells[0].importance == {"lr": 0.75, "width": 0.25}
+    cell["importance"] = {"lr": "much"}
+    files.write(tmp_path)
+    assert "'lr' in 'importance' is not a number" in told(tmp_path)

@@ -1,17 +1,26 @@
+import math
+
+import duckdb
 import pandas as pd
 import pytest
 from results_folder import SAMPLES, sweep
 
+from reports.build import build
+from reports.files import FORMATS, SUFFIXES, write_tables
+from reports.published import SELECTIONS
+from reports.published import published as all_published
 from reports.records import load
 from reports.statistics import interval
-from reports.tables import TABLES, leaderboard, write_tables
+from reports.tables import COSTS, TABLES, flags, leaderboard, make, published, ranks
 
 SCORES = "task,dataset,variant,metric,direction,mean,ci_low,ci_high,seeds,data,profile"
+LEADERBOARD = f"{SCORES},mark,behind,behind_low,behind_high,p,published,gap,progress,notes"
 
 
 def written(files, root, **options):
     """The tables' folder as {name: bytes}."""
-    write_tables(load(files.write(root, **options)), root / "report" / "tables")
+    results = load(files.write(root, **options))
+    write_tables(make(results), root / "report" / "tables", flags=flags(results))
     return {path.name: path.read_bytes() for path in (root / "report" / "tables").iterdir()}
 
 
@@ -31,7 +40,7 @@ def test_leaderboard_has_a_row_a_cell_best_first(tmp_path):
     put(files, "linear-mnist-quick", [0.91, 0.92, 0.93])
     put(files, "vit-mnist-quick", [0.9, 0.9, 0.9])
     table = leaderboard(load(files.write(tmp_path)))
-    assert ",".join(table) == SCORES
+    assert ",".join(table) == LEADERBOARD
     assert list(table["dataset"]) == ["mnist"] * 3 + ["usps"] * 3
     assert list(table["variant"][:3]) == ["linear", "cnn", "vit"]  # the tie by name
     first = table.iloc[0]
@@ -57,7 +66,8 @@ def test_cells_without_finals_keep_their_row_last(tmp_path):
     files.run("vit-mnist-quick", "final", 0)["status"] = "failed"
     files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:2]
     lines = written(files, tmp_path)["leaderboard.csv"].decode().splitlines()
-    assert lines[3] == "classification,mnist,cnn,accuracy,maximize,,,,0,official,quick"
+    first = "classification,mnist,cnn,accuracy,maximize,,,,0,official,quick"
+    assert lines[3] == f"{first},,,,,,,,0 of 3 finals,"
     by_variant = {line.split(",")[2]: line.split(",") for line in lines[1:]}
     assert by_variant["vit"][6:9] == ["", "", "1"]  # one completed final: a mean, no interval
     assert by_variant["vit"][5]
@@ -171,9 +181,13 @@ def test_costs_counts_runs_and_averages_finals(tmp_path):
 def test_equal_sweeps_give_equal_bytes_but_for_costs(tmp_path):
     first = written(sweep(), tmp_path / "a", shuffle=1)
     second = written(sweep(clock=1.7), tmp_path / "another place", shuffle=2)
-    assert set(first) == {f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "md")}
-    assert {name for name in first if first[name] != second[name]} == {"costs.csv", "costs.md"}
-    assert not any(b"\r" in content or b"place" in content for content in second.values())
+    suffixes = [SUFFIXES[name] for name in FORMATS]
+    names = {f"{name}.{suffix}" for name in TABLES for suffix in suffixes} | {"tables.tex"}
+    assert set(first) == names
+    clock = {f"costs.{suffix}" for suffix in suffixes}
+    assert {name for name in first if first[name] != second[name]} == clock
+    texts = [content for name, content in second.items() if not name.endswith(".parquet")]
+    assert not any(b"\r" in content or b"another place" in content for content in texts)
 
 
 def test_runs_that_no_cell_names_change_no_table(tmp_path):
@@ -209,3 +223,126 @@ def test_the_leaderboard_explains_itself(tmp_path):
         "stand-in",
     ):
         assert word in note
+
+
+def test_the_best_and_what_is_not_told_from_it_are_marked(tmp_path):
+    files = sweep(variants=("cnn", "linear", "mlp", "vit"), datasets=("mnist",))
+    put(files, "cnn-mnist-quick", [0.95, 0.96, 0.97])
+    put(files, "linear-mnist-quick", [0.90, 0.911, 0.92])
+    put(files, "mlp-mnist-quick", [0.97, 0.94, 0.955])
+    put(files, "vit-mnist-quick", [0.80, 0.1, 0.2])
+    files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:1]
+    table = leaderboard(load(files.write(tmp_path))).set_index("variant")
+    marks = {"cnn": "best", "mlp": "tied", "linear": "behind", "vit": "untested"}
+    assert dict(table["mark"]) == marks
+    assert table.loc["linear", "behind"] == pytest.approx(0.0496667, abs=1e-6)
+    assert table.loc["linear", "behind_low"] > 0 > table.loc["mlp", "behind_low"]
+    assert table.loc["vit", "notes"] == "one seed: no interval"
+
+
+def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
+    files = sweep(variants=("capsnet",), datasets=("mnist", "cifar10"))
+    put(files, "capsnet-mnist-quick", [0.98, 0.98, 0.98])
+    results = load(files.write(tmp_path))
+    table = leaderboard(results).set_index("dataset")
+    assert table.loc["mnist", "gap"] == pytest.approx(0.98 - 0.9975)
+    assert "profile quick" in table.loc["mnist", "notes"]
+    assert pd.isna(table.loc["cifar10", "gap"])
+    assert "not comparable" in table.loc["cifar10", "notes"]
+    rows = published(results)
+    assert set(rows["dataset"]) == {"mnist", "cifar10"}
+    assert "" in set(rows["variant"])  # models that are not in the matrix
+
+
+def test_a_stand_in_has_no_gap(tmp_path):
+    files = sweep(variants=("capsnet",), datasets=("mnist",))
+    for number in range(3):
+        files.run("capsnet-mnist-quick", "final", number)["provenance"]["data"]["state"] = (
+            "stand-in"
+        )
+    results = load(files.write(tmp_path))
+    assert pd.isna(leaderboard(results)["gap"][0])
+    assert any("Stand-in" in flag for flag in flags(results))
+
+
+def test_every_published_figure_is_whole():
+    for figure in all_published():
+        assert figure.selection in SELECTIONS
+        assert figure.source
+        assert figure.protocol
+        assert math.isfinite(figure.value)
+    held = [(p.variant, p.dataset, p.metric) for p in all_published() if p.variant]
+    assert len(held) == len(set(held))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda r: r["provenance"].update(code_version="other"), "2 code versions are mixed"),
+        (lambda r: r["provenance"]["data"].update(sha256="cd"), "2 states of data are mixed"),
+        (lambda r: r["spec"].update(device="cuda"), "2 devices are mixed"),
+    ],
+)
+def test_what_mixes_is_flagged_in_the_table_itself(tmp_path, change, told):
+    files = sweep(variants=("cnn", "linear"))
+    change(files.run("cnn-mnist-quick", "final", 0))
+    tables = written(files, tmp_path)
+    assert told in tables["leaderboard.md"].decode().partition("|")[0]
+    notes = read(tables, "leaderboard").set_index("dataset")["notes"]
+    assert notes["mnist"].str.contains(told).all()
+    assert not notes["usps"].str.contains(told).any()
+
+
+def test_profiles_in_one_table_are_flagged(tmp_path):
+    files = sweep(variants=("cnn",))
+    other = sweep(variants=("cnn",), profile="smoke")
+    files.cells |= other.cells
+    files.records |= other.records
+    files.curves |= other.curves
+    assert "Profiles quick, smoke are in these tables: compare within one." in flags(
+        load(files.write(tmp_path))
+    )
+
+
+def test_ranks_leave_out_what_does_not_cover_all_datasets(tmp_path):
+    files = sweep(variants=("cnn", "linear", "vit"))
+    files.cells["vit-usps-quick"]["finals"] = []
+    for dataset in ("mnist", "usps"):
+        put(files, f"cnn-{dataset}-quick", [0.9, 0.9, 0.9])
+        put(files, f"linear-{dataset}-quick", [0.8, 0.8, 0.8])
+    table = ranks(load(files.write(tmp_path))).set_index("variant")
+    assert list(table["mean_rank"][:2]) == [1, 2]
+    assert list(table["iqm"][:2]) == pytest.approx([1, 0])
+    assert table.loc["vit", "note"] == "does not cover all datasets"
+    assert "2 variants, 2 datasets" in table.loc["cnn", "note"]
+
+
+def test_importance_has_the_weightiest_first(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    files.cells["cnn-mnist-quick"]["importance"] = {"a": 0.2, "b": 0.8}
+    table = read(written(files, tmp_path), "importance")
+    assert list(table["parameter"]) == ["b", "a"]
+
+
+def test_parquet_has_the_rows_and_types_of_the_table(tmp_path):
+    files = sweep()
+    written(files, tmp_path)
+    path = tmp_path / "report" / "tables" / "costs.parquet"
+    found = duckdb.read_parquet(str(path)).df()
+    assert list(found) == list(COSTS)
+    assert len(found) == 4
+    assert found["seconds"].dtype == "float64"
+
+
+def test_an_unchanged_report_is_left_as_it_is(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    build(files.write(tmp_path))
+    table, page = (tmp_path / "report" / name for name in ("tables/runs.csv", "index.html"))
+    before = table.stat().st_mtime_ns, page.stat().st_mtime_ns
+    build(tmp_path)
+    assert table.stat().st_mtime_ns == before[0]
+    assert page.stat().st_mtime_ns > before[1]  # as new as the cells
+    files.cells["cnn-mnist-quick"]["reason"] = "changed"
+    files.write(tmp_path)
+    build(tmp_path)
+    assert table.stat().st_mtime_ns > before[0]

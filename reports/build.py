@@ -1,0 +1,85 @@
+"""Building the report: index, tables, figures, page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports.formats import write
+from reports.index import FOLDER, load_indexed, save
+from reports.records import ReportError, Results
+from reports.tables import TABLES
+
+PARTS = (*TABLES, "figures", "page")
+FORMATS = ("csv", "parquet", "markdown", "latex", "svg", "png", "html")
+
+
+def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> Results:
+    """Writes the report under `root/report`, and returns what it is made from.
+
+    Args:
+        only: of PARTS, those to write; all where empty.
+        formats: of FORMATS, those to write; all where empty.
+
+    Raises ReportError for a part or format that there is not, and for results that can't be read.
+    """
+    _known("part", only, PARTS)
+    _known("format", formats, FORMATS)
+    parts, wanted = set(only or PARTS), set(formats or FORMATS)
+    report = root / "report"
+    results = load_indexed(root)
+    whole = {*PARTS, *FORMATS} == {*parts, *wanted}
+    key, kept = _key(results), root / FOLDER / "whole.txt"
+    if whole and (report / "index.html").is_file() and _read(kept) == key:
+        (report / "index.html").touch()  # as new as the cells
+        return results
+    page = "page" in parts and "html" in wanted
+    from reports import tables
+
+    made = tables.make(results, [name for name in TABLES if page or name in parts])
+    if chosen := {name: table for name, table in made.items() if name in parts}:
+        from reports.files import write_tables
+
+        write_tables(chosen, report / "tables", wanted, tables.flags(results))
+    drawn = {"svg", "png"} & wanted if "figures" in parts else set()
+    if page or drawn:
+        from reports.figures import drawings, write_figures
+
+        figures = drawings(results)
+        write_figures(figures, report / "figures", sorted(drawn | ({"svg"} if page else set())))
+    save(results)
+    if page:
+        from reports.page import write_page
+
+        # Last: where the page is newer than the cells, the whole report is.
+        write_page(results, made, figures, report)
+    if whole:
+        write(kept, key)
+    else:
+        kept.unlink(missing_ok=True)
+    return results
+
+
+def _key(results: Results) -> str:
+    """Changes with the cells, the runs, and the code of reports."""
+    digest = hashlib.sha256(repr(results.root).encode())
+    code = sorted(path for path in Path(__file__).parent.rglob("*") if path.is_file())
+    for path in (*code, *sorted((results.root / "cells").glob("*.json"))):
+        if path.suffix != ".pyc":
+            digest.update(path.read_bytes())
+    digest.update(repr([(run.run_id, run.stamp) for run in results.runs]).encode())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ReportError(f"there is no {what} '{name}': choose of {', '.join(known)}")

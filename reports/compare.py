@@ -1,0 +1,102 @@
+"""Two results folders side by side: what changed, cell by cell."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from reports.formats import frame
+from reports.records import Cell, Results
+from reports.standings import LEVEL, scores
+from reports.statistics import holm, interval, paired
+
+COLUMNS = {
+    "task": "str",
+    "dataset": "str",
+    "variant": "str",
+    "profile": "str",
+    "metric": "str",
+    "a": "float64",
+    "seeds_a": "int64",
+    "b": "float64",
+    "seeds_b": "int64",
+    "better": "float64",
+    "low": "float64",
+    "high": "float64",
+    "pairs": "int64",
+    "p": "float64",
+    "verdict": "str",
+    "changed": "str",
+}
+
+NOTE = """\
+better: how much better (+) or worse (-) B is, over the n seeds that both have, and its 95 %
+interval; verdict: by paired t-test, corrected by Holm for all cells: few seeds tell large
+differences only\
+"""
+
+
+def compare(a: Results, b: Results) -> pd.DataFrame:
+    """A row a cell of either: its means, the paired difference of B to A, and what else differs.
+
+    `verdict` is `better`, `worse` or `not told` at the 5 % level, `equal` where every pair is, and
+    says where a cell is in one folder alone or has too few common seeds.
+    """
+    ours, theirs = ({cell.study: cell for cell in results.cells} for results in (a, b))
+    names = sorted(ours.keys() | theirs.keys())
+    rows = [_row(ours.get(name), theirs.get(name)) for name in names]
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p"] = p
+        row["verdict"] = row["verdict"] or _verdict(row)
+    return frame(COLUMNS, (tuple(row[name] for name in COLUMNS) for row in rows))
+
+
+def _row(a: Cell | None, b: Cell | None) -> dict[str, Any]:
+    cell = b or a
+    assert cell is not None
+    row: dict[str, Any] = {
+        name: getattr(cell, name) for name in ("task", "dataset", "variant", "profile", "metric")
+    }
+    for side, one in (("a", a), ("b", b)):
+        found = interval([*scores(one, cell.metric).values()] if one else [])
+        row |= {side: found.mean, f"seeds_{side}": found.n}
+    difference = paired(scores(b, cell.metric) if b else {}, scores(a, cell.metric) if a else {})
+    sign = 1 if cell.direction == "maximize" else -1
+    low, high = sorted((sign * difference.low, sign * difference.high))
+    row |= {"better": sign * difference.mean, "low": low, "high": high}
+    row |= {"pairs": difference.n, "p": difference.p, "verdict": "", "changed": ""}
+    if a is None or b is None:
+        row["verdict"] = f"only in {'B' if a is None else 'A'}"
+    else:
+        row["changed"] = ", ".join(_changed(a, b))
+    return row
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if row["pairs"] == 0:
+        return "no common seeds"
+    if row["better"] == row["low"] == row["high"] == 0 or (row["pairs"] == 1 and not row["better"]):
+        return "equal"
+    if math.isnan(row["p"]):
+        return "one common seed"
+    if row["p"] > LEVEL:
+        return "not told"
+    return "better" if row["better"] > 0 else "worse"
+
+
+def _changed(a: Cell, b: Cell) -> list[str]:
+    """What else differs between the finals of two cells."""
+
+    def facts(cell: Cell) -> dict[str, set[str]]:
+        runs = cell.scored
+        return {
+            "data": {run.data.sha256 for run in runs if run.data},
+            "code": {run.provenance.get("code_version", "") for run in runs},
+            "hyper-parameters": {repr(sorted(run.hyperparameters.items())) for run in runs},
+            "device": {run.device for run in runs},
+        }
+
+    one, two = facts(a), facts(b)
+    return [name for name in one if one[name] and two[name] and one[name] != two[name]]

@@ -1,0 +1,88 @@
+"""The tables as files: each in four formats, and a paper's matrix of scores in LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports.formats import csv, latex, longtable, markdown, plus_minus, tex, write, write_parquet
+from reports.tables import NOTES
+
+FORMATS = ("csv", "parquet", "markdown", "latex")
+SUFFIXES = {"csv": "csv", "parquet": "parquet", "markdown": "md", "latex": "tex"}
+
+_DOCUMENT = r"""% Compiles as it is. The other files are for \input, with the same packages.
+\documentclass{article}
+\usepackage[utf8]{inputenc}
+\usepackage[T1]{fontenc}
+\usepackage{textcomp}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
+\usepackage{array,booktabs,longtable}
+\usepackage[a2paper,landscape,margin=1cm]{geometry}
+\begin{document}
+\footnotesize
+"""
+
+
+def write_tables(
+    tables: Mapping[str, pd.DataFrame],
+    folder: Path,
+    formats: Iterable[str] = FORMATS,
+    flags: Sequence[str] = (),
+) -> None:
+    """Writes `<name>.csv`, `.parquet`, `.md` and `.tex`, and `tables.tex` that holds all.
+
+    Args:
+        flags: sentences on all tables, told above the rows of the readable formats.
+    """
+    formats = set(formats)
+    warning = "".join(f"> {sentence}\n" for sentence in flags)
+    for name, table in tables.items():
+        if "csv" in formats:
+            write(folder / f"{name}.csv", csv(table))
+        if "parquet" in formats:
+            write_parquet(table, folder / f"{name}.parquet")
+        if "markdown" in formats:
+            text = markdown(table, NOTES.get(name, ""))
+            write(folder / f"{name}.md", f"{warning}\n{text}" if warning else text)
+        if "latex" in formats:
+            write(folder / f"{name}.tex", matrix(table) if name == "leaderboard" else latex(table))
+    if "latex" in formats:
+        parts = (rf"\section*{{{tex(name)}}}" + f"\n\\input{{{name}.tex}}\n" for name in tables)
+        told = "".join(f"{tex(sentence)}\n\n" for sentence in flags)
+        write(folder / "tables.tex", f"{_DOCUMENT}{told}{''.join(parts)}\\end{{document}}\n")
+
+
+def matrix(leaderboard: pd.DataFrame) -> str:
+    """Variants by datasets: mean ± half of the 95 % interval, n as index, the best in bold.
+
+    A star marks what is not told from the best; a dash stands where there is no final.
+    """
+    tables = []
+    for (task, profile), rows in leaderboard.groupby(["task", "profile"]):
+        datasets = sorted(rows["dataset"].unique())
+        units = dict(zip(rows["dataset"], rows["metric"], strict=True))
+        cells = {(row["variant"], row["dataset"]): _score(row) for row in rows.to_dict("records")}
+        lines = [
+            [tex(variant), *(cells.get((variant, dataset), "") for dataset in datasets)]
+            for variant in sorted(rows["variant"].unique())
+        ]
+        head = ["variant", *(tex(f"{d} ({units[d]})") for d in datasets)]
+        caption = rf"\noindent {tex(str(task))}, profile {tex(str(profile))}: mean $\pm$ half of "
+        caption += r"the 95\,\% interval, index: seeds; bold: best, $\ast$: not told from it" + "\n"
+        tables.append(caption + longtable("l" + "r" * len(datasets), head, lines))
+    return "\n".join(tables)
+
+
+def _score(row: Mapping[Hashable, Any]) -> str:
+    value, width = plus_minus(row["mean"], row["ci_high"] - row["mean"])
+    if not value:
+        return "--"
+    text = rf"{value} \pm {width}" if width else value
+    if row["mark"] == "best":
+        text = rf"\mathbf{{{text}}}"
+    star = r"^{\ast}" if row["mark"] == "tied" else ""
+    return f"${text}_{{{row['seeds']}}}{star}$"

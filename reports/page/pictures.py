@@ -1,0 +1,72 @@
+"""The pictures of runs, small, side by side across variants."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from reports.formats import one_line, stem, write
+from reports.index import FOLDER
+from reports.records import Results
+
+WIDTH = 360
+"""Pixels; a click leads to the whole picture."""
+LARGEST = 20_000_000
+"""Pixels of a picture that is still read."""
+
+
+def pictures(results: Results) -> list[dict[str, Any]]:
+    """Groups by kind, dataset and profile: of each variant its first completed final's picture."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for cell in results.cells:
+        for run in cell.scored[:1]:
+            for path in sorted((results.root / "runs" / run.run_id).glob("*.png")):
+                source = _small(path, results.root)
+                if source is None:
+                    continue
+                group = (path.stem, cell.task, cell.dataset, cell.profile)
+                # Only the name is a text of others: the path is made of a checked run id.
+                href = f"../runs/{run.run_id}/{quote(path.name)}"
+                shown = {"variant": one_line(cell.variant), "href": href, "src": source}
+                groups.setdefault(group, []).append(shown)
+    return [
+        {
+            "name": one_line(f"{kind}: {dataset} ({task}, profile {profile})"),
+            "pictures": sorted(shown, key=lambda picture: picture["variant"]),
+        }
+        for (kind, task, dataset, profile), shown in sorted(groups.items())
+    ]
+
+
+def _small(path: Path, root: Path) -> str | None:
+    """A data URL, kept in the index; None for a file that is no picture, or a bomb."""
+    found = path.stat()
+    kept = root / FOLDER / "pictures" / f"{stem(path.parent.name, path.stem)}-{found.st_mtime_ns}"
+    if kept.is_file():
+        content = kept.read_bytes()
+    else:
+        made = _made(path)
+        if made is None:
+            return None
+        content = made
+        write(kept, content)
+    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+
+
+def _made(path: Path) -> bytes | None:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.width * image.height > LARGEST:
+                return None
+            small = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    small.thumbnail((WIDTH, 4 * WIDTH))
+    content = io.BytesIO()
+    small.save(content, format="WEBP", quality=75)
+    return content.getvalue()

@@ -1,0 +1,73 @@
+"""Published figures beside ours, and what stands between the two."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from reports.records import Cell
+
+SELECTIONS = ("none", "validation", "test", "unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One figure, as `published.yaml` has it; that file explains the fields."""
+
+    model: str
+    task: str
+    dataset: str
+    metric: str
+    value: float
+    selection: str
+    comparable: bool
+    protocol: str
+    source: str
+    variant: str | None = None
+    spread: float = math.nan
+    n: int | None = None
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """All figures, in the order of the file."""
+    import yaml
+
+    entries = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text("utf-8"))
+    return tuple(Published(**entry) for entry in entries)
+
+
+def beside(cell: Cell, metric: str) -> Published | None:
+    """The figure to hold against a cell's: its variant's, on its dataset, by the same metric."""
+    key = (cell.variant, cell.dataset, cell.task, metric)
+    return next((p for p in published() if key == (p.variant, p.dataset, p.task, p.metric)), None)
+
+
+def gap(ours: float, cell: Cell, figure: Published, states: str) -> float:
+    """How much better (+) or worse (-) ours is; NaN where the two can't be compared."""
+    if not figure.comparable or "stand-in" in states:
+        return math.nan
+    better = ours - figure.value
+    return better if cell.directions.get(figure.metric) == "maximize" else -better
+
+
+def differences(cell: Cell, figure: Published, states: str) -> list[str]:
+    """In what the published figure's protocol differs from ours, a phrase each."""
+    told = [figure.protocol]
+    if figure.selection == "test":
+        told.append("chosen on test data, ours never is")
+    if figure.selection == "unknown":
+        told.append("how the epoch was chosen is not told")
+    if figure.n is None or figure.n == 1:
+        told.append("one run" if figure.n else "number of runs not told")
+    if cell.profile != "paper":
+        told.append(f"ours spent profile {cell.profile}: less training, maybe smaller models")
+    if "stand-in" in states:
+        told.append("our data is a stand-in: not comparable")
+    elif "partial" in states:
+        told.append("our data is partial")
+    if not figure.comparable:
+        told.append("not comparable")
+    return told

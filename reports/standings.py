@@ -1,0 +1,150 @@
+"""Who is best on each dataset, who can't be told from it, and how variants rank across datasets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from reports.records import Cell, Results
+from reports.statistics import (
+    Difference,
+    Interval,
+    Ranks,
+    bootstrap,
+    holm,
+    interquartile_mean,
+    interval,
+    mean_ranks,
+    paired,
+)
+
+LEVEL = 0.05
+"""Corrected p-values above this do not tell two variants apart."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A cell's place on its dataset."""
+
+    cell: Cell
+    score: Interval
+    mark: str
+    """`best`, `tied` (not told from the best), `behind`, `untested` (too few seeds), or empty."""
+    behind: Difference
+    """How much worse than the best, over the seeds of both; p corrected for all on the dataset."""
+
+
+@dataclass(frozen=True)
+class Across:
+    """How variants of a task and profile stand over all its datasets."""
+
+    task: str
+    profile: str
+    datasets: tuple[str, ...]
+    """On which any variant has finals."""
+    covered: dict[str, int]
+    """By variant, on how many of these it has finals."""
+    ranks: Ranks
+    """Of the variants that cover all."""
+    middle: dict[str, Interval]
+    """Interquartile mean of their scores, scaled so that on each dataset the worst mean is 0 and
+    the best 1."""
+
+
+def place(cell: Cell) -> tuple[str, str, str]:
+    """What a cell is compared within: task, dataset and profile."""
+    return cell.task, cell.dataset, cell.profile
+
+
+def standings(results: Results) -> Iterator[list[Standing]]:
+    """A list a task, dataset and profile, best first; cells without finals last."""
+    for _, cells in groupby(sorted(results.cells, key=place), key=place):
+        yield _ranked(list(cells))
+
+
+def scores(cell: Cell, metric: str | None = None) -> dict[int, float]:
+    """A test metric of the completed finals, the primary one unless named, by seed."""
+    name = f"test/{metric or cell.metric}"
+    return {run.seed: run.metrics[name] for run in cell.scored if name in run.metrics}
+
+
+def across(results: Results) -> Iterator[Across]:
+    """A comparison a task and profile, where there is more than one dataset with finals."""
+
+    def group(cell: Cell) -> tuple[str, str]:
+        return cell.task, cell.profile
+
+    for (task, profile), members in groupby(sorted(results.cells, key=group), key=group):
+        cells = {(c.variant, c.dataset): c for c in members if scores(c)}
+        datasets = tuple(sorted({dataset for _, dataset in cells}))
+        variants = sorted({variant for variant, _ in cells})
+        if len(datasets) < 2:
+            continue
+        covered = {v: sum((v, d) in cells for d in datasets) for v in variants}
+        complete = [v for v in variants if covered[v] == len(datasets)]
+        losses = {v: [_losses(cells[v, d]) for d in datasets] for v in complete}
+        means = {v: [float(np.mean(x)) for x in rows] for v, rows in losses.items()}
+        middle = _middle(losses, means, len(datasets))
+        yield Across(task, profile, datasets, covered, mean_ranks(means), middle)
+
+
+def _ranked(cells: list[Cell]) -> list[Standing]:
+    by_mean = {cell.study: interval([*scores(cell).values()]) for cell in cells}
+    cells = sorted(
+        cells, key=lambda c: (rank(by_mean[c.study].mean, c.direction), c.variant, c.study)
+    )
+    best = cells[0]
+    gaps = [_behind(cell, best) for cell in cells]
+    corrected = holm([math.nan, *(gap.p for gap in gaps[1:])])
+    return [
+        Standing(cell, by_mean[cell.study], _mark(cell, best, p), gap._replace(p=p))
+        for cell, gap, p in zip(cells, gaps, corrected, strict=True)
+    ]
+
+
+def rank(mean: float, direction: str) -> tuple[bool, float]:
+    """Sorts best first, and what has no figure last."""
+    if math.isnan(mean):
+        return True, 0.0
+    return False, -mean if direction == "maximize" else mean
+
+
+def _behind(cell: Cell, best: Cell) -> Difference:
+    if cell is best:
+        return Difference(math.nan, math.nan, math.nan, 0, math.nan)
+    ours, theirs = scores(cell), scores(best)
+    return paired(theirs, ours) if cell.direction == "maximize" else paired(ours, theirs)
+
+
+def _mark(cell: Cell, best: Cell, p: float) -> str:
+    if not scores(cell):
+        return ""
+    if cell is best:
+        return "best"
+    if math.isnan(p):
+        return "untested"
+    return "tied" if p > LEVEL else "behind"
+
+
+def _losses(cell: Cell) -> list[float]:
+    sign = -1 if cell.direction == "maximize" else 1
+    return [sign * value for value in scores(cell).values()]
+
+
+def _middle(
+    losses: dict[str, list[list[float]]], means: dict[str, list[float]], datasets: int
+) -> dict[str, Interval]:
+    """Interquartile means over datasets and seeds; datasets where all are equal say nothing."""
+    strata: dict[str, list[list[float]]] = {variant: [] for variant in losses}
+    for number in range(datasets):
+        column = [row[number] for row in means.values()]
+        if len(column) < 2 or not np.isfinite(column).all() or min(column) == max(column):
+            continue
+        worst, width = max(column), max(column) - min(column)
+        for variant, rows in losses.items():
+            strata[variant].append([(worst - loss) / width for loss in rows[number]])
+    return {variant: bootstrap(rows, interquartile_mean) for variant, rows in strata.items()}

@@ -1,0 +1,60 @@
+import pytest
+from results_folder import sweep
+
+from reports.compare import compare
+from reports.records import load
+
+
+def compared(a, b, root):
+    table = compare(load(a.write(root / "a")), load(b.write(root / "b")))
+    return {(row["variant"], row["dataset"]): row for row in table.to_dict("records")}
+
+
+def test_a_folder_is_equal_to_itself(tmp_path):
+    files = sweep()
+    rows = compared(files, files, tmp_path)
+    assert {row["verdict"] for row in rows.values()} == {"equal"}
+    assert {row["changed"] for row in rows.values()} == {""}
+
+
+@pytest.mark.parametrize(
+    ("task", "shift", "verdict", "better"),
+    [
+        ("classification", 0.01, "better", 0.01),
+        ("classification", -0.01, "worse", -0.01),
+        ("prediction", 5.0, "worse", -5.0),
+    ],
+)
+def test_differences_are_paired_and_signed_by_what_is_better(
+    tmp_path, task, shift, verdict, better
+):
+    a, b = (sweep(variants=("cnn",), datasets=("mnist",), task=task) for _ in "ab")
+    metric = "test/accuracy" if task == "classification" else "test/mse"
+    for number in range(3):
+        b.run("cnn-mnist-quick", "final", number)["metrics"][metric] += shift * (1 + number / 100)
+    row = compared(a, b, tmp_path)["cnn", "mnist"]
+    assert row["verdict"] == verdict
+    assert row["better"] == pytest.approx(better, rel=0.02)
+    assert row["low"] < row["better"] < row["high"]
+    assert row["pairs"] == 3
+
+
+def test_what_is_in_one_folder_alone_and_what_else_changed(tmp_path):
+    a, b = sweep(variants=("cnn", "vit"), datasets=("mnist",)), sweep(variants=("cnn", "linear"))
+    for number in range(3):
+        final = b.run("cnn-mnist-quick", "final", number)
+        final["provenance"]["code_version"] = "another"
+        final["spec"]["hyperparameters"]["routing"] = 1
+    b.cells["cnn-mnist-quick"]["finals"].pop()
+    rows = compared(a, b, tmp_path)
+    assert rows["vit", "mnist"]["verdict"] == "only in A"
+    assert rows["linear", "usps"]["verdict"] == "only in B"
+    assert rows["cnn", "mnist"]["changed"] == "code, hyper-parameters"
+    assert rows["cnn", "mnist"]["pairs"] == 2
+
+
+def test_seeds_that_differ_are_not_compared(tmp_path):
+    a, b = (sweep(variants=("cnn",), datasets=("mnist",), finals=2) for _ in "ab")
+    for number in range(2):
+        b.run("cnn-mnist-quick", "final", number)["spec"]["seed"] = number
+    assert compared(a, b, tmp_path)["cnn", "mnist"]["verdict"] == "no common seeds"

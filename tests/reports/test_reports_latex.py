@@ -1,0 +1,66 @@
+"""LaTeX tables: by pdflatex where it is, and what can be seen of them without."""
+
+import shutil
+import subprocess
+
+import pytest
+from results_folder import sweep
+
+from reports.build import build
+from reports.formats import frame, latex, tex
+
+EVIL = r"\input{/etc/passwd} $x^2_{1}$ 50% #1 & [a]* ~ -- <b> \end{document} 😀 שלום é"
+
+
+def built(root):
+    files = sweep(variants=("cnn", EVIL), datasets=("mnist", "moving_mnist"))
+    for number, study in enumerate([*files.cells]):
+        files.cells[f"cell{number}"] = files.cells.pop(study) | {"study": f"cell{number}"}
+    failed = files.run("cell2", "trial", 1)
+    failed |= {"status": "failed", "reason": f"[{EVIL} \\"}
+    build(files.write(root), only=["leaderboard", "failures", "runs", "ranks"], formats=["latex"])
+    return root / "report" / "tables"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_the_tables_compile(tmp_path):
+    folder = built(tmp_path)
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "tables.pdf").stat().st_size > 10_000
+
+
+def test_rows_have_the_columns_of_their_head(tmp_path):
+    for path in built(tmp_path).glob("*.tex"):
+        if path.name == "tables.tex":
+            continue
+        rows = [line for line in path.read_text().splitlines() if line.endswith(r" \\")]
+        separators = {line.replace(r"\&", "").count("&") for line in rows}
+        assert len(separators) == 1, path.name
+        assert r"\input" not in path.read_text().replace(r"\textbackslash{}input", "")
+
+
+def test_the_best_is_bold_with_its_interval(tmp_path):
+    text = (built(tmp_path) / "leaderboard.tex").read_text()
+    assert text.count(r"\mathbf{") == 2
+    assert r"\pm" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("a_b & 5%", r"a\_b \& 5\%"),
+        ("\\x{}", r"\textbackslash{}x\{\}"),
+        ("a--b---c", "a-{}-b-{}-{}-c"),
+        ("[1]*", "{[}1{]}{*}"),
+        ("😀 é", r"\texttt{U+1F600} é"),
+    ],
+)
+def test_tex(text, printed):
+    assert tex(text) == printed
+
+
+def test_gaps_stay_empty():
+    table = frame({"text": "str", "n": "Int64", "x": "float64"}, [("a", None, float("nan"))])
+    assert r"a &  &  \\" in latex(table)

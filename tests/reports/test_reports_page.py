@@ -1,0 +1,195 @@
+"""The page in a real browser. Skipped, with the reason, where Chromium or Playwright is missing."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from results_folder import sweep
+
+from reports.build import build
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }}"
+
+
+def hostile(files):
+    """A cell whose every text is an attack."""
+    study = "evil"
+    files.cells[study] = files.cells.pop(f"{HOSTILE}-mnist-quick") | {"study": study}
+    files.cells[study]["reason"] = HOSTILE
+    record = files.run(study, "final", 0)
+    record["metrics"][f"test/{HOSTILE}"] = 1.0
+    record["provenance"]["versions"][HOSTILE] = HOSTILE
+    files.run(study, "trial", 1).update(status="failed", reason=HOSTILE * 200)
+    best = files.run(study, "trial", 0)["spec"]["hyperparameters"]
+    best |= {HOSTILE: HOSTILE, "شبكة": "عصبية", "😀": "=1+1", "long": "x" * 10_000}
+    return files
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The report of a folder with pictures, a hostile cell and an unfinished one."""
+    root = tmp_path_factory.mktemp("results") / "a folder"
+    names = ("cnn", "linear", "capsnet", HOSTILE)
+    files = hostile(sweep(variants=names, datasets=("mnist",)))
+    usps = sweep(variants=names[:3], datasets=("usps",))
+    files.cells |= usps.cells
+    files.records |= usps.records
+    files.curves |= usps.curves
+    files.cells["cnn-usps-quick"]["finals"] = []
+    files.write(root)
+    pixels = Image.fromarray(np.zeros((20, 20), np.uint8))
+    for study in ("cnn-mnist-quick", "linear-mnist-quick"):
+        run = root / "runs" / files.cells[study]["finals"][0]
+        (run / "wandb").mkdir()
+        pixels.save(run / "reconstructions.png")
+    broken = root / "runs" / files.cells["capsnet-mnist-quick"]["finals"][0]
+    (broken / "reconstructions.png").write_bytes(b"no picture")
+    build(root)
+    return root / "report"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with sync.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser, report):
+    """The page as opened from disk; fails the test on any error, dialog or request elsewhere."""
+    found = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = context.new_page()
+    tab.on("console", lambda message: found.append(message.text))
+    tab.on("pageerror", lambda error: found.append(str(error)))
+    tab.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
+    tab.on(
+        "request",
+        lambda request: (
+            found.append(request.url) if not request.url.startswith(("file:", "data:")) else None
+        ),
+    )
+    tab.goto((report / "index.html").as_uri())
+    yield tab
+    context.close()
+    assert found == []
+
+
+def column(page, name, table="leaderboard"):
+    """The texts of a column's shown rows."""
+    heads = page.locator(f"#t-{table} thead th").all_inner_texts()
+    place = [head.strip() for head in heads].index(name) + 1
+    return page.locator(
+        f"#t-{table} tbody tr:not([hidden]) td:nth-child({place})"
+    ).all_inner_texts()
+
+
+def test_a_table_sorts_by_number_both_ways_and_keeps_gaps_last(page):
+    button = page.locator("#t-leaderboard").get_by_role("button", name="mean", exact=True)
+    button.click()
+    means = column(page, "mean")
+    assert means[-1] == ""
+    numbers = [float(mean) for mean in means[:-1]]
+    assert numbers == sorted(numbers)
+    button.click()
+    numbers = [float(mean) for mean in column(page, "mean")[:-1]]
+    assert numbers == sorted(numbers, reverse=True)
+    head = page.locator("#t-leaderboard th[aria-sort]")
+    assert head.get_attribute("aria-sort") == "descending"
+
+
+def test_a_table_filters_by_all_words(page):
+    page.locator("input[data-for=t-leaderboard]").fill("usps LINEAR")
+    assert column(page, "variant") == ["linear"]
+    assert page.locator("#n-leaderboard").inner_text() == "1 of 7 rows"
+    page.locator("input[data-for=t-leaderboard]").fill("")
+    assert len(column(page, "variant")) == 7
+
+
+def test_a_cell_leads_to_its_runs(page, report):
+    page.locator("#matrix td a").filter(has_text="±").first.click()
+    target = page.locator(".cell:target")
+    target.wait_for(state="visible")
+    command = target.locator("code").first.inner_text()
+    run = command.split()[4]
+    assert command.startswith(f"python -m benchmarks reproduce {run} --results '")
+    for name in ("spec and record", "metrics by epoch"):
+        href = target.locator("a", has_text=name).first.get_attribute("href")
+        assert (report / href).is_file()
+        assert run in href
+
+
+def test_hostile_text_is_text(page):
+    text = page.locator("body").inner_text()
+    assert "<script>alert(1)</script>" in text
+    assert "{{ 7 * 7 }}" in text
+    assert "شبكة" in page.locator("#t-best_params").inner_text()
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_dark_mode_is_dark(page):
+    def paper():
+        color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return [int(part) for part in color[4:-1].split(",")]
+
+    page.emulate_media(color_scheme="light")
+    assert min(paper()) > 200
+    page.emulate_media(color_scheme="dark")
+    assert max(paper()) < 60
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_nothing_overflows(page, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessible(page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        (violation["id"], violation["nodes"][0]["html"][:200])
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_pictures_stand_side_by_side_and_are_within_the_page(page):
+    sources = page.locator("#pictures img").evaluate_all("all => all.map((img) => img.src)")
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+
+
+def test_unfinished_and_failed_are_said(page):
+    assert "0 of 3 finals" in page.locator("#matrix").inner_text()
+    assert "1 of 7 cells are not finished." in page.locator("header").inner_text()
+    assert "Some means are over 3 seeds" in page.locator("header").inner_text()
+    assert page.locator("#t-failures tbody tr").count() == 1
+
+
+def test_the_page_prints(page):
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    assert len(page.pdf()) > 10_000
+
+
+def test_without_scripts_all_is_there(browser, report):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((report / "index.html").as_uri())
+    assert tab.locator("#t-leaderboard tbody tr").count() == 7
+    tab.locator("#matrix td a").filter(has_text="±").first.click()
+    assert tab.url.partition("#")[2].startswith("cell-")
+    context.close()

@@ -1,0 +1,41 @@
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from sweeps.importance import importance
+
+SPACE = {"lr": FloatDistribution(0, 1), "idle": FloatDistribution(0, 1)}
+
+
+def trial(lr, idle, state=TrialState.COMPLETE):
+    return create_trial(
+        params={"lr": lr, "idle": idle},
+        distributions=SPACE,
+        value=lr**2 if state == TrialState.COMPLETE else None,
+        state=state,
+    )
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_what_decides_the_score_matters_most(direction):
+    trials = [trial(n / 40, (7 * n % 40) / 40) for n in range(40)]
+    shares = importance(trials, direction)
+    assert shares["lr"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1)
+    assert importance(trials, direction) == shares
+
+
+def test_few_failed_or_unsearched_trials_have_none():
+    failed = trial(0.5, 0.5, TrialState.FAIL)
+    assert importance([], "maximize") == {}
+    assert importance([trial(0.1, 0.2), failed], "maximize") == {}
+    plain = create_trial(params={}, distributions={}, value=1.0)
+    assert importance([plain, plain], "maximize") == {}
+
+
+def test_equal_scores_tell_nothing():
+    assert importance([trial(0.5, 0.5), trial(0.5, 0.25)], "maximize") == {}
+
+
+def test_two_trials_are_no_error():
+    assert set(importance([trial(0.5, 0.5), trial(0.25, 0.25)], "maximize")) == {"lr", "idle"}
