@@ -13,6 +13,7 @@ from benchmarks.cli import Data, Offline, Results, data_folder, main
 from benchmarks.profiles import Name
 from sweeps import options
 from sweeps.options import Device, EngineName, Options
+from sweeps.strategy import Sampler
 
 app = typer.Typer(
     help="Search, resume and list: every variant on every dataset.",
@@ -39,6 +40,10 @@ def run(
         str | None,
         typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
     ] = None,
+    sampler: Annotated[
+        Sampler | None,
+        typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),
+    ] = None,
     epoch_hours: Annotated[
         float,
         typer.Option(help="A worker in which no epoch ends for so long is taken to hang."),
@@ -60,6 +65,7 @@ def run(
         engine=EngineName.dask if scheduler else engine,
         workers=workers,
         scheduler=scheduler,
+        sampler=sampler,
         epoch_hours=epoch_hours,
         trials=trials,
         seeds=seeds,

@@ -59,10 +59,11 @@ def local(workers: int, gpus: int = 0) -> Engine:
     keep_freed_memory()
     # The driver counts how often a run's worker died.
     dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    quiet = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     common = {"nthreads": 1, "resources": {RESOURCE: 1}, "memory_limit": 0}
-    common |= {"host": "127.0.0.1", "dashboard": False, "silence_logs": _QUIET}
+    common |= {"host": "127.0.0.1", "silence_logs": _QUIET, **quiet}
     cluster = SpecCluster(
-        scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}},
+        scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", **quiet}},
         workers={
             worker: {"cls": Nanny, "options": {**common, "env": own_gpu(worker, gpus)}}
             for worker in range(workers)
@@ -211,7 +212,7 @@ def _pack(home: Path) -> dict[str, bytes]:
 
 
 def _unpack(results: Path, parcel: Parcel) -> RunRecord:
-    """Puts what came back where the run's files lie; its record last, as that says: all is there."""
+    """Puts what came back where the run's files lie; the record last: it says that all is there."""
     home = folder(results, parcel.record.run_id)
     for name in sorted(parcel.files, key=lambda name: name == "record.json"):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

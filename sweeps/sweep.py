@@ -81,6 +81,7 @@ def _cells(choice: options.Options, results: Path) -> list[Cell]:
             source=_source(choice, profile),
             results=results,
             storage=storage,
+            sampler=choice.sampler,
             device=_device(choice.device),
         )
         for variant, dataset in options.choose(choice.only)
