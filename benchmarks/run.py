@@ -6,7 +6,6 @@ import gc
 import json
 import logging
 import os
-import sys
 import time
 import traceback
 import warnings
@@ -25,10 +24,11 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks import costs, protocol, tasks
 from benchmarks.batches import Frames
+from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
 from benchmarks.files import replace_durably, sha256_of, write_json
 from benchmarks.protocol import DataSource, TaskData
-from benchmarks.provenance import code_version, provenance
+from benchmarks.provenance import provenance
 from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
 from benchmarks.tracking import Journal, Mirror, Stop, require_finite, save_pictures
@@ -114,6 +114,7 @@ class _Outcome:
     weights_sha256: str | None = None
     reason: str | None = None
     traceback: str | None = None
+    step: int | None = None
 
 
 class _Run:
@@ -177,7 +178,7 @@ class _Run:
 
     def _keep(self, record: RunRecord) -> None:
         write_json(self.home / "record.json", record.model_dump(mode="json"))
-        (self.home / "last.ckpt").unlink(missing_ok=True)
+        Checkpoints(self.home).clear()
 
     def failed(self, reason: str) -> RunRecord:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -192,14 +193,14 @@ class _Run:
         except (InputError, OSError):
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {str(error) or 'no message'}"
             return _Outcome(
                 "failed",
                 {},
                 journal.history,
                 journal.scores(),
-                reason=reason.strip().splitlines()[0],
+                reason=_reason(error),
                 traceback=traceback.format_exc(),
+                step=journal.step,
             ), {}
 
     def _train(self, journal: Journal) -> tuple[_Outcome, dict[str, Path]]:
@@ -264,13 +265,12 @@ class _Run:
             ),
             enable_model_summary=False,
             callbacks=[*self.callbacks, journal],
+            plugins=[journal.checkpoints],
         )
 
     def _fit(self, trainer: pl.Trainer, task: tasks.Task[Any], journal: Journal) -> None:
-        checkpoint = _whole(journal.checkpoint)
         try:
-            # weights_only: a checkpoint is tensors and plain values, and nothing else is unpickled.
-            trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(task, ckpt_path=journal.checkpoints.newest(), weights_only=True)
         except SystemExit:
             # Lightning's answer to Ctrl-C.
             raise KeyboardInterrupt from None
@@ -293,6 +293,7 @@ class _Run:
             "spec": self.spec.model_dump(mode="json"),
             "status": outcome.status,
             "reason": outcome.reason,
+            "step": outcome.step,
             "epochs": len(outcome.history),
             "metric": self.metric,
             "directions": self.directions,
@@ -332,24 +333,13 @@ def _model(spec: RunSpec, shape: ImageShape | ClipShape, base: Variant | None = 
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 
 
-def _whole(checkpoint: Path) -> Path | None:
-    """The checkpoint, or None where there is none that serves; another is set aside, and said."""
-    if not checkpoint.exists():
-        return None
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if content["callbacks"]["Journal"]["code_version"] == code_version():
-            return checkpoint
-        why = "was written by other code"
-    except Exception as error:
-        why = f"is damaged ({type(error).__name__})"
-    aside = checkpoint.with_name("unused.ckpt")
-    checkpoint.replace(aside)
-    print(
-        f"capsbench: {checkpoint} {why}: the run begins anew, and the file is kept as {aside.name}",
-        file=sys.stderr,
-    )
-    return None
+def _reason(error: Exception) -> str:
+    """One line, the same wherever the same goes wrong."""
+    message = str(error).strip() or "no message"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate" in message:
+        # The message counts bytes that were free, and names processes.
+        return "OutOfMemory: the memory does not suffice for this run"
+    return f"{type(error).__name__}: {message.splitlines()[0]}"
 
 
 @contextmanager

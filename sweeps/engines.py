@@ -10,14 +10,17 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.protocol import DataSource
 from benchmarks.run import run
@@ -39,8 +42,14 @@ class Job:
 
 
 def execute(job: Job, source: DataSource, results: Path) -> RunRecord:
-    """What a worker does with a job."""
-    return run(job.spec, source=source, results=results, study=job.study, stop=job.stop)
+    """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
+    try:
+        with leaving.gracefully():
+            return run(job.spec, source=source, results=results, study=job.study, stop=job.stop)
+    except leaving.Leave as leave:
+        if multiprocessing.parent_process() is None:
+            raise
+        os._exit(leave.exit_code)
 
 
 class Inline(Executor):
@@ -83,13 +92,25 @@ class Processes(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """With `cancel_futures` it ends at once what is running, too."""
+        """With `cancel_futures` it ends what is running, too: at its next checkpoint."""
         pools = [*self._idle, *self._busy.values()]
         if cancel_futures:
-            for process in [p for pool in pools for p in (pool._processes or {}).values()]:
-                process.kill()
+            _dismiss([p for pool in pools for p in (pool._processes or {}).values()])
         for pool in pools:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _dismiss(processes: list[BaseProcess]) -> None:
+    """Asks workers to leave; kills what has not left when its grace is over, or at a Ctrl-C."""
+    deadline = time.monotonic() + leaving.GRACE + 0.5
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def _pool() -> ProcessPoolExecutor:
