@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from benchmarks import costs, protocol, tasks
+from benchmarks import costs, leaving, protocol, tasks
 from benchmarks.batches import Frames
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
@@ -77,7 +77,8 @@ def run(
 
     The run that it rests on, if any, is made first. What goes wrong in the training is a record of
     status `failed`. Raises InputError where the data is not what the spec says, or another process
-    makes the same run; OSError where files cannot be written.
+    makes the same run; OSError where files cannot be written; Leave where SIGTERM or Ctrl-C ended
+    the training, once it has its checkpoint.
     """
     record = read_record(results, spec.run_id)
     if record is not None:
@@ -167,7 +168,8 @@ class _Run:
             summary: dict[str, Any] = {}
             try:
                 journal = Journal(self.home, mirror, self.metric, self.stop)
-                outcome, pictures = self._attempt(journal)
+                with leaving.gracefully():
+                    outcome, pictures = self._attempt(journal)
                 record = self._record(outcome, journal.train_seconds, started)
                 self._keep(record)
                 summary = {"status": record.status, "reason": record.reason, **record.metrics}

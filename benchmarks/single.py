@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import datasets, leaving, protocol
+from benchmarks import datasets, protocol
 from benchmarks.datasets.source import load_moving_test, load_still
 from benchmarks.errors import InputError
 from benchmarks.profiles import Profile
@@ -74,8 +74,7 @@ def make(
     terminal: list[pl.Callback] = [RichModelSummary(max_depth=2)]
     if console.is_terminal:
         terminal.append(RichProgressBar())
-    with leaving.gracefully():
-        record = run(spec, source=source, results=results, callbacks=terminal)
+    record = run(spec, source=source, results=results, callbacks=terminal)
     _show(console, record, results)
     return record
 

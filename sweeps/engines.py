@@ -44,8 +44,7 @@ class Job:
 def execute(job: Job, source: DataSource, results: Path) -> RunRecord:
     """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
     try:
-        with leaving.gracefully():
-            return run(job.spec, source=source, results=results, study=job.study, stop=job.stop)
+        return run(job.spec, source=source, results=results, study=job.study, stop=job.stop)
     except leaving.Leave as leave:
         if multiprocessing.parent_process() is None:
             raise

@@ -37,11 +37,12 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     Raises InputError; Leave, once what runs has its checkpoint; KeyboardInterrupt as it comes. What
     has ended is kept.
     """
-    with leaving.gracefully(leaving.DRIVER_GRACE), _alone(results):
+    with _alone(results):
         cells = _cells(choice, results)
         choice.save(results)
         with Progress(cells, results) as progress:
-            _Driver(cells, choice, results, progress).drive()
+            with leaving.gracefully(leaving.DRIVER_GRACE):
+                _Driver(cells, choice, results, progress).drive()
         return cells
 
 
