@@ -1,8 +1,8 @@
 """Leaving when asked: SIGTERM (a preempted job) and Ctrl-C end a run at its next checkpoint.
 
-Within `gracefully()` such a signal only asks; what can be left at a point asks back there, by
-`if_asked()`. A second Ctrl-C is a KeyboardInterrupt, at once. What has not left when the grace is
-over is ended, which costs what was done since the last checkpoint.
+Within `gracefully()` such a signal only asks, and so does `ask()`; what can be left at a point asks
+back there, by `if_asked()`. A second Ctrl-C is a KeyboardInterrupt, at once. What has not left when
+the grace is over is ended, which costs what was done since the last checkpoint.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 GRACE = 7.0
 """Seconds that a run has to reach a point where it can be left."""
@@ -40,19 +41,22 @@ _deadline: threading.Timer | None = None
 
 @contextmanager
 def gracefully(grace: float = GRACE) -> Iterator[None]:
-    """While it lasts, signals only ask. Within another one, and in other threads, it does nothing.
+    """While it lasts, a process that is asked to leave has so many seconds for it.
 
-    A Ctrl-C that the process ignores stays ignored.
+    Within another one it does nothing. A Ctrl-C that the process ignores stays ignored; and signals
+    reach the main thread alone.
     """
     global _grace, _asked
-    if _grace is not None or threading.current_thread() is not threading.main_thread():
+    if _grace is not None:
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     _grace, _asked = grace, None
-    listen()
-    if before[signal.SIGINT] is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _answer)
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        signal.signal(signal.SIGTERM, _answer)
+        if before[signal.SIGINT] is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _answer)
     try:
         yield
     finally:
@@ -69,6 +73,18 @@ def listen() -> None:
         signal.signal(signal.SIGTERM, _answer)
 
 
+def ask(signum: int = signal.SIGTERM) -> None:
+    """Asks this process to leave; where nothing is under way that could be lost, it ends here."""
+    global _asked, _deadline
+    if _grace is None:
+        os._exit(128 + signum)
+    if _asked is None:
+        _asked = signum
+        _deadline = threading.Timer(_grace, os._exit, (128 + signum,))
+        _deadline.daemon = True
+        _deadline.start()
+
+
 def asked() -> bool:
     """Whether the process shall leave."""
     return _asked is not None
@@ -81,15 +97,8 @@ def if_asked() -> None:
 
 
 def _answer(signum: int, frame: FrameType | None) -> None:
-    global _asked, _deadline
-    if _asked is not None:
-        if signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        return
-    _asked = signum
     if signum == signal.SIGINT:
+        if _asked is not None:
+            raise KeyboardInterrupt
         os.write(2, _TOLD)
-    assert _grace is not None
-    _deadline = threading.Timer(_grace, os._exit, (128 + signum,))
-    _deadline.daemon = True
-    _deadline.start()
+    ask(signum)

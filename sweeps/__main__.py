@@ -36,6 +36,14 @@ def run(
     workers: Annotated[
         int, typer.Option(min=1, help="Runs at once; decides no figure.", show_default="cores")
     ] = options.usable_cores(),
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
+    ] = None,
+    epoch_hours: Annotated[
+        float,
+        typer.Option(help="A worker in which no epoch ends for so long is taken to hang."),
+    ] = options.EPOCH_HOURS,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials a study.", show_default="the profile's")
     ] = None,
@@ -50,8 +58,10 @@ def run(
         profile=profile,
         data=data_folder(data),
         only=tuple(only or ()),
-        engine=engine,
+        engine=EngineName.dask if scheduler else engine,
         workers=workers,
+        scheduler=scheduler,
+        epoch_hours=epoch_hours,
         trials=trials,
         seeds=seeds,
         device=device,

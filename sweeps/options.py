@@ -17,12 +17,16 @@ from benchmarks.files import write_json
 from benchmarks.profiles import Name
 from models import registry
 
+EPOCH_HOURS = 12.0
+"""So long a worker may take from epoch to epoch, before it is taken to hang."""
+
 
 class EngineName(StrEnum):
     """How runs are spread; engines.py makes them."""
 
     inline = "inline"
     processes = "processes"
+    dask = "dask"
 
 
 class Device(StrEnum):
@@ -43,6 +47,8 @@ class Options(BaseModel):
     only: tuple[str, ...] = ()
     engine: EngineName = EngineName.processes
     workers: int = Field(ge=1)
+    scheduler: str | None = None
+    epoch_hours: float = Field(EPOCH_HOURS, gt=0)
     trials: int | None = Field(None, ge=1)
     seeds: int | None = Field(None, ge=1)
     device: Device = Device.auto

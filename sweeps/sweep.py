@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, wait
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +19,7 @@ from benchmarks.run import give_up, require_gpu
 from benchmarks.spec import RunRecord
 from sweeps import engines, options, studies
 from sweeps.cell import Cell
-from sweeps.engines import Job
+from sweeps.engines import Engine, Job, Site
 from sweeps.options import Device, EngineName
 from sweeps.progress import Progress
 
@@ -102,11 +100,18 @@ class _Driver:
         self, cells: list[Cell], choice: options.Options, results: Path, progress: Progress
     ) -> None:
         self.cells, self.results, self.progress = cells, results, progress
-        self.engine = choice.engine
-        self.workers = 1 if self.engine is EngineName.inline else choice.workers
-        # The driver has fetched what there is: workers only read.
+        self.choice = choice
+        # The driver has fetched what there is: workers that see it only read.
         self.source = DataSource(choice.data)
-        self.executor: Executor | None = None
+        self.site = Site(
+            self.source,
+            results,
+            download=_source(choice, profiles.load(choice.profile)).download,
+            epoch_seconds=(
+                None if choice.engine is EngineName.inline else 3600 * choice.epoch_hours
+            ),
+        )
+        self.engine: Engine | None = None
         self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}
         self.deaths: Counter[str] = Counter()
 
@@ -121,31 +126,40 @@ class _Driver:
         finally:
             # Nothing is pending here, unless the sweep was interrupted: then what runs ends at its
             # next checkpoint, and goes on from there another time.
-            if self.executor is not None:
-                self.executor.shutdown(cancel_futures=True)
+            if self.engine is not None:
+                self.engine.shutdown(cancel_futures=True)
 
     def _fill(self) -> bool:
         """Submits jobs until every worker has one. Says whether it submitted any."""
         submitted = False
         for cell in self.cells:
-            while len(self.pending) < self.workers and (job := cell.next()) is not None:
+            while len(self.pending) < self._workers() and (job := cell.next()) is not None:
                 self._submit(cell, job)
                 submitted = True
         return submitted
 
+    def _workers(self) -> int:
+        # One job waits for the first worker, or for the next one where all have left.
+        return 1 if self.engine is None else max(1, self.engine.workers)
+
     def _submit(self, cell: Cell, job: Job) -> None:
-        if self.executor is None:
+        if self.engine is None:
             # As late as that: where nothing remains to do, no worker is started.
-            self.executor = engines.start(self.engine, self.workers)
+            choice = self.choice
+            self.engine = engines.start(
+                choice.engine,
+                choice.workers,
+                gpus=torch.cuda.device_count() if _device(choice.device) == "cuda" else 0,
+                scheduler=choice.scheduler,
+            )
         self.progress.begin(cell, job)
-        work = partial(engines.execute, job, self.source, self.results)
-        self.pending[self.executor.submit(work)] = (cell, job)
+        self.pending[self.engine.begin(job, self.site)] = (cell, job)
 
     def _take(self, future: Future[RunRecord]) -> None:
         cell, job = self.pending.pop(future)
         try:
             record = future.result()
-        except BrokenProcessPool:
+        except BrokenExecutor:
             self.deaths[job.spec.run_id] += 1
             if self.deaths[job.spec.run_id] < ATTEMPTS:
                 self._submit(cell, job)
@@ -155,7 +169,8 @@ class _Driver:
                 source=self.source,
                 results=self.results,
                 study=job.study,
-                reason=f"its worker process died {ATTEMPTS} times (out of memory, or killed)",
+                reason=f"its worker died {ATTEMPTS} times (out of memory, killed, or no epoch "
+                f"within {self.choice.epoch_hours:g} h)",
             )
         cell.take(record)
         self.progress.end(cell, job, record)
