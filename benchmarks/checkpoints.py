@@ -47,6 +47,14 @@ class Checkpoints(CheckpointIO):
             )
         return None
 
+    def step(self) -> int:
+        """The step of the last checkpoint, 0 where there is none."""
+        for path in (self.last, self.previous):
+            if path.exists() and _fault(path) is None:
+                with path.open("rb") as file:
+                    return int(json.loads(file.readline())["step"])
+        return 0
+
     def clear(self) -> None:
         """Removes the checkpoints of a run that has ended."""
         for path in (self.last, self.previous, self._temporary):

@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import sys
 import time
 import traceback
 import warnings
@@ -64,6 +65,60 @@ def read_record(results: Path, run_id: str) -> RunRecord | None:
         ) from None
 
 
+def kept_record(results: Path, run_id: str) -> RunRecord | None:
+    """The same, where the run's files are whole; see `intact`."""
+    return read_record(results, run_id) if intact(results, run_id) else None
+
+
+def intact(results: Path, run_id: str) -> bool:
+    """Whether a run has ended, and its `metrics.jsonl` is what its record's digest was made of.
+
+    A record that tells of other metrics is set aside, and said: its run is to be made again.
+    """
+    home = folder(results, run_id)
+    path = home / "record.json"
+    try:
+        record = json.loads(path.read_bytes())
+        decided = {name: record[name] for name in _DECIDED}
+        if record["step"] is not None:
+            decided["step"] = record["step"]
+        digest = record["digest"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return True  # read_record says what is wrong with it
+    try:
+        lines = (home / "metrics.jsonl").read_bytes().splitlines()
+        if fingerprint([decided, [json.loads(line) for line in lines]]) == digest:
+            return True
+    except FileNotFoundError:
+        if fingerprint([decided, []]) == digest:
+            return True
+    except (ValueError, RecursionError):
+        pass
+    path.replace(home / "record.unused")
+    print(
+        f"capsbench: {home / 'metrics.jsonl'} is damaged: the run is made again, and its record is "
+        "kept as record.unused",
+        file=sys.stderr,
+    )
+    return False
+
+
+_DECIDED = (
+    "spec",
+    "status",
+    "reason",
+    "epochs",
+    "metric",
+    "directions",
+    "metrics",
+    "history",
+    "weights_sha256",
+)
+"""What of a record is in its digest, with the lines of `metrics.jsonl`; `step` where it failed."""
+
+
 def run(
     spec: RunSpec,
     *,
@@ -80,7 +135,7 @@ def run(
     makes the same run; OSError where files cannot be written; Leave where SIGTERM or Ctrl-C ended
     the training, once it has its checkpoint.
     """
-    record = read_record(results, spec.run_id)
+    record = kept_record(results, spec.run_id)
     if record is not None:
         return record
     if spec.base is not None:
@@ -184,7 +239,8 @@ class _Run:
 
     def failed(self, reason: str) -> RunRecord:
         self.home.mkdir(parents=True, exist_ok=True)
-        outcome = _Outcome("failed", {}, [], [], reason=reason)
+        (self.home / "metrics.jsonl").unlink(missing_ok=True)
+        outcome = _Outcome("failed", {}, [], [], reason=reason, step=Checkpoints(self.home).step())
         record = self._record(outcome, 0.0, time.perf_counter())
         self._keep(record)
         return record
@@ -295,7 +351,6 @@ class _Run:
             "spec": self.spec.model_dump(mode="json"),
             "status": outcome.status,
             "reason": outcome.reason,
-            "step": outcome.step,
             "epochs": len(outcome.history),
             "metric": self.metric,
             "directions": self.directions,
@@ -303,6 +358,8 @@ class _Run:
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
         }
+        if outcome.step is not None:
+            decided["step"] = outcome.step
         return RunRecord(
             run_id=self.spec.run_id,
             study=self.study,

@@ -128,6 +128,7 @@ class Journal(pl.Callback):
 
     def __init__(self, folder: Path, mirror: Mirror, primary: str, stop: Stop | None) -> None:
         self.path = folder / "metrics.jsonl"
+        self.path.unlink(missing_ok=True)  # what counts of it is in the checkpoint
         self.checkpoints = Checkpoints(folder)
         self.history: list[dict[str, Any]] = []
         self.stopped = False

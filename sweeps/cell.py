@@ -16,7 +16,7 @@ from benchmarks.files import write_json
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
-from benchmarks.run import folder, read_record
+from benchmarks.run import intact, kept_record
 from benchmarks.seeds import derive
 from benchmarks.spec import Role, RunRecord, RunSpec
 from models import registry
@@ -119,8 +119,7 @@ class Cell:
         """Takes what the study and the records say; trials whose records are gone are remade."""
         for trial in self.trials:
             self._proposals.skip(trial)
-            record = folder(self._results, trial.user_attrs["run_id"]) / "record.json"
-            if not record.exists():
+            if not intact(self._results, trial.user_attrs["run_id"]):
                 self._lost.append(trial)
         for number in range(self.finals_wanted):
             base = self._base(number)
@@ -129,7 +128,7 @@ class Cell:
         if self.best is not None:
             for number in range(self.finals_wanted):
                 spec = self._final(self.best, number)
-                record_of_final = read_record(self._results, spec.run_id)
+                record_of_final = kept_record(self._results, spec.run_id)
                 if record_of_final is not None:
                     self._asked_finals.add(spec.run_id)
                     self.finals[spec.run_id] = record_of_final
@@ -192,7 +191,7 @@ class Cell:
         for it, which is made first.
         """
         while (job := self._released() or self._next()) is not None:
-            record = read_record(self._results, job.spec.run_id)
+            record = kept_record(self._results, job.spec.run_id)
             if record is not None:
                 self.take(record)
                 continue
@@ -215,7 +214,7 @@ class Cell:
 
     def _has(self, base: RunSpec) -> bool:
         if self.bases.get(base.run_id) is None:
-            record = read_record(self._results, base.run_id)
+            record = kept_record(self._results, base.run_id)
             if record is None:
                 return False
             self.bases[base.run_id] = record

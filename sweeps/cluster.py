@@ -212,7 +212,7 @@ def _pack(home: Path) -> dict[str, bytes]:
 
 
 def _unpack(results: Path, parcel: Parcel) -> RunRecord:
-    """Puts what came back where the run's files lie; its record last, as that says: all is there."""
+    """Puts what came back where the run's files lie; last the record, which says: all is there."""
     home = folder(results, parcel.record.run_id)
     for name in sorted(parcel.files, key=lambda name: name == "record.json"):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

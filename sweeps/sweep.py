@@ -38,9 +38,8 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     with _alone(results):
         cells = _cells(choice, results)
         choice.save(results)
-        with Progress(cells, results) as progress:
-            with leaving.gracefully(leaving.DRIVER_GRACE):
-                _Driver(cells, choice, results, progress).drive()
+        with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
+            _Driver(cells, choice, results, progress).drive()
         return cells
 
 
