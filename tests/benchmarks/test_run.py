@@ -19,6 +19,7 @@ from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.spec import Budget, RunRecord, RunSpec
 from models import registry
+from models.baselines import Linear
 
 NOWHERE = DataSource(Path("no-such-folder"))
 
@@ -150,9 +151,12 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
 def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
     record = made(spec_of("cnn", width=4, lr=1e30), tmp_path)
     assert record.status == "failed"
-    assert "NonFinite" in record.reason
-    assert "epoch" in record.reason
+    assert record.reason.startswith("NonFinite: the loss was ")
+    assert record.reason.endswith(f"in epoch 1 (step {record.step})")
+    assert 1 <= record.step <= 3
     assert "NonFinite" in record.traceback
+    again = made(spec_of("cnn", width=4, lr=1e30), tmp_path / "again")
+    assert again.digest == record.digest
 
 
 def test_an_exception_is_a_failed_record(tmp_path: Path) -> None:
@@ -161,6 +165,67 @@ def test_an_exception_is_a_failed_record(tmp_path: Path) -> None:
     assert "7×7" in record.reason
     again = made(spec_of("convlstm", hidden_channels=4, patch_size=7), tmp_path / "again")
     assert again.digest == record.digest
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Process 4711 has 3.14 GiB in use."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 byte"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_told_alike(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, steps = Linear.loss, []
+
+    def exhaust(self: Linear, batch: object) -> object:
+        steps.append(1)
+        if len(steps) == 3:
+            raise error
+        return loss(self, batch)
+
+    monkeypatch.setattr(Linear, "loss", exhaust)
+    record = made(spec_of("linear"), tmp_path)
+    assert (record.status, record.step) == ("failed", 2)
+    assert record.reason == "OutOfMemory: the memory does not suffice for this run"
+    assert type(error).__name__ in record.traceback
+
+
+def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
+    spec = spec_of("linear", epochs=2)
+    home = made_until_checkpoint(spec, tmp_path, kills=4)
+    record = run.give_up(spec, source=NOWHERE, results=tmp_path, study=None, reason="it died")
+    assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
+    assert run.kept_record(tmp_path, spec.run_id) == record
+    assert not list(home.glob("*.ckpt"))
+
+
+LINES = {
+    "torn": lambda text: text[:-9],
+    "changed": lambda text: text.replace(b"1", b"2", 1),
+    "short": lambda text: text[: text.index(b"\n") + 1],
+    "nested": lambda text: b"[" * 100_000,
+    "removed": None,
+}
+
+
+@pytest.mark.parametrize("damage", LINES)
+def test_a_run_whose_metrics_are_damaged_is_made_again(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    record = made(spec, tmp_path)
+    path = run.folder(tmp_path, spec.run_id) / "metrics.jsonl"
+    whole = path.read_bytes()
+    assert run.kept_record(tmp_path, spec.run_id) == record
+    path.unlink()
+    if (change := LINES[damage]) is not None:
+        path.write_bytes(change(whole))
+    assert made(spec, tmp_path).digest == record.digest
+    assert path.read_bytes() == whole
+    assert "metrics.jsonl is damaged: the run is made again" in capsys.readouterr().err
 
 
 def test_a_pruned_run_keeps_what_it_has(tmp_path: Path) -> None:
