@@ -84,7 +84,7 @@ class Checkpoints(CheckpointIO):
                 file.write(json.dumps(head).encode() + b"\n")
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # before the one that was last is touched
         except OSError:
             self._temporary.unlink(missing_ok=True)
             raise

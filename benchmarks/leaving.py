@@ -40,8 +40,8 @@ _deadline: threading.Timer | None = None
 
 
 @contextmanager
-def gracefully(grace: float = GRACE) -> Iterator[None]:
-    """While it lasts, a process that is asked to leave has so many seconds for it.
+def gracefully(grace: float | None = None) -> Iterator[None]:
+    """While it lasts, a process that is asked to leave has so many seconds for it, or GRACE.
 
     Within another one it does nothing. A Ctrl-C that the process ignores stays ignored; and signals
     reach the main thread alone.
@@ -50,7 +50,7 @@ def gracefully(grace: float = GRACE) -> Iterator[None]:
     if _grace is not None:
         yield
         return
-    _grace, _asked = grace, None
+    _grace, _asked = GRACE if grace is None else grace, None
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import logging
 import os
@@ -21,13 +22,13 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from benchmarks import costs, leaving, protocol, tasks
 from benchmarks.batches import Frames
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
-from benchmarks.files import replace_durably, sha256_of, write_json
+from benchmarks.files import sha256_of, write_atomically, write_json
 from benchmarks.protocol import DataSource, TaskData
 from benchmarks.provenance import provenance
 from benchmarks.seeds import derive
@@ -337,10 +338,9 @@ class _Run:
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         if not state:
             return None
-        path, temporary = self.home / "weights.safetensors", self.home / "weights.tmp"
-        save_file(state, temporary)
-        replace_durably(temporary, path)
-        return sha256_of(path)
+        content = save(state)
+        write_atomically(self.home / "weights.safetensors", content)
+        return hashlib.sha256(content).hexdigest()
 
     def _record(self, outcome: _Outcome, train_seconds: float, started: float) -> RunRecord:
         size = self.config.batch_size

@@ -2,102 +2,67 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from test_run import made, spec_of
 
-from benchmarks import leaving
-from benchmarks.provenance import code_version
+from benchmarks import leaving, run
+from benchmarks.checkpoints import Checkpoints
+from benchmarks.cli import main
+from benchmarks.spec import RunSpec
+from benchmarks.tasks import Task
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120
-LONG = ("run", "cnn", "mnist", "--profile", "standard", "--epochs", "1", "--threads", "1")
-SMALL = ("--set", "width=4", "--set", "batch_size=16", "--offline")
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
+)
 
 
-def begun(results: Path, script: str = "") -> subprocess.Popen[str]:
-    """A single run of thousands of steps, which has begun to train."""
-    # A few thousand samples: a stand-in of all would take longer to render than the test.
-    prepare = (
-        "import sys; from benchmarks import __main__ as command, profiles; load = profiles.load;"
-        "few = lambda b: b.model_copy(update={'train_samples': 8000, 'validation_samples': 100});"
-        "command.load_profile = lambda name: (p := load(name)).model_copy("
-        "update={'budgets': {t: few(b) for t, b in p.budgets.items()}});" + script
-    )
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            prepare + "command.main(command.app)",
-            *(*LONG, *SMALL, "--results", str(results)),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    for _ in range(10 * PATIENCE):
-        if list(results.glob("runs/*/metrics.jsonl")):
-            return process
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
-    raise AssertionError("it did not begin")
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_leaves_at_a_checkpoint(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    process = begun(tmp_path)
-    process.send_signal(number)
-    _, told = process.communicate(timeout=PATIENCE)
-    assert process.returncode == code, told
-    assert "The same command goes on with it" in told
-    assert "Traceback" not in told
-    [checkpoint] = tmp_path.glob("runs/*/last.ckpt")
-    with checkpoint.open("rb") as file:
-        head = json.loads(file.readline())
-    assert head["code_version"] == code_version()
-    assert head["step"] >= 1
-    assert not list(tmp_path.glob("runs/*/record.json"))
+def test_a_run_leaves_at_a_checkpoint_and_goes_on_from_it(tmp_path: Path) -> None:
+    spec = spec_of("cnn", epochs=2, width=4, dropout=0.3)
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        started, child = forked(spec, tmp_path / "left", lambda step: time.sleep(0.2))
+        await_byte(started)
+        os.kill(child, number)
+        assert exit_code(child) == code
+    assert Checkpoints(run.folder(tmp_path / "left", spec.run_id)).step() >= 2
+    assert made(spec, tmp_path / "left").digest == made(spec, tmp_path / "whole").digest
 
 
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
-    # Steps that end no more: the first Ctrl-C finds no point to leave at.
-    script = (
-        "import time; from benchmarks.tasks import Task;"
-        "Task.training_step = lambda *_: [time.sleep(0.1) for _ in range(1000)];"
-    )
-    process = begun(tmp_path, script)
+    def dawdle(step: int) -> None:
+        for _ in range(10_000):
+            time.sleep(0.01)
+
+    started, child = forked(spec_of("linear"), tmp_path, dawdle)
+    await_byte(started)
+    os.kill(child, signal.SIGINT)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    assert "Ctrl-C again leaves at once" in process.stderr.readline() + process.stderr.readline()
-    begin = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=PATIENCE)
-    assert process.returncode in (1, 130)
-    assert time.monotonic() - begin < leaving.GRACE
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    begun = time.monotonic()
+    os.kill(child, signal.SIGINT)
+    assert exit_code(child) == 130
+    assert time.monotonic() - begun < leaving.GRACE - 1
 
 
-def test_what_does_not_get_to_a_checkpoint_is_ended(tmp_path: Path) -> None:
-    script = (
-        "import time; from benchmarks import leaving; from benchmarks.tasks import Task;"
-        "leaving.gracefully.__wrapped__.__defaults__ = (0.5,);"
-        "Task.training_step = lambda *_: time.sleep(1000);"
-    )
-    process = begun(tmp_path, script)
-    time.sleep(0.5)
-    process.terminate()
-    process.communicate(timeout=PATIENCE)
-    assert process.returncode == 143
+def test_what_reaches_no_checkpoint_in_time_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "GRACE", 0.5)
+    started, child = forked(spec_of("linear"), tmp_path, lambda step: time.sleep(PATIENCE))
+    await_byte(started)
+    os.kill(child, signal.SIGTERM)
+    assert exit_code(child) == 143
 
 
-def test_signals_ask_only_within(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_ask_only_within() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with leaving.gracefully(60):
         assert not leaving.asked()
@@ -122,3 +87,56 @@ def test_an_ignored_ctrl_c_stays_ignored() -> None:
             assert not leaving.asked()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def forked(spec: RunSpec, results: Path, step: Callable[[int], None]) -> tuple[int, int]:
+    """A child that makes a run as a command line does, and calls `step` in each training step.
+
+    What it has of its parent's is the imports, which take longer than all else. Returns a
+    descriptor on which the child tells of its first step, and the child.
+    """
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(theirs)
+        return ours, child
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            train, told = Task.training_step, iter(b".")
+
+            def slowly(self: Task, batch: object, index: int) -> object:
+                os.write(theirs, bytes(told))
+                step(index)
+                return train(self, batch, index)
+
+            def refuse(*_: object, **__: object) -> None:
+                raise ConnectionError("the mirror's service is the parent's")
+
+            patched.setattr(Task, "training_step", slowly)
+            patched.setattr("wandb.init", refuse)
+            main(lambda: made(spec, results))
+        os._exit(0)
+    except KeyboardInterrupt:
+        os._exit(130)  # as the interpreter has it
+    except SystemExit as left:
+        os._exit(left.code)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(70)
+
+
+def await_byte(descriptor: int) -> None:
+    assert os.read(descriptor, 1) == b"."
+    os.close(descriptor)
+
+
+def exit_code(child: int) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError("it did not leave")
