@@ -51,7 +51,10 @@ def main(app: Callable[[], object]) -> None:
     except InputError as error:
         _leave(str(error))
     except OSError as error:
-        _leave(f"{error.filename or 'a file'}: {error.strerror or error}: what was done is kept")
+        _leave(
+            f"{error.filename or 'a file'}: {error.strerror or error}: what was done is kept, and "
+            "the same command goes on with it"
+        )
 
 
 def _leave(sentence: str) -> None:
