@@ -18,7 +18,7 @@ from benchmarks.files import write_json
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
-from benchmarks.run import folder, read_record
+from benchmarks.run import intact, kept_record
 from benchmarks.seeds import derive
 from benchmarks.spec import Direction, Role, RunRecord, RunSpec
 from models import registry
@@ -147,7 +147,7 @@ class Cell:
         for trial in self.trials:
             self._proposals.skip(trial)
             for place, run_id in enumerate(trial.user_attrs["run_ids"]):
-                if not (folder(self._results, run_id) / "record.json").exists():
+                if not intact(self._results, run_id):
                     self._lost.append(self._trial_job(trial.number, trial.params, place))
         for number in range(self.finals_wanted):
             base = self._base(number)
@@ -156,7 +156,7 @@ class Cell:
         if self.best is not None:
             for number in range(self.finals_wanted):
                 spec = self._final(self.best, number)
-                record_of_final = read_record(self._results, spec.run_id)
+                record_of_final = kept_record(self._results, spec.run_id)
                 if record_of_final is not None:
                     self._asked_finals.add(spec.run_id)
                     self.finals[spec.run_id] = record_of_final
@@ -220,7 +220,7 @@ class Cell:
         for it, which is made first.
         """
         while (job := self._released() or self._next()) is not None:
-            record = read_record(self._results, job.spec.run_id)
+            record = kept_record(self._results, job.spec.run_id)
             if record is not None:
                 self.take(record)
                 continue
@@ -243,7 +243,7 @@ class Cell:
 
     def _has(self, base: RunSpec) -> bool:
         if self.bases.get(base.run_id) is None:
-            record = read_record(self._results, base.run_id)
+            record = kept_record(self._results, base.run_id)
             if record is None:
                 return False
             self.bases[base.run_id] = record

@@ -24,6 +24,7 @@ from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, get
 from distributed.core import Status
 from distributed.worker import Worker
 
+from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.errors import InputError
 from benchmarks.files import write_atomically
@@ -207,12 +208,17 @@ def _data(site: Site, own: Path) -> DataSource:
 
 
 def _pack(home: Path) -> dict[str, bytes]:
-    files = sorted(path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
-    return {path.relative_to(home).as_posix(): path.read_bytes() for path in files}
+    """What a run left, but for its lock."""
+    files = (path for path in sorted(home.rglob("*")) if path.name != ".lock")
+    return {
+        path.relative_to(home).as_posix(): path.read_bytes()
+        for path in files
+        if path.is_file() and not path.is_symlink()
+    }
 
 
 def _unpack(results: Path, parcel: Parcel) -> RunRecord:
-    """Puts what came back where the run's files lie; the record last: it says that all is there."""
+    """Puts what came back where the run's files lie; last the record, which says: all is there."""
     home = folder(results, parcel.record.run_id)
     for name in sorted(parcel.files, key=lambda name: name == "record.json"):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -225,9 +231,10 @@ def _unpack(results: Path, parcel: Parcel) -> RunRecord:
 
 @contextmanager
 def _while_wanted(worker: Worker) -> Iterator[None]:
-    """Ends this process where the driver that asked for the task is gone: Dask would go on with it.
+    """Ends this process, at the run's next checkpoint, where the driver that asked for the task is
+    gone, which Dask would go on with, or where the worker is asked to end.
 
-    Its nanny starts another.
+    A nanny that is not to end too starts another.
     """
     key, done = worker.get_current_task(), threading.Event()
 
@@ -235,7 +242,8 @@ def _while_wanted(worker: Worker) -> Iterator[None]:
         while not done.wait(_LOOK_SECONDS):
             task = worker.state.tasks.get(key)
             if task is None or task.state in _UNWANTED or worker.status != Status.running:
-                os._exit(1)
+                leaving.ask()
+                return
 
     threading.Thread(target=watch, daemon=True).start()
     try:

@@ -11,15 +11,18 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.protocol import DataSource
 from benchmarks.run import run
@@ -54,17 +57,22 @@ class Site:
 
 
 def execute(job: Job, site: Site) -> RunRecord:
-    """What a worker does with a job."""
+    """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
     how: dict[str, Any] = {
         "source": site.source,
         "results": site.results,
         "study": job.study,
         "stop": job.stop,
     }
-    if site.epoch_seconds is None:
-        return run(job.spec, **how)
-    with Watchdog(site.epoch_seconds) as watchdog:
-        return run(job.spec, callbacks=[watchdog], **how)
+    try:
+        if site.epoch_seconds is None:
+            return run(job.spec, **how)
+        with Watchdog(site.epoch_seconds) as watchdog:
+            return run(job.spec, callbacks=[watchdog], **how)
+    except leaving.Leave as leave:
+        if multiprocessing.parent_process() is None:
+            raise
+        os._exit(leave.exit_code)
 
 
 class Engine(Executor):
@@ -127,13 +135,25 @@ class Processes(Engine):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """With `cancel_futures` it ends at once what is running, too."""
+        """With `cancel_futures` it ends what is running, too: at its next checkpoint."""
         pools = [*self._idle, *self._busy.values()]
         if cancel_futures:
-            for process in [p for pool in pools for p in (pool._processes or {}).values()]:
-                process.kill()
+            _dismiss([p for pool in pools for p in (pool._processes or {}).values()])
         for pool in pools:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _dismiss(processes: list[BaseProcess]) -> None:
+    """Asks workers to leave; kills what has not left when its grace is over, or at a Ctrl-C."""
+    deadline = time.monotonic() + leaving.GRACE + 0.5
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
 
 
 class _Pool(ProcessPoolExecutor):

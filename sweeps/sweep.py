@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from filelock import FileLock, Timeout
 
-from benchmarks import profiles
+from benchmarks import leaving, profiles
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.run import give_up, require_gpu
@@ -32,12 +32,13 @@ _TICK = 0.5
 def sweep(choice: options.Options, results: Path) -> list[Cell]:
     """Makes all that remains of a sweep, and returns its cells.
 
-    Raises InputError, and KeyboardInterrupt as it comes: what has ended is kept.
+    Raises InputError; Leave, once what runs has its checkpoint; KeyboardInterrupt as it comes. What
+    has ended is kept.
     """
     with _alone(results):
         cells = _cells(choice, results)
         choice.save(results)
-        with Progress(cells, results) as progress:
+        with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
         return cells
 
@@ -116,14 +117,15 @@ class _Driver:
 
     def drive(self) -> None:
         try:
-            while self._fill() or self.pending:
+            while not leaving.asked() and (self._fill() or self.pending):
                 finished, _ = wait(self.pending, _TICK, return_when="FIRST_COMPLETED")
                 for future in finished:
                     self._take(future)
                 self.progress.update()
+            leaving.if_asked()
         finally:
-            # Nothing is pending here, unless the sweep was interrupted: then what runs ends at
-            # once, and goes on from its checkpoint another time.
+            # Nothing is pending here, unless the sweep was interrupted: then what runs ends at its
+            # next checkpoint, and goes on from there another time.
             if self.engine is not None:
                 self.engine.shutdown(cancel_futures=True)
 
