@@ -140,22 +140,26 @@ class Epoch:
     epoch: int = 0
     whole: bool = False
     """Leave out a last batch that is not full, where there is a full one."""
+    first: int = 0
+    """The step to begin at: those before were made before the run was interrupted."""
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.order), self.batch_size)
         return full if not rest or (self.whole and full) else full + 1
 
     def __iter__(self) -> Iterator[Batch]:
-        for k in range(len(self)):
+        for k in range(self.first, len(self)):
             index = self.order[k * self.batch_size : (k + 1) * self.batch_size]
             yield self.samples.gather(index, self.epoch)
 
 
-def training_epoch(samples: Samples, *, batch_size: int, seed: int, epoch: int) -> Epoch:
+def training_epoch(
+    samples: Samples, *, batch_size: int, seed: int, epoch: int, first: int = 0
+) -> Epoch:
     """A shuffled pass: its order is a pure function of (seed, epoch)."""
     generator = torch.Generator().manual_seed(derive(seed, order=epoch))
     order = torch.randperm(len(samples), generator=generator)
-    return Epoch(samples, order, batch_size, epoch, whole=True)
+    return Epoch(samples, order, batch_size, epoch, whole=True, first=first)
 
 
 def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:

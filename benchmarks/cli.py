@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.errors import InputError
+from benchmarks.leaving import Leave
 
 Data = Annotated[
     Path | None,
@@ -35,13 +36,25 @@ def data_folder(data: Path | None) -> Path:
 
 
 def main(app: Callable[[], object]) -> None:
-    """Runs a command line: bad input is one sentence and exit code 2, a full disk too."""
+    """Runs a command line: bad input is one sentence and exit code 2, a full disk too.
+
+    One that was asked to leave tells how to go on: exit code 143 after SIGTERM, 130 after Ctrl-C.
+    """
     try:
         app()
+    except Leave as leave:
+        print(
+            "\ncapsbench: interrupted; what was done is kept. The same command goes on with it.",
+            file=sys.stderr,
+        )
+        raise SystemExit(leave.exit_code) from None
     except InputError as error:
         _leave(str(error))
     except OSError as error:
-        _leave(f"{error.filename or 'a file'}: {error.strerror or error}: what was done is kept")
+        _leave(
+            f"{error.filename or 'a file'}: {error.strerror or error}: what was done is kept, and "
+            "the same command goes on with it"
+        )
 
 
 def _leave(sentence: str) -> None:

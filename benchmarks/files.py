@@ -10,16 +10,23 @@ from typing import Any
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Temporary file, fsync, rename: after a power cut the old content is there, or the new."""
+    """Temporary file, fsync, rename: after a power cut the old content is there, or the new.
+
+    Raises OSError where the disk is full; then the old content is there.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
+    try:
+        temporary.write_bytes(content)
+        _await_disk(temporary)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     replace_durably(temporary, path)
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
     """Renames a file once its content is on the disk, and makes the renaming durable."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+    _await_disk(temporary)
     temporary.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
@@ -28,12 +35,26 @@ def replace_durably(temporary: Path, path: Path) -> None:
         os.close(directory)
 
 
-def append_durably(path: Path, line: str) -> None:
-    """Adds one line and waits until it is on the disk."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-        file.flush()
+def _await_disk(path: Path) -> None:
+    with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def append_durably(path: Path, line: str) -> None:
+    """Adds one line and waits until it is on the disk.
+
+    Raises OSError where the disk is full; then nothing is added.
+    """
+    with path.open("ab", buffering=0) as file:
+        whole = file.tell()
+        try:
+            content = memoryview(f"{line}\n".encode())
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(whole)
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import logging
 import os
@@ -21,14 +22,15 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from benchmarks import costs, protocol, tasks
+from benchmarks import costs, leaving, protocol, tasks
 from benchmarks.batches import Frames
+from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
-from benchmarks.files import replace_durably, sha256_of, write_json
+from benchmarks.files import sha256_of, write_atomically, write_json
 from benchmarks.protocol import DataSource, TaskData
-from benchmarks.provenance import code_version, provenance
+from benchmarks.provenance import provenance
 from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
 from benchmarks.tracking import PLAIN, Journal, Logging, Mirror, Stop, require_finite, save_pictures
@@ -64,6 +66,61 @@ def read_record(results: Path, run_id: str) -> RunRecord | None:
         ) from None
 
 
+def kept_record(results: Path, run_id: str) -> RunRecord | None:
+    """The same, where the run's files are whole; see `intact`."""
+    return read_record(results, run_id) if intact(results, run_id) else None
+
+
+def intact(results: Path, run_id: str) -> bool:
+    """Whether a run has ended, and its `metrics.jsonl` is what its record's digest was made of.
+
+    A record that tells of other metrics is set aside, and said: its run is to be made again.
+    """
+    home = folder(results, run_id)
+    path = home / "record.json"
+    try:
+        record = json.loads(path.read_bytes())
+        decided = {name: record[name] for name in _DECIDED}
+        if record["step"] is not None:
+            decided["step"] = record["step"]
+        digest = record["digest"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return True  # read_record says what is wrong with it
+    try:
+        lines = (home / "metrics.jsonl").read_bytes().splitlines()
+        if fingerprint([decided, [json.loads(line) for line in lines]]) == digest:
+            return True
+    except FileNotFoundError:
+        if fingerprint([decided, []]) == digest:
+            return True
+    except (ValueError, RecursionError):
+        pass
+    path.replace(home / "record.unused")
+    print(
+        f"capsbench: {home / 'metrics.jsonl'} is damaged: the run is made again, and its record is "
+        "kept as record.unused",
+        file=sys.stderr,
+    )
+    return False
+
+
+_DECIDED = (
+    "spec",
+    "status",
+    "reason",
+    "epochs",
+    "metric",
+    "directions",
+    "absent",
+    "metrics",
+    "history",
+    "weights_sha256",
+)
+"""What of a record is in its digest, with the lines of `metrics.jsonl`; `step` where it failed."""
+
+
 def run(
     spec: RunSpec,
     *,
@@ -80,10 +137,11 @@ def run(
     The run that it rests on, if any, is made first. What goes wrong in the training is a record of
     status `failed`. With `debug`, autograd's anomaly detection names the operation whose gradient
     is NaN: it takes time, and decides no number. Raises InputError where the data is not what the
-    spec says, or another process makes the same run; OSError where files cannot be written.
+    spec says, or another process makes the same run; OSError where files cannot be written; Leave
+    where SIGTERM or Ctrl-C ended the training, once it has its checkpoint.
     """
     log.name_of(spec)  # a pattern that gives no name is known at once
-    record = read_record(results, spec.run_id)
+    record = kept_record(results, spec.run_id)
     if record is not None:
         return record
     if spec.base is not None:
@@ -123,6 +181,7 @@ class _Outcome:
     weights_sha256: str | None = None
     reason: str | None = None
     traceback: str | None = None
+    step: int | None = None
 
 
 class _Run:
@@ -179,7 +238,8 @@ class _Run:
             summary: dict[str, Any] = {}
             try:
                 journal = Journal(self.home, mirror, self.metric, self.stop)
-                outcome, pictures = self._attempt(journal)
+                with leaving.gracefully():
+                    outcome, pictures = self._attempt(journal)
                 record = self._record(outcome, journal.train_seconds, started)
                 self._keep(record)
                 summary = {"status": record.status, "reason": record.reason, **record.metrics}
@@ -190,11 +250,12 @@ class _Run:
 
     def _keep(self, record: RunRecord) -> None:
         write_json(self.home / "record.json", record.model_dump(mode="json"))
-        (self.home / "last.ckpt").unlink(missing_ok=True)
+        Checkpoints(self.home).clear()
 
     def failed(self, reason: str) -> RunRecord:
         self.home.mkdir(parents=True, exist_ok=True)
-        outcome = _Outcome("failed", {}, [], [], reason=reason)
+        (self.home / "metrics.jsonl").unlink(missing_ok=True)
+        outcome = _Outcome("failed", {}, [], [], reason=reason, step=Checkpoints(self.home).step())
         record = self._record(outcome, 0.0, time.perf_counter())
         self._keep(record)
         return record
@@ -205,14 +266,14 @@ class _Run:
         except (InputError, OSError):
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {str(error) or 'no message'}"
             return _Outcome(
                 "failed",
                 {},
                 journal.history,
                 journal.scores(),
-                reason=reason.strip().splitlines()[0],
+                reason=_reason(error),
                 traceback=traceback.format_exc(),
+                step=journal.step,
             ), {}
 
     def _train(self, journal: Journal) -> tuple[_Outcome, dict[str, Path]]:
@@ -278,13 +339,12 @@ class _Run:
             ),
             enable_model_summary=False,
             callbacks=[*self.callbacks, journal],
+            plugins=[journal.checkpoints],
         )
 
     def _fit(self, trainer: pl.Trainer, task: tasks.Task[Any], journal: Journal) -> None:
-        checkpoint = _whole(journal.checkpoint)
         try:
-            # weights_only: a checkpoint is tensors and plain values, and nothing else is unpickled.
-            trainer.fit(task, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(task, ckpt_path=journal.checkpoints.newest(), weights_only=True)
         except SystemExit:
             # Lightning's answer to Ctrl-C.
             raise KeyboardInterrupt from None
@@ -293,10 +353,9 @@ class _Run:
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         if not state:
             return None
-        path, temporary = self.home / "weights.safetensors", self.home / "weights.tmp"
-        save_file(state, temporary)
-        replace_durably(temporary, path)
-        return sha256_of(path)
+        content = save(state)
+        write_atomically(self.home / "weights.safetensors", content)
+        return hashlib.sha256(content).hexdigest()
 
     def _record(self, outcome: _Outcome, train_seconds: float, started: float) -> RunRecord:
         size = self.config.batch_size
@@ -315,6 +374,8 @@ class _Run:
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
         }
+        if outcome.step is not None:
+            decided["step"] = outcome.step
         return RunRecord(
             run_id=self.spec.run_id,
             study=self.study,
@@ -347,24 +408,13 @@ def _model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 
 
-def _whole(checkpoint: Path) -> Path | None:
-    """The checkpoint, or None where there is none that serves; another is set aside, and said."""
-    if not checkpoint.exists():
-        return None
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if content["callbacks"]["Journal"]["code_version"] == code_version():
-            return checkpoint
-        why = "was written by other code"
-    except Exception as error:
-        why = f"is damaged ({type(error).__name__})"
-    aside = checkpoint.with_name("unused.ckpt")
-    checkpoint.replace(aside)
-    print(
-        f"capsbench: {checkpoint} {why}: the run begins anew, and the file is kept as {aside.name}",
-        file=sys.stderr,
-    )
-    return None
+def _reason(error: Exception) -> str:
+    """One line, the same wherever the same goes wrong."""
+    message = str(error).strip() or "no message"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate" in message:
+        # The message counts bytes that were free, and names processes.
+        return "OutOfMemory: the memory does not suffice for this run"
+    return f"{type(error).__name__}: {message.splitlines()[0]}"
 
 
 @contextmanager

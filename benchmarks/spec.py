@@ -87,6 +87,7 @@ class RunRecord(_Frozen):
     status: Status
     reason: str | None = None
     traceback: str | None = None
+    step: int | None = Field(None, description="steps behind a failed run; None: not failed")
     epochs: int = Field(description="epochs trained")
     metric: str = Field(description="the primary metric")
     directions: dict[str, Direction] = Field(description="which way each metric is better")

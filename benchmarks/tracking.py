@@ -23,9 +23,10 @@ import numpy as np
 import pytorch_lightning as pl
 import wandb
 
+from benchmarks import leaving
+from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
-from benchmarks.files import append_durably, replace_durably, write_atomically
-from benchmarks.provenance import code_version
+from benchmarks.files import append_durably, write_atomically
 from benchmarks.spec import RunSpec
 from benchmarks.tasks import Task
 from models.registry import nearest
@@ -35,6 +36,9 @@ Stop = Callable[[list[float]], bool]
 
 CHECKPOINT_SECONDS = 10.0
 """Seconds between checkpoints. When they are written decides no number, only what is done again."""
+
+CHECKPOINT_SHARE = 0.03
+"""The most that checkpoints may take of a run's time: large ones are written less often."""
 
 STEPS_BETWEEN_LOGS = 25
 
@@ -169,27 +173,29 @@ class Mirror:
 
 
 class Journal(pl.Callback):
-    """Ends each epoch: metrics to `metrics.jsonl` and the mirror, then a checkpoint.
+    """Ends each epoch: metrics to `metrics.jsonl` and the mirror; and writes checkpoints.
 
-    After `fit`, `history` holds the lines of `metrics.jsonl`, `stopped` whether `stop` said so.
+    After `fit`, `history` holds the lines of `metrics.jsonl`, `stopped` whether `stop` said so;
+    after an exception, `step` is how many steps the run had behind it.
     """
 
     def __init__(self, folder: Path, mirror: Mirror, primary: str, stop: Stop | None) -> None:
         self.path = folder / "metrics.jsonl"
-        self.checkpoint = folder / "last.ckpt"
+        self.path.unlink(missing_ok=True)  # what counts of it is in the checkpoint
+        self.checkpoints = Checkpoints(folder)
         self.history: list[dict[str, Any]] = []
         self.stopped = False
         self.train_seconds = 0.0
+        self.step = 0
         self._mirror = mirror
         self._primary = primary
         self._stop = stop
-        self._saved = time.monotonic()
+        self._due = time.monotonic() + CHECKPOINT_SECONDS
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "history": json.dumps(self.history),
             "train_seconds": self.train_seconds,
-            "code_version": code_version(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -202,19 +208,50 @@ class Journal(pl.Callback):
         for line in self.history:
             self._mirror.epoch(line["epoch"], line["metrics"])
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        leaving.listen()
+        self._started = time.perf_counter()  # an epoch that goes on has no start
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
-        if trainer.global_step % STEPS_BETWEEN_LOGS == 0:
+        step, loss = trainer.global_step, outputs["loss"]
+        logs = step % STEPS_BETWEEN_LOGS == 0
+        # Looking at a loss waits for it: on a GPU that costs time, and is done at times.
+        if (logs or not loss.is_cuda) and not math.isfinite(loss):
+            epoch = trainer.current_epoch + 1
+            raise NonFinite(f"the loss was {float(loss)} in epoch {epoch} (step {step})")
+        if logs:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            self._mirror.step({"loss": float(outputs["loss"]), "lr": float(rate)})
+            self._mirror.step({"loss": float(loss), "lr": float(rate)})
+        # After the last step validation is next, which no checkpoint can come before.
+        if batch_idx + 1 < trainer.num_training_batches:
+            self._checkpoint(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
-            self.train_seconds += time.perf_counter() - self._started
+            self._lap()
+
+    def on_test_batch_start(self, *_: Any) -> None:
+        leaving.if_asked()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self.step = trainer.global_step
+
+    def _lap(self) -> None:
+        now = time.perf_counter()
+        self.train_seconds += now - self._started
+        self._started = now
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Task)
@@ -230,14 +267,20 @@ class Journal(pl.Callback):
         last = epoch == trainer.max_epochs
         if not last and self._stop is not None and self._stop(self.scores()):
             self.stopped = trainer.should_stop = True
-        elif not last and time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
-            self._save(trainer)
+        elif not last:
+            self._started = time.perf_counter()
+            self._checkpoint(trainer)
 
-    def _save(self, trainer: pl.Trainer) -> None:
-        temporary = self.checkpoint.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
-        replace_durably(temporary, self.checkpoint)
-        self._saved = time.monotonic()
+    def _checkpoint(self, trainer: pl.Trainer) -> None:
+        """Writes a checkpoint if it is time, or if the run shall end here, which it then does."""
+        begun = time.monotonic()
+        if leaving.asked() or begun >= self._due:
+            self._lap()
+            trainer.save_checkpoint(self.checkpoints.last)
+            leaving.if_asked()
+            self._started = time.perf_counter()
+            ended = time.monotonic()
+            self._due = ended + max(CHECKPOINT_SECONDS, (ended - begun) / CHECKPOINT_SHARE)
 
     def scores(self) -> list[float]:
         """The primary validation metric after each epoch."""

@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from benchmarks.cli import Data, Offline, Results, data_folder, main
+from benchmarks.leaving import Leave
 from benchmarks.profiles import Name
 from sweeps import options
 from sweeps.options import Device, EngineName, Options
+from sweeps.strategy import Sampler
 
 app = typer.Typer(
     help="Search, resume and list: every variant on every dataset.",
@@ -35,6 +37,18 @@ def run(
     workers: Annotated[
         int, typer.Option(min=1, help="Runs at once; decides no figure.", show_default="cores")
     ] = options.usable_cores(),
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
+    ] = None,
+    sampler: Annotated[
+        Sampler | None,
+        typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),
+    ] = None,
+    epoch_hours: Annotated[
+        float,
+        typer.Option(help="A worker in which no epoch ends for so long is taken to hang."),
+    ] = options.EPOCH_HOURS,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials a study.", show_default="the profile's")
     ] = None,
@@ -49,8 +63,11 @@ def run(
         profile=profile,
         data=data_folder(data),
         only=tuple(only or ()),
-        engine=engine,
+        engine=EngineName.dask if scheduler else engine,
         workers=workers,
+        scheduler=scheduler,
+        sampler=sampler,
+        epoch_hours=epoch_hours,
         trials=trials,
         seeds=seeds,
         device=device,
@@ -87,13 +104,13 @@ def _sweep(choice: Options, results: Path) -> None:
         from sweeps.sweep import sweep
 
         cells = sweep(choice, results)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Leave) as interruption:
         print(
             f"\ncapsbench: interrupted; what has ended is kept. Go on with "
             f"`python -m sweeps resume --results {results}` or the same command again.",
             file=sys.stderr,
         )
-        raise SystemExit(130) from None
+        raise SystemExit(getattr(interruption, "exit_code", 130)) from None
     # Reports are a room apart, tied by files only.
     action = "show" if _report_is_current(results) else "build"
     report = [sys.executable, "-m", "reports", action, "--results", str(results)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
 from benchmarks import protocol, tasks
@@ -16,18 +18,32 @@ from benchmarks.files import write_json
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
-from benchmarks.run import folder, read_record
+from benchmarks.run import intact, kept_record
 from benchmarks.seeds import derive
-from benchmarks.spec import Role, RunRecord, RunSpec
+from benchmarks.spec import Direction, Role, RunRecord, RunSpec
 from models import registry
-from sweeps import space
+from sweeps import pruners, space
 from sweeps.engines import Job
 from sweeps.importance import importance
-from sweeps.proposals import FrozenPruner, Proposal, Proposals, best
+from sweeps.proposals import Proposal, Proposals, best
+from sweeps.pruners import FrozenPruner
+from sweeps.strategy import Sampler
 from sweeps.studies import StoredStudy
 
 SEED = 0
 """The base seed of all sweeps: what is repeated shall be equal."""
+
+
+@dataclass
+class _Trial:
+    """A proposed trial and the runs it has had."""
+
+    proposal: Proposal
+    records: list[RunRecord] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return self.proposal.number
 
 
 class Cell:
@@ -46,7 +62,8 @@ class Cell:
         finals: int,
         source: DataSource,
         results: Path,
-        storage: optuna.storages.RDBStorage,
+        storage: optuna.storages.BaseStorage,
+        sampler: Sampler | None = None,
         device: Literal["cpu", "cuda"] = "cpu",
     ) -> None:
         self.variant, self.dataset, self.profile = variant, dataset, profile
@@ -55,20 +72,25 @@ class Cell:
         self._results, self._device = results, device
         self._budget = profile.budgets[self.task]
         self._space = self._space_of(variant)
+        self.strategy = self._space.strategy.sampled_by(sampler)
         self._rests_on = registry.variant(variant).rests_on
         data = protocol.describe(self.task, dataset, budget=self._budget, source=source)
         self.data = data
         self.directions = tasks.of(self.task).directions(dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
+        self.objectives: list[Direction] = [self.direction]
+        if self.strategy.cost is not None:
+            self.objectives.append("minimize")
         self._stored = StoredStudy(
             storage,
             self.study,
-            direction=self.direction,
+            directions=self.objectives,
             identity={
                 "space": self._space.identity(),
                 "base": self._rests_on and self._space_of(self._rests_on).identity(),
                 "budget": self._budget.model_dump(mode="json"),
                 "data": f"{data.state}, {data.sha256}",
+                "strategy": self.strategy.model_dump(mode="json"),
                 "lag": profile.lag,
                 "startup": profile.startup,
                 "warmup": profile.warmup,
@@ -81,19 +103,24 @@ class Cell:
             self._space,
             study=self.study,
             seed=SEED,
-            direction=self.direction,
+            directions=self.objectives,
             lag=profile.lag,
             startup=profile.startup,
+            sampler=self.strategy.sampler,
         )
         planned = self._planned_before()
         # A variant without a choice to make needs one trial. A plan grows, and never shrinks.
-        self.trials_wanted = max(
-            trials if self._space.distributions else 1, planned["trials"], len(self.trials)
-        )
+        wanted = trials if self._space.distributions else 1
+        self.trials_wanted = max(wanted, planned["trials"], len(self.trials))
+        if self._proposals.limit is not None:
+            self.trials_wanted = min(self.trials_wanted, self._proposals.limit)
         self.finals_wanted = max(finals, planned["finals"])
-        self._running: dict[str, Proposal] = {}
+        self._open: dict[str, list[_Trial]] = {}
+        """The trials that wait for a run, by its id."""
+        self._ready: list[_Trial] = []
+        """The trials whose next run is to be made."""
         self._early: dict[int, FrozenTrial] = {}
-        self._lost: list[FrozenTrial] = []
+        self._lost: list[Job] = []
         self.finals: dict[str, RunRecord] = {}
         self._asked_finals: set[str] = set()
         self.bases: dict[str, RunRecord | None] = {}
@@ -120,9 +147,9 @@ class Cell:
         """Takes what the study and the records say; trials whose records are gone are remade."""
         for trial in self.trials:
             self._proposals.skip(trial)
-            record = folder(self._results, trial.user_attrs["run_id"]) / "record.json"
-            if not record.exists():
-                self._lost.append(trial)
+            for place, run_id in enumerate(trial.user_attrs["run_ids"]):
+                if not intact(self._results, run_id):
+                    self._lost.append(self._trial_job(trial.number, trial.params, place))
         for number in range(self.finals_wanted):
             base = self._base(number)
             if base is not None:
@@ -130,7 +157,7 @@ class Cell:
         if self.best is not None:
             for number in range(self.finals_wanted):
                 spec = self._final(self.best, number)
-                record_of_final = read_record(self._results, spec.run_id)
+                record_of_final = kept_record(self._results, spec.run_id)
                 if record_of_final is not None:
                     self._asked_finals.add(spec.run_id)
                     self.finals[spec.run_id] = record_of_final
@@ -149,7 +176,7 @@ class Cell:
         """The trial that finals repeat; None before all trials are done, or where all failed."""
         if len(self.trials) < self.trials_wanted:
             return None
-        return best(self.trials, self.direction)
+        return best(self.trials, self.objectives)
 
     @property
     def mixes_code(self) -> bool:
@@ -160,13 +187,14 @@ class Cell:
     def planned(self) -> int:
         """Runs of this cell in all."""
         bases = self.finals_wanted if self._rests_on else 0
-        return self.trials_wanted + self.finals_wanted + bases
+        return self.trials_wanted * self.strategy.seeds + self.finals_wanted + bases
 
     @property
     def finished(self) -> int:
         """Runs of this cell that have ended."""
         bases = sum(record is not None for record in self.bases.values())
-        return len(self.trials) + len(self._early) + len(self.finals) + bases
+        trials = (len(self.trials) + len(self._early)) * self.strategy.seeds
+        return trials + len(self.finals) + bases
 
     @property
     def done(self) -> bool:
@@ -193,7 +221,7 @@ class Cell:
         for it, which is made first.
         """
         while (job := self._released() or self._next()) is not None:
-            record = read_record(self._results, job.spec.run_id)
+            record = kept_record(self._results, job.spec.run_id)
             if record is not None:
                 self.take(record)
                 continue
@@ -216,7 +244,7 @@ class Cell:
 
     def _has(self, base: RunSpec) -> bool:
         if self.bases.get(base.run_id) is None:
-            record = read_record(self._results, base.run_id)
+            record = kept_record(self._results, base.run_id)
             if record is None:
                 return False
             self.bases[base.run_id] = record
@@ -224,15 +252,19 @@ class Cell:
 
     def _next(self) -> Job | None:
         if self._lost:
-            trial = self._lost.pop()
-            return self._trial(trial.number, trial.params)
-        if self._proposals.proposed < self.trials_wanted:
-            if not self._proposals.ready:
+            return self._lost.pop()
+        while self._ready or self._proposals.proposed < self.trials_wanted:
+            if self._ready:
+                trial = self._ready.pop(0)
+            elif self._proposals.ready:
+                trial = _Trial(self._proposals.propose())
+            else:
                 return None
-            proposal = self._proposals.propose()
-            job = self._trial(proposal.number, proposal.params)
-            self._running[job.spec.run_id] = proposal
-            return job
+            job = self._trial_job(trial.number, trial.proposal.params, len(trial.records))
+            waiting = self._open.setdefault(job.spec.run_id, [])
+            waiting.append(trial)
+            if len(waiting) == 1:  # another trial may ask for an equal run
+                return job
         if self.best is not None:
             for number in range(self.finals_wanted):
                 spec = self._final(self.best, number)
@@ -241,15 +273,21 @@ class Cell:
                     return Job(spec, self.study)
         return None
 
-    def _trial(self, number: int, params: dict[str, Any]) -> Job:
-        pruner = FrozenPruner(
-            self._proposals.known(number),
-            self.direction,
-            self.profile.startup,
-            self.profile.warmup,
-        )
-        spec = self._spec("trial", params, derive(SEED, trial=number), base=0)
-        return Job(spec, self.study, pruner)
+    def _trial_job(self, number: int, params: dict[str, Any], place: int) -> Job:
+        """The run of a trial: its only one, or the one of several that has this place."""
+        several = self.strategy.seeds > 1
+        # All trials have the same seeds, so that they can be compared in pairs.
+        seed = derive(SEED, place=place) if several else derive(SEED, trial=number)
+        stop = None
+        if self.strategy.prunes_epochs:
+            epochs = self._budget.epochs
+            pruner = pruners.make(self.strategy.pruner, profile=self.profile, epochs=epochs)
+            stop = self._frozen(pruner, number)
+        return Job(self._spec("trial", params, seed, base=0), self.study, stop)
+
+    def _frozen(self, pruner: optuna.pruners.BasePruner, number: int) -> FrozenPruner:
+        known = self._proposals.known(number)
+        return FrozenPruner(pruner, known, self.direction, self.study, number)
 
     def _final(self, best: FrozenTrial, number: int) -> RunSpec:
         # The same seeds for every variant, so that finals can be compared in pairs.
@@ -283,18 +321,47 @@ class Cell:
 
     def take(self, record: RunRecord) -> None:
         """Takes a record of a job that `next` gave."""
-        proposal = self._running.pop(record.run_id, None)
+        trials = self._open.pop(record.run_id, [])
         if record.spec.role == "base":
             self.bases[record.run_id] = record
         elif record.spec.role == "final":
             self.finals[record.run_id] = record
-        elif proposal is not None:
-            trial = proposal.finished(record)
-            self._proposals.finish(proposal.number, trial)
-            self._early[proposal.number] = trial
-            while len(self.trials) in self._early:
-                self._stored.append(self._early.pop(len(self.trials)))
+        for trial in trials:
+            self._take_run(trial, record)
         self.write()
+
+    def _take_run(self, trial: _Trial, record: RunRecord) -> None:
+        trial.records.append(record)
+        stopped = self._stops(trial)
+        if len(trial.records) < self.strategy.seeds and record.status != "failed" and not stopped:
+            self._ready.append(trial)
+            return
+        finished = trial.proposal.finished(trial.records, cost=self.strategy.cost, stopped=stopped)
+        self._proposals.finish(trial.number, finished)
+        self._early[trial.number] = finished
+        while len(self.trials) in self._early:
+            self._stored.append(self._early.pop(len(self.trials)))
+
+    def _stops(self, trial: _Trial) -> bool:
+        """Whether a trial over several seeds is stopped before it had them all."""
+        left = self.strategy.seeds - len(trial.records)
+        if left < 1 or self.strategy.cost or any(r.status == "failed" for r in trial.records):
+            return False
+        pruner = self._frozen(pruners.over_seeds(), trial.number)
+        return pruner([record.score for record in trial.records])
+
+    def _states(self) -> dict[str, int]:
+        """How many trials ended how."""
+        states = Counter(trial.state.name.lower() for trial in self.trials)
+        return {name: states[name] for name in ("complete", "pruned", "fail")}
+
+    def _epochs(self) -> dict[str, int]:
+        """Epochs of trials that were pruned, had and saved; of several seeds, whole runs."""
+        each, seeds = self._budget.epochs, self.strategy.seeds
+        pruned = [t for t in self.trials if t.state == TrialState.PRUNED]
+        had = sum(len(t.intermediate_values) for t in pruned)
+        unit, whole = (1, each) if seeds == 1 else (each, each * seeds)
+        return {"had": had * unit, "saved": whole * len(pruned) - had * unit}
 
     def write(self) -> None:
         """Writes the cell's ledger, from which reports know which finals count."""
@@ -311,8 +378,13 @@ class Cell:
                 "directions": self.directions,
                 "data": self.data.state,
                 "planned": {"trials": self.trials_wanted, "finals": self.finals_wanted},
-                "trials": [t.user_attrs["run_id"] for t in self.trials],
-                "best": winner and winner.user_attrs["run_id"],
+                "trials": list(
+                    dict.fromkeys(r for t in self.trials for r in t.user_attrs["run_ids"])
+                ),
+                "best": winner and winner.user_attrs["run_ids"][0],
+                "cost": self.strategy.cost,
+                "states": self._states(),
+                "epochs": self._epochs(),
                 "finals": sorted(self.finals),
                 "bases": sorted(run_id for run_id, record in self.bases.items() if record),
                 "importance": importance(self.trials, self.direction) if winner else {},

@@ -1,6 +1,7 @@
 """Where runs are made: `concurrent.futures` executors, and nothing else.
 
-A worker gets a `Job` and returns a record; it never opens a study.
+A worker gets a `Job` and returns a record; it never opens a study. A run whose worker died ends
+with `BrokenExecutor`, whatever the engine.
 """
 
 from __future__ import annotations
@@ -10,20 +11,25 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.protocol import DataSource
 from benchmarks.run import run
 from benchmarks.spec import RunRecord, RunSpec
 from benchmarks.tracking import Stop
 from sweeps.options import EngineName
+from sweeps.watchdog import Watchdog
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,13 +44,56 @@ class Job:
     stop: Stop | None = None
 
 
-def execute(job: Job, source: DataSource, results: Path) -> RunRecord:
-    """What a worker does with a job."""
-    return run(job.spec, source=source, results=results, study=job.study, stop=job.stop)
+@dataclass(frozen=True)
+class Site:
+    """Where a worker finds what it needs, and how long it may take from epoch to epoch."""
+
+    source: DataSource
+    results: Path
+    download: str = "none"
+    """What a worker may fetch that sees no data, as `DataSource` has it."""
+    epoch_seconds: float | None = None
+    """None: for ever. A process that isn't a worker's has no limit: it would end the driver."""
 
 
-class Inline(Executor):
+def execute(job: Job, site: Site) -> RunRecord:
+    """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
+    how: dict[str, Any] = {
+        "source": site.source,
+        "results": site.results,
+        "study": job.study,
+        "stop": job.stop,
+    }
+    try:
+        if site.epoch_seconds is None:
+            return run(job.spec, **how)
+        with Watchdog(site.epoch_seconds) as watchdog:
+            return run(job.spec, callbacks=[watchdog], **how)
+    except leaving.Leave as leave:
+        if multiprocessing.parent_process() is None:
+            raise
+        os._exit(leave.exit_code)
+
+
+class Engine(Executor):
+    """An executor that knows how many runs it can make at once."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """As many runs as may be begun at this moment; workers may join and leave."""
+
+    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
+        """Gives a job to a worker. When it has ended, its files lie in the site's results."""
+        return self.submit(execute, job, site)
+
+
+class Inline(Engine):
     """Makes each run where it is submitted, in this process: for debugging, and one at a time."""
+
+    @property
+    def workers(self) -> int:
+        return 1
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -55,55 +104,93 @@ class Inline(Executor):
         return future
 
 
-class Processes(Executor):
+class Processes(Engine):
     """Local worker processes, each a pool of its own: one that dies takes its own run with it.
 
-    Takes as many runs at once as there are workers. A run whose worker died ends with
-    BrokenProcessPool.
+    Takes as many runs at once as there are workers. Where there are GPUs, each worker sees one.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, gpus: int = 0) -> None:
         keep_freed_memory()
-        self._idle = [_pool() for _ in range(workers)]
-        self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
+        self._idle = [_Pool(own_gpu(worker, gpus)) for worker in range(workers)]
+        self._busy: dict[Future[Any], _Pool] = {}
+
+    @property
+    def workers(self) -> int:
+        return len(self._idle) + len(self._busy)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         # Here, and not in a callback: a waiting driver may wake before callbacks are called.
         for ended in [future for future in self._busy if future.done()]:
             pool = self._busy.pop(ended)
             died = isinstance(ended.exception(), BrokenProcessPool)
-            self._idle.append(_pool() if died else pool)
+            self._idle.append(_Pool(pool.environment) if died else pool)
         pool = self._idle.pop()
         try:
             future = pool.submit(fn, *args, **kwargs)
         except BrokenProcessPool:  # it died while it was idle
-            pool = _pool()
+            pool = _Pool(pool.environment)
             future = pool.submit(fn, *args, **kwargs)
         self._busy[future] = pool
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """With `cancel_futures` it ends at once what is running, too."""
+        """With `cancel_futures` it ends what is running, too: at its next checkpoint."""
         pools = [*self._idle, *self._busy.values()]
         if cancel_futures:
-            for process in [p for pool in pools for p in (pool._processes or {}).values()]:
-                process.kill()
+            _dismiss([p for pool in pools for p in (pool._processes or {}).values()])
         for pool in pools:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
-def _pool() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
-    )
+def _dismiss(processes: list[BaseProcess]) -> None:
+    """Asks workers to leave; kills what has not left when its grace is over, or at a Ctrl-C."""
+    deadline = time.monotonic() + leaving.GRACE + 0.5
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
 
 
-def start(engine: EngineName, workers: int) -> Executor:
-    """The executor of an engine."""
-    return Inline() if engine is EngineName.inline else Processes(workers)
+class _Pool(ProcessPoolExecutor):
+    """One worker process, with variables of its own in its environment."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        super().__init__(
+            1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(environment,),
+        )
 
 
-def _begin_worker() -> None:
+def own_gpu(worker: int, gpus: int) -> dict[str, str]:
+    """The environment in which the n-th worker sees one GPU: its own, while there are enough."""
+    return {"CUDA_VISIBLE_DEVICES": str(worker % gpus)} if gpus else {}
+
+
+def start(
+    engine: EngineName, workers: int, *, gpus: int = 0, scheduler: str | None = None
+) -> Engine:
+    """The executor of an engine. Raises InputError where `scheduler` does not answer."""
+    match engine:
+        case EngineName.inline:
+            return Inline()
+        case EngineName.processes:
+            return Processes(workers, gpus)
+        case EngineName.dask:
+            from sweeps import cluster  # which takes its time
+
+            return cluster.join(scheduler) if scheduler else cluster.local(workers, gpus)
+
+
+def _begin_worker(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     # Ctrl-C reaches every process of a terminal: the driver alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What there is to say of the data, the driver has said.

@@ -16,6 +16,10 @@ from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.profiles import Name
 from models import registry
+from sweeps.strategy import Sampler
+
+EPOCH_HOURS = 12.0
+"""So long a worker may take from epoch to epoch, before it is taken to hang."""
 
 
 class EngineName(StrEnum):
@@ -23,6 +27,7 @@ class EngineName(StrEnum):
 
     inline = "inline"
     processes = "processes"
+    dask = "dask"
 
 
 class Device(StrEnum):
@@ -43,6 +48,9 @@ class Options(BaseModel):
     only: tuple[str, ...] = ()
     engine: EngineName = EngineName.processes
     workers: int = Field(ge=1)
+    scheduler: str | None = None
+    sampler: Sampler | None = None
+    epoch_hours: float = Field(EPOCH_HOURS, gt=0)
     trials: int | None = Field(None, ge=1)
     seeds: int | None = Field(None, ge=1)
     device: Device = Device.auto

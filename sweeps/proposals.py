@@ -1,4 +1,4 @@
-"""Proposals that do not depend on how many workers there are, and pruning that doesn't either.
+"""Proposals that do not depend on how many workers there are.
 
 Trial n of a study is proposed from the results of trials 0 â€¦ n - lag alone, by a sampler seeded
 from (study, n). Any number of workers up to the lag, any order of finishing, any crash: the same
@@ -7,26 +7,23 @@ trials. Pruning follows the same rule: a run is given the history of trials 0 â€
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from threadpoolctl import threadpool_limits
 
+from benchmarks.errors import InputError
 from benchmarks.seeds import derive
 from benchmarks.spec import Direction, RunRecord
+from sweeps import samplers
 from sweeps.space import Space
+from sweeps.strategy import Sampler
 
 # A line for each in-memory study would drown the progress.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 
 @dataclass(frozen=True)
@@ -37,43 +34,89 @@ class Proposal:
     params: dict[str, Any]
     distributions: dict[str, BaseDistribution]
 
-    def finished(self, record: RunRecord) -> FrozenTrial:
-        """The trial as Optuna keeps it, made from its run's record alone."""
-        complete = record.status == "complete"
+    def finished(
+        self, records: list[RunRecord], *, cost: str | None = None, stopped: bool = False
+    ) -> FrozenTrial:
+        """The trial as Optuna keeps it, made from the records of its runs alone.
+
+        `stopped`: not all seeds were run. Steps are epochs, or seeds where there are several.
+        """
+        state, reason = _state(records, cost, stopped)
+        several = stopped or len(records) > 1
+        history = _scores(records) if several else records[0].history
+        values: list[float] | None = None
+        if state == TrialState.COMPLETE:
+            values = [sum(r.score for r in records) / len(records)]
+            values += [] if cost is None else [float(records[0].costs[cost] or 0)]
+        elif state == TrialState.PRUNED and cost is None:
+            values = history[-1:]  # as Optuna does
         return create_trial(
-            state=_STATES[record.status],
-            value=record.score if complete else None,
+            state=state,
+            values=values,
             params=self.params,
             distributions=self.distributions,
-            intermediate_values=dict(enumerate(record.history, start=1)),
+            intermediate_values=dict(enumerate(history, start=1)),
             user_attrs={
-                "run_id": record.run_id,
-                "reason": record.reason,
-                "traceback": record.traceback,
-                "seconds": record.costs["seconds"],
-                "code_version": record.provenance["code_version"],
+                "run_ids": [record.run_id for record in records],
+                "reason": reason,
+                "traceback": next((r.traceback for r in records if r.traceback), None),
+                "seconds": sum(record.costs["seconds"] or 0.0 for record in records),
+                "code_version": records[0].provenance["code_version"],
             },
         )
 
 
+def _scores(records: list[RunRecord]) -> list[float]:
+    return [record.score for record in records if record.status != "failed"]
+
+
+def _state(
+    records: list[RunRecord], cost: str | None, stopped: bool
+) -> tuple[TrialState, str | None]:
+    for record in records:
+        if record.status == "failed":
+            return TrialState.FAIL, record.reason
+    if cost is not None and records[0].costs.get(cost) is None:
+        return TrialState.FAIL, f"its {cost} are not known"
+    if stopped or any(record.status == "pruned" for record in records):
+        return TrialState.PRUNED, None
+    return TrialState.COMPLETE, None
+
+
 class Proposals:
-    """The trials of one study, proposed in the order of their numbers."""
+    """The trials of one study, proposed in the order of their numbers.
+
+    A mirror of the study in memory is shown what the next trial may know: the trials before it,
+    finished or, as far as their results come too late, running.
+    """
 
     def __init__(
-        self, space: Space, *, study: str, seed: int, direction: Direction, lag: int, startup: int
+        self,
+        space: Space,
+        *,
+        study: str,
+        seed: int,
+        directions: list[Direction],
+        lag: int,
+        startup: int,
+        sampler: Sampler = Sampler.tpe,
     ) -> None:
-        self._space, self._seed, self._lag, self._startup = (
-            space,
-            derive(seed, study=study),
-            lag,
-            startup,
-        )
+        samplers.check(sampler, space, study)
+        self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
+        self._seed = derive(seed, study=study)
+        self._grid = samplers.grid(space, seed=self._seed) if sampler is Sampler.grid else None
         self._mirror = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(), direction=direction
+            storage=optuna.storages.InMemoryStorage(), directions=directions
         )
         self._results: dict[int, FrozenTrial] = {}
+        self._shown = 0
         self._told = 0
         self.proposed = 0
+
+    @property
+    def limit(self) -> int | None:
+        """How many different trials there are, where that is known: a grid's points."""
+        return None if self._grid is None else len(self._grid)
 
     @property
     def ready(self) -> bool:
@@ -87,76 +130,81 @@ class Proposals:
     def propose(self) -> Proposal:
         """The next trial. Only when `ready`."""
         number = self.proposed
-        self._tell(self._known(number))
-        self._mirror.sampler = self._sampler(number)
-        trial = self._mirror.ask()
-        self._space.suggest(trial)
-        self.proposed += 1
-        # Its result comes later, as a trial of its own; until then samplers shall not see it.
-        self._mirror.tell(trial, state=TrialState.FAIL)
+        self._show(number)
+        self._mirror.sampler = samplers.make(
+            self._sampler, self._space, seed=self._seed, number=number, startup=self._startup
+        )
+        if self._grid is not None:
+            self._mirror.enqueue_trial(self._grid[number])
+        # How sums are cut decides their last bits: threads are not the machine's choice.
+        with threadpool_limits(1):
+            trial = self._mirror.ask()
+            self._space.suggest(trial)
+        self._shown = self.proposed = number + 1
         return Proposal(number, trial.params, trial.distributions)
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                seed=derive(self._seed, trial=number) % 2**32,
-                n_startup_trials=self._startup,
-                multivariate=True,
-                group=True,
-                constant_liar=False,
-            )
+    def _show(self, number: int) -> None:
+        """Brings the mirror to what trial `number` may know."""
+        known = self._known(number)
+        for n in range(self._told, min(known, self._shown)):
+            _tell(self._mirror, n, self._results[n])
+        for n in range(self._shown, number):
+            trial = self._results[n]
+            if n >= known:
+                trial = create_trial(
+                    state=TrialState.RUNNING,
+                    params=trial.params,
+                    distributions=trial.distributions,
+                )
+            self._mirror.add_trial(trial)
+        self._told, self._shown = known, number
 
     def skip(self, trial: FrozenTrial) -> None:
-        """Takes the next trial as proposed and finished: it is in the stored study."""
-        self._results[self.proposed] = trial
-        self.proposed += 1
+        """Takes the next trial as proposed and finished: it is in the stored study.
+
+        Raises InputError where the study was proposed otherwise.
+        """
+        number = self.proposed
+        if self._sampler is Sampler.cmaes:
+            # Its notes lie with its trials, as pickles: they are made again, and not read.
+            if self.propose().params != trial.params:
+                raise InputError(
+                    f"trial {number} of the stored study is not what this version proposes: "
+                    "choose another --results folder"
+                )
+        else:
+            self.proposed += 1
+        self._results[number] = trial
 
     def finish(self, number: int, trial: FrozenTrial) -> None:
         """Takes the result of a proposed trial; in any order."""
         self._results[number] = trial
-
-    def _tell(self, count: int) -> None:
-        for number in range(self._told, count):
-            self._mirror.add_trial(self._results[number])
-        self._told = max(self._told, count)
 
     def known(self, number: int) -> list[FrozenTrial]:
         """The finished trials that trial `number` may know of."""
         return [self._results[n] for n in range(self._known(number))]
 
 
-@dataclass(frozen=True)
-class FrozenPruner:
-    """Optuna's median pruner over a history that no longer changes.
+def _tell(study: optuna.Study, number: int, result: FrozenTrial) -> None:
+    """Ends a running trial, so that it is as if it had been added finished."""
+    running = study.get_trials(deepcopy=False)[number]
+    trial = optuna.trial.Trial(study, running._trial_id)
+    if len(study.directions) == 1:
+        for step, value in result.intermediate_values.items():
+            trial.report(value, step)
+    complete = result.state == TrialState.COMPLETE
+    study.tell(number, result.values if complete else None, state=result.state)
 
-    Called with the metric after each epoch so far: stop here?
+
+def best(trials: list[FrozenTrial], directions: list[Direction]) -> FrozenTrial | None:
+    """The complete trial that is best by the first objective, then by the next.
+
+    The first of equals; None where none is complete.
     """
-
-    known: list[FrozenTrial]
-    direction: Direction
-    startup: int
-    warmup: int
-
-    def __call__(self, scores: list[float]) -> bool:
-        study = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(), direction=self.direction
-        )
-        study.add_trials(self.known)
-        running = create_trial(
-            state=TrialState.RUNNING, intermediate_values=dict(enumerate(scores, start=1))
-        )
-        # Steps are epochs, counted from 1: the first that may be pruned is warmup + 1.
-        pruner = optuna.pruners.MedianPruner(
-            n_startup_trials=self.startup, n_warmup_steps=self.warmup + 1
-        )
-        return bool(pruner.prune(study, running))
-
-
-def best(trials: list[FrozenTrial], direction: Direction) -> FrozenTrial | None:
-    """The best complete trial, the first of equals; None where none is complete."""
-    complete = [t for t in trials if t.state == TrialState.COMPLETE]
-    if not complete:
-        return None
-    pick = max if direction == "maximize" else min
-    return pick(complete, key=lambda t: t.value or 0.0)
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return min(
+        complete,
+        key=lambda trial: [s * v for s, v in zip(signs, trial.values, strict=True)],
+        default=None,
+    )

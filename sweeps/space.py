@@ -7,11 +7,13 @@
     fixed: {size: 64}
     profiles:
       smoke: {channels: 8}
+    study: {sampler: tpe, pruner: median}
 
 `search` says what a study varies; a condition (`when`) names an earlier entry and the value, or the
 list of values, under which the entry counts. `fixed` says what all sweeps set apart from the
 variant's defaults, `profiles` what one profile does; what they set is not searched. Below all these
-come the presets that the variant has for a dataset (`Variant.presets`), then its defaults.
+come the presets that the variant has for a dataset (`Variant.presets`), then its defaults. `study`
+says how studies search: see strategy.py.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from benchmarks.errors import InputError
 from benchmarks.profiles import Name
 from models.registry import nearest
 from models.variant import Hyperparameters, Variant
+from sweeps.strategy import Strategy
 
 FOLDER = Path(__file__).parent / "spaces"
 
@@ -74,7 +77,9 @@ class Space:
         fixed: dict[str, JsonValue],
         presets: Mapping[str, JsonValue],
         config: type[Hyperparameters],
+        strategy: Strategy,
     ) -> None:
+        self.strategy = strategy
         self.distributions = distributions
         self.conditions = conditions
         self.fixed = fixed
@@ -84,10 +89,11 @@ class Space:
     def suggest(self, trial: optuna.Trial) -> None:
         """Asks a trial for each entry whose condition holds."""
         for name, distribution in self.distributions.items():
-            if self._holds(name, trial.params):
+            if self.holds(name, trial.params):
                 _suggest(trial, name, distribution)
 
-    def _holds(self, name: str, params: dict[str, Any]) -> bool:
+    def holds(self, name: str, params: dict[str, Any]) -> bool:
+        """Whether an entry counts beside these."""
         return all(
             key in params and params[key] in values for key, values in self.conditions[name].items()
         )
@@ -127,7 +133,12 @@ def load(
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path.name} is not readable YAML ({reason}): mend it") from None
-    _known(path, "section", _mapping(path, "the file", content), ("search", "fixed", "profiles"))
+    _known(
+        path,
+        "section",
+        _mapping(path, "the file", content),
+        ("search", "fixed", "profiles", "study"),
+    )
     return _Reader(path, cls.Config).read(content, profile, cls.presets.get(dataset or "", {}))
 
 
@@ -166,7 +177,16 @@ class _Reader:
                 continue
             distributions[name] = distribution
             conditions[name] = {k: v for k, v in when.items() if k not in fixed}
-        return Space(distributions, conditions, fixed, presets, self.config)
+        strategy = self._strategy(content.get("study") or {})
+        return Space(distributions, conditions, fixed, presets, self.config, strategy)
+
+    def _strategy(self, value: Any) -> Strategy:
+        value = _mapping(self.path, "study", value)
+        _known(self.path, "setting of study", value, Strategy.model_fields)
+        try:
+            return Strategy.model_validate(value)
+        except ValidationError as error:
+            raise self._wrong("study", error) from None
 
     def _entry(self, name: str, value: Any) -> Entry:
         value = _mapping(self.path, name, value)

@@ -36,14 +36,14 @@ class StoredStudy:
 
     def __init__(
         self,
-        storage: optuna.storages.RDBStorage,
+        storage: optuna.storages.BaseStorage,
         name: str,
         *,
-        direction: Direction,
+        directions: list[Direction],
         identity: dict[str, JsonValue],
     ) -> None:
         self._study = optuna.create_study(
-            storage=storage, study_name=name, direction=direction, load_if_exists=True
+            storage=storage, study_name=name, directions=directions, load_if_exists=True
         )
         kept = self._study.user_attrs.get("identity")
         if kept is None:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, wait
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
 from filelock import FileLock, Timeout
 
-from benchmarks import profiles
+from benchmarks import leaving, profiles
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.run import give_up, require_gpu
 from benchmarks.spec import RunRecord
 from sweeps import engines, options, studies
 from sweeps.cell import Cell
-from sweeps.engines import Job
+from sweeps.engines import Engine, Job, Site
 from sweeps.options import Device, EngineName
 from sweeps.progress import Progress
 
@@ -34,12 +32,13 @@ _TICK = 0.5
 def sweep(choice: options.Options, results: Path) -> list[Cell]:
     """Makes all that remains of a sweep, and returns its cells.
 
-    Raises InputError, and KeyboardInterrupt as it comes: what has ended is kept.
+    Raises InputError; Leave, once what runs has its checkpoint; KeyboardInterrupt as it comes. What
+    has ended is kept.
     """
     with _alone(results):
         cells = _cells(choice, results)
         choice.save(results)
-        with Progress(cells, results) as progress:
+        with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
         return cells
 
@@ -83,6 +82,7 @@ def _cells(choice: options.Options, results: Path) -> list[Cell]:
             source=_source(choice, profile),
             results=results,
             storage=storage,
+            sampler=choice.sampler,
             device=_device(choice.device),
         )
         for variant, dataset in options.choose(choice.only)
@@ -100,49 +100,66 @@ class _Driver:
         self, cells: list[Cell], choice: options.Options, results: Path, progress: Progress
     ) -> None:
         self.cells, self.results, self.progress = cells, results, progress
-        self.engine = choice.engine
-        self.workers = 1 if self.engine is EngineName.inline else choice.workers
-        # The driver has fetched what there is: workers only read.
+        self.choice = choice
+        # The driver has fetched what there is: workers that see it only read.
         self.source = DataSource(choice.data)
-        self.executor: Executor | None = None
+        self.site = Site(
+            self.source,
+            results,
+            download=_source(choice, profiles.load(choice.profile)).download,
+            epoch_seconds=(
+                None if choice.engine is EngineName.inline else 3600 * choice.epoch_hours
+            ),
+        )
+        self.engine: Engine | None = None
         self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}
         self.deaths: Counter[str] = Counter()
 
     def drive(self) -> None:
         try:
-            while self._fill() or self.pending:
+            while not leaving.asked() and (self._fill() or self.pending):
                 finished, _ = wait(self.pending, _TICK, return_when="FIRST_COMPLETED")
                 for future in finished:
                     self._take(future)
                 self.progress.update()
+            leaving.if_asked()
         finally:
-            # Nothing is pending here, unless the sweep was interrupted: then what runs ends at
-            # once, and goes on from its checkpoint another time.
-            if self.executor is not None:
-                self.executor.shutdown(cancel_futures=True)
+            # Nothing is pending here, unless the sweep was interrupted: then what runs ends at its
+            # next checkpoint, and goes on from there another time.
+            if self.engine is not None:
+                self.engine.shutdown(cancel_futures=True)
 
     def _fill(self) -> bool:
         """Submits jobs until every worker has one. Says whether it submitted any."""
         submitted = False
         for cell in self.cells:
-            while len(self.pending) < self.workers and (job := cell.next()) is not None:
+            while len(self.pending) < self._workers() and (job := cell.next()) is not None:
                 self._submit(cell, job)
                 submitted = True
         return submitted
 
+    def _workers(self) -> int:
+        # One job waits for the first worker, or for the next one where all have left.
+        return 1 if self.engine is None else max(1, self.engine.workers)
+
     def _submit(self, cell: Cell, job: Job) -> None:
-        if self.executor is None:
+        if self.engine is None:
             # As late as that: where nothing remains to do, no worker is started.
-            self.executor = engines.start(self.engine, self.workers)
+            choice = self.choice
+            self.engine = engines.start(
+                choice.engine,
+                choice.workers,
+                gpus=torch.cuda.device_count() if _device(choice.device) == "cuda" else 0,
+                scheduler=choice.scheduler,
+            )
         self.progress.begin(cell, job)
-        work = partial(engines.execute, job, self.source, self.results)
-        self.pending[self.executor.submit(work)] = (cell, job)
+        self.pending[self.engine.begin(job, self.site)] = (cell, job)
 
     def _take(self, future: Future[RunRecord]) -> None:
         cell, job = self.pending.pop(future)
         try:
             record = future.result()
-        except BrokenProcessPool:
+        except BrokenExecutor:
             self.deaths[job.spec.run_id] += 1
             if self.deaths[job.spec.run_id] < ATTEMPTS:
                 self._submit(cell, job)
@@ -152,7 +169,8 @@ class _Driver:
                 source=self.source,
                 results=self.results,
                 study=job.study,
-                reason=f"its worker process died {ATTEMPTS} times (out of memory, or killed)",
+                reason=f"its worker died {ATTEMPTS} times (out of memory, killed, or no epoch "
+                f"within {self.choice.epoch_hours:g} h)",
             )
         cell.take(record)
         self.progress.end(cell, job, record)

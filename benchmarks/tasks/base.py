@@ -121,6 +121,7 @@ class Task(pl.LightningModule, Generic[B]):
             batch_size=self.model.config.batch_size,
             seed=self.seed,
             epoch=self.current_epoch,
+            first=self._training.weight,
         )
 
     def val_dataloader(self) -> Epoch:
@@ -135,6 +136,13 @@ class Task(pl.LightningModule, Generic[B]):
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the epoch under way has so far: its steps and their means."""
+        checkpoint["training_means"] = self._training.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._training.load_state_dict(checkpoint["training_means"])
 
     def training_step(self, batch: B, batch_idx: int) -> Tensor:
         losses, prediction = self._losses(batch)
@@ -170,15 +178,24 @@ class Means:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor | float] = defaultdict(float)
-        self._weight = 0
+        self.weight = 0
 
     def add(self, values: dict[str, Tensor], weight: int = 1) -> None:
         for name, value in values.items():
             self._sums[name] = self._sums[name] + weight * value.detach().double()
-        self._weight += weight
+        self.weight += weight
 
     def take(self) -> dict[str, float]:
-        means = {name: float(total) / self._weight for name, total in self._sums.items()}
+        means = {name: float(total) / self.weight for name, total in self._sums.items()}
         self._sums.clear()
-        self._weight = 0
+        self.weight = 0
         return means
+
+    def state_dict(self) -> dict[str, Any]:
+        sums = {name: float(total) for name, total in self._sums.items()}
+        return {"sums": sums, "weight": self.weight}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._sums.clear()
+        self._sums.update(state_dict["sums"])
+        self.weight = state_dict["weight"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import protocol, run, tracking
+from benchmarks import checkpoints, protocol, run, tracking
+from benchmarks.checkpoints import Checkpoints
 from benchmarks.datasets.source import Split
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.spec import Budget, RunRecord, RunSpec
 from models import registry
+from models.baselines import Linear
 
 NOWHERE = DataSource(Path("no-such-folder"))
 
@@ -61,35 +64,40 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("variant", CASES)
-def test_a_run_killed_between_epochs_ends_bit_equal(
-    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = spec_of(variant, **CASES[variant])
-    whole = made(spec, tmp_path / "whole")
+def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
+    """Makes a run that dies right after each of its next checkpoints, one a step, so many times."""
+    save = Checkpoints.save_checkpoint
 
-    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
-    save = tracking.Journal._save
-
-    def save_and_die(journal: tracking.Journal, trainer: object) -> None:
-        save(journal, trainer)
+    def save_and_die(*arguments: object, **named: object) -> None:
+        save(*arguments, **named)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracking.Journal, "_save", save_and_die)
-    for _ in range(spec.budget.epochs - 1):
-        torch.rand(7)  # what happened in the process before must not matter
-        with pytest.raises(KeyboardInterrupt):
-            made(spec, tmp_path / "killed")
-    assert (run.folder(tmp_path / "killed", spec.run_id) / "last.ckpt").exists()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(Checkpoints, "save_checkpoint", save_and_die)
+        for _ in range(kills):
+            torch.rand(7)  # what happened in the process before must not matter
+            with pytest.raises(KeyboardInterrupt):
+                made(spec, results)
+    return run.folder(results, spec.run_id)
+
+
+@pytest.mark.parametrize("variant", CASES)
+def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path) -> None:
+    spec = spec_of(variant, epochs=2, **CASES[variant])
+    whole = made(spec, tmp_path / "whole")
+    steps = 48 // spec.hyperparameters["batch_size"]
+    # Each step has its checkpoint but the last of an epoch, where it waits for the validation; and
+    # the run's last epoch ends with the record.
+    home = made_until_checkpoint(spec, tmp_path / "killed", kills=2 * steps - 1)
+    assert {path.name for path in home.glob("*.ckpt")} == {"last.ckpt", "previous.ckpt"}
     resumed = made(spec, tmp_path / "killed")
 
     assert resumed.digest == whole.digest
     assert resumed.weights_sha256 == whole.weights_sha256
-    files = [
-        run.folder(tmp_path / name, spec.run_id) / "metrics.jsonl" for name in ("whole", "killed")
-    ]
-    assert files[0].read_bytes() == files[1].read_bytes()
-    assert not (run.folder(tmp_path / "killed", spec.run_id) / "last.ckpt").exists()
+    lines = (run.folder(tmp_path / "whole", spec.run_id) / "metrics.jsonl").read_bytes()
+    assert (home / "metrics.jsonl").read_bytes() == lines
+    assert not list(home.glob("*.ckpt"))
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:
@@ -143,9 +151,12 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
 def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
     record = made(spec_of("cnn", width=4, lr=1e30), tmp_path)
     assert record.status == "failed"
-    assert "NonFinite" in record.reason
-    assert "epoch" in record.reason
+    assert record.reason.startswith("NonFinite: the loss was ")
+    assert record.reason.endswith(f"in epoch 1 (step {record.step})")
+    assert 1 <= record.step <= 3
     assert "NonFinite" in record.traceback
+    again = made(spec_of("cnn", width=4, lr=1e30), tmp_path / "again")
+    assert again.digest == record.digest
 
 
 def test_an_exception_is_a_failed_record(tmp_path: Path) -> None:
@@ -154,6 +165,67 @@ def test_an_exception_is_a_failed_record(tmp_path: Path) -> None:
     assert "7×7" in record.reason
     again = made(spec_of("convlstm", hidden_channels=4, patch_size=7), tmp_path / "again")
     assert again.digest == record.digest
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Process 4711 has 3.14 GiB in use."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 byte"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_told_alike(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, steps = Linear.loss, []
+
+    def exhaust(self: Linear, batch: object) -> object:
+        steps.append(1)
+        if len(steps) == 3:
+            raise error
+        return loss(self, batch)
+
+    monkeypatch.setattr(Linear, "loss", exhaust)
+    record = made(spec_of("linear"), tmp_path)
+    assert (record.status, record.step) == ("failed", 2)
+    assert record.reason == "OutOfMemory: the memory does not suffice for this run"
+    assert type(error).__name__ in record.traceback
+
+
+def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
+    spec = spec_of("linear", epochs=2)
+    home = made_until_checkpoint(spec, tmp_path, kills=4)
+    record = run.give_up(spec, source=NOWHERE, results=tmp_path, study=None, reason="it died")
+    assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
+    assert run.kept_record(tmp_path, spec.run_id) == record
+    assert not list(home.glob("*.ckpt"))
+
+
+LINES = {
+    "torn": lambda text: text[:-9],
+    "changed": lambda text: text.replace(b"1", b"2", 1),
+    "short": lambda text: text[: text.index(b"\n") + 1],
+    "nested": lambda text: b"[" * 100_000,
+    "removed": None,
+}
+
+
+@pytest.mark.parametrize("damage", LINES)
+def test_a_run_whose_metrics_are_damaged_is_made_again(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    record = made(spec, tmp_path)
+    path = run.folder(tmp_path, spec.run_id) / "metrics.jsonl"
+    whole = path.read_bytes()
+    assert run.kept_record(tmp_path, spec.run_id) == record
+    path.unlink()
+    if (change := LINES[damage]) is not None:
+        path.write_bytes(change(whole))
+    assert made(spec, tmp_path).digest == record.digest
+    assert path.read_bytes() == whole
+    assert "metrics.jsonl is damaged: the run is made again" in capsys.readouterr().err
 
 
 def test_a_pruned_run_keeps_what_it_has(tmp_path: Path) -> None:
@@ -188,18 +260,9 @@ def test_a_checkpoint_of_other_code_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = spec_of("linear", epochs=2)
-    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
     with monkeypatch.context() as patched:
-        patched.setattr(tracking, "code_version", lambda: "older")
-        save = tracking.Journal._save
-
-        def save_and_die(journal: tracking.Journal, trainer: object) -> None:
-            save(journal, trainer)
-            raise KeyboardInterrupt
-
-        patched.setattr(tracking.Journal, "_save", save_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            made(spec, tmp_path / "older")
+        patched.setattr(checkpoints, "code_version", lambda: "older")
+        made_until_checkpoint(spec, tmp_path / "older")
     assert made(spec, tmp_path / "older").digest == made(spec, tmp_path / "whole").digest
     assert "other code" in capsys.readouterr().err
 
@@ -225,14 +288,70 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
         made(spec, tmp_path)
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_said(
+DAMAGES = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "flipped": lambda content: content[:-300] + bytes([content[-300] ^ 1]) + content[-299:],
+    "emptied": lambda content: b"",
+    "foreign": lambda content: b"not a checkpoint",
+    "not even UTF-8": lambda content: b"\xff\xfe" + content,
+    "nested": lambda content: b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_serves(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    home = made_until_checkpoint(spec, tmp_path / "damaged", kills=3)
+    last = home / "last.ckpt"
+    last.write_bytes(DAMAGES[damage](last.read_bytes()))
+    begun = []
+    load = Checkpoints.load_checkpoint
+
+    def remember(self: Checkpoints, path: Path, *arguments: object, **named: object) -> object:
+        begun.append(path.name)
+        return load(self, path, *arguments, **named)
+
+    monkeypatch.setattr(Checkpoints, "load_checkpoint", remember)
+    record = made(spec, tmp_path / "damaged")
+    assert begun == ["previous.ckpt"]
+    assert record.digest == made(spec, tmp_path / "whole").digest
+    told = capsys.readouterr().err
+    assert "last.ckpt is damaged" in told
+    assert told.count("damaged (") == 1
+    assert (home / "last.unused").exists()
+
+
+def test_without_a_whole_checkpoint_a_run_begins_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = spec_of("linear", epochs=1)
-    home = run.folder(tmp_path / "damaged", spec.run_id)
-    home.mkdir(parents=True)
-    (home / "last.ckpt").write_bytes(b"not a checkpoint")
-    record = made(spec, tmp_path / "damaged")
-    assert record.digest == made(spec, tmp_path / "whole").digest
-    assert "last.ckpt" in capsys.readouterr().err
-    assert (home / "unused.ckpt").exists()
+    spec = spec_of("linear", epochs=2)
+    home = made_until_checkpoint(spec, tmp_path / "damaged", kills=3)
+    for name in ("last.ckpt", "previous.ckpt"):
+        (home / name).write_bytes(b"{}\n")
+    assert made(spec, tmp_path / "damaged").digest == made(spec, tmp_path / "whole").digest
+    assert capsys.readouterr().err.count("is damaged") == 2
+
+
+def test_a_full_disk_leaves_both_checkpoints_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    home = made_until_checkpoint(spec, tmp_path / "full", kills=2)
+    before = {path.name: path.read_bytes() for path in home.glob("*.ckpt")}
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".tmp"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            made(spec, tmp_path / "full")
+    assert {path.name: path.read_bytes() for path in home.glob("*.ckpt")} == before
+    assert not list(home.glob("*.tmp"))
+    assert made(spec, tmp_path / "full").digest == made(spec, tmp_path / "whole").digest

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import math
 import random
+import statistics
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,19 +15,31 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from benchmarks.errors import InputError
 from benchmarks.profiles import Name
 from models import registry
 from sweeps import space
-from sweeps.proposals import FrozenPruner, Proposals, best
+from sweeps.proposals import Proposal, Proposals, best
+from sweeps.strategy import Sampler
 
-TRIALS = 16
+TRIALS = 10
 
 
-def proposals(lag: int) -> Proposals:
-    chosen = space.load("capsnet", registry.variant("capsnet"), Name.standard)
-    return Proposals(chosen, study="study", seed=0, direction="maximize", lag=lag, startup=4)
+def proposals(lag: int, sampler: Sampler = Sampler.tpe, objectives: int = 1) -> Proposals:
+    # capsnet's space has a condition; cmaes asks for two ranges without one.
+    variant = "cnn" if sampler is Sampler.cmaes else "capsnet"
+    chosen = space.load(variant, registry.variant(variant), Name.standard)
+    return Proposals(
+        chosen,
+        study="study",
+        seed=0,
+        directions=["maximize", "minimize"][:objectives],
+        lag=lag,
+        startup=4,
+        sampler=sampler,
+    )
 
 
 def outcome(number: int, params: dict[str, Any]) -> SimpleNamespace:
@@ -37,14 +54,24 @@ def outcome(number: int, params: dict[str, Any]) -> SimpleNamespace:
         run_id=f"run-{number}",
         reason=None,
         traceback=None,
-        costs={"seconds": 1.0},
+        costs={"seconds": 1.0, "parameters": draw.randrange(1000)},
         provenance={"code_version": "0"},
     )
 
 
-def simulate(lag: int, workers: int, order: random.Random) -> list[dict[str, Any]]:
+def finished(proposal: Proposal, objectives: int = 1) -> FrozenTrial:
+    record = outcome(proposal.number, proposal.params)
+    if objectives == 1:
+        return proposal.finished([record])
+    record.status = "failed" if record.status == "failed" else "complete"
+    return proposal.finished([record], cost="parameters")
+
+
+def simulate(
+    study: Proposals, workers: int, order: random.Random, objectives: int = 1
+) -> list[dict[str, Any]]:
     """Runs a study with workers that finish in random order."""
-    study, running, params = proposals(lag), [], []
+    running, params = [], []
     while len(params) < TRIALS or running:
         while len(running) < workers and len(params) < TRIALS and study.ready:
             proposal = study.propose()
@@ -52,78 +79,154 @@ def simulate(lag: int, workers: int, order: random.Random) -> list[dict[str, Any
             params.append(proposal.params)
             running.append(proposal)
         done = running.pop(order.randrange(len(running)))
-        study.finish(done.number, done.finished(outcome(done.number, done.params)))
+        study.finish(done.number, finished(done, objectives))
     return params
 
 
-@pytest.mark.parametrize("lag", [1, 2, 4])
-def test_any_number_of_workers_and_any_order_give_the_same_trials(lag: int) -> None:
-    expected = simulate(lag, 1, random.Random(0))
+EVERY_SAMPLER = [pytest.param(sampler, 1, id=sampler) for sampler in Sampler] + [
+    pytest.param(sampler, 2, id=f"{sampler}-two-objectives")
+    for sampler in Sampler
+    if sampler is not Sampler.cmaes
+]
+
+
+@pytest.mark.parametrize(("sampler", "objectives"), EVERY_SAMPLER)
+def test_any_number_of_workers_any_order_and_any_crash_give_the_same_trials(
+    sampler: Sampler, objectives: int
+) -> None:
+    """The contract of every sampler."""
+    expected = simulate(proposals(3, sampler, objectives), 1, random.Random(0), objectives)
     assert len({repr(p) for p in expected}) == TRIALS
-    for workers in (2, 3, 4):
-        for seed in range(3):
-            assert simulate(lag, workers, random.Random(seed)) == expected
+    for workers, seed in ((2, 0), (3, 1)):
+        study = proposals(3, sampler, objectives)
+        assert simulate(study, workers, random.Random(seed), objectives) == expected
+    first, again = proposals(3, sampler, objectives), proposals(3, sampler, objectives)
+    for number in range(TRIALS // 2):
+        proposal = first.propose()
+        trial = finished(proposal, objectives)
+        first.finish(number, trial)
+        again.skip(copy.deepcopy(trial))
+    for number in range(TRIALS // 2, TRIALS):
+        proposal = again.propose()
+        assert proposal.params == expected[number]
+        again.finish(number, finished(proposal, objectives))
+
+
+@pytest.mark.parametrize("lag", [1, 4])
+def test_any_lag_serves(lag: int) -> None:
+    expected = simulate(proposals(lag), 1, random.Random(0))
+    assert simulate(proposals(lag), 4, random.Random(1)) == expected
 
 
 @settings(max_examples=15, deadline=None)
 @given(killed=st.integers(0, TRIALS - 1), lag=st.sampled_from([1, 3]))
 def test_a_study_that_was_killed_proposes_as_if_it_was_not(killed: int, lag: int) -> None:
-    expected = simulate(lag, 1, random.Random(0))
+    expected = simulate(proposals(lag), 1, random.Random(0))
     first, again = proposals(lag), proposals(lag)
     for number in range(killed):
         proposal = first.propose()
-        trial = proposal.finished(outcome(number, proposal.params))
+        trial = finished(proposal)
         first.finish(number, trial)
         again.skip(trial)
     for number in range(killed, TRIALS):
         proposal = again.propose()
         assert proposal.params == expected[number]
-        again.finish(number, proposal.finished(outcome(number, proposal.params)))
+        again.finish(number, finished(proposal))
 
 
 def test_a_proposal_waits_for_the_results_it_is_made_of() -> None:
     study = proposals(lag=2)
     first, second = study.propose(), study.propose()
     assert not study.ready
-    study.finish(second.number, second.finished(outcome(1, second.params)))
+    study.finish(second.number, finished(second))
     assert not study.ready
-    study.finish(first.number, first.finished(outcome(0, first.params)))
+    study.finish(first.number, finished(first))
     assert study.ready
 
 
-def test_tpe_learns_from_results() -> None:
+@pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp, Sampler.cmaes])
+def test_a_sampler_learns_from_results(sampler: Sampler) -> None:
     """Proposals after the random start gather where results are good."""
     chosen = space.load("linear", registry.variant("linear"), Name.quick)
-    study = Proposals(chosen, study="s", seed=0, direction="maximize", lag=2, startup=8)
+    study = Proposals(
+        chosen, study="s", seed=0, directions=["maximize"], lag=2, startup=8, sampler=sampler
+    )
     rates = []
     for _ in range(40):
         proposal = study.propose()
-        rate = proposal.params["lr"]
+        rate = math.log(proposal.params["lr"])
         record = outcome(proposal.number, {})
         record.status, record.history, record.score = "complete", [-rate], -rate
-        study.finish(proposal.number, proposal.finished(record))
+        study.finish(proposal.number, proposal.finished([record]))
         rates.append(rate)
-    assert sum(rates[-10:]) < sum(rates[:10]) / 2
+    low, high = math.log(3e-4), math.log(3e-2)
+    assert statistics.mean(rates[-10:]) < low + 0.4 * (high - low)
 
 
-def pruner(direction: str) -> FrozenPruner:
-    known = [
-        create_trial(value=v[-1], intermediate_values=dict(enumerate(v, start=1)))
-        for v in ([0.1, 0.5, 0.9], [0.2, 0.6, 0.8], [0.3, 0.7, 0.7])
-    ]
-    return FrozenPruner(known, direction, startup=2, warmup=1)
+@pytest.mark.parametrize("sampler", [Sampler.qmc, Sampler.grid])
+def test_a_sequence_fills_the_space(sampler: Sampler) -> None:
+    """Each quarter of a range has its quarter of the values."""
+    chosen = space.load("linear", registry.variant("linear"), Name.quick)
+    study = Proposals(
+        chosen, study="s", seed=0, directions=["maximize"], lag=16, startup=1, sampler=sampler
+    )
+    quarters = Counter()
+    for _ in range(16):
+        rate = study.propose().params["lr"]
+        quarters[min(3, int(4 * math.log(rate / 3e-4) / math.log(100)))] += 1
+    assert quarters == {0: 4, 1: 4, 2: 4, 3: 4}
 
 
-def test_pruning_compares_with_the_frozen_median() -> None:
-    assert not pruner("maximize")([0.0])  # warm-up
-    assert pruner("maximize")([0.0, 0.5])
-    assert not pruner("maximize")([0.0, 0.65])
-    assert not pruner("maximize")([0.9, 0.5])  # its best so far counts, as Optuna has it
-    assert pruner("minimize")([0.9, 0.7])
+def test_a_grid_has_each_point_once_and_then_ends() -> None:
+    study = proposals(1000, Sampler.grid)
+    points = [study.propose().params for _ in range(study.limit or 0)]
+    assert len({repr(sorted(point.items())) for point in points}) == len(points)
+    # lr and reconstruction_weight have 4 values, routing 3; without reconstruction no weight.
+    assert len(points) == 4 * 3 * (4 + 1)
+    assert all(("reconstruction_weight" in p) == p["reconstruction"] for p in points)
 
 
-def test_too_few_histories_prune_nothing() -> None:
-    assert not FrozenPruner(pruner("maximize").known[:1], "maximize", 2, 0)([0.0])
+def test_cmaes_needs_two_ranges() -> None:
+    chosen = space.load("convlstm", registry.variant("convlstm"), Name.quick)
+    with pytest.raises(InputError, match="cmaes needs two ranges"):
+        Proposals(
+            chosen,
+            study="s",
+            seed=0,
+            directions=["minimize"],
+            lag=2,
+            startup=2,
+            sampler=Sampler.cmaes,
+        )
+
+
+def test_cmaes_reads_no_notes_from_a_stored_study() -> None:
+    """Its notes are pickles: a study from elsewhere shall not run code."""
+    study = proposals(1, Sampler.cmaes)
+    for _ in range(12):
+        proposal = study.propose()
+        trial = finished(proposal)
+        assert not trial.system_attrs
+        study.finish(proposal.number, trial)
+    other = proposals(1, Sampler.cmaes)
+    wrong = finished(dataclasses.replace(proposals(1).propose(), params={"lr": 1e-3}))
+    with pytest.raises(InputError, match="not what this version proposes"):
+        other.skip(wrong)
+
+
+def test_a_trial_over_seeds_scores_their_mean() -> None:
+    proposal = proposals(1).propose()
+    records = [outcome(n, {}) for n in range(3)]
+    for record, score in zip(records, (0.2, 0.4, 0.9), strict=True):
+        record.status, record.score = "complete", score
+    trial = proposal.finished(records)
+    assert trial.value == pytest.approx(0.5)
+    assert trial.intermediate_values == {1: 0.2, 2: 0.4, 3: 0.9}
+    assert trial.user_attrs["run_ids"] == ["run-0", "run-1", "run-2"]
+    assert proposal.finished(records[:2], stopped=True).state == TrialState.PRUNED
+    records[1].status, records[1].reason = "failed", "why"
+    failed = proposal.finished(records)
+    assert (failed.state, failed.user_attrs["reason"]) == (TrialState.FAIL, "why")
 
 
 def test_the_best_trial_is_the_first_of_equals() -> None:
@@ -133,9 +236,14 @@ def test_the_best_trial_is_the_first_of_equals() -> None:
         create_trial(value=0.7, user_attrs={"n": 2}),
         create_trial(value=0.7, user_attrs={"n": 3}),
     ]
-    assert best(trials, "maximize").user_attrs["n"] == 2
-    assert best(trials, "minimize").user_attrs["n"] == 1
-    assert best(trials[:1], "maximize") is None
+    assert best(trials, ["maximize"]).user_attrs["n"] == 2
+    assert best(trials, ["minimize"]).user_attrs["n"] == 1
+    assert best(trials[:1], ["maximize"]) is None
+
+
+def test_of_equally_good_trials_the_cheaper_is_best() -> None:
+    trials = [create_trial(values=values) for values in ([0.7, 9], [0.7, 5], [0.6, 1])]
+    assert best(trials, ["maximize", "minimize"]) is trials[1]
 
 
 def test_optuna_is_the_version_that_is_locked() -> None:

@@ -300,16 +300,25 @@ def test_a_second_driver_gets_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "engine"),
+    [(signal.SIGINT, 130, "processes"), (signal.SIGTERM, 143, "inline")],
+)
+def test_who_is_asked_to_leave_says_how_to_go_on(
+    number: signal.Signals, code: int, engine: str, tmp_path: Path
+) -> None:
     driver = subprocess.Popen(
-        begin(tmp_path, "--workers", "1"), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE
+        begin(tmp_path, "--workers", "1", "--engine", engine),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
     )
     while not list(tmp_path.glob("runs/*/metrics.jsonl")):
         assert driver.poll() is None
         time.sleep(0.05)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     _, told = driver.communicate(timeout=60)
-    assert driver.returncode == 130
+    assert driver.returncode == code
     assert b"python -m sweeps resume --results" in told
     assert b"Traceback" not in told
 

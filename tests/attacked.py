@@ -1,0 +1,30 @@
+"""`python -m tests.attacked`: the command that chaos attacks, sweeps/harder.py with longer epochs.
+
+Importing it, as workers do, changes what they make: several steps an epoch, a checkpoint at each.
+"""
+
+from __future__ import annotations
+
+from benchmarks import profiles
+from benchmarks.profiles import Name, Profile
+from tests.sweeps import harder
+
+SAMPLES = {"classification": 320, "autoencoding": 256, "prediction": 24}
+
+
+def load(name: Name) -> Profile:
+    profile = harder.load(name)
+    budgets = {
+        task: budget.model_copy(update={"train_samples": SAMPLES[task]})
+        for task, budget in profile.budgets.items()
+    }
+    return profile.model_copy(update={"budgets": budgets})
+
+
+profiles.load = load
+
+if __name__ == "__main__":
+    from benchmarks.cli import main
+    from sweeps.__main__ import app
+
+    main(app)

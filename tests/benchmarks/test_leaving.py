@@ -1,0 +1,142 @@
+"""SIGTERM and Ctrl-C: a checkpoint, then the end, with the exit code that shells know."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_run import made, spec_of
+
+from benchmarks import leaving, run
+from benchmarks.checkpoints import Checkpoints
+from benchmarks.cli import main
+from benchmarks.spec import RunSpec
+from benchmarks.tasks import Task
+
+PATIENCE = 120
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
+)
+
+
+def test_a_run_leaves_at_a_checkpoint_and_goes_on_from_it(tmp_path: Path) -> None:
+    spec = spec_of("cnn", epochs=2, width=4, dropout=0.3)
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        started, child = forked(spec, tmp_path / "left", lambda step: time.sleep(0.2))
+        await_byte(started)
+        os.kill(child, number)
+        assert exit_code(child) == code
+    assert Checkpoints(run.folder(tmp_path / "left", spec.run_id)).step() >= 2
+    assert made(spec, tmp_path / "left").digest == made(spec, tmp_path / "whole").digest
+
+
+def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
+    def dawdle(step: int) -> None:
+        for _ in range(10_000):
+            time.sleep(0.01)
+
+    started, child = forked(spec_of("linear"), tmp_path, dawdle)
+    await_byte(started)
+    os.kill(child, signal.SIGINT)
+    time.sleep(0.5)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    begun = time.monotonic()
+    os.kill(child, signal.SIGINT)
+    assert exit_code(child) == 130
+    assert time.monotonic() - begun < leaving.GRACE - 1
+
+
+def test_what_reaches_no_checkpoint_in_time_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "GRACE", 0.5)
+    started, child = forked(spec_of("linear"), tmp_path, lambda step: time.sleep(PATIENCE))
+    await_byte(started)
+    os.kill(child, signal.SIGTERM)
+    assert exit_code(child) == 143
+
+
+def test_signals_ask_only_within() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with leaving.gracefully(60):
+        assert not leaving.asked()
+        with leaving.gracefully(60):  # a run within a driver
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert leaving.asked()
+        with pytest.raises(leaving.Leave) as left:
+            leaving.if_asked()
+        assert left.value.exit_code == 143
+        os.kill(os.getpid(), signal.SIGTERM)  # schedulers send it to every process, some twice
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert not leaving.asked()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with leaving.gracefully(60):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not leaving.asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def forked(spec: RunSpec, results: Path, step: Callable[[int], None]) -> tuple[int, int]:
+    """A child that makes a run as a command line does, and calls `step` in each training step.
+
+    What it has of its parent's is the imports, which take longer than all else. Returns a
+    descriptor on which the child tells of its first step, and the child.
+    """
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(theirs)
+        return ours, child
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            train, told = Task.training_step, iter(b".")
+
+            def slowly(self: Task, batch: object, index: int) -> object:
+                os.write(theirs, bytes(told))
+                step(index)
+                return train(self, batch, index)
+
+            def refuse(*_: object, **__: object) -> None:
+                raise ConnectionError("the mirror's service is the parent's")
+
+            patched.setattr(Task, "training_step", slowly)
+            patched.setattr("wandb.init", refuse)
+            main(lambda: made(spec, results))
+        os._exit(0)
+    except KeyboardInterrupt:
+        os._exit(130)  # as the interpreter has it
+    except SystemExit as left:
+        os._exit(left.code)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(70)
+
+
+def await_byte(descriptor: int) -> None:
+    assert os.read(descriptor, 1) == b"."
+    os.close(descriptor)
+
+
+def exit_code(child: int) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError("it did not leave")

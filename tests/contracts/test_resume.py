@@ -1,0 +1,67 @@
+"""Every variant that is trained goes on bit-equal from a checkpoint in the middle of an epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import protocol, tracking
+from benchmarks.checkpoints import Checkpoints
+from benchmarks.protocol import DataSource
+from benchmarks.run import folder, run
+from benchmarks.spec import Budget, RunSpec
+from models import registry
+from tests.contracts.test_variants import smoke
+
+NOWHERE = DataSource(Path("no-such-folder"))
+BUDGET = Budget(profile="test", epochs=2, train_samples=12, validation_samples=10, test_samples=10)
+DATASETS = {"classification": "usps", "autoencoding": "usps", "prediction": "mnist"}
+
+
+def spec_of(name: str) -> RunSpec:
+    task = registry.available()[name].task
+    dataset = DATASETS[task]
+    settings = smoke(name).model_dump(mode="json") | {"batch_size": 4}
+    plain = RunSpec(
+        variant=name,
+        dataset=dataset,
+        role="trial",
+        hyperparameters=settings,
+        seed=1,
+        budget=BUDGET,
+        data_sha256=protocol.describe(task, dataset, budget=BUDGET, source=NOWHERE).sha256,
+    )
+    rests_on = registry.variant(name).rests_on
+    base = None if rests_on is None else spec_of(rests_on).model_copy(update={"role": "base"})
+    return plain.model_copy(update={"base": base})
+
+
+@pytest.mark.parametrize("name", registry.available())
+def test_a_run_goes_on_in_the_middle_of_an_epoch(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(name)
+    whole = run(spec, source=NOWHERE, results=tmp_path / "whole")
+    assert whole.status == "complete", whole.traceback
+    if whole.epochs == 0:
+        pytest.skip("it is not trained by steps")
+    if spec.base is not None:
+        run(spec.base, source=NOWHERE, results=tmp_path / "killed")
+    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+    save, saved = Checkpoints.save_checkpoint, []
+
+    def save_and_die(*arguments: object, **named: object) -> None:
+        save(*arguments, **named)
+        saved.append(Checkpoints(folder(tmp_path / "killed", spec.run_id)).step())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save_checkpoint", save_and_die)
+        for _ in range(4):
+            with pytest.raises(KeyboardInterrupt):
+                run(spec, source=NOWHERE, results=tmp_path / "killed")
+    assert saved == [1, 2, 3, 4]  # three steps are an epoch
+    resumed = run(spec, source=NOWHERE, results=tmp_path / "killed")
+    assert resumed.digest == whole.digest
+    assert resumed.weights_sha256 == whole.weights_sha256

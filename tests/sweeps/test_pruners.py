@@ -1,0 +1,109 @@
+"""Pruners decide from a run's own metrics and a frozen history, and as Optuna's do."""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from benchmarks.profiles import Name, load
+from sweeps import pruners
+from sweeps.pruners import FrozenPruner
+from sweeps.strategy import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
+
+PROFILE = load(Name.smoke).model_copy(update={"startup": 2, "warmup": 1})
+
+
+def trial(*history: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
+    return create_trial(
+        state=state,
+        value=history[-1],
+        intermediate_values=dict(enumerate(history, start=1)),
+    )
+
+
+def frozen(
+    pruner: Pruner, known: list[FrozenTrial], direction: str = "maximize", number: int | None = None
+) -> FrozenPruner:
+    return FrozenPruner(
+        pruners.make(pruner, profile=PROFILE, epochs=9),
+        known,
+        direction,
+        "study",
+        len(known) if number is None else number,
+    )
+
+
+THREE = [trial(0.1, 0.5, 0.9), trial(0.2, 0.6, 0.8), trial(0.3, 0.7, 0.7)]
+
+
+def test_the_median_of_the_frozen_history_decides() -> None:
+    assert not frozen(Median(), THREE)([0.0])  # warm-up
+    assert frozen(Median(), THREE)([0.0, 0.5])
+    assert not frozen(Median(), THREE)([0.0, 0.65])
+    assert not frozen(Median(), THREE)([0.9, 0.5])  # its best so far counts, as Optuna has it
+    assert frozen(Median(), THREE, "minimize")([0.9, 0.7])
+
+
+def test_a_percentile_is_stricter_or_milder_than_the_median() -> None:
+    assert frozen(Percentile(percentile=10), THREE)([0.0, 0.65])
+    assert not frozen(Percentile(percentile=90), THREE)([0.0, 0.52])
+
+
+def test_too_few_histories_prune_nothing() -> None:
+    assert not frozen(Median(), THREE[:1])([0.0, 0.0])
+
+
+def test_no_pruner_prunes_nothing() -> None:
+    assert not frozen(NoPruner(), THREE)([0.0] * 8)
+
+
+def test_successive_halving_lets_the_best_third_go_on() -> None:
+    history = [trial(*[0.1 * n] * 9) for n in range(1, 7)]
+    for score, stops in ((0.05, True), (0.45, True), (0.65, False)):
+        assert frozen(Halving(), history)([score]) is stops
+    # Between the rungs, which are epochs 1, 3 and 9, nothing is decided.
+    assert not frozen(Halving(), history)([0.65, 0.0])
+    assert frozen(Halving(), history)([0.65, 0.0, 0.0])
+    assert not frozen(Halving(min_epochs=2), history)([0.0])
+
+
+def test_hyperband_spares_some_trials_at_first() -> None:
+    """Its brackets begin at epochs 1, 3 and 9: which a trial is in, its number decides."""
+    history = [trial(*[0.5] * 9) for _ in range(60)]
+    ends = [
+        next((e for e in range(1, 10) if pruner([0.0] * e)), None)
+        for pruner in (frozen(Hyperband(), history, number=n) for n in range(60, 80))
+    ]
+    assert {1, 3} <= set(ends)
+
+
+EVERY_PRUNER = pytest.mark.parametrize(
+    "pruner", [NoPruner(), Median(), Percentile(percentile=30), Halving(), Hyperband()], ids=str
+)
+
+
+@EVERY_PRUNER
+def test_a_decision_is_the_same_wherever_a_run_was_interrupted(pruner: Pruner) -> None:
+    """A run that goes on from a checkpoint first asks with several epochs behind it."""
+    draw = random.Random(1)
+    history = [trial(*[draw.random() for _ in range(9)]) for _ in range(20)]
+    scores = [draw.random() for _ in range(8)]
+    step_by_step = frozen(pruner, history)
+    decisions = [step_by_step(scores[:n]) for n in range(1, 9)]
+    for n in range(1, 9):
+        sent = pickle.loads(pickle.dumps(frozen(pruner, history)))
+        assert sent(scores[:n]) == decisions[n - 1]
+
+
+def test_seeds_are_compared_in_pairs() -> None:
+    better = trial(0.90, 0.80, 0.85, 0.95, 0.88)
+
+    def stops(*scores: float) -> bool:
+        return FrozenPruner(pruners.over_seeds(), [better], "maximize", "study", 1)([*scores])
+
+    assert not stops(0.5, 0.4, 0.45)  # three pairs prove nothing at a level of 0.1
+    assert stops(0.5, 0.4, 0.45, 0.55)
+    assert not stops(0.91, 0.79, 0.86, 0.94)

@@ -1,0 +1,17 @@
+"""A few kills of the chaos suite; `python -m tests.chaos --kills 100` is the whole of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweeps.options import EngineName
+from tests.chaos import attack
+
+
+@pytest.mark.slow
+def test_a_few_kills_and_damages_change_nothing(tmp_path: Path) -> None:
+    tally = attack(tmp_path, kills=3, seed=1, engines=[EngineName.processes])
+    assert tally.kills == 3
+    assert tally.different == []
