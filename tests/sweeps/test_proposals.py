@@ -209,7 +209,8 @@ def test_cmaes_reads_no_notes_from_a_stored_study() -> None:
         assert not trial.system_attrs
         study.finish(proposal.number, trial)
     other = proposals(1, Sampler.cmaes)
-    wrong = finished(dataclasses.replace(proposals(1).propose(), params={"lr": 1e-3}))
+    proposed = proposals(1).propose()
+    wrong = finished(dataclasses.replace(proposed, params={**proposed.params, "lr": 1e-3}))
     with pytest.raises(InputError, match="not what this version proposes"):
         other.skip(wrong)
 
