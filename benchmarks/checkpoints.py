@@ -85,7 +85,8 @@ class Checkpoints(CheckpointIO):
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())  # before the one that was last is touched
-        except OSError:
+        except OSError as error:
+            error.filename = str(self.last)
             self._temporary.unlink(missing_ok=True)
             raise
         if self.last.exists():

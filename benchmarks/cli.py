@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import leaving
 from benchmarks.errors import InputError
-from benchmarks.leaving import Leave
 
 Data = Annotated[
     Path | None,
@@ -42,12 +42,10 @@ def main(app: Callable[[], object]) -> None:
     """
     try:
         app()
-    except Leave as leave:
-        print(
-            "\ncapsbench: interrupted; what was done is kept. The same command goes on with it.",
-            file=sys.stderr,
+    except leaving.Leave as leave:
+        leaving.end(
+            "interrupted; what was done is kept. The same command goes on with it.", leave.exit_code
         )
-        raise SystemExit(leave.exit_code) from None
     except InputError as error:
         _leave(str(error))
     except OSError as error:

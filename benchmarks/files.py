@@ -18,7 +18,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         temporary.write_bytes(content)
         _await_disk(temporary)
-    except OSError:
+    except OSError as error:
+        error.filename = str(path)  # which a write does not tell
         temporary.unlink(missing_ok=True)
         raise
     replace_durably(temporary, path)
@@ -52,7 +53,8 @@ def append_durably(path: Path, line: str) -> None:
             while content:
                 content = content[file.write(content) :]
             os.fsync(file.fileno())
-        except OSError:
+        except OSError as error:
+            error.filename = str(path)
             file.truncate(whole)
             raise
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import leaving
 from benchmarks.cli import Data, Offline, Results, data_folder, main
-from benchmarks.leaving import Leave
 from benchmarks.profiles import Name
 from sweeps import options
 from sweeps.options import Device, EngineName, Options
@@ -104,13 +104,12 @@ def _sweep(choice: Options, results: Path) -> None:
         from sweeps.sweep import sweep
 
         cells = sweep(choice, results)
-    except (KeyboardInterrupt, Leave) as interruption:
-        print(
-            f"\ncapsbench: interrupted; what has ended is kept. Go on with "
-            f"`python -m sweeps resume --results {results}` or the same command again.",
-            file=sys.stderr,
+    except (KeyboardInterrupt, leaving.Leave) as interruption:
+        leaving.end(
+            f"interrupted; what has ended is kept. Go on with `python -m sweeps resume --results "
+            f"{results}` or the same command again.",
+            getattr(interruption, "exit_code", 130),
         )
-        raise SystemExit(getattr(interruption, "exit_code", 130)) from None
     # Reports are a room apart, tied by files only.
     action = "show" if _report_is_current(results) else "build"
     report = [sys.executable, "-m", "reports", action, "--results", str(results)]

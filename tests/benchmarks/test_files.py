@@ -1,0 +1,48 @@
+"""Files are whole, old or new, also where the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.files import append_durably, write_atomically
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes what is written, and then says that it does not fit."""
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", refuse)
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize(
+    "write", [lambda path: append_durably(path, "new"), lambda path: write_atomically(path, b"new")]
+)
+def test_a_full_disk_is_one_sentence_and_tears_nothing(
+    write: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("old\n")
+    with pytest.raises(SystemExit) as left:
+        main(lambda: write(path))
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"{path}: No space left on device" in told
+    assert path.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_lines_are_added(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    append_durably(path, "one")
+    append_durably(path, "zwölf")
+    assert path.read_text(encoding="utf-8") == "one\nzwölf\n"
