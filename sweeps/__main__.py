@@ -1,4 +1,4 @@
-"""`python -m sweeps`: run, resume, status, list."""
+"""`python -m sweeps`: run, resume, add, stop, status, export, list."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from benchmarks import leaving
 from benchmarks.cli import Data, Offline, Results, data_folder, main
+from benchmarks.errors import InputError
 from benchmarks.profiles import Name
 from sweeps import options
 from sweeps.options import Device, EngineName, Options
@@ -45,6 +46,13 @@ def run(
         Sampler | None,
         typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the studies: postgresql+psycopg://user@host/database, or a journal file.",
+            show_default="studies.db in the results",
+        ),
+    ] = None,
     epoch_hours: Annotated[
         float,
         typer.Option(help="A worker in which no epoch ends for so long is taken to hang."),
@@ -67,6 +75,7 @@ def run(
         workers=workers,
         scheduler=scheduler,
         sampler=sampler,
+        storage=storage if storage is None or "://" in storage else str(Path(storage).resolve()),
         epoch_hours=epoch_hours,
         trials=trials,
         seeds=seeds,
@@ -83,11 +92,47 @@ def resume(results: Results = Path("results")) -> None:
 
 
 @app.command()
-def status(results: Results = Path("results")) -> None:
-    """Shows what is done and what remains, cell by cell."""
-    from sweeps.listing import show_status
+def add(
+    trials: Annotated[int, typer.Option(min=0, help="More trials a study.")] = 0,
+    seeds: Annotated[int, typer.Option(min=0, help="More finals a cell.")] = 0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="More cells, as `run` has them; repeatable.")
+    ] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Adds trials, finals or cells to the sweep of a results folder, and makes them."""
+    if not (trials or seeds or only):
+        raise InputError("nothing to add: say --trials, --seeds or --only")
+    _sweep(options.load(results).grown(trials, seeds, tuple(only or ())), results)
 
-    show_status(results)
+
+@app.command()
+def stop(results: Results = Path("results")) -> None:
+    """Asks the driver at work in a results folder to leave; what runs ends at a checkpoint."""
+    options.ask_to_stop(results)
+    print(f"asked; go on with `python -m sweeps resume --results {results}`")
+
+
+@app.command()
+def export(
+    archive: Annotated[Path, typer.Argument(help="The archive to write, as NAME.tar.gz.")],
+    results: Results = Path("results"),
+) -> None:
+    """Packs what `reports` reads into one archive, byte-identical for equal results."""
+    from sweeps.export import write
+
+    print(f"{archive}: {write(results, archive)} files; unpack it, then `python -m reports build`")
+
+
+@app.command()
+def status(
+    results: Results = Path("results"),
+    watch: Annotated[bool, typer.Option("--watch", help="Until all is done, or Ctrl-C.")] = False,
+) -> None:
+    """Shows what is done and what remains, cell by cell."""
+    from sweeps.listing import show_status, watch_status
+
+    watch_status(results) if watch else show_status(results)
 
 
 @app.command("list")

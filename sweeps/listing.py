@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import datasets
 from benchmarks.errors import InputError
 from models import registry
+
+_WATCH_SECONDS = 2.0
+_PACE = 20
+"""So many of the last runs tell how long the next ones take."""
 
 
 def show_matrix() -> None:
@@ -41,7 +47,26 @@ def _form(task: str, dataset: str) -> str:
 
 def show_status(results: Path) -> None:
     """Prints each cell's trials and finals, done and planned. Raises InputError."""
-    ledgers = sorted((results / "cells").glob("*.json"))
+    table, _ = _status(results)
+    Console().print(table)
+
+
+def watch_status(results: Path) -> None:
+    """Shows the same, and goes on doing so until all is done or Ctrl-C. Raises InputError."""
+    table, done = _status(results)
+    with Live(table, console=Console()) as live:
+        while not done:
+            try:
+                time.sleep(_WATCH_SECONDS)
+            except KeyboardInterrupt:
+                return
+            table, done = _status(results)
+            live.update(table)
+
+
+def _status(results: Path) -> tuple[RenderableType, bool]:
+    """What there is to show, and whether nothing remains."""
+    ledgers = [_read(path) for path in sorted((results / "cells").glob("*.json"))]
     if not ledgers:
         raise InputError(
             f"{results} holds no sweep: begin one with `python -m sweeps run`, or name its folder "
@@ -49,30 +74,50 @@ def show_status(results: Path) -> None:
         )
     running = _running(results)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("study", "data", "trials", "finals", "under way", ""):
-        table.add_column(heading)
-    finished = 0
-    for path in ledgers:
-        cell = _read(path)
-        planned = cell["planned"]
-        ended = len(cell["finals"]) == planned["finals"]
+    headings = ("study", "data", "trials", "pruned", "failed", "finals", "under way", "saved", "")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading == "study")
+    finished = remaining = saved = 0
+    for cell in ledgers:
+        planned, states, epochs = cell["planned"], cell["states"], cell["epochs"]
+        trials = sum(states.values())
+        ended = cell["reason"] is not None or len(cell["finals"]) == planned["finals"]
         finished += ended
+        saved += epochs["saved"]
+        if not ended:
+            remaining += planned["trials"] - trials + planned["finals"] - len(cell["finals"])
         own = [r for r in running if r.startswith(f"{cell['variant']}-{cell['dataset']}-")]
         table.add_row(
             cell["study"],
             cell["data"],
-            f"{len(cell['trials'])}/{planned['trials']}",
+            f"{trials}/{planned['trials']}",
+            str(states["pruned"] or ""),
+            str(states["fail"] or ""),
             f"{len(cell['finals'])}/{planned['finals']}",
             str(len(own) or ""),
+            f"{epochs['saved']} epochs" if epochs["saved"] else "",
             f"[red]{escape(cell['reason'])}[/]" if cell["reason"] else ("done" if ended else ""),
         )
-    console = Console()
-    console.print(table)
-    console.print(f"{finished} of {len(ledgers)} cells done in {results}")
+    told = f"{finished} of {len(ledgers)} cells done in {escape(str(results))}"
+    if saved:
+        told += f"; pruning saved {saved} epochs"
+    if remaining:
+        told += f"; {remaining} runs and {_left(results, remaining)} left"
+    return Group(table, told), finished == len(ledgers)
+
+
+def _left(results: Path, remaining: int) -> str:
+    """Time left, at the pace of the last runs that ended."""
+    ended = sorted(path.stat().st_mtime for path in results.glob("runs/*/record.json"))[-_PACE:]
+    if len(ended) < 2:
+        return "unknown time"
+    minutes = round(remaining * (ended[-1] - ended[0]) / (len(ended) - 1) / 60)
+    return f"some {minutes // 60} h {minutes % 60:02} min"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    known = {"study", "variant", "dataset", "data", "planned", "trials", "finals", "reason"}
+    known = {"study", "variant", "dataset", "data", "planned", "finals", "reason", "epochs"}
+    known.add("states")
     try:
         cell = json.loads(path.read_bytes())
         if known <= cell.keys() and {"trials", "finals"} <= cell["planned"].keys():

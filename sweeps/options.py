@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks import datasets
+from benchmarks import datasets, profiles
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.profiles import Name
@@ -20,6 +22,10 @@ from sweeps.strategy import Sampler
 
 EPOCH_HOURS = 12.0
 """So long a worker may take from epoch to epoch, before it is taken to hang."""
+
+
+STOP = ".stop"
+"""The file in a results folder that asks its driver to leave."""
 
 
 class EngineName(StrEnum):
@@ -50,6 +56,8 @@ class Options(BaseModel):
     workers: int = Field(ge=1)
     scheduler: str | None = None
     sampler: Sampler | None = None
+    storage: str | None = None
+    """Of the studies: a database's URL, or the absolute path of a journal file; none: SQLite."""
     epoch_hours: float = Field(EPOCH_HOURS, gt=0)
     trials: int | None = Field(None, ge=1)
     seeds: int | None = Field(None, ge=1)
@@ -57,7 +65,22 @@ class Options(BaseModel):
     offline: bool = False
 
     def save(self, results: Path) -> None:
-        write_json(results / "sweep.json", {"options": self.model_dump(mode="json")})
+        """Keeps them with the results; but for a password, which is nobody else's."""
+        kept = self.model_dump(mode="json")
+        if self.storage is not None:
+            kept["storage"] = without_password(self.storage)
+        write_json(results / "sweep.json", {"options": kept})
+
+    def grown(self, trials: int, seeds: int, only: tuple[str, ...]) -> Options:
+        """These with more: trials a study, finals a cell, cells."""
+        profile = profiles.load(self.profile)
+        return self.model_copy(
+            update={
+                "trials": (self.trials or profile.trials) + trials,
+                "seeds": (self.seeds or profile.finals) + seeds,
+                "only": (*self.only, *only) if self.only else (),
+            }
+        )
 
 
 def load(results: Path) -> Options:
@@ -76,6 +99,24 @@ def load(results: Path) -> Options:
             f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
             "`python -m sweeps run` with the options wanted, which writes it anew"
         ) from None
+
+
+def ask_to_stop(results: Path) -> None:
+    """Asks the driver of a results folder to leave. Raises InputError where none is at work."""
+    if results.is_dir():
+        lock = FileLock(results / ".driver.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            (results / STOP).touch()
+            return
+        lock.release()
+    raise InputError(f"no sweep is at work in {results}: name its folder with --results")
+
+
+def without_password(url: str) -> str:
+    """A database's URL without its password; a path as it is."""
+    return re.sub(r"^([^/@]*://[^:/@]*):.*@", r"\1@", url)
 
 
 def matrix() -> list[tuple[str, str]]:

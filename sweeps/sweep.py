@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import optuna
 import torch
 from filelock import FileLock, Timeout
 
@@ -20,7 +21,7 @@ from benchmarks.spec import RunRecord
 from sweeps import engines, options, studies
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
-from sweeps.options import Device, EngineName
+from sweeps.options import STOP, Device, EngineName
 from sweeps.progress import Progress
 
 ATTEMPTS = 3
@@ -35,9 +36,10 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     Raises InputError; Leave, once what runs has its checkpoint; KeyboardInterrupt as it comes. What
     has ended is kept.
     """
-    with _alone(results):
-        cells = _cells(choice, results)
+    with _alone(results), studies.storage(results, choice.storage) as storage:
+        cells = _cells(choice, results, storage)
         choice.save(results)
+        (results / STOP).unlink(missing_ok=True)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
         return cells
@@ -69,9 +71,10 @@ def _source(choice: options.Options, profile: profiles.Profile) -> DataSource:
     return DataSource(choice.data, "none" if choice.offline else profile.download)
 
 
-def _cells(choice: options.Options, results: Path) -> list[Cell]:
+def _cells(
+    choice: options.Options, results: Path, storage: optuna.storages.BaseStorage
+) -> list[Cell]:
     profile = profiles.load(choice.profile)
-    storage = studies.storage(results)
     return [
         Cell(
             variant,
@@ -117,7 +120,7 @@ class _Driver:
 
     def drive(self) -> None:
         try:
-            while not leaving.asked() and (self._fill() or self.pending):
+            while not self._asked_to_leave() and (self._fill() or self.pending):
                 finished, _ = wait(self.pending, _TICK, return_when="FIRST_COMPLETED")
                 for future in finished:
                     self._take(future)
@@ -128,6 +131,12 @@ class _Driver:
             # next checkpoint, and goes on from there another time.
             if self.engine is not None:
                 self.engine.shutdown(cancel_futures=True)
+
+    def _asked_to_leave(self) -> bool:
+        """By a signal, or by `python -m sweeps stop`, here or on another machine."""
+        if (self.results / STOP).exists():
+            leaving.ask()
+        return leaving.asked()
 
     def _fill(self) -> bool:
         """Submits jobs until every worker has one. Says whether it submitted any."""

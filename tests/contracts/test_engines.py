@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
@@ -19,9 +22,13 @@ from benchmarks.protocol import DataSource
 from benchmarks.run import read_record
 from benchmarks.spec import RunSpec
 from models import registry
-from sweeps import engines, space
+from reports.records import load as load_results
+from reports.tables import write_tables
+from sweeps import cluster, engines, space
 from sweeps.engines import Engine, Inline, Job, Site
-from sweeps.options import EngineName
+from sweeps.options import EngineName, Options
+from sweeps.strategy import Sampler
+from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,3 +162,144 @@ def test_an_end_with_cancelling_ends_what_runs(name: EngineName, tmp_path: Path)
     until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
     engine.shutdown(cancel_futures=True)
     until(lambda: not alive(int((tmp_path / "worker").read_text())))
+
+
+def tables(results: Path) -> dict[str, bytes]:
+    """All tables that must be equal between equal sweeps."""
+    write_tables(load_results(results), results / "tables")
+    found = {p.name: p.read_bytes() for p in (results / "tables").glob("*.csv")}
+    del found["costs.csv"]
+    assert b"linear" in found["leaderboard.csv"]
+    return found
+
+
+def swept(results: Path, sampler: Sampler, engine: EngineName, workers: int) -> dict[str, bytes]:
+    """The tables of a small sweep: two studies whose samplers have results to learn from."""
+    choice = Options(
+        profile=Name.smoke,
+        data=results / "no-data",
+        only=("linear/usps", "linear/mnist"),
+        trials=5,
+        engine=engine,
+        workers=workers,
+        sampler=sampler,
+        offline=True,
+    )
+    sweep(choice, results)
+    return tables(results)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Sampler, dict[str, bytes]]:
+    """By sampler, what one run after the other in this process leaves."""
+    return {
+        sampler: swept(tmp_path_factory.mktemp("alone"), sampler, EngineName.inline, 1)
+        for sampler in (Sampler.tpe, Sampler.gp)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp])
+@pytest.mark.parametrize("name", WITH_WORKERS)
+def test_no_engine_and_no_number_of_workers_shows_in_a_table(
+    name: EngineName,
+    sampler: Sampler,
+    workers: int,
+    alone: dict[Sampler, dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    assert swept(tmp_path, sampler, name, workers) == alone[sampler]
+
+
+def test_samplers_differ_in_what_they_propose(alone: dict[Sampler, dict[str, bytes]]) -> None:
+    """So that equal tables above say something."""
+    assert alone[Sampler.tpe]["runs.csv"] != alone[Sampler.gp]["runs.csv"]
+
+
+def test_what_a_worker_elsewhere_leaves_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that does not see the results folder: its token is another's."""
+    monkeypatch.setattr(cluster, "_token", lambda results: "of another folder")
+    results = tmp_path / "results"
+    with engines.start(EngineName.dask, 1) as engine:
+        record = engine.begin(job(tmp_path), site(tmp_path, results)).result(PATIENCE)
+    home = results / "runs" / record.run_id
+    assert read_record(results, record.run_id) == record
+    assert len((home / "metrics.jsonl").read_text().splitlines()) == record.epochs
+    assert (home / "weights.safetensors").exists()
+
+
+def test_a_file_sent_to_a_place_outside_is_not_taken(tmp_path: Path) -> None:
+    record = engines.execute(job(tmp_path), site(tmp_path, tmp_path))
+    for name in ("../../escaped", "/escaped"):
+        with pytest.raises(InputError, match="is not taken"):
+            cluster._unpack(tmp_path / "results", cluster.Parcel(record, {name: b"x"}))
+    assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.fixture
+def scheduler() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A scheduler as a person starts one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = dask("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+    yield f"tcp://127.0.0.1:{port}", process
+    process.kill()
+    process.wait()
+
+
+def dask(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dask", *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_workers_join_late_and_a_lost_scheduler_is_one_sentence(
+    scheduler: tuple[str, subprocess.Popen[bytes]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, process = scheduler
+    until(lambda: answers(address))
+    engine = engines.start(EngineName.dask, 1, scheduler=address)
+    assert "no worker has joined" in capsys.readouterr().err
+    assert engine.workers == 0
+    early = engine.submit(sum_of, 1, 2)
+    worker = dask("worker", address, "--nthreads", "1", "--resources", "run=1", "--no-dashboard")
+    try:
+        assert early.result(PATIENCE) == 3
+        until(lambda: engine.workers == 1)
+        waiting = engine.submit(time.sleep, PATIENCE)
+        process.kill()
+        with pytest.raises(InputError, match=r"scheduler at tcp.* is gone"):
+            waiting.result(PATIENCE)
+    finally:
+        worker.kill()
+        worker.wait()
+        engine.shutdown(cancel_futures=True)
+
+
+def answers(address: str) -> bool:
+    host, port = address.removeprefix("tcp://").split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "JOIN_SECONDS", 1)
+    with pytest.raises(InputError, match="no Dask scheduler answers there"):
+        engines.start(EngineName.dask, 1, scheduler="tcp://127.0.0.1:9")
+
+
+def test_each_worker_sees_one_gpu() -> None:
+    seen = [engines.own_gpu(worker, 2).get("CUDA_VISIBLE_DEVICES") for worker in range(3)]
+    assert seen == ["0", "1", "0"]
+    assert engines.own_gpu(0, 0) == {}

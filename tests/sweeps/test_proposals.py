@@ -24,7 +24,7 @@ from sweeps import space
 from sweeps.proposals import Proposal, Proposals, best
 from sweeps.strategy import Sampler
 
-TRIALS = 10
+TRIALS = 8
 
 
 def proposals(lag: int, sampler: Sampler = Sampler.tpe, objectives: int = 1) -> Proposals:
@@ -208,9 +208,8 @@ def test_cmaes_reads_no_notes_from_a_stored_study() -> None:
         trial = finished(proposal)
         assert not trial.system_attrs
         study.finish(proposal.number, trial)
-    other = proposals(1, Sampler.cmaes)
-    proposed = proposals(1).propose()
-    wrong = finished(dataclasses.replace(proposed, params={**proposed.params, "lr": 1e-3}))
+    other, first = proposals(1, Sampler.cmaes), proposals(1, Sampler.cmaes).propose()
+    wrong = finished(dataclasses.replace(first, params={**first.params, "dropout": 0.25}))
     with pytest.raises(InputError, match="not what this version proposes"):
         other.skip(wrong)
 

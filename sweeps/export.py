@@ -1,0 +1,55 @@
+"""A results folder as one archive that `reports` reads elsewhere."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.errors import InputError
+
+_WANTED = (
+    "sweep.json",
+    "cells/*.json",
+    "runs/*/record.json",
+    "runs/*/metrics.jsonl",
+    "runs/*/*.png",
+    "report/*/*",
+)
+"""What reports are made of, and the report; neither weights nor checkpoints."""
+
+
+def write(results: Path, archive: Path) -> int:
+    """Writes a folder's archive as `.tar.gz`, whole or not at all; says how many files it has.
+
+    Equal files make equal bytes: it holds no times and no owners. Raises InputError.
+    """
+    files = list(_files(results))
+    if not any(path.parent.name == "cells" for path in files):
+        raise InputError(f"{results} holds no sweep to export: name its folder with --results")
+    temporary = archive.with_name(f".{archive.name}.{os.getpid()}")
+    with (
+        temporary.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for path in files:
+            tar.add(path, f"results/{path.relative_to(results).as_posix()}", filter=_plain)
+    temporary.replace(archive)
+    return len(files)
+
+
+def _files(results: Path) -> Iterator[Path]:
+    for pattern in _WANTED:
+        for path in sorted(results.glob(pattern)):
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.mtime = entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mode = 0o644
+    return entry

@@ -1,0 +1,44 @@
+"""An exported archive: byte-identical for equal results, and what `reports` reads elsewhere."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.errors import InputError
+from reports.records import load
+from reports.tables import write_tables
+from sweeps import export
+from tests.reports.results_folder import sweep
+
+
+def tables(results: Path) -> dict[str, bytes]:
+    write_tables(load(results), results / "tables")
+    return {path.name: path.read_bytes() for path in (results / "tables").iterdir()}
+
+
+def test_reports_read_it_elsewhere(tmp_path: Path) -> None:
+    results = sweep().write(tmp_path / "here")
+    run = next((results / "runs").iterdir())
+    (run / "last.ckpt").write_bytes(b"large")
+    (run / "picture.png").symlink_to("/etc/hostname")
+    export.write(results, tmp_path / "sweep.tar.gz")
+    with tarfile.open(tmp_path / "sweep.tar.gz") as archive:
+        names = archive.getnames()
+        archive.extractall(tmp_path / "there", filter="data")
+    assert tables(tmp_path / "there" / "results") == tables(results)
+    assert not [name for name in names if name.endswith((".ckpt", ".png"))]
+
+
+def test_equal_results_make_equal_archives(tmp_path: Path) -> None:
+    for name, shuffle in (("a", 0), ("b", 1)):
+        export.write(sweep().write(tmp_path / name, shuffle=shuffle), tmp_path / f"{name}.tar.gz")
+    assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+
+
+def test_a_folder_without_a_sweep_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no sweep to export"):
+        export.write(tmp_path, tmp_path / "x.tar.gz")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,179 @@
+"""Every storage keeps studies alike: SQLite, a journal, and a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from benchmarks.errors import InputError
+from sweeps import options, studies
+from sweeps.studies import StoredStudy
+
+
+def _program(name: str) -> str | None:
+    """A program of PostgreSQL's, which Debian keeps apart from the others."""
+    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(places[-1]) if places else None)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The URL of a temporary server on a loopback port."""
+    initdb, server = _program("initdb"), _program("postgres")
+    if initdb is None or server is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI has no PostgreSQL: install Debian's package postgresql")
+        pytest.skip("PostgreSQL is not installed here (Debian: apt-get install postgresql)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = Path(tempfile.mkdtemp(prefix="postgresql-"))
+    how: dict[str, object] = {"cwd": home, "stdout": subprocess.DEVNULL}
+    if os.getuid() == 0:  # which PostgreSQL refuses to be
+        shutil.chown(home, "nobody", "nogroup")
+        how |= {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    data = home / "data"
+    subprocess.run([initdb, "-D", data, "-U", "bench", "-A", "trust", "-N"], check=True, **how)
+    running = subprocess.Popen(
+        [server, "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", home, "-F"],
+        stderr=subprocess.DEVNULL,
+        **how,
+    )
+    try:
+        for _ in range(600):
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"postgresql+psycopg://bench@127.0.0.1:{port}/postgres"
+    finally:
+        running.kill()
+        running.wait()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(params=["sqlite", "journal", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    """What `--storage` says."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql")
+    return None if request.param == "sqlite" else str(tmp_path / "journal" / "studies.log")
+
+
+@contextmanager
+def opened(results: Path, place: str | None, name: str, **identity: str) -> Iterator[StoredStudy]:
+    with studies.storage(results, place) as storage:
+        yield StoredStudy(storage, name, directions=["maximize"], identity=identity)
+
+
+def trial(number: int) -> FrozenTrial:
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    state = states[number % 3]
+    return create_trial(
+        state=state,
+        value=None if state == TrialState.FAIL else 0.1 * number,
+        params={"lr": 0.5, "name": "a"},
+        distributions={
+            "lr": optuna.distributions.FloatDistribution(0.1, 1.0),
+            "name": optuna.distributions.CategoricalDistribution(("a", "b")),
+        },
+        intermediate_values={1: 0.1, 2: 0.2},
+        user_attrs={"run_ids": [f"run-{number}"], "seconds": 1.5, "reason": None},
+    )
+
+
+def seen(study: StoredStudy) -> list[tuple[object, ...]]:
+    return [
+        (t.number, t.state, t.values, t.params, t.intermediate_values, t.user_attrs)
+        for t in study.trials
+    ]
+
+
+def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
+    with opened(tmp_path, place, "kept", data="a") as study:
+        for number in range(6):
+            study.append(trial(number))
+    with opened(tmp_path, place, "kept", data="a") as again:
+        # What is appended is shown in its place; what is read back has its number.
+        assert [t.number for t in again.trials] == list(range(6))
+        assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
+    with (
+        pytest.raises(InputError, match="begun with other data"),
+        opened(tmp_path, place, "kept", data="b"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("torn", ['{"op_code": 4, "wor', '{"op_code": 4, "wor\n', "\0\0\0"])
+def test_a_torn_journal_is_mended_and_said(
+    torn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "studies.log"
+    with opened(tmp_path, str(path), "torn") as study:
+        study.append(trial(0))
+    whole = path.read_bytes()
+    assert capsys.readouterr().err == ""
+    path.write_bytes(whole + torn.encode())
+    with opened(tmp_path, str(path), "torn") as again:
+        assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
+    assert "was torn" in capsys.readouterr().err
+    assert path.read_bytes().startswith(whole)
+
+
+def test_a_journal_torn_anywhere_in_its_last_line_opens(tmp_path: Path) -> None:
+    path = tmp_path / "studies.log"
+    with opened(tmp_path, str(path), "torn") as study:
+        for number in range(2):
+            study.append(trial(number))
+    whole = path.read_bytes()
+    begin = whole.rfind(b"\n", 0, -1) + 1
+    for end in range(begin, len(whole), 97):
+        path.write_bytes(whole[:end])
+        with opened(tmp_path, str(path), "torn") as again:
+            assert len(again.trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("postgresql+psycopg://bench:secret@127.0.0.1:9/none", "does not answer"),
+        ("nosuch://here", "names no database that can be used"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_one_sentence(
+    place: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message) as caught, studies.storage(tmp_path, place):
+        pass
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_journal_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("this is no journal\n")
+    with pytest.raises(InputError, match="no journal"), studies.storage(tmp_path, str(path)):
+        pass
+    assert path.read_text() == "this is no journal\n"
+
+
+def test_a_password_is_not_kept(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://bench:se:c@ret@host/db"
+    options.Options(data=tmp_path, workers=1, storage=url).save(tmp_path)
+    assert "c@ret" not in (tmp_path / "sweep.json").read_text()
+    kept = options.load(tmp_path).storage
+    assert kept == "postgresql+psycopg://bench@host/db"
+    assert json.loads((tmp_path / "sweep.json").read_text())["options"]["storage"] == kept
