@@ -22,8 +22,9 @@ from benchmarks.protocol import DataSource
 from benchmarks.run import read_record
 from benchmarks.spec import RunSpec
 from models import registry
+from reports.files import write_tables
 from reports.records import load as load_results
-from reports.tables import write_tables
+from reports.tables import make
 from sweeps import cluster, engines, space
 from sweeps.engines import Engine, Inline, Job, Site
 from sweeps.options import EngineName, Options
@@ -166,7 +167,7 @@ def test_an_end_with_cancelling_ends_what_runs(name: EngineName, tmp_path: Path)
 
 def tables(results: Path) -> dict[str, bytes]:
     """All tables that must be equal between equal sweeps."""
-    write_tables(load_results(results), results / "tables")
+    write_tables(make(load_results(results)), results / "tables", ["csv"], [])
     found = {p.name: p.read_bytes() for p in (results / "tables").glob("*.csv")}
     del found["costs.csv"]
     assert b"linear" in found["leaderboard.csv"]

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import InputError
+from reports.files import write_tables
 from reports.records import load
-from reports.tables import write_tables
+from reports.tables import make
 from sweeps import export
 from tests.reports.results_folder import sweep
 
 
 def tables(results: Path) -> dict[str, bytes]:
-    write_tables(load(results), results / "tables")
+    write_tables(make(load(results)), results / "tables", ["csv"], [])
     return {path.name: path.read_bytes() for path in (results / "tables").iterdir()}
 
 
