@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import csv, frame, markdown, write
+from reports.pareto import PARETO_NOTE, pareto
 from reports.records import Cell, Results, Run
 from reports.statistics import interval
 
@@ -123,6 +124,7 @@ COSTS = {
     "profile": "str",
     "trials": "int64",
     "pruned": "int64",
+    "saved_epochs": "int64",
     "failed": "int64",
     "finals": "int64",
     "parameters": "Int64",
@@ -135,7 +137,8 @@ COSTS = {
 }
 
 COSTS_NOTE = """\
-- **trials** finished, of which **pruned** and **failed**; **finals** completed.
+- **trials** finished, of which **pruned**, which saved so many epochs, and **failed**; **finals**
+  completed.
 - **parameters** to **peak_memory_bytes** are of a completed final: means over finals, but the
   highest peak of memory. **seconds** is a whole run, **train_seconds** its training alone.
 - **total_seconds** sums all trials and finals of the cell, and the runs that they rest on.
@@ -150,9 +153,14 @@ def costs(results: Results) -> pd.DataFrame:
 
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
     table.__name__: table
-    for table in (leaderboard, metrics, runs, best_params, failures, data, costs)
+    for table in (leaderboard, metrics, runs, best_params, pareto, failures, data, costs)
 }
-NOTES = {"leaderboard": SCORES_NOTE, "metrics": SCORES_NOTE, "costs": COSTS_NOTE}
+NOTES = {
+    "leaderboard": SCORES_NOTE,
+    "metrics": SCORES_NOTE,
+    "pareto": PARETO_NOTE,
+    "costs": COSTS_NOTE,
+}
 
 
 def write_tables(results: Results, folder: Path) -> None:
@@ -215,6 +223,7 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
         cell.profile,
         len(statuses),
         statuses.count("pruned"),
+        cell.saved_epochs,
         statuses.count("failed"),
         len(cell.scored),
         _whole(mean("parameters")),
