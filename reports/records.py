@@ -89,6 +89,10 @@ class Cell:
     trials: tuple[Run, ...]
     finals: tuple[Run, ...]
     best: Run | None
+    cost: str
+    """The second objective of its study, such as `parameters`; empty where there is none."""
+    saved_epochs: int
+    """Epochs that pruned trials did not have."""
 
     @property
     def direction(self) -> str:
@@ -281,6 +285,8 @@ def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
         bases=tuple(finished("bases")),
         trials=trials,
         finals=tuple(finished("finals")),
+        cost=cell.may("cost", str) or "",
+        saved_epochs=cell.may("epochs.saved", int) or 0,
         best=next((trial for trial in trials if trial.run_id == best), None),
     )
 

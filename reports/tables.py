@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import frame
+from reports.pareto import PARETO_NOTE, pareto
 from reports.published import beside, differences, gap
 from reports.published import published as all_published
 from reports.records import Cell, Results, Run
@@ -280,6 +281,7 @@ COSTS = {
     "profile": "str",
     "trials": "int64",
     "pruned": "int64",
+    "saved_epochs": "int64",
     "failed": "int64",
     "finals": "int64",
     "parameters": "Int64",
@@ -292,7 +294,8 @@ COSTS = {
 }
 
 COSTS_NOTE = """\
-- **trials** finished, of which **pruned** and **failed**; **finals** completed.
+- **trials** finished, of which **pruned**, which saved so many epochs, and **failed**; **finals**
+  completed.
 - **parameters** to **peak_memory_bytes** are of a completed final: means over finals, but the
   highest peak of memory. **seconds** is a whole run, **train_seconds** its training alone.
 - **total_seconds** sums all trials and finals of the cell, and the runs that they rest on.
@@ -343,6 +346,7 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
         published,
         runs,
         best_params,
+        pareto,
         importance,
         failures,
         data,
@@ -356,6 +360,7 @@ NOTES = {
     "ranks": RANKS_NOTE,
     "published": PUBLISHED_NOTE,
     "importance": IMPORTANCE_NOTE,
+    "pareto": PARETO_NOTE,
     "costs": COSTS_NOTE,
 }
 
@@ -476,6 +481,7 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
         cell.profile,
         len(statuses),
         statuses.count("pruned"),
+        cell.saved_epochs,
         statuses.count("failed"),
         len(cell.scored),
         _whole(mean("parameters")),

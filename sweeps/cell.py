@@ -345,7 +345,7 @@ class Cell:
     def _stops(self, trial: _Trial) -> bool:
         """Whether a trial over several seeds is stopped before it had them all."""
         left = self.strategy.seeds - len(trial.records)
-        if left < 1 or self.strategy.cost or any(r.status == "failed" for r in trial.records):
+        if left < 1 or any(r.status == "failed" for r in trial.records):
             return False
         pruner = self._frozen(pruners.over_seeds(), trial.number)
         return pruner([record.score for record in trial.records])

@@ -89,6 +89,8 @@ class Strategy(_Settings):
     def _fits(self) -> Strategy:
         if self.cost is not None and self.sampler is Sampler.cmaes:
             raise ValueError("cmaes knows one objective: leave out cost, or take another sampler")
+        if self.cost is not None and self.seeds > 1:
+            raise ValueError("a second objective asks for trials of one seed: leave out one")
         return self
 
     @property

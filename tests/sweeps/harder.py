@@ -6,9 +6,14 @@ file anew.
 from __future__ import annotations
 
 import math
+import os
+from typing import Any
+
+import yaml
 
 from benchmarks import profiles, tracking
 from benchmarks.profiles import Name, Profile
+from sweeps import space
 
 tracking.CHECKPOINT_SECONDS = 0.0
 tracking.CHECKPOINT_SHARE = math.inf
@@ -23,6 +28,19 @@ def load(name: Name) -> Profile:
 
 
 profiles.load = load
+
+_load_space = space.load
+
+
+def load_space(*arguments: Any, **named: Any) -> space.Space:
+    """A space that says of its studies what $HARDER_STUDY says."""
+    chosen = _load_space(*arguments, **named)
+    said = yaml.safe_load(os.environ.get("HARDER_STUDY", "")) or {}
+    chosen.strategy = chosen.strategy.model_validate(said)
+    return chosen
+
+
+space.load = load_space
 
 if __name__ == "__main__":
     from benchmarks.cli import main

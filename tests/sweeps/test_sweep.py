@@ -39,7 +39,7 @@ def begin(results: Path, *options: str) -> list[str]:
 
 def call(arguments: list[str], **how: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, **how
+        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=1200, **how
     )
 
 
@@ -174,6 +174,83 @@ def test_more_trials_are_added(tmp_path: Path) -> None:
     assert len(cells[0]["trials"]) == 6
     kept = (grown / "report" / "tables" / "leaderboard.csv").read_bytes()
     assert kept == (whole / "report" / "tables" / "leaderboard.csv").read_bytes()
+
+
+def test_add_makes_more_trials_finals_and_cells(undisturbed: Path, tmp_path: Path) -> None:
+    results = shutil.copytree(undisturbed, tmp_path / "results")
+    more = ("--trials", "1", "--seeds", "1", "--only", "linear/mnist")
+    done = call(command("add", *more, results=results))
+    assert done.returncode == 0, done.stderr
+    cells = {p.stem: json.loads(p.read_text()) for p in (results / "cells").glob("*.json")}
+    assert cells.keys() >= {"linear-usps-smoke", "linear-mnist-smoke"}
+    assert {sum(c["states"].values()) for c in cells.values()} == {7}
+    assert {len(c["finals"]) for c in cells.values()} == {3}
+    again = call([sys.executable, "-m", "sweeps", "add", "--results", str(results)])
+    assert again.returncode == 2
+    assert "nothing to add" in again.stderr
+
+
+def test_stop_asks_the_driver_to_leave_and_resume_goes_on(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    driver = subprocess.Popen(
+        begin(results, "--workers", "1"), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE
+    )
+    while not list(results.glob("runs/*/record.json")):
+        assert driver.poll() is None, driver.stderr.read().decode()
+        time.sleep(0.05)
+    stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
+    assert stopped.returncode == 0, stopped.stderr
+    _, told = driver.communicate(timeout=300)
+    assert b"python -m sweeps resume --results" in told
+    assert driver.returncode == 143
+    stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
+    assert stopped.returncode == 2
+    assert "no sweep is at work" in stopped.stderr
+    done = call(command("resume", results=results))
+    assert done.returncode == 0, done.stderr
+    assert tables(results) == tables(undisturbed)
+
+
+def test_status_watches_until_all_is_done(undisturbed: Path) -> None:
+    shown = call(command("status", "--watch", results=undisturbed))
+    assert shown.returncode == 0, shown.stderr
+    assert f"{len(CELLS)} of {len(CELLS)} cells done" in shown.stdout
+    assert "pruning saved" in shown.stdout
+
+
+STRATEGIES = {
+    "seeds": ("seeds: 3", {"trials": 18}),
+    "cost": ("cost: parameters", {"cost": "parameters"}),
+    "hyperband": ("pruner: hyperband", {}),
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
+    """A sweep by two workers equals one by one, whatever its studies' strategy is."""
+    text, expected = STRATEGIES[name]
+    environment = {**ENVIRONMENT, "HARDER_STUDY": text}
+    found = []
+    for engine in (("--engine", "inline"), ("--workers", "2")):
+        results = tmp_path / engine[1]
+        chosen = ("run", "--profile", "smoke", "--offline", *ONLY_ONE, *engine)
+        done = subprocess.run(
+            command(*chosen, results=results),
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(tables(results))
+    assert found[0] == found[1]
+    cell = json.loads((results / "cells" / "linear-usps-smoke.json").read_text())
+    assert cell["cost"] == expected.get("cost")
+    assert len(cell["trials"]) == expected.get("trials", 6)
+    assert (found[0]["pareto.csv"].count(b"\n") > 1) == (name == "cost")
 
 
 def test_a_plan_grows_and_never_shrinks(undisturbed: Path, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""The trade of score against cost: the fronts of studies with two objectives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from reports.formats import frame
+from reports.records import Cell, Results
+
+PARETO = {
+    "task": "str",
+    "dataset": "str",
+    "variant": "str",
+    "profile": "str",
+    "metric": "str",
+    "direction": "str",
+    "score": "float64",
+    "cost": "str",
+    "amount": "Int64",
+    "run_id": "str",
+}
+
+PARETO_NOTE = """\
+- Of studies with two objectives: the complete trials than which no other is as good and cheaper, or
+  as cheap and better. **score** is on validation data, of one run; **amount** is its **cost**.
+"""
+
+
+def pareto(results: Results) -> pd.DataFrame:
+    """A row a trial on the front of a study of two objectives, best score first."""
+    return frame(PARETO, (row for cell in results.cells if cell.cost for row in _front(cell)))
+
+
+def _front(cell: Cell) -> list[tuple[Any, ...]]:
+    sign = -1 if cell.direction == "maximize" else 1
+    complete = [trial for trial in cell.trials if trial.complete]
+    points = {
+        trial.run_id: (sign * trial.metrics[f"validation/{cell.metric}"], trial.costs[cell.cost])
+        for trial in complete
+    }
+    # Best first, cheapest of equals: a trial is on the front where it is cheaper than all before.
+    front, cheapest = [], math.inf
+    for run_id, (score, cost) in sorted(points.items(), key=lambda item: (item[1], item[0])):
+        if cost < cheapest:
+            cheapest = cost
+            front.append((sign * score, cell.cost, round(cost), run_id))
+    where = (cell.task, cell.dataset, cell.variant, cell.profile, cell.metric, cell.direction)
+    return [(*where, *row) for row in front]

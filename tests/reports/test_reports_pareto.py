@@ -1,0 +1,36 @@
+"""The Pareto table: the trials that no other beats in both objectives."""
+
+from results_folder import sweep
+
+from reports.pareto import pareto
+from reports.records import load
+
+
+def front(tmp_path, points, metric="accuracy", **options):
+    files = sweep(variants=("cnn",), datasets=("mnist",), trials=len(points), **options)
+    files.cells["cnn-mnist-quick"]["cost"] = "parameters"
+    for number, (score, parameters) in enumerate(points):
+        record = files.run("cnn-mnist-quick", "trial", number)
+        record["metrics"][f"validation/{metric}"] = score
+        record["costs"]["parameters"] = parameters
+    table = pareto(load(files.write(tmp_path)))
+    return list(zip(table["score"], table["amount"], strict=True))
+
+
+def test_a_beaten_trial_is_not_on_the_front(tmp_path):
+    points = [(0.9, 100), (0.8, 50), (0.7, 60), (0.9, 120), (0.5, 10), (0.5, 10)]
+    assert front(tmp_path, points) == [(0.9, 100), (0.8, 50), (0.5, 10)]
+
+
+def test_of_an_error_the_smaller_is_better(tmp_path):
+    points = [(200.0, 10), (100.0, 50), (150.0, 60)]
+    found = front(tmp_path, points, metric="mse", task="prediction")
+    assert found == [(100.0, 50), (200.0, 10)]
+
+
+def test_failed_trials_and_studies_of_one_objective_are_left_out(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
+    files.cells["cnn-mnist-quick"]["cost"] = "parameters"
+    for number in range(4):
+        files.run("cnn-mnist-quick", "trial", number)["status"] = "failed"
+    assert pareto(load(files.write(tmp_path))).empty
