@@ -22,9 +22,6 @@ from sweeps import samplers
 from sweeps.space import Space
 from sweeps.strategy import Sampler
 
-# A line for each in-memory study would drown the progress.
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 
 @dataclass(frozen=True)
 class Proposal:

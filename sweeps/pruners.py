@@ -13,6 +13,9 @@ from benchmarks.profiles import Profile
 from benchmarks.spec import Direction
 from sweeps.strategy import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
 
+# A line for each study in memory would drown the progress. Said here, for drivers and workers both.
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 HISTORIES = 1000
 """As many finished trials, the newest, a run is compared with by median or percentile."""
 
