@@ -42,6 +42,9 @@ class PartConfig(RecipeConfig):
     )
     part_features: int = Field(16, ge=0, description="features of a part")
     template_size: int = Field(11, ge=2, le=64, description="side of a template, in its pixels")
+    max_side: int = Field(
+        0, ge=0, le=128, description="side that larger images are area-resized to; 0: as they are"
+    )
     canvas: int = Field(
         0, ge=0, le=128, description="least side of the canvas that images are placed on"
     )
@@ -186,11 +189,16 @@ class TemplateDecoder(nn.Module):
         maps = at_least_float32(parts.pose)
         maps = inverse(maps) if self.invert else maps
         size = (target.shape[2], target.shape[3])
-        drawn = warp(self.templates, maps, size)
+        logits = None
+        if self.alpha is None:
+            drawn = warp(self.templates, maps, size)
+        else:  # both at once, since they are drawn at the same points
+            both = warp(torch.cat([self.templates, self.alpha], 1), maps, size)
+            drawn, logits = both.split((both.shape[1] - 1, 1), 1)
+            logits = logits.squeeze(1)
         if self.colour is not None:
             colour = at_least_float32(self.colour(parts.features)).sigmoid()
             drawn = drawn * colour.permute(1, 2, 0)[..., None, None]
-        logits = None if self.alpha is None else warp(self.alpha, maps, size).squeeze(1)
         mixture = pixel_mixture(
             target,
             drawn,
@@ -214,7 +222,9 @@ class PartAutoencoder(nn.Module):
 
     def __init__(self, *, shape: ImageShape, config: PartConfig) -> None:
         super().__init__()
-        self.size = (max(shape.height, config.canvas), max(shape.width, config.canvas))
+        most = config.max_side or max(shape.height, shape.width)
+        self.resized = (min(shape.height, most), min(shape.width, most))
+        self.size = (max(self.resized[0], config.canvas), max(self.resized[1], config.canvas))
         self.edges = config.target == "sobel"
         self.encoder = PartEncoder(channels=shape.channels, size=self.size, config=config)
         self.decoder = TemplateDecoder(channels=shape.channels, config=config)
@@ -222,6 +232,8 @@ class PartAutoencoder(nn.Module):
     def views(self, x: Tensor, *, shifted: bool = False) -> Views:
         """Images on the canvas, centred, or each placed at random, and what to reconstruct."""
         channels = x.shape[1]
+        if x.shape[2:] != self.resized:
+            x = F.interpolate(x, self.resized, mode="area")
         if not self.edges:
             image = place(x, self.size, shifted=shifted)
             return Views(image, image)
@@ -304,9 +316,10 @@ class PCAE(PartVariant):
     mixture is maximised. The code is the share of the canvas that each part explains, the prior its
     presence.
 
-    Images stay as they are; with `canvas` they are padded with zeros to sides of at least that, at
-    random places in training and centred otherwise, and the target is the padded image. With
-    `target=sobel` it is the image's edges. Templates have the images' channels, or (`colour`) one,
+    Images stay as they are; with `max_side` larger ones are resized by area means, and with
+    `canvas` they are padded with zeros to sides of at least that, at random places in training and
+    centred otherwise; the target is the image so made. With `target=sobel` it is the image's edges.
+    Templates have the images' channels, or (`colour`) one,
     that the part's features colour.
 
     Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch
