@@ -62,8 +62,8 @@ def matrix(leaderboard: pd.DataFrame) -> str:
     A star marks what is not told from the best; a dash stands where there is no final.
     """
     tables = []
-    for (task, profile), rows in leaderboard.groupby(["task", "profile"]):
-        datasets = sorted(rows["dataset"].unique())
+    for (task, profile), rows in leaderboard.groupby(["task", "profile"], sort=False):
+        datasets = list(rows["dataset"].unique())
         units = dict(zip(rows["dataset"], rows["metric"], strict=True))
         cells = {(row["variant"], row["dataset"]): _score(row) for row in rows.to_dict("records")}
         lines = [

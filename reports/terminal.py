@@ -25,7 +25,7 @@ mean: over n finals with fresh seeds, on test data; bold: best of its dataset, â
 
 def show(results: Results, console: Console) -> None:
     """Prints a table a task and profile, its datasets apart, the best of each in bold."""
-    groups = leaderboard(results).groupby(["task", "profile"])
+    groups = leaderboard(results).groupby(["task", "profile"], sort=False)
     for (task, profile), rows in groups:
         title = Text(f"{task} (profile {profile})", style="italic")
         console.print(title, _table(rows), sep="\n")
@@ -113,7 +113,7 @@ def _table(rows: pd.DataFrame) -> Table:
     table.add_column("Â±", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("data", overflow="fold")
-    for dataset, group in rows.groupby("dataset"):
+    for dataset, group in rows.groupby("dataset", sort=False):
         _add(table, dataset, group)
         table.add_section()
     return table
