@@ -13,7 +13,7 @@ from reports.page.runs import anchor, group_name
 from reports.standings import Standing
 from reports.statistics import interval
 
-BOARD = ("variant", "dataset", "metric", "mean", "n", "mark", "behind", "p", "published", "gap")
+BOARD = ("variant", "dataset", "mean", "metric", "n", "mark", "behind", "p", "published", "gap")
 BOARD_REST = ("seconds", "data", "progress", "notes")
 
 
