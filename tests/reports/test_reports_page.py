@@ -38,6 +38,8 @@ def report(tmp_path_factory):
     files.records |= usps.records
     files.curves |= usps.curves
     files.cells["cnn-usps-quick"]["finals"] = []
+    files.cells["linear-mnist-quick"]["importance"] = {"learning_rate": 0.2, "routing": 0.8}
+    files.cells["capsnet-mnist-quick"] |= {"cost": "parameters", "epochs": {"had": 1, "saved": 7}}
     files.write(root)
     pixels = Image.fromarray(np.zeros((20, 20), np.uint8))
     for study in ("cnn-mnist-quick", "linear-mnist-quick"):
@@ -179,11 +181,47 @@ def test_pictures_stand_side_by_side_and_are_within_the_page(page):
     assert all(source.startswith("data:image/webp;base64,") for source in sources)
 
 
+def test_the_settings_that_mattered_are_first_and_lead_to_their_runs(page):
+    rows = page.locator("#settings tbody tr")
+    assert [text.split() for text in rows.all_inner_texts()] == [
+        ["routing", "linear", "3", "80%", "3"],
+        ["learning_rate", "linear", "0.001000", "20%", "0.001000"],
+    ]
+    heat = "cell => cell.style.getPropertyValue('--heat')"
+    assert rows.first.locator("td").first.evaluate(heat) == "80%"
+    rows.first.locator("td a").first.click()
+    assert "linear on mnist" in page.locator("details:has(.cell:target) summary").inner_text()
+
+
+def test_a_study_of_two_objectives_has_its_front(page, report):
+    link = page.locator("#t-pareto tbody tr a").first
+    assert (report / link.get_attribute("href")).is_file()
+    assert "capsnet" in page.locator("#t-pareto tbody").inner_text()
+
+
+def test_a_long_text_takes_a_line_until_it_is_asked_for(page):
+    row = page.locator("#t-published tbody tr").first
+    before = row.bounding_box()["height"]
+    assert before < 60
+    row.locator("summary").first.click()
+    assert row.bounding_box()["height"] > before
+
+
+def test_a_leaderboard_keeps_the_variant_in_sight(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    board = page.locator(f".scroll:has(#t-{BOARD})")
+    name = board.locator("tbody th").first
+    before = name.bounding_box()["x"]
+    board.evaluate("board => board.scrollLeft = 300")
+    assert name.bounding_box()["x"] == before
+
+
 def test_unfinished_and_failed_are_said(page):
     assert "0 of 3 finals" in page.locator("#matrix").inner_text()
     assert "1 of 7 cells are not finished." in page.locator("header").inner_text()
     assert "Some means are over 3 seeds" in page.locator("header").inner_text()
     assert page.locator("#t-failures tbody tr").count() == 1
+    assert "7 epochs saved by pruning" in page.locator("header").inner_text()
 
 
 def test_the_page_prints(page):
