@@ -108,7 +108,8 @@ def _shown(value: object) -> str:
 def _table(rows: pd.DataFrame) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("dataset", overflow="fold")
-    table.add_column("variant", overflow="fold")
+    widest = max(map(len, rows["variant"]), default=0)
+    table.add_column("variant", overflow="fold", min_width=min(widest, 20))
     table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("±", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)

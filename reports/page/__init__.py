@@ -71,7 +71,7 @@ def write_page(
         leaderboards=leaderboards(tables["leaderboard"], groups),
         published=published(tables["published"]),
         fronts=fronts(tables["pareto"]),
-        matrices=matrices(groups),
+        matrices=matrices(results, groups),
         settings=[*settings(results)],
         figures=_by_kind(figures, folder / "figures"),
         pictures=pictures(results),

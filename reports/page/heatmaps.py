@@ -9,16 +9,20 @@ from typing import Any
 from reports.formats import one_line, plus_minus, readable
 from reports.page.runs import anchor, group_name
 from reports.records import Cell, Results
-from reports.standings import Standing
-from reports.tables import as_text
+from reports.standings import Standing, place
+from reports.tables import as_text, mixtures
 
 
-def matrices(groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
-    """Of each task and profile: a row a variant, a column a dataset, shaded by the mean."""
+def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
+    """Of each task and profile: a row a variant, a column a dataset, shaded by the mean.
+
+    A column's head says what mixes in it.
+    """
+    mixed = mixtures(results)
     tables: dict[tuple[str, str], list[list[Standing]]] = {}
     for group in groups:
         tables.setdefault((group[0].cell.task, group[0].cell.profile), []).append(group)
-    for place, columns in tables.items():
+    for where, columns in tables.items():
         cells = {
             (s.cell.variant, s.cell.dataset): _score(s, group) for group in columns for s in group
         }
@@ -31,8 +35,14 @@ def matrices(groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
             }
             for variant in sorted({variant for variant, _ in cells})
         ]
-        heads = [{"dataset": one_line(cell.dataset), "small": _metric(cell)} for cell in firsts]
-        yield {"name": group_name(*place), "corner": "variant", "heads": heads, "rows": rows}
+        heads = [
+            {
+                "dataset": one_line(cell.dataset),
+                "small": "; ".join((_metric(cell), *mixed.get(place(cell), []))),
+            }
+            for cell in firsts
+        ]
+        yield {"name": group_name(*where), "corner": "variant", "heads": heads, "rows": rows}
 
 
 def settings(results: Results) -> Iterator[dict[str, Any]]:
@@ -45,7 +55,7 @@ def settings(results: Results) -> Iterator[dict[str, Any]]:
     for cell in results.cells:
         if cell.best:
             tables.setdefault((cell.task, cell.profile), []).append(cell)
-    for place, cells in tables.items():
+    for where, cells in tables.items():
         datasets = [*dict.fromkeys(cell.dataset for cell in cells)]
         by_place = {(cell.variant, cell.dataset): cell for cell in cells}
         shares: dict[tuple[str, str], list[float]] = {}
@@ -63,7 +73,7 @@ def settings(results: Results) -> Iterator[dict[str, Any]]:
         ]
         heads = [{"dataset": one_line(dataset), "small": ""} for dataset in datasets]
         if rows:
-            name = group_name(*place)
+            name = group_name(*where)
             yield {"name": name, "corner": "setting", "heads": heads, "rows": rows}
 
 
