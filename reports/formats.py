@@ -107,7 +107,14 @@ def latex(table: pd.DataFrame) -> str:
         r">{\raggedright\arraybackslash}p{5cm}" if name in wide else "l" if name in texts else "r"
         for name in table
     )
-    shown = [[_latex_shown(value) for value in row] for row in table.itertuples(index=False)]
+    broken = [str(name) in wide for name in table]
+    shown = [
+        [
+            _breakable(value) if breaks else _latex_shown(value)
+            for value, breaks in zip(row, broken, strict=True)
+        ]
+        for row in table.itertuples(index=False)
+    ]
     return longtable("".join(columns), [tex(str(name)) for name in table], shown)
 
 
@@ -192,6 +199,12 @@ _TEX_PRINTS = frozenset("–—×±²³·°") | {chr(code) for code in range(0xC
 
 def _code_point(sign: str) -> str:
     return rf"\texttt{{U+{ord(sign):04X}}}"
+
+
+def _breakable(text: str) -> str:
+    """LaTeX that may break within long words, such as digests."""
+    pieces = ([word[i : i + 20] for i in range(0, len(word), 20)] for word in text.split(" "))
+    return " ".join(r"\allowbreak{}".join(map(tex, piece)) for piece in pieces)
 
 
 def _latex_shown(value: Any) -> str:

@@ -411,8 +411,10 @@ def flags(results: Results) -> list[str]:
     few = {len(cell.scored) for cell in results.cells if cell.scored}
     if few and min(few) < FEW:
         told.append(
-            f"Some means are over {min(few)} seed{'s' * (min(few) > 1)}: that few tell large "
-            "differences only, and their intervals are guesses at the spread."
+            f"Some means are over {min(few)} seeds: that few tell large differences only, and "
+            "their intervals are guesses at the spread."
+            if min(few) > 1
+            else "Some means are over 1 seed: they have no interval, and no difference is told."
         )
     return told
 
