@@ -17,7 +17,7 @@ from markupsafe import Markup
 from reports.figures import INK, LINE, PAPER, Drawing
 from reports.files import SUFFIXES
 from reports.formats import one_line, plus_minus, readable, write
-from reports.page.frames import first_column, fronts, leaderboards, published
+from reports.page.frames import first_column, leaderboards, published, with_records
 from reports.page.heatmaps import matrices, settings
 from reports.page.pictures import pictures
 from reports.page.runs import cell_runs, group_name
@@ -57,6 +57,7 @@ def write_page(
         "breadth": _breadth,
         "numeric": _numeric,
         "first_column": first_column,
+        "with_records": with_records,
     }
     script = (HERE / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -70,7 +71,6 @@ def write_page(
         tables=tables,
         leaderboards=leaderboards(tables["leaderboard"], groups),
         published=published(tables["published"]),
-        fronts=fronts(tables["pareto"]),
         matrices=matrices(results, groups),
         settings=[*settings(results)],
         figures=_by_kind(figures, folder / "figures"),

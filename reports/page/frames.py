@@ -49,8 +49,8 @@ def published(table: pd.DataFrame) -> pd.DataFrame:
     return shown[columns]
 
 
-def fronts(table: pd.DataFrame) -> pd.DataFrame:
-    """The trials on the fronts; `record` is the link to a trial's record."""
+def with_records(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, the variant first; `record` is the link to a run's record."""
     links = [f"../runs/{run_id}/record.json" for run_id in table["run_id"]]
     return first_column(table, "variant").assign(record=links)
 

@@ -10,7 +10,7 @@ from reports.formats import one_line, plus_minus, readable
 from reports.page.runs import anchor, group_name
 from reports.records import Cell, Results
 from reports.standings import Standing, place
-from reports.tables import as_text, mixtures
+from reports.tables import as_text, data_states, mixtures
 
 
 def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
@@ -92,12 +92,13 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
     tied = "≈ " if standing.mark == "tied" else ""
     seeds = f"n = {score.n}" if score.n else ""
     progress = "" if cell.progress == "done" else cell.progress
+    data = "stand-in" if score.n and "stand-in" in data_states(cell) else ""
     return {
         "id": anchor(cell),
         "heat": heat,
         "mark": standing.mark,
         "text": f"{tied}{mean} ± {half}" if half else f"{tied}{mean}" if mean else "no final",
-        "small": ", ".join(filter(None, (seeds, progress))),
+        "small": ", ".join(filter(None, (seeds, data, progress))),
     }
 
 

@@ -39,6 +39,8 @@ def report(tmp_path_factory):
     files.curves |= usps.curves
     files.cells["cnn-usps-quick"]["finals"] = []
     files.cells["linear-mnist-quick"]["importance"] = {"learning_rate": 0.2, "routing": 0.8}
+    for number in range(3):
+        files.run("linear-usps-quick", "final", number)["provenance"]["data"]["state"] = "stand-in"
     files.cells["capsnet-mnist-quick"] |= {"cost": "parameters", "epochs": {"had": 1, "saved": 7}}
     files.write(root)
     pixels = Image.fromarray(np.zeros((20, 20), np.uint8))
@@ -216,11 +218,14 @@ def test_a_leaderboard_keeps_the_variant_in_sight(page):
     assert name.bounding_box()["x"] == before
 
 
-def test_unfinished_and_failed_are_said(page):
+def test_unfinished_failed_and_stand_in_are_said(page, report):
     assert "0 of 3 finals" in page.locator("#matrix").inner_text()
     assert "1 of 7 cells are not finished." in page.locator("header").inner_text()
     assert "Some means are over 3 seeds" in page.locator("header").inner_text()
     assert page.locator("#t-failures tbody tr").count() == 1
+    href = page.locator("#t-failures tbody a").get_attribute("href")
+    assert (report / href).is_file()
+    assert "n = 3, stand-in" in page.locator("#matrix").inner_text()
     assert "7 epochs saved by pruning" in page.locator("header").inner_text()
 
 
