@@ -32,9 +32,9 @@ COLUMNS = {
 }
 
 NOTE = """\
-better: how much better (+) or worse (-) B is, over the n seeds that both have, and its 95 %
-interval; verdict: by paired t-test, corrected by Holm for all cells: few seeds tell large
-differences only\
+better: how much better (+) or worse (-) B is, over the n seeds of both,
+± half of its 95 % interval; verdict: by paired t-test, corrected by Holm
+for all cells: few seeds tell large differences only\
 """
 
 
