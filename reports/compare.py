@@ -32,9 +32,9 @@ COLUMNS = {
 }
 
 NOTE = """\
-better: how much better (+) or worse (-) B is, over the n seeds that both have, and its 95 %
-interval; verdict: by paired t-test, corrected by Holm for all cells: few seeds tell large
-differences only\
+better: how much better (+) or worse (-) B is, over the n seeds of both,
+± half of its 95 % interval; verdict: by paired t-test, corrected by Holm
+for all cells: few seeds tell large differences only\
 """
 
 
@@ -45,7 +45,8 @@ def compare(a: Results, b: Results) -> pd.DataFrame:
     says where a cell is in one folder alone or has too few common seeds.
     """
     ours, theirs = ({cell.study: cell for cell in results.cells} for results in (a, b))
-    names = sorted(ours.keys() | theirs.keys())
+    cells = theirs | ours
+    names = sorted(cells, key=lambda name: cells[name].order)
     rows = [_row(ours.get(name), theirs.get(name)) for name in names]
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p"] = p

@@ -36,10 +36,11 @@ def write_tables(
     """Writes `<name>.csv`, `.parquet`, `.md` and `.tex`, and `tables.tex` that holds all.
 
     Args:
-        flags: sentences on all tables, told above the rows of the readable formats.
+        flags: sentences on all tables, told above the rows of those that are read.
     """
     formats = set(formats)
     warning = "".join(f"> {sentence}\n" for sentence in flags)
+    told = "".join(rf"\noindent {tex(sentence)}" + "\n\n" for sentence in flags)
     for name, table in tables.items():
         if "csv" in formats:
             write(folder / f"{name}.csv", csv(table))
@@ -49,11 +50,11 @@ def write_tables(
             text = markdown(table, NOTES.get(name, ""))
             write(folder / f"{name}.md", f"{warning}\n{text}" if warning else text)
         if "latex" in formats:
-            write(folder / f"{name}.tex", matrix(table) if name == "leaderboard" else latex(table))
+            rows = matrix(table) if name == "leaderboard" else latex(table)
+            write(folder / f"{name}.tex", f"{told}{rows}")
     if "latex" in formats:
         parts = (rf"\section*{{{tex(name)}}}" + f"\n\\input{{{name}.tex}}\n" for name in tables)
-        told = "".join(f"{tex(sentence)}\n\n" for sentence in flags)
-        write(folder / "tables.tex", f"{_DOCUMENT}{told}{''.join(parts)}\\end{{document}}\n")
+        write(folder / "tables.tex", f"{_DOCUMENT}{''.join(parts)}\\end{{document}}\n")
 
 
 def matrix(leaderboard: pd.DataFrame) -> str:
@@ -62,8 +63,8 @@ def matrix(leaderboard: pd.DataFrame) -> str:
     A star marks what is not told from the best; a dash stands where there is no final.
     """
     tables = []
-    for (task, profile), rows in leaderboard.groupby(["task", "profile"]):
-        datasets = sorted(rows["dataset"].unique())
+    for (task, profile), rows in leaderboard.groupby(["task", "profile"], sort=False):
+        datasets = list(rows["dataset"].unique())
         units = dict(zip(rows["dataset"], rows["metric"], strict=True))
         cells = {(row["variant"], row["dataset"]): _score(row) for row in rows.to_dict("records")}
         lines = [

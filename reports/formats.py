@@ -8,13 +8,16 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-DUCKDB: dict[str, Any] = {
+if TYPE_CHECKING:
+    import duckdb
+
+_DUCKDB: dict[str, Any] = {
     "threads": 2,
     "memory_limit": "400MB",
     "autoinstall_known_extensions": False,
@@ -104,7 +107,14 @@ def latex(table: pd.DataFrame) -> str:
         r">{\raggedright\arraybackslash}p{5cm}" if name in wide else "l" if name in texts else "r"
         for name in table
     )
-    shown = [[_latex_shown(value) for value in row] for row in table.itertuples(index=False)]
+    broken = [str(name) in wide for name in table]
+    shown = [
+        [
+            _breakable(value) if breaks else _latex_shown(value)
+            for value, breaks in zip(row, broken, strict=True)
+        ]
+        for row in table.itertuples(index=False)
+    ]
     return longtable("".join(columns), [tex(str(name)) for name in table], shown)
 
 
@@ -133,13 +143,23 @@ def tex(text: str) -> str:
     return re.sub("-(?=-)", "-{}", "".join(signs))
 
 
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table as Parquet; equal tables give equal bytes."""
+def connection() -> duckdb.DuckDBPyConnection:
+    """A connection of this process's database in memory, to be closed; making one takes 20 ms."""
+    return _database().cursor()
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
     import duckdb
 
+    return duckdb.connect(config=_DUCKDB)
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table as Parquet; equal tables give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with duckdb.connect(config=DUCKDB) as database:
+    with connection() as database:
         database.from_df(table).write_parquet(str(temporary), compression="zstd")
     temporary.replace(path)
 
@@ -179,6 +199,12 @@ _TEX_PRINTS = frozenset("–—×±²³·°") | {chr(code) for code in range(0xC
 
 def _code_point(sign: str) -> str:
     return rf"\texttt{{U+{ord(sign):04X}}}"
+
+
+def _breakable(text: str) -> str:
+    """LaTeX that may break within long words, such as digests."""
+    pieces = ([word[i : i + 20] for i in range(0, len(word), 20)] for word in text.split(" "))
+    return " ".join(r"\allowbreak{}".join(map(tex, piece)) for piece in pieces)
 
 
 def _latex_shown(value: Any) -> str:

@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.formats import DUCKDB, write_parquet
+from reports.formats import connection, write_parquet
 from reports.records import Cell, Data, ReportError, Results, Run, load
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def curves(results: Results, cell: Cell, metric: str | None = None) -> pd.DataFr
     import duckdb
 
     path = _curves_path(results, cell)
-    with _connection() as database:
+    with connection() as database:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             _read_curves(database, results, cell, path)
@@ -72,14 +72,9 @@ def curves(results: Results, cell: Cell, metric: str | None = None) -> pd.DataFr
         return found.df()
 
 
-def _connection() -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    return duckdb.connect(config=DUCKDB)
-
-
 def _row(run: Run) -> tuple[Any, ...]:
-    row = asdict(run)
+    # Not asdict(run), which copies every number: it took a fourth of the time of an index.
+    row = vars(run) | {"data": run.data and vars(run.data)}
     return tuple(
         json.dumps(row[name], sort_keys=True) if name in _NESTED else row[name] for name in _COLUMNS
     )
@@ -101,7 +96,7 @@ def _select(path: Path, columns: Mapping[str, str]) -> list[tuple[Any, ...]]:
     named = ", ".join(f"{name}::{kind}" for name, kind in columns.items())
     query = f"SELECT {named} FROM read_parquet($path)"
     try:
-        with _connection() as database:
+        with connection() as database:
             return database.execute(query, {"path": glob.escape(str(path))}).fetchall()
     except duckdb.Error:
         return []

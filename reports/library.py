@@ -43,6 +43,10 @@ class Report:
         """A row a cell and hyper-parameter of its best trial."""
         return tables.best_params(self._results)
 
+    def pareto(self) -> pd.DataFrame:
+        """A row a trial on the front of a study of two objectives, best score first."""
+        return tables.pareto(self._results)
+
     def importance(self) -> pd.DataFrame:
         """A row a cell and searched hyper-parameter."""
         return tables.importance(self._results)

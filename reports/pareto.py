@@ -36,11 +36,15 @@ def pareto(results: Results) -> pd.DataFrame:
 
 def _front(cell: Cell) -> list[tuple[Any, ...]]:
     sign = -1 if cell.direction == "maximize" else 1
-    complete = [trial for trial in cell.trials if trial.complete]
     points = {
-        trial.run_id: (sign * trial.metrics[f"validation/{cell.metric}"], trial.costs[cell.cost])
-        for trial in complete
+        trial.run_id: (
+            sign * trial.metrics.get(f"validation/{cell.metric}", math.nan),
+            trial.costs.get(cell.cost, math.nan),
+        )
+        for trial in cell.trials
+        if trial.complete
     }
+    points = {run_id: point for run_id, point in points.items() if all(map(math.isfinite, point))}
     # Best first, cheapest of equals: a trial is on the front where it is cheaper than all before.
     front, cheapest = [], math.inf
     for run_id, (score, cost) in sorted(points.items(), key=lambda item: (item[1], item[0])):

@@ -68,6 +68,8 @@ def differences(cell: Cell, figure: Published, states: str) -> list[str]:
         told.append("our data is a stand-in: not comparable")
     elif "partial" in states:
         told.append("our data is partial")
+    if "generated" in states:
+        told.append("our test data is generated here, theirs is another set")
     if not figure.comparable:
         told.append("not comparable")
     return told

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from reports.order import by_dataset, by_task
+
 T = TypeVar("T")
 RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 """Names a folder within `runs/`, never one elsewhere."""
@@ -95,6 +97,12 @@ class Cell:
     """Epochs that pruned trials did not have."""
 
     @property
+    def order(self) -> tuple[Any, ...]:
+        """Sorts cells as all tables have them: by task, dataset, profile, variant."""
+        where = by_task(self.task), by_dataset(self.dataset), self.profile
+        return (*where, self.variant, self.study)
+
+    @property
     def direction(self) -> str:
         """Which way the primary metric is better."""
         return self.directions[self.metric]
@@ -119,7 +127,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Results:
-    """All cells of a results folder, sorted by their names."""
+    """All cells of a results folder, in their order."""
 
     root: Path
     cells: tuple[Cell, ...]
@@ -142,7 +150,8 @@ def load(root: Path, known: Mapping[str, Run] | None = None) -> Results:
     if not paths:
         raise ReportError(f"{root}: no results here yet; a sweep makes them (python -m sweeps run)")
     read = partial(_finished, runs=root / "runs", known=dict(known or {}))
-    return Results(root, tuple(_cell(_Document(path), read) for path in paths))
+    cells = (_cell(_Document(path), read) for path in paths)
+    return Results(root, tuple(sorted(cells, key=lambda cell: cell.order)))
 
 
 class _Document:

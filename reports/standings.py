@@ -62,7 +62,7 @@ def place(cell: Cell) -> tuple[str, str, str]:
 
 def standings(results: Results) -> Iterator[list[Standing]]:
     """A list a task, dataset and profile, best first; cells without finals last."""
-    for _, cells in groupby(sorted(results.cells, key=place), key=place):
+    for _, cells in groupby(results.cells, key=place):
         yield _ranked(list(cells))
 
 
@@ -75,12 +75,12 @@ def scores(cell: Cell, metric: str | None = None) -> dict[int, float]:
 def across(results: Results) -> Iterator[Across]:
     """A comparison a task and profile, where there is more than one dataset with finals."""
 
-    def group(cell: Cell) -> tuple[str, str]:
-        return cell.task, cell.profile
-
-    for (task, profile), members in groupby(sorted(results.cells, key=group), key=group):
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in results.cells:
+        groups.setdefault((cell.task, cell.profile), []).append(cell)
+    for (task, profile), members in groups.items():
         cells = {(c.variant, c.dataset): c for c in members if scores(c)}
-        datasets = tuple(sorted({dataset for _, dataset in cells}))
+        datasets = tuple(dict.fromkeys(dataset for _, dataset in cells))
         variants = sorted({variant for variant, _ in cells})
         if len(datasets) < 2:
             continue
@@ -147,4 +147,9 @@ def _middle(
         worst, width = max(column), max(column) - min(column)
         for variant, rows in losses.items():
             strata[variant].append([(worst - loss) / width for loss in rows[number]])
-    return {variant: bootstrap(rows, interquartile_mean) for variant, rows in strata.items()}
+    found = {variant: bootstrap(rows, interquartile_mean) for variant, rows in strata.items()}
+    # Scaled scores cancel to some 1e-17, which would be read as a figure.
+    return {
+        variant: Interval(round(mean, 12), round(low, 12), round(high, 12), n)
+        for variant, (mean, low, high, n) in found.items()
+    }

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import frame
+from reports.order import by_dataset, by_task
 from reports.pareto import PARETO_NOTE, pareto
 from reports.published import beside, differences, gap
 from reports.published import published as all_published
@@ -206,7 +207,7 @@ def published(results: Results) -> pd.DataFrame:
 
 def _published_rows(results: Results) -> Iterator[tuple[Any, ...]]:
     places = {(c.task, c.dataset) for c in results.cells}
-    for p in all_published():
+    for p in sorted(all_published(), key=lambda p: (by_task(p.task), by_dataset(p.dataset))):
         if (p.task, p.dataset) not in places:
             continue
         figure = (p.task, p.dataset, p.metric, p.model, p.value, p.spread, p.n)
@@ -239,7 +240,7 @@ def best_params(results: Results) -> pd.DataFrame:
     """A row a cell and hyper-parameter of its best trial; values that are no text as JSON."""
     columns = ("study", "variant", "dataset", "profile", "parameter", "value")
     rows = (
-        (cell.study, cell.variant, cell.dataset, cell.profile, parameter, _json(value))
+        (cell.study, cell.variant, cell.dataset, cell.profile, parameter, as_text(value))
         for cell in results.cells
         if cell.best
         for parameter, value in sorted(cell.best.hyperparameters.items())
@@ -271,7 +272,8 @@ def data(results: Results) -> pd.DataFrame:
         for r in results.runs
         if r.data
     }
-    return frame(dict.fromkeys(columns, "str"), sorted(seen))
+    rows = sorted(seen, key=lambda row: (by_dataset(row[0]), *row))
+    return frame(dict.fromkeys(columns, "str"), rows)
 
 
 COSTS = {
@@ -304,8 +306,7 @@ COSTS_NOTE = """\
 
 def costs(results: Results) -> pd.DataFrame:
     """A row a cell: what its runs cost. The only table of clock figures."""
-    order = sorted(results.cells, key=lambda c: (c.task, c.dataset, c.profile, c.variant))
-    return frame(COSTS, map(_cost, order))
+    return frame(COSTS, map(_cost, results.cells))
 
 
 def importance(results: Results) -> pd.DataFrame:
@@ -404,13 +405,16 @@ def flags(results: Results) -> list[str]:
         told.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
     if unfinished := [cell for cell in results.cells if cell.progress not in ("done", "failed")]:
         told.append(f"{len(unfinished)} of {len(results.cells)} cells are not finished.")
-    if standin := sorted({c.dataset for c in results.cells if "stand-in" in data_states(c)}):
+    standin = dict.fromkeys(c.dataset for c in results.cells if "stand-in" in data_states(c))
+    if standin:
         told.append(f"Stand-in data, whose figures say nothing of it: {', '.join(standin)}.")
     few = {len(cell.scored) for cell in results.cells if cell.scored}
     if few and min(few) < FEW:
         told.append(
-            f"Some means are over {min(few)} seed{'s' * (min(few) > 1)}: that few tell large "
-            "differences only, and their intervals are guesses at the spread."
+            f"Some means are over {min(few)} seeds: that few tell large differences only, and "
+            "their intervals are guesses at the spread."
+            if min(few) > 1
+            else "Some means are over 1 seed: they have no interval, and no difference is told."
         )
     return told
 
@@ -444,7 +448,8 @@ def _score(cell: Cell, metric: str, direction: str) -> tuple[Any, ...]:
 
 def _best_first(row: Sequence[Any]) -> tuple[Any, ...]:
     task, dataset, variant, metric, direction, mean, *_, profile, _ = row
-    return (task, dataset, profile, metric, rank(mean, direction), variant)
+    where = by_task(task), by_dataset(dataset), profile
+    return (*where, metric, rank(mean, direction), variant)
 
 
 def _test_metrics(cell: Cell) -> list[str]:
@@ -460,10 +465,11 @@ def _absence(cell: Cell, metric: str) -> str:
 
 def _by_place(run: Run) -> tuple[Any, ...]:
     role = ("base", "trial", "final").index(run.role)
-    return (run.dataset, run.variant, role, run.seed, run.run_id)
+    return (by_dataset(run.dataset), run.variant, role, run.seed, run.run_id)
 
 
-def _json(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A hyper-parameter's value; JSON, but a text is itself."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 

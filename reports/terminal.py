@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 
 import pandas as pd
@@ -23,9 +22,13 @@ mean: over n finals with fresh seeds, on test data; bold: best of its dataset, �
 """
 
 
+KEEP = ("variant", "dataset")
+"""Columns that are not folded up to 20 characters: they tell what a row is of."""
+
+
 def show(results: Results, console: Console) -> None:
     """Prints a table a task and profile, its datasets apart, the best of each in bold."""
-    groups = leaderboard(results).groupby(["task", "profile"])
+    groups = leaderboard(results).groupby(["task", "profile"], sort=False)
     for (task, profile), rows in groups:
         title = Text(f"{task} (profile {profile})", style="italic")
         console.print(title, _table(rows), sep="\n")
@@ -50,24 +53,24 @@ def show_tables(results: Results, names: Sequence[str], console: Console) -> Non
 
 
 def show_comparison(table: pd.DataFrame, console: Console) -> None:
-    """Prints what `compare` found, a row a cell."""
-    interval = [
-        "" if math.isnan(low) else f"{readable(low)} … {readable(high)}"
-        for low, high in zip(table["low"], table["high"], strict=True)
-    ]
-    shown = pd.DataFrame(
-        {
-            "cell": table["variant"] + "/" + table["dataset"] + " " + table["profile"],
-            "A": table["a"],
-            "B": table["b"],
-            "better": table["better"],
-            "95 %": interval,
-            "n": table["pairs"],
-            "verdict": table["verdict"],
-            "changed": table["changed"],
-        }
-    )
-    console.print(_plain(shown))
+    """Prints what `compare` found, a row a cell, apart by task and profile."""
+    for (task, profile), rows in table.groupby(["task", "profile"], sort=False):
+        half = (rows["high"] - rows["low"]) / 2
+        differences = map(plus_minus, rows["better"], half)
+        changed = rows["changed"].map(lambda names: f" (other {names})" if names else "")
+        shown = pd.DataFrame(
+            {
+                "variant": rows["variant"],
+                "dataset": rows["dataset"],
+                "A": rows["a"],
+                "B": rows["b"],
+                "better": [" ± ".join(filter(None, difference)) for difference in differences],
+                "n": rows["pairs"],
+                "verdict": rows["verdict"] + changed,
+            }
+        )
+        title = Text(f"{task} (profile {profile})", style="italic")
+        console.print(title, _plain(shown), sep="\n")
     console.print(compare.NOTE, highlight=False)
 
 
@@ -80,6 +83,7 @@ def _plain(frame: pd.DataFrame) -> Table:
             justify="right" if figures else "left",
             no_wrap=figures,
             overflow="fold",
+            min_width=min(20, max(map(len, frame[name]), default=0)) if name in KEEP else None,
         )
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(_shown(value)) for value in row))
@@ -108,12 +112,13 @@ def _shown(value: object) -> str:
 def _table(rows: pd.DataFrame) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("dataset", overflow="fold")
-    table.add_column("variant", overflow="fold")
+    widest = max(map(len, rows["variant"]), default=0)
+    table.add_column("variant", overflow="fold", min_width=min(widest, 20))
     table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("±", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("data", overflow="fold")
-    for dataset, group in rows.groupby("dataset"):
+    for dataset, group in rows.groupby("dataset", sort=False):
         _add(table, dataset, group)
         table.add_section()
     return table

@@ -6,8 +6,7 @@ import base64
 import hashlib
 import math
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,13 @@ from markupsafe import Markup
 
 from reports.figures import INK, LINE, PAPER, Drawing
 from reports.files import SUFFIXES
-from reports.formats import one_line, plus_minus, readable, stem, write
+from reports.formats import one_line, plus_minus, readable, write
+from reports.page.frames import first_column, leaderboards, published, with_records
+from reports.page.heatmaps import matrices, settings
 from reports.page.pictures import pictures
-from reports.records import Cell, Results, Run
-from reports.standings import Standing, scores, standings
-from reports.statistics import interval
+from reports.page.runs import cell_runs, group_name
+from reports.records import Results
+from reports.standings import standings
 from reports.tables import flags
 
 HERE = Path(__file__).parent
@@ -51,7 +52,13 @@ def write_page(
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"shown": _shown, "breadth": _breadth}
+    environment.filters |= {
+        "shown": _shown,
+        "breadth": _breadth,
+        "numeric": _numeric,
+        "first_column": first_column,
+        "with_records": with_records,
+    }
     script = (HERE / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     groups = [*standings(results)]
@@ -62,11 +69,13 @@ def write_page(
         sections=SECTIONS.items(),
         suffixes=SUFFIXES.values(),
         tables=tables,
-        leaderboard=_leaderboard(tables["leaderboard"], groups),
-        matrices=_matrices(groups),
-        figures=[_figure(figure, folder / "figures") for figure in figures],
+        leaderboards=leaderboards(tables["leaderboard"], groups),
+        published=published(tables["published"]),
+        matrices=matrices(results, groups),
+        settings=[*settings(results)],
+        figures=_by_kind(figures, folder / "figures"),
         pictures=pictures(results),
-        cells=[_cell(results, s) for group in groups for s in group],
+        cells=[cell_runs(results, cell) for cell in results.cells],
         style=Markup((HERE / "page.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",
@@ -74,82 +83,29 @@ def write_page(
     write(folder / "index.html", page)
 
 
-def anchor(cell: Cell) -> str:
-    """The id of a cell's place in the page."""
-    return stem("cell", cell.study)
-
-
 def _summary(results: Results) -> str:
     runs = results.runs
     done = sum(cell.progress == "done" for cell in results.cells)
     failed = sum(run.status == "failed" for run in runs)
+    saved = sum(cell.saved_epochs for cell in results.cells)
     profiles = ", ".join(sorted({cell.profile for cell in results.cells}))
     return (
         f"{len(results.cells)} cells, {done} of them done; {len(runs)} runs, {failed} failed; "
-        f"profile {profiles}."
+        f"{saved:,} epochs saved by pruning; profile {profiles}."
     )
 
 
-def _leaderboard(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> pd.DataFrame:
-    """The columns that a reader compares, with the place of each row's runs as `id`."""
-    cells = [s.cell for group in groups for s in group]
-    seconds = [interval([r.costs.get("seconds", math.nan) for r in c.scored]).mean for c in cells]
-    columns = ["task", "dataset", "variant", "metric", "mean", "±", "n", "mark", "behind"]
-    columns += ["behind ±", "p", "published", "gap", "seconds", "data", "profile", "progress"]
-    shown = table.rename(columns={"seeds": "n"}).assign(
-        **{
-            "±": (table["ci_high"] - table["ci_low"]) / 2,
-            "behind ±": (table["behind_high"] - table["behind_low"]) / 2,
-        },
-        seconds=seconds,
-        id=[anchor(cell) for cell in cells],
-    )
-    return shown[[*columns, "notes", "id"]]
-
-
-def _matrices(groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
-    tables: dict[tuple[str, str], list[list[Standing]]] = {}
-    for group in groups:
-        tables.setdefault((group[0].cell.task, group[0].cell.profile), []).append(group)
-    for (task, profile), columns in tables.items():
-        cells = {
-            (s.cell.variant, s.cell.dataset): _entry(s, group) for group in columns for s in group
-        }
-        heads = [
-            {
-                "dataset": one_line(cell.dataset),
-                "metric": one_line(cell.metric),
-                "arrow": "↑" if cell.direction == "maximize" else "↓",
-                "key": cell.dataset,
-            }
-            for cell in (group[0].cell for group in columns)
-        ]
-        rows = [
-            {"variant": one_line(v), "cells": [cells.get((v, head["key"])) for head in heads]}
-            for v in sorted({variant for variant, _ in cells})
-        ]
-        name = f"{one_line(task)} (profile {one_line(profile)})"
-        yield {"name": name, "heads": heads, "rows": rows}
-
-
-def _entry(standing: Standing, group: list[Standing]) -> dict[str, Any]:
-    cell, score = standing.cell, standing.score
-    means = [s.score.mean for s in group if math.isfinite(s.score.mean)]
-    heat = None
-    if math.isfinite(score.mean) and len(means) > 1 and max(means) > min(means):
-        share = (score.mean - min(means)) / (max(means) - min(means))
-        heat = round(100 * (share if cell.direction == "maximize" else 1 - share))
-    mean, half = plus_minus(score.mean, score.half_width)
-    tied = "≈ " if standing.mark == "tied" else ""
-    seeds = f"n = {score.n}" if score.n else ""
-    progress = "" if cell.progress == "done" else cell.progress
-    return {
-        "id": anchor(cell),
-        "heat": heat,
-        "mark": standing.mark,
-        "text": f"{tied}{mean} ± {half}" if half else f"{tied}{mean}" if mean else "no final",
-        "small": ", ".join(filter(None, (seeds, progress))),
+def _by_kind(
+    figures: Sequence[Drawing], folder: Path
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Figures by kind, then by task and profile."""
+    kinds: dict[str, dict[str, list[dict[str, Any]]]] = {
+        kind: {} for kind in ("comparison", "ranks", "curves", "costs")
     }
+    for figure in figures:
+        group = kinds[figure.name.partition("-")[0]].setdefault(group_name(*figure.group), [])
+        group.append(_figure(figure, folder))
+    return kinds
 
 
 def _figure(figure: Drawing, folder: Path) -> dict[str, Any]:
@@ -164,61 +120,25 @@ def _figure(figure: Drawing, folder: Path) -> dict[str, Any]:
     svg = svg.replace(PAPER, "none")
     label = Markup('<svg role="img" aria-label="{}"').format(figure.title)
     svg = svg.replace("<svg", label, 1)
-    kind = figure.name.partition("-")[0]
-    return {
-        "kind": kind,
-        "name": figure.name,
-        "title": one_line(figure.title),
-        "svg": Markup(svg),
-    }
-
-
-def _cell(results: Results, standing: Standing) -> dict[str, Any]:
-    cell = standing.cell
-    metrics = {name for run in cell.scored for name in run.metrics if name.startswith("test/")}
-
-    def told(metric: str) -> str:
-        found = interval([*scores(cell, metric).values()])
-        mean, half = plus_minus(found.mean, found.half_width)
-        return f"{mean} ± {half} (n = {found.n})" if half else f"{mean} (n = {found.n})"
-
-    names = sorted(name.removeprefix("test/") for name in metrics)
-    shown = (*cell.finals, *([cell.best] if cell.best else []))
-    return {
-        "id": anchor(cell),
-        "name": one_line(f"{cell.variant} on {cell.dataset} ({cell.task}, profile {cell.profile})"),
-        "progress": cell.progress,
-        "reason": one_line(cell.reason) if not cell.scored else "",
-        "metrics": [(one_line(name), told(name)) for name in names],
-        "runs": [_run(results, cell, run) for run in shown],
-    }
-
-
-def _run(results: Results, cell: Cell, run: Run) -> dict[str, Any]:
-    folder = results.root / "runs" / run.run_id
-    split = "test" if run.role == "final" else "validation"
-    score = run.metrics.get(f"{split}/{cell.metric}", math.nan)
-    text = f"{split} {one_line(cell.metric)} {readable(score)}" if run.complete else run.status
-    command = ["python", "-m", "benchmarks", "reproduce", run.run_id]
-    return {
-        "id": run.run_id,
-        "role": "best trial" if run.role == "trial" else run.role,
-        "seed": run.seed,
-        "text": f"{text}, {one_line(run.reason)}" if run.reason else text,
-        "folder": f"../runs/{run.run_id}/",
-        "curve": (folder / "metrics.jsonl").is_file(),
-        "wandb": (folder / "wandb").is_dir(),
-        "command": shlex.join([*command, "--results", str(results.root)]),
-    }
+    return {"name": figure.name, "title": one_line(figure.title), "svg": Markup(svg)}
 
 
 def _breadth(value: Any) -> str:
-    """Short texts stay on a line, long ones get room."""
+    """Short texts stay on a line; long ones show their beginning, and unfold."""
     length = len(str(value))
     return "short" if length <= 24 else "long" if length > 48 else ""
 
 
-def _shown(value: Any) -> str:
+def _numeric(column: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(column)
+
+
+def _shown(value: Any, spread: float | None = None) -> str:
+    """A table's entry as a reader wants it, with its spread where there is one."""
     if value is pd.NA or value is None:
         return ""
-    return readable(value) if isinstance(value, float) else str(value)
+    if spread is not None and math.isfinite(spread):
+        return " ± ".join(plus_minus(value, spread))
+    if isinstance(value, float):
+        return readable(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -19,30 +19,33 @@ LARGEST = 20_000_000
 
 
 def pictures(results: Results) -> list[dict[str, Any]]:
-    """Groups by kind, dataset and profile: of each variant its first completed final's picture."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    """Groups by task, dataset and profile: of each variant its first completed final's pictures.
+
+    Those of a kind, such as reconstructions, stand side by side.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
     for cell in results.cells:
         for run in cell.scored[:1]:
             for path in sorted((results.root / "runs" / run.run_id).glob("*.png")):
                 source = _small(path, results.root)
                 if source is None:
                     continue
-                group = (path.stem, cell.task, cell.dataset, cell.profile)
+                group = one_line(f"{cell.dataset} ({cell.task}, profile {cell.profile})")
                 # Only the name is a text of others: the path is made of a checked run id.
                 href = f"../runs/{run.run_id}/{quote(path.name)}"
-                shown = {"variant": one_line(cell.variant), "href": href, "src": source}
-                groups.setdefault(group, []).append(shown)
+                kind = one_line(path.stem.replace("_", " "))
+                shown = {"variant": one_line(cell.variant), "kind": kind, "href": href}
+                groups.setdefault(group, []).append(shown | source)
     return [
-        {
-            "name": one_line(f"{kind}: {dataset} ({task}, profile {profile})"),
-            "pictures": sorted(shown, key=lambda picture: picture["variant"]),
-        }
-        for (kind, task, dataset, profile), shown in sorted(groups.items())
+        {"name": name, "pictures": sorted(shown, key=lambda p: (p["kind"], p["variant"]))}
+        for name, shown in groups.items()
     ]
 
 
-def _small(path: Path, root: Path) -> str | None:
-    """A data URL, kept in the index; None for a file that is no picture, or a bomb."""
+def _small(path: Path, root: Path) -> dict[str, Any] | None:
+    """Its data URL and size, kept in the index; None for a file that is no picture, or a bomb."""
+    from PIL import Image
+
     found = path.stat()
     kept = root / FOLDER / "pictures" / f"{stem(path.parent.name, path.stem)}-{found.st_mtime_ns}"
     if kept.is_file():
@@ -53,7 +56,10 @@ def _small(path: Path, root: Path) -> str | None:
             return None
         content = made
         write(kept, content)
-    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+    with Image.open(io.BytesIO(content)) as image:
+        width, height = image.size
+    source = f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+    return {"src": source, "width": width, "height": height}
 
 
 def _made(path: Path) -> bytes | None:

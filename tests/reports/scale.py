@@ -3,7 +3,7 @@
     python tests/reports/scale.py --runs 10000 --epochs 100
 
 prints seconds, processor seconds and peak memory of the first build, of one where nothing changed
-and of one where a run did, and the size of the page.
+and of one where a run did, the size of the page, and how long Chromium takes to open it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,27 @@ def measure(root: Path, what: str) -> None:
     print(f"{what}: {seconds:.1f} s, processor {processor:.1f} s, peak so far {peak:.0f} MB")
 
 
+def opening(page: Path) -> str:
+    """Seconds until the page is loaded and drawn, its script done; or why that was not measured."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return "not measured: Playwright is not installed"
+    if chromium is None:
+        return "not measured: Chromium is not installed"
+    drawn = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page()
+        started = time.perf_counter()
+        tab.goto(page.as_uri())
+        tab.evaluate(drawn)
+        seconds = time.perf_counter() - started
+        browser.close()
+    return f"{seconds:.1f} s"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10_000)
@@ -63,8 +84,8 @@ def main() -> None:
         record = min((root / "runs").glob("*/record.json"))
         record.write_text(record.read_text() + "\n")
         measure(root, "one run changed")
-        page = (root / "report" / "index.html").stat().st_size
-        print(f"page: {page / 1e6:.1f} MB")
+        page = root.absolute() / "report" / "index.html"
+        print(f"page: {page.stat().st_size / 1e6:.1f} MB, opened in {opening(page)}")
     finally:
         if not options.keep:
             shutil.rmtree(root)

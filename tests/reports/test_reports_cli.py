@@ -71,7 +71,7 @@ def test_compare_prints_what_changed(tmp_path):
     folders = a.write(tmp_path / "a"), b.write(tmp_path / "b")
     result = call("compare", *folders, columns=120)
     assert result.exit_code == 0, result.output
-    mnist, usps = (line for line in result.output.splitlines() if "quick" in line)
+    mnist, usps = (line for line in result.output.splitlines() if "cnn" in line)
     assert "better" in mnist
     assert "only in B" in usps
     lines = call("compare", *folders, "--csv").output.splitlines()
@@ -138,3 +138,21 @@ def test_reports_need_nothing_of_the_training_side():
 def test_imports_are_light():
     assert not loaded_after("import reports, reports.__main__") & {"pandas", "numpy", "scipy"}
     assert not loaded_after("import reports.build, reports.figures") & {"matplotlib", "seaborn"}
+
+
+def test_compare_fits_the_terminal_and_keeps_names_whole(tmp_path):
+    variants = ("capsule-transformer", "linear")
+    a = sweep(variants=variants, datasets=("moving_mnist",))
+    b = sweep(variants=variants, datasets=("moving_mnist",))
+    for name in variants:
+        for number in range(3):
+            record = b.run(f"{name}-moving_mnist-quick", "final", number)
+            record["metrics"]["test/accuracy"] -= 0.01 * number
+            record["provenance"]["code_version"] = "another"
+    result = call("compare", a.write(tmp_path / "a"), b.write(tmp_path / "b"), columns=80)
+    lines = result.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    row = next(line for line in lines if "capsule-transformer" in line)
+    assert "moving_mnist" in row
+    assert "not told" in row
+    assert result.output.count("(other") == 2

@@ -112,3 +112,15 @@ def test_damaged_notes_on_what_is_drawn_cost_a_drawing(tmp_path, content):
     before = drawn(files, tmp_path)
     (tmp_path / "figures" / "drawn.json").write_text(content)
     assert drawn(files, tmp_path) == before
+
+
+@pytest.mark.parametrize(("loss", "wide"), [(1e8, True), (1.0, False)])
+def test_losses_of_different_size_are_all_seen(tmp_path, loss, wide):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
+    for number in range(3):
+        for line in files.curves[files.run("cnn-mnist-quick", "final", number)["run_id"]]:
+            line["metrics"]["train/loss"] = loss
+        for line in files.curves[files.run("linear-mnist-quick", "final", number)["run_id"]]:
+            line["metrics"]["train/loss"] = 0.5
+    figure = drawn(files, tmp_path)["curves-classification-mnist-quick.svg"].decode()
+    assert (">1e+08<" in figure) == wide

@@ -64,3 +64,11 @@ def test_tex(text, printed):
 def test_gaps_stay_empty():
     table = frame({"text": "str", "n": "Int64", "x": "float64"}, [("a", None, float("nan"))])
     assert r"a &  &  \\" in latex(table)
+
+
+def test_long_words_may_break():
+    table = frame({"digest": "str"}, [("ab" * 32,), ("a_b " * 10,)])
+    rows = [line for line in latex(table).splitlines() if line.endswith(r" \\")][1:]
+    assert rows[0].count(r"\allowbreak{}") == 3
+    assert rows[0].replace(r"\allowbreak{}", "") == "ab" * 32 + r" \\"
+    assert rows[1] == " ".join([r"a\_b"] * 10) + r" \\"

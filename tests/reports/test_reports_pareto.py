@@ -34,3 +34,12 @@ def test_failed_trials_and_studies_of_one_objective_are_left_out(tmp_path):
     for number in range(4):
         files.run("cnn-mnist-quick", "trial", number)["status"] = "failed"
     assert pareto(load(files.write(tmp_path))).empty
+
+
+def test_a_trial_without_a_figure_of_its_cost_is_left_out(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",), trials=3)
+    files.cells["cnn-mnist-quick"]["cost"] = "parameters"
+    files.run("cnn-mnist-quick", "trial", 0)["costs"]["parameters"] = None
+    del files.run("cnn-mnist-quick", "trial", 1)["metrics"]["validation/accuracy"]
+    table = pareto(load(files.write(tmp_path)))
+    assert list(table["run_id"]) == [files.cells["cnn-mnist-quick"]["trials"][2]]

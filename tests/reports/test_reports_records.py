@@ -8,8 +8,8 @@ def test_reads_cells_with_their_finished_runs(tmp_path):
     results = load(sweep(trials=4, finals=3).write(tmp_path))
     assert [cell.study for cell in results.cells] == [
         "capsnet-mnist-quick",
-        "capsnet-usps-quick",
         "linear-mnist-quick",
+        "capsnet-usps-quick",
         "linear-usps-quick",
     ]
     assert len(results.runs) == 4 * 7

@@ -347,3 +347,18 @@ def test_an_unchanged_report_is_left_as_it_is(tmp_path):
     files.write(tmp_path)
     build(tmp_path)
     assert table.stat().st_mtime_ns > before[0]
+
+
+def test_generated_test_data_is_told_beside_a_published_figure(tmp_path):
+    files = sweep(variants=("convlstm",), datasets=("moving_mnist",), task="prediction")
+    for number in range(3):
+        data = files.run("convlstm-moving_mnist-quick", "final", number)["provenance"]["data"]
+        data["state"] = "generated from official"
+    notes = leaderboard(load(files.write(tmp_path)))["notes"][0]
+    assert "our test data is generated here" in notes
+
+
+def test_one_seed_is_told_in_its_own_words(tmp_path):
+    one, two = (sweep(variants=("cnn",), finals=n).write(tmp_path / str(n)) for n in (1, 2))
+    assert flags(load(one))[-1].startswith("Some means are over 1 seed: they have no interval")
+    assert flags(load(two))[-1].startswith("Some means are over 2 seeds: that few")

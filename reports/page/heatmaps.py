@@ -1,0 +1,117 @@
+"""Tables by dataset whose shade tells: scores of variants, and the settings that mattered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from reports.formats import one_line, plus_minus, readable
+from reports.page.runs import anchor, group_name
+from reports.records import Cell, Results
+from reports.standings import Standing, place
+from reports.tables import as_text, data_states, mixtures
+
+
+def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
+    """Of each task and profile: a row a variant, a column a dataset, shaded by the mean.
+
+    A column's head says what mixes in it.
+    """
+    mixed = mixtures(results)
+    tables: dict[tuple[str, str], list[list[Standing]]] = {}
+    for group in groups:
+        tables.setdefault((group[0].cell.task, group[0].cell.profile), []).append(group)
+    for where, columns in tables.items():
+        cells = {
+            (s.cell.variant, s.cell.dataset): _score(s, group) for group in columns for s in group
+        }
+        firsts = [group[0].cell for group in columns]
+        rows = [
+            {
+                "name": one_line(variant),
+                "small": "",
+                "cells": [cells.get((variant, cell.dataset)) for cell in firsts],
+            }
+            for variant in sorted({variant for variant, _ in cells})
+        ]
+        heads = [
+            {
+                "dataset": one_line(cell.dataset),
+                "small": "; ".join((_metric(cell), *mixed.get(place(cell), []))),
+            }
+            for cell in firsts
+        ]
+        yield {"name": group_name(*where), "corner": "variant", "heads": heads, "rows": rows}
+
+
+def settings(results: Results) -> Iterator[dict[str, Any]]:
+    """Of each task and profile: a row a variant's searched hyper-parameter, shaded by importance.
+
+    Rows of a variant are in the order of their mean importance over datasets. Where no cell of a
+    variant tells any importance, what was searched is not known: the variant has no row.
+    """
+    tables: dict[tuple[str, str], list[Cell]] = {}
+    for cell in results.cells:
+        if cell.best:
+            tables.setdefault((cell.task, cell.profile), []).append(cell)
+    for where, cells in tables.items():
+        datasets = [*dict.fromkeys(cell.dataset for cell in cells)]
+        by_place = {(cell.variant, cell.dataset): cell for cell in cells}
+        shares: dict[tuple[str, str], list[float]] = {}
+        for cell in cells:
+            for name, share in cell.importance.items():
+                shares.setdefault((cell.variant, name), []).append(share)
+        order = sorted(shares, key=lambda k: (k[0], -math.fsum(shares[k]) / len(shares[k]), k[1]))
+        rows = [
+            {
+                "name": one_line(name),
+                "small": one_line(variant),
+                "cells": [_setting(by_place.get((variant, d)), name) for d in datasets],
+            }
+            for variant, name in order
+        ]
+        heads = [{"dataset": one_line(dataset), "small": ""} for dataset in datasets]
+        if rows:
+            name = group_name(*where)
+            yield {"name": name, "corner": "setting", "heads": heads, "rows": rows}
+
+
+def _metric(cell: Cell) -> str:
+    return f"{one_line(cell.metric)} {'↑' if cell.direction == 'maximize' else '↓'}"
+
+
+def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
+    cell, score = standing.cell, standing.score
+    means = [s.score.mean for s in group if math.isfinite(s.score.mean)]
+    heat = None
+    if math.isfinite(score.mean) and len(means) > 1 and max(means) > min(means):
+        share = (score.mean - min(means)) / (max(means) - min(means))
+        heat = round(100 * (share if cell.direction == "maximize" else 1 - share))
+    mean, half = plus_minus(score.mean, score.half_width)
+    tied = "≈ " if standing.mark == "tied" else ""
+    seeds = f"n = {score.n}" if score.n else ""
+    progress = "" if cell.progress == "done" else cell.progress
+    data = "stand-in" if score.n and "stand-in" in data_states(cell) else ""
+    return {
+        "id": anchor(cell),
+        "heat": heat,
+        "mark": standing.mark,
+        "text": f"{tied}{mean} ± {half}" if half else f"{tied}{mean}" if mean else "no final",
+        "small": ", ".join(filter(None, (seeds, data, progress))),
+    }
+
+
+def _setting(cell: Cell | None, name: str) -> dict[str, Any] | None:
+    if cell is None or cell.best is None or name not in cell.best.hyperparameters:
+        return None
+    share = cell.importance.get(name, math.nan)
+    value = cell.best.hyperparameters[name]
+    told = math.isfinite(share)
+    return {
+        "id": anchor(cell),
+        "heat": round(100 * min(1.0, max(0.0, share))) if told else None,
+        "mark": "",
+        "text": readable(value) if isinstance(value, float) else one_line(as_text(value)),
+        "small": f"{share:.0%}" if told else "",
+    }

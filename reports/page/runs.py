@@ -1,0 +1,75 @@
+"""A cell's place in the page: its metrics and settings, and its runs with their files."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from typing import Any
+
+from reports.formats import one_line, plus_minus, readable, stem
+from reports.records import Cell, Results, Run
+from reports.standings import scores
+from reports.statistics import interval
+from reports.tables import as_text
+
+
+def anchor(cell: Cell) -> str:
+    """The id of a cell's place."""
+    return stem("cell", cell.study)
+
+
+def group_name(task: str, profile: str) -> str:
+    """What heads the cells of a task and profile."""
+    return one_line(f"{task} (profile {profile})")
+
+
+def cell_runs(results: Results, cell: Cell) -> dict[str, Any]:
+    """All that a cell's place shows: its finals, the best trial, what they rest on."""
+    metrics = {name for run in cell.scored for name in run.metrics if name.startswith("test/")}
+
+    def told(metric: str) -> str:
+        found = interval([*scores(cell, metric).values()])
+        mean, half = plus_minus(found.mean, found.half_width)
+        return f"{mean} ± {half} (n = {found.n})" if half else f"{mean} (n = {found.n})"
+
+    names = sorted(name.removeprefix("test/") for name in metrics)
+    best = [cell.best] if cell.best else []
+    settings = cell.best.hyperparameters if cell.best else {}
+    return {
+        "id": anchor(cell),
+        "name": one_line(f"{cell.variant} on {cell.dataset} ({cell.task}, profile {cell.profile})"),
+        "progress": cell.progress,
+        "reason": one_line(cell.reason) if not cell.scored else "",
+        "metrics": [(one_line(name), told(name)) for name in names],
+        "settings": [(one_line(k), one_line(as_text(v))) for k, v in sorted(settings.items())],
+        "runs": [_run(results, cell, run) for run in (*cell.finals, *best, *cell.bases)],
+    }
+
+
+def _run(results: Results, cell: Cell, run: Run) -> dict[str, Any]:
+    folder = results.root / "runs" / run.run_id
+    split = "test" if run.role == "final" else "validation"
+    score = run.metrics.get(f"{split}/{cell.metric}", math.nan)
+    text = run.status
+    if run.complete and math.isfinite(score):
+        text = f"{split} {one_line(cell.metric)} {readable(score)}"
+    files = {
+        "spec and record": "record.json",
+        "metrics by epoch": "metrics.jsonl",
+        "W&B folder": "wandb/",
+    }
+    command = ["python", "-m", "benchmarks", "reproduce", run.run_id]
+    return {
+        "id": run.run_id,
+        "role": {"trial": "best trial", "base": f"base ({one_line(run.variant)})"}.get(
+            run.role, run.role
+        ),
+        "seed": run.seed,
+        "text": f"{text}, {one_line(run.reason)}" if run.reason else text,
+        "links": [
+            {"name": name, "href": f"../runs/{run.run_id}/{file}"}
+            for name, file in files.items()
+            if (folder / file).exists()
+        ],
+        "command": shlex.join([*command, "--results", str(results.root)]),
+    }
