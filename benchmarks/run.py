@@ -80,7 +80,7 @@ def intact(results: Path, run_id: str) -> bool:
     path = home / "record.json"
     try:
         record = json.loads(path.read_bytes())
-        decided = {name: record[name] for name in _DECIDED}
+        decided = {name: record[name] for name in DECIDED}
         if record["step"] is not None:
             decided["step"] = record["step"]
         digest = record["digest"]
@@ -106,7 +106,7 @@ def intact(results: Path, run_id: str) -> bool:
     return False
 
 
-_DECIDED = (
+DECIDED = (
     "spec",
     "status",
     "reason",

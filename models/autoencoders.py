@@ -174,6 +174,10 @@ class Autoencoder(Variant):
         """x: (batch, channels, height, width)."""
         return self._coded(x)[0]
 
+    def encode(self, x: Tensor) -> Coded:
+        code = self.encoder(x.contiguous(memory_format=torch.channels_last))
+        return Coded(at_least_float32(code))
+
     def _coded(self, x: Tensor) -> tuple[Coded, Tensor]:
         """And the reconstruction's logits."""
         code = self.encoder(x.contiguous(memory_format=torch.channels_last))

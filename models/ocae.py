@@ -79,6 +79,10 @@ class OCAE(Variant):
         views = self.base.network.views(x)
         return self._coded(self._objects(views), views)
 
+    def encode(self, x: Tensor) -> Coded:
+        objects = self._objects(self.base.network.views(x))
+        return Coded(objects.posterior, objects.prior)
+
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
         """`parts`, their negative log-likelihood, `dynamic`, and prior and posterior sparsity."""
         views = self.base.network.views(batch.x, shifted=self.training)

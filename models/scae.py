@@ -103,6 +103,10 @@ class SCAE(PartVariant):
         parts = self.network.encode(views.image)
         return self._coded(self._objects(parts), views, self.network.decode(parts, views.target))
 
+    def encode(self, x: Tensor) -> Coded:
+        objects = self._objects(self.network.encode(self.network.views(x).image))
+        return Coded(objects.posterior, objects.prior)
+
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
         """The terms of `pcae` and of `ocae`; `presence_l1` of parts; `prior_probe` and
         `posterior_probe`, the classifiers' cross-entropies."""

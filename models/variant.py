@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -161,6 +161,11 @@ class Variant(nn.Module):
         may leave out what no loss term needs.
         """
         raise TypeError(f"{type(self).__name__} has no loss: it is not trained")
+
+    def encode(self, x: Tensor) -> Coded:
+        """What `forward` finds of images, for autoencoding; without a reconstruction where that
+        saves time. Code and prior are the same numbers."""
+        return cast(Coded, self(x))
 
     def optimization(self) -> Optimization:
         """The paper's optimiser recipe over this model's parameters."""

@@ -275,15 +275,19 @@ class Cell:
 
     def _trial_job(self, number: int, params: dict[str, Any], place: int) -> Job:
         """The run of a trial: its only one, or the one of several that has this place."""
-        several = self.strategy.seeds > 1
-        # All trials have the same seeds, so that they can be compared in pairs.
-        seed = derive(SEED, place=place) if several else derive(SEED, trial=number)
         stop = None
         if self.strategy.prunes_epochs:
             epochs = self._budget.epochs
             pruner = pruners.make(self.strategy.pruner, profile=self.profile, epochs=epochs)
             stop = self._frozen(pruner, number)
-        return Job(self._spec("trial", params, seed, base=0), self.study, stop)
+        return Job(self.trial_spec(number, params, place), self.study, stop)
+
+    def trial_spec(self, number: int, params: dict[str, Any], place: int = 0) -> RunSpec:
+        """What a trial's run at this place, of several seeds, is to be."""
+        several = self.strategy.seeds > 1
+        # All trials have the same seeds, so that they can be compared in pairs.
+        seed = derive(SEED, place=place) if several else derive(SEED, trial=number)
+        return self._spec("trial", params, seed, base=0)
 
     def _frozen(self, pruner: optuna.pruners.BasePruner, number: int) -> FrozenPruner:
         known = self._proposals.known(number)

@@ -91,7 +91,7 @@ class Autoencoding(Task[Images]):
                 self.data.train, order, self.evaluation_batch, epoch=self.current_epoch
             ):
                 assert isinstance(batch, Images)
-                train.add(self.model(batch.x), batch.y)
+                train.add(self.model.encode(batch.x), batch.y)
         return {
             role: probes.fit(
                 train.numbers(role),

@@ -162,6 +162,22 @@ def test_in_evaluation_the_loss_is_of_the_forward_pass(name: str, shape: Any) ->
         torch.testing.assert_close(one, two)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [cell for cell in CELLS if registry.available()[str(cell.values[0])].task == "autoencoding"],
+)
+def test_codes_are_those_of_the_forward_pass(name: str, shape: Any) -> None:
+    """Probes are fitted to the one and score the other; in batches of other sizes, too."""
+    model, batch = build(name, shape).eval(), made(shape, count=6)
+    with torch.inference_mode():
+        coded, encoded, few = model(batch[0]), model.encode(batch[0]), model.encode(batch[0][:2])
+    assert torch.equal(encoded.code, coded.code)
+    assert (encoded.prior is None) == (coded.prior is None)
+    if encoded.prior is not None:
+        assert torch.equal(encoded.prior, coded.prior)
+    torch.testing.assert_close(few.code, coded.code[:2])
+
+
 @EVERY_CELL
 def test_pictures_are_rows_of_images(name: str, shape: Any) -> None:
     """One size each, finite, drawn without a gradient."""

@@ -257,6 +257,17 @@ def test_noise_and_places_are_drawn_in_training_alone() -> None:
     assert small(canvas=20)(batch.x).target.shape == batch.x.shape
 
 
+def test_larger_images_are_resized_and_smaller_ones_are_not() -> None:
+    batch = images(ImageShape(1, 20, 12, 10))
+    coded = small(ImageShape(1, 20, 12, 10), max_side=10, canvas=11)(batch.x)
+    assert coded.target.shape == coded.reconstruction.shape == (4, 1, 11, 11)
+    halved = small(ImageShape(1, 20, 10, 10), max_side=10)(batch.x[..., :10]).target
+    means = batch.x.unflatten(2, (10, 2)).mean(3)[..., :10]  # of two rows each
+    torch.testing.assert_close(halved, means)
+    untouched = small(ImageShape(1, 20, 12, 10), max_side=20)(batch.x).target
+    assert torch.equal(untouched, batch.x)
+
+
 def test_the_noise_is_uniform_on_presence_logits() -> None:
     model = small(part_capsules=40)
     x = images(count=64).x
@@ -375,7 +386,9 @@ def test_schedules_count_training_steps() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("factor", "optimizer"), [(0.01, "radam"), (100, "rmsprop")])
+@pytest.mark.parametrize(
+    ("factor", "optimizer"), [(0.01, "radam"), (100, "rmsprop"), (0.01, "sgd"), (100, "sgd")]
+)
 def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: str) -> None:
     """From heads far too small or large; the highest learning rate of the search space."""
     path = Path(__file__).parents[2] / "sweeps" / "spaces" / "pcae.yaml"

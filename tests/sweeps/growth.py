@@ -1,13 +1,16 @@
 """How a study's cost grows with its trials: `python -m tests.sweeps.growth`, a Markdown row a size.
 
-A study of finished trials with 4 hyper-parameters and 10 epochs, two in five pruned, is stored in
-SQLite. Measured are: opening it and taking its trials, the first proposal, and the median and the
-90th percentile of the following ones by the default sampler; seconds of processor time and, in
-brackets, of the clock. Each size has a process of its own, whose memory is its highest.
+A study of finished trials with 4 hyper-parameters and 10 epochs, two in five pruned, lies in
+SQLite, its records and their metrics in a results folder, as a sweep leaves them. Measured are: resuming,
+which takes the trials and verifies each record, and one further trial: proposing it by the default
+sampler, and taking its record. Of twenty such, the median and the 90th percentile; seconds of
+processor time and, in brackets, of the clock. Data is read before. Each size has a process of its
+own, whose memory is its highest.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import statistics
@@ -20,43 +23,18 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from benchmarks import profiles, protocol
 from benchmarks.profiles import Name
+from benchmarks.protocol import DataSource
+from benchmarks.run import DECIDED, folder
+from benchmarks.spec import RunRecord, RunSpec, fingerprint
 from models import registry
 from sweeps import space, studies
-from sweeps.proposals import Proposals
-from sweeps.studies import StoredStudy
+from sweeps.cell import Cell
 
 SIZES = (100, 1_000, 10_000)
-PROPOSALS = 20
-
-
-def finished(chosen: space.Space, count: int) -> list[FrozenTrial]:
-    """Trials as sweeps store them, drawn at random."""
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    draw = random.Random(0)
-    trials = []
-    for number in range(count):
-        trial = study.ask()
-        chosen.suggest(trial)
-        pruned = draw.random() < 0.4
-        history = [draw.random() for _ in range(4 if pruned else 10)]
-        trials.append(
-            create_trial(
-                state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
-                value=history[-1],
-                params=trial.params,
-                distributions=trial.distributions,
-                intermediate_values=dict(enumerate(history, start=1)),
-                user_attrs={
-                    "run_ids": [f"cnn-mnist-{number:016x}"],
-                    "reason": None,
-                    "traceback": None,
-                    "seconds": 1.0,
-                    "code_version": "0123456789ab",
-                },
-            )
-        )
-    return trials
+FURTHER = 20
+VARIANT, DATASET = "cnn", "mnist"
 
 
 class Clock:
@@ -69,50 +47,146 @@ class Clock:
         return time.process_time() - self._processor, time.perf_counter() - self._wall
 
 
-def measure(count: int, folder: Path) -> str:
-    """One row."""
-    chosen = space.load("cnn", registry.variant("cnn"), Name.standard)
-    with studies.storage(folder) as storage:
-        clock = Clock()
-        study = StoredStudy(storage, "study", directions=["maximize"], identity={})
-        proposals = Proposals(
-            chosen, study="study", seed=0, directions=["maximize"], lag=4, startup=5
+def cell(results: Path, storage: optuna.storages.BaseStorage, trials: int) -> Cell:
+    profile = profiles.load(Name.standard)
+    source = DataSource(results / "no data: stand-ins")
+    return Cell(
+        VARIANT,
+        DATASET,
+        profile=profile,
+        trials=trials,
+        finals=profile.finals,
+        source=source,
+        results=results,
+        storage=storage,
+    )
+
+
+def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool) -> RunRecord:
+    """A run's record and metrics, written as `run` writes them."""
+    epochs = [{"epoch": n, "metrics": {"validation/accuracy": s}} for n, s in enumerate(scores, 1)]
+    decided = {
+        "spec": spec.model_dump(mode="json"),
+        "status": "pruned" if pruned else "complete",
+        "reason": None,
+        "epochs": len(scores),
+        "metric": "accuracy",
+        "directions": {"accuracy": "maximize", "balanced_accuracy": "maximize"},
+        "absent": {},
+        "metrics": {"validation/accuracy": scores[-1]},
+        "history": scores,
+        "weights_sha256": "0" * 64,
+    }
+    assert set(decided) == set(DECIDED)
+    home = folder(results, spec.run_id)
+    home.mkdir(parents=True)
+    (home / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    record = RunRecord(
+        run_id=spec.run_id,
+        study=None,
+        digest=fingerprint([decided, epochs]),
+        costs={"seconds": 1.0},
+        provenance={"code_version": "0123456789ab"},
+        **decided,
+    )
+    (home / "record.json").write_text(record.model_dump_json())
+    return record
+
+
+def scores(draw: random.Random) -> tuple[list[float], bool]:
+    """A learning curve, and whether it was cut short."""
+    pruned = draw.random() < 0.4
+    return [draw.random() for _ in range(4 if pruned else 10)], pruned
+
+
+def finished(results: Path, kept: Cell, count: int) -> list[FrozenTrial]:
+    """Trials as sweeps store them, of hyper-parameters drawn at random, with their records."""
+    chosen = space.load(VARIANT, registry.variant(VARIANT), Name.standard)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    draw = random.Random(0)
+    trials = []
+    for number in range(count):
+        trial = study.ask()
+        chosen.suggest(trial)
+        history, pruned = scores(draw)
+        spec = kept.trial_spec(number, trial.params)
+        record = recorded(results, spec, history, pruned=pruned)
+        trials.append(
+            create_trial(
+                state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
+                value=history[-1],
+                params=trial.params,
+                distributions=trial.distributions,
+                intermediate_values=dict(enumerate(history, start=1)),
+                user_attrs={
+                    "run_ids": [record.run_id],
+                    "reason": None,
+                    "traceback": None,
+                    "seconds": 1.0,
+                    "code_version": "0123456789ab",
+                },
+            )
         )
-        for trial in study.trials:
-            proposals.skip(trial)
-        opened = clock.read()
-    clock = Clock()
-    proposal = proposals.propose()
-    first = clock.read()
-    following = []
-    for trial in study.trials[:PROPOSALS]:
-        proposals.finish(proposal.number, trial)
+    return trials
+
+
+def prepare(count: int, results: Path) -> None:
+    (results / "cells").mkdir()
+    with studies.storage(results) as storage:
+        kept = cell(results, storage, count)
+        study = optuna.load_study(storage=storage, study_name=kept.study)
+        study.add_trials(finished(results, kept, count))
+
+
+def measure(count: int, results: Path) -> str:
+    """One row."""
+    profile = profiles.load(Name.standard)
+    task = registry.available()[VARIANT].task
+    source = DataSource(results / "no data: stand-ins")
+    protocol.describe(task, DATASET, budget=profile.budgets[task], source=source)
+    draw = random.Random(1)
+    with studies.storage(results) as storage:
         clock = Clock()
-        proposal = proposals.propose()
-        following.append(clock.read())
-    median = tuple(statistics.median(times) for times in zip(*following, strict=True))
-    ninth = tuple(statistics.quantiles(times, n=10)[-1] for times in zip(*following, strict=True))
+        kept = cell(results, storage, count + FURTHER)
+        resumed = clock.read()
+        proposing, taking = [], []
+        for _ in range(FURTHER):
+            clock = Clock()
+            job = kept.next()
+            proposing.append(clock.read())
+            assert job is not None
+            history, pruned = scores(draw)
+            record = recorded(results, job.spec, history, pruned=pruned)
+            clock = Clock()
+            kept.take(record)
+            taking.append(clock.read())
+    first, *following = proposing
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    cells = [f"{own:.3f} ({wall:.3f})" for own, wall in (opened, first, median, ninth)]
+    figures = (resumed, first, _median(following), _ninth(following), _median(taking))
+    cells = [f"{own:.3f} ({wall:.3f})" for own, wall in figures]
     return f"| {count:,} | {' | '.join(cells)} | {memory:.0f} |"
+
+
+def _median(times: list[tuple[float, float]]) -> tuple[float, ...]:
+    return tuple(statistics.median(column) for column in zip(*times, strict=True))
+
+
+def _ninth(times: list[tuple[float, float]]) -> tuple[float, ...]:
+    return tuple(statistics.quantiles(column, n=10)[-1] for column in zip(*times, strict=True))
 
 
 def main() -> None:
     if len(sys.argv) == 3:
         print(measure(int(sys.argv[1]), Path(sys.argv[2])))
         return
-    print("| trials | opened, s | first proposal, s | median, s | 90th percentile, s | MiB |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    chosen = space.load("cnn", registry.variant("cnn"), Name.standard)
+    print(
+        "| trials | resumed, s | first proposal, s | median, s | 90th percentile, s "
+        "| record taken, s | MiB |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
     for count in SIZES:
-        with tempfile.TemporaryDirectory() as folder:
-            with studies.storage(Path(folder)) as storage:
-                study = optuna.create_study(
-                    storage=storage, study_name="study", direction="maximize"
-                )
-                study.set_user_attr("identity", "{}")
-                study.add_trials(finished(chosen, count))
-            command = [sys.executable, "-m", "tests.sweeps.growth", str(count), folder]
+        with tempfile.TemporaryDirectory() as results:
+            prepare(count, Path(results))
+            command = [sys.executable, "-m", "tests.sweeps.growth", str(count), results]
             subprocess.run(command, check=True)
 
 
