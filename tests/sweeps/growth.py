@@ -1,11 +1,11 @@
 """How a study's cost grows with its trials: `python -m tests.sweeps.growth`, a Markdown row a size.
 
 A study of finished trials with 4 hyper-parameters and 10 epochs, two in five pruned, lies in
-SQLite, its records and their metrics in a results folder, as a sweep leaves them. Measured are: resuming,
-which takes the trials and verifies each record, and one further trial: proposing it by the default
-sampler, and taking its record. Of twenty such, the median and the 90th percentile; seconds of
-processor time and, in brackets, of the clock. Data is read before. Each size has a process of its
-own, whose memory is its highest.
+SQLite, the records and metrics of its runs in a results folder, as a sweep leaves them. Measured
+are resuming, which takes the trials and verifies each record, and then twenty further trials:
+proposing one by the default sampler, and taking its record. Seconds of processor time and, in
+brackets, of the clock; data is read before. Each size has a process of its own, whose memory is its
+highest.
 """
 
 from __future__ import annotations
