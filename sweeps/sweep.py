@@ -171,6 +171,7 @@ class _Driver:
         except BrokenExecutor:
             self.deaths[job.spec.run_id] += 1
             if self.deaths[job.spec.run_id] < ATTEMPTS:
+                cell.retry()
                 self._submit(cell, job)
                 return
             record = give_up(
