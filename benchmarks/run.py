@@ -241,11 +241,11 @@ class _Run:
                 with leaving.gracefully():
                     outcome, pictures = self._attempt(journal)
                 record = self._record(outcome, journal.train_seconds, started)
-                self._keep(record)
-                summary = {"status": record.status, "reason": record.reason, **record.metrics}
-                failed = record.status == "failed"
+                summary, failed = _summary(record), record.status == "failed"
             finally:
                 mirror.finish(summary, pictures, failed=failed)
+            # Last, so that what has a record has a whole mirror.
+            self._keep(record)
         return record
 
     def _keep(self, record: RunRecord) -> None:
@@ -257,6 +257,8 @@ class _Run:
         (self.home / "metrics.jsonl").unlink(missing_ok=True)
         outcome = _Outcome("failed", {}, [], [], reason=reason, step=Checkpoints(self.home).step())
         record = self._record(outcome, 0.0, time.perf_counter())
+        mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
+        mirror.finish(_summary(record), {}, failed=True)
         self._keep(record)
         return record
 
@@ -406,6 +408,11 @@ def _model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
         base = _model(spec.base, shape).requires_grad_(False).eval()
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     return registry.build(spec.variant, shape=shape, config=config, base=base)
+
+
+def _summary(record: RunRecord) -> dict[str, Any]:
+    """What a mirror shows of a record."""
+    return {"status": record.status, "reason": record.reason, **record.metrics}
 
 
 def _reason(error: Exception) -> str:

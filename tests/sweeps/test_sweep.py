@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -20,6 +22,7 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.errors import InputError
 from sweeps.__main__ import app
+from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")
@@ -103,27 +106,28 @@ def test_a_second_call_does_nothing_twice(undisturbed: Path) -> None:
     assert written() == before
 
 
-def test_the_stored_study_opens_with_optuna(undisturbed: Path) -> None:
-    shown = call(
-        [
-            str(Path(sys.executable).with_name("optuna")),
-            "trials",
-            "--storage",
-            f"sqlite:///{undisturbed / 'studies.db'}",
-            "--study-name",
-            "linear-usps-smoke",
-            "--format",
-            "json",
-        ]
-    )
-    assert shown.returncode == 0, shown.stderr
-    trials = json.loads(shown.stdout)
-    assert [trial["number"] for trial in trials] == list(range(6))
-    states = {trial["state"] for trial in trials}
-    assert states == {"COMPLETE", "PRUNED"}  # so pruning is part of what is compared here
+def states(results: Path) -> dict[str, dict[str, int]]:
+    """How the trials of each study ended, as its cell's ledger has it."""
+    cells = [json.loads(path.read_bytes()) for path in (results / "cells").glob("*.json")]
+    return {cell["study"]: {k: n for k, n in cell["states"].items() if n} for cell in cells}
 
 
-def test_optuna_dashboard_reads_the_stored_study(undisturbed: Path) -> None:
+def test_optuna_reads_every_stored_study(undisturbed: Path) -> None:
+    found = {}
+    for study in states(undisturbed):
+        program = str(Path(sys.executable).with_name("optuna"))
+        where = ("--storage", f"sqlite:///{undisturbed / 'studies.db'}", "--study-name", study)
+        shown = call([program, "trials", *where, "--format", "json"])
+        assert shown.returncode == 0, shown.stderr
+        trials = json.loads(shown.stdout)
+        assert [trial["number"] for trial in trials] == list(range(6))
+        found[study] = Counter(trial["state"].lower() for trial in trials)
+    assert found == states(undisturbed)
+    # So pruning is part of what is compared here.
+    assert found["linear-usps-smoke"].keys() == {"complete", "pruned"}
+
+
+def test_optuna_dashboard_reads_every_stored_study(undisturbed: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -134,18 +138,32 @@ def test_optuna_dashboard_reads_the_stored_study(undisturbed: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(200):
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5) as answer:
-                    shown = json.load(answer)
-                break
-            except OSError:
-                time.sleep(0.1)
-        names = {study["study_name"] for study in shown["study_summaries"]}
+        found = {}
+        for study in asked(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]:
+            shown = asked(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}")
+            found[study["study_name"]] = Counter(t["state"].lower() for t in shown["trials"])
     finally:
         dashboard.kill()
         dashboard.wait()
-    assert "linear-usps-smoke" in names
+    assert found == states(undisturbed)
+
+
+def asked(address: str) -> Any:
+    """What a server answers, once it does."""
+    for _ in range(200):
+        try:
+            with urlopen(address, timeout=30) as answer:
+                return json.load(answer)
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{address} does not answer")
+
+
+@pytest.mark.slow
+def test_weights_and_biases_shows_of_every_run_what_its_record_says(undisturbed: Path) -> None:
+    homes = [path.parent for path in undisturbed.glob("runs/*/record.json")]
+    assert len(homes) == len(CELLS) * (6 + 2)
+    assert [home.name for home in homes if not agrees(home)] == []
 
 
 def test_status_and_list_need_no_slow_imports(undisturbed: Path) -> None:
