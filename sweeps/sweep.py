@@ -21,7 +21,7 @@ from benchmarks.spec import RunRecord
 from sweeps import engines, options, studies
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
-from sweeps.options import STOP, Device, EngineName
+from sweeps.options import LOCK, STOP, Device, EngineName
 from sweeps.progress import Progress
 
 ATTEMPTS = 3
@@ -37,9 +37,9 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     has ended is kept.
     """
     with _alone(results), studies.storage(results, choice.storage) as storage:
+        (results / STOP).unlink(missing_ok=True)  # asked of the driver before
         cells = _cells(choice, results, storage)
         choice.save(results)
-        (results / STOP).unlink(missing_ok=True)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
         return cells
@@ -48,7 +48,7 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
 @contextmanager
 def _alone(results: Path) -> Iterator[None]:
     """One driver a results folder: two would disturb each other's studies."""
-    lock = FileLock(results / ".driver.lock", timeout=0)
+    lock = FileLock(results / LOCK, timeout=0)
     try:
         (results / "cells").mkdir(parents=True, exist_ok=True)
         lock.acquire()

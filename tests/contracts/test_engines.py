@@ -202,7 +202,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Sampler, dict[str, b
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp])
-@pytest.mark.parametrize("name", WITH_WORKERS)
+@pytest.mark.parametrize("name", EngineName)
 def test_no_engine_and_no_number_of_workers_shows_in_a_table(
     name: EngineName,
     sampler: Sampler,

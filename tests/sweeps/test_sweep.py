@@ -423,8 +423,6 @@ def test_who_is_asked_to_leave_says_how_to_go_on(
     [
         (("run", "--only", "capsnt/*"), "did you mean 'capsnet/"),
         (("run", "--data", "no-such-folder"), "is not a folder"),
-        (("resume",), "holds no sweep to resume"),
-        (("status",), "holds no sweep"),
         (("run", "--device", "cuda", "--only", "linear/usps", "--profile", "smoke"), "no GPU"),
     ],
 )
@@ -442,3 +440,44 @@ def test_bad_input_is_one_sentence(
     assert left.value.code == 2
     assert message in told
     assert told.count("\n") == 1
+
+
+READERS = {
+    "resume": ["resume"],
+    "add": ["add", "--trials", "1"],
+    "stop": ["stop"],
+    "status": ["status"],
+    "watch": ["status", "--watch"],
+    "export": ["export", "sweep.tar.gz"],
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("place", ["empty", "foreign", "missing", "foreign/notes.txt"])
+def test_where_no_sweep_is_one_sentence_says_so_and_nothing_is_touched(
+    name: str,
+    place: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign" / "cells").mkdir(parents=True)
+    (tmp_path / "foreign" / "notes.txt").write_text("mine")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*READERS[name], "--results", place]))
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert "no sweep" in told
+    assert told.count("\n") == 1
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_more_cells_that_are_none_are_one_sentence(tmp_path: Path) -> None:
+    """Also of a sweep that has all cells, to which none can be added."""
+    from sweeps.options import Options
+
+    with pytest.raises(InputError, match="matches no cell"):
+        Options(data=tmp_path, workers=1).grown(0, 0, ("liner/usps",))
