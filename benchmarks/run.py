@@ -166,10 +166,17 @@ def run(
 
 
 def give_up(
-    spec: RunSpec, *, source: DataSource, results: Path, study: str | None, reason: str
+    spec: RunSpec,
+    *,
+    source: DataSource,
+    results: Path,
+    study: str | None,
+    reason: str,
+    traceback: str | None = None,
 ) -> RunRecord:
     """Records a run as failed whose process did not live to do so."""
-    return _Run(spec, source, folder(results, spec.run_id), study, None, []).failed(reason)
+    given_up = _Run(spec, source, folder(results, spec.run_id), study, None, [])
+    return given_up.failed(reason, traceback)
 
 
 @dataclass
@@ -252,10 +259,11 @@ class _Run:
         write_json(self.home / "record.json", record.model_dump(mode="json"))
         Checkpoints(self.home).clear()
 
-    def failed(self, reason: str) -> RunRecord:
+    def failed(self, reason: str, traceback: str | None) -> RunRecord:
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "metrics.jsonl").unlink(missing_ok=True)
-        outcome = _Outcome("failed", {}, [], [], reason=reason, step=Checkpoints(self.home).step())
+        step = Checkpoints(self.home).step()
+        outcome = _Outcome("failed", {}, [], [], None, reason, traceback, step)
         record = self._record(outcome, 0.0, time.perf_counter())
         mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
         mirror.finish(_summary(record), {}, failed=True)

@@ -61,6 +61,10 @@ class Progress:
         """A run was given to a worker."""
         self._running[job.spec.run_id] = (cell, job, time.monotonic())
 
+    def retry(self, job: Job) -> None:
+        """The worker of a run has died; it will be given to another."""
+        self._say(f"[yellow]begun again[/] {job.spec.run_id}: its worker died")
+
     def end(self, cell: Cell, job: Job, record: RunRecord) -> None:
         """A run's record is there."""
         _, _, begun = self._running.pop(job.spec.run_id)

@@ -144,7 +144,13 @@ class StoredStudy:
         trial.datetime_start = trial.datetime_complete - timedelta(
             seconds=trial.user_attrs["seconds"]
         )
-        with _answering(self._study.study_name):
+        name = self._study.study_name
+        with _answering(name):
+            if len(self._study.get_trials(deepcopy=False)) != len(self.trials):
+                raise InputError(
+                    f"study {name} is written by another driver too: give each results folder a "
+                    "--storage of its own; studies are made anew there from the runs' records"
+                )
             self._study.add_trial(trial)
         self.trials.append(trial)
 

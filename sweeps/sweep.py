@@ -18,7 +18,7 @@ from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.run import give_up, require_gpu
 from benchmarks.spec import RunRecord
-from sweeps import engines, options, studies
+from sweeps import engines, options, studies, watchdog
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
 from sweeps.options import LOCK, STOP, Device, EngineName
@@ -172,15 +172,22 @@ class _Driver:
             self.deaths[job.spec.run_id] += 1
             if self.deaths[job.spec.run_id] < ATTEMPTS:
                 cell.retry()
+                self.progress.retry(job)
                 self._submit(cell, job)
                 return
-            record = give_up(
-                job.spec,
-                source=self.source,
-                results=self.results,
-                study=job.study,
-                reason=f"its worker died {ATTEMPTS} times (out of memory, killed, or no epoch "
-                f"within {self.choice.epoch_hours:g} h)",
-            )
+            record = self._give_up(job)
         cell.take(record)
         self.progress.end(cell, job, record)
+
+    def _give_up(self, job: Job) -> RunRecord:
+        hung = watchdog.hung(self.results, job.spec.run_id)
+        limit = f"no epoch ended within {self.choice.epoch_hours:g} h"
+        why = f", at last as {limit}" if hung else f" (out of memory, killed, or {limit})"
+        return give_up(
+            job.spec,
+            source=self.source,
+            results=self.results,
+            study=job.study,
+            reason=f"its worker died {ATTEMPTS} times{why}",
+            traceback=hung,
+        )

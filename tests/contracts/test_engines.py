@@ -103,8 +103,8 @@ def die() -> None:
     os._exit(1)
 
 
-def hang(seconds: float) -> None:
-    with Watchdog(seconds):
+def hang(seconds: float, place: Path) -> None:
+    with Watchdog(seconds, place):
         time.sleep(PATIENCE)
 
 
@@ -150,9 +150,11 @@ def test_a_worker_that_dies_takes_its_own_run_with_it(spread: Engine) -> None:
     until(lambda: spread.workers == 1)
 
 
-def test_a_worker_that_hangs_is_a_worker_that_died(spread: Engine) -> None:
+def test_a_worker_that_hangs_is_a_worker_that_died(spread: Engine, tmp_path: Path) -> None:
+    place = tmp_path / "run" / "hung.txt"
     with pytest.raises(BrokenExecutor):
-        spread.submit(hang, 0.5).result(PATIENCE)
+        spread.submit(hang, 0.5, place).result(PATIENCE)
+    assert " in hang\n" in place.read_text()
     assert spread.submit(sum_of, 1, 2).result(PATIENCE) == 3
 
 

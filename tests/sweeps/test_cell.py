@@ -17,7 +17,7 @@ from benchmarks.profiles import Name, load
 from benchmarks.protocol import DataSource
 from benchmarks.run import read_record
 from benchmarks.spec import RunRecord, RunSpec
-from sweeps import engines, space, studies
+from sweeps import engines, space, studies, watchdog
 from sweeps.cell import Cell
 from sweeps.engines import Inline, Job, Site
 from sweeps.listing import show_status
@@ -105,7 +105,9 @@ def test_trials_over_seeds_are_stopped_alike_by_any_workers_and_after_kills(tmp_
 
 
 class Fragile(Inline):
-    """An engine whose n-th run finds its worker dead so many times."""
+    """An engine whose n-th run finds its worker dead so many times; every other time it had hung,
+    but for the last time.
+    """
 
     def __init__(self, deaths: dict[int, int]) -> None:
         self._deaths = deaths
@@ -118,6 +120,9 @@ class Fragile(Inline):
         if self._deaths.get(place, 0) == 0:
             return super().begin(job, site)
         self._deaths[place] -= 1
+        where = watchdog.place(site.results, job.spec.run_id)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_text("line 1 in stuck" * (self._deaths[place] % 2))
         future: Future[RunRecord] = Future()
         future.set_exception(BrokenExecutor("it died"))
         return future
@@ -126,7 +131,7 @@ class Fragile(Inline):
 def test_retries_are_counted_and_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = Fragile({0: 100, 1: 1})
+    engine = Fragile({0: 4, 1: 1, 2: 3})
     monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
     choice = Options(
         profile=Name.smoke,
@@ -140,13 +145,15 @@ def test_retries_are_counted_and_end(
     sweep(choice, tmp_path)
     sweep(choice, tmp_path)  # what was counted stays
     cell = ledger(tmp_path)
-    assert cell["states"] == {"complete": 2, "pruned": 0, "fail": 1}
-    assert cell["retries"] == 2 + 1
-    given_up = read_record(tmp_path, engine.runs[0])
-    assert given_up is not None
-    assert (given_up.status, given_up.step) == ("failed", 0)
-    assert str(given_up.reason).startswith("its worker died 3 times")
-    capsys.readouterr()
+    assert cell["states"] == {"complete": 1, "pruned": 0, "fail": 2}
+    assert cell["retries"] == 2 + 1 + 2
+    hung, completed, killed = (read_record(tmp_path, run_id) for run_id in engine.runs[:3])
+    assert (hung.status, hung.step, hung.traceback) == ("failed", 0, "line 1 in stuck")
+    assert hung.reason == "its worker died 3 times, at last as no epoch ended within 12 h"
+    assert completed.status == "complete"
+    assert (killed.status, killed.step, killed.traceback) == ("failed", 0, None)
+    assert killed.reason.startswith("its worker died 3 times (out of memory, killed, or")
+    assert capsys.readouterr().err.count("begun again") == 5
     show_status(tmp_path)
     heading, row = capsys.readouterr().out.splitlines()[:2]
-    assert row[heading.index("retries")] == "3"
+    assert row[heading.index("retries")] == "5"

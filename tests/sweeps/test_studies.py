@@ -120,6 +120,16 @@ def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
         pass
 
 
+def test_a_second_writer_is_one_sentence(place: str | None, tmp_path: Path) -> None:
+    """Two drivers with a results folder each, and one storage."""
+    with opened(tmp_path, place, "shared") as study, opened(tmp_path, place, "shared") as other:
+        other.append(trial(0))
+        with pytest.raises(InputError, match="study shared is written by another driver too"):
+            study.append(trial(0))
+    with opened(tmp_path, place, "shared") as again:
+        assert len(again.trials) == 1
+
+
 @pytest.mark.parametrize("torn", ['{"op_code": 4, "wor', '{"op_code": 4, "wor\n', "\0\0\0"])
 def test_a_torn_journal_is_mended_and_said(
     torn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
