@@ -240,19 +240,19 @@ class _Run:
         costs.reset_peak_memory(self.spec.device)
         with _deterministic(self.spec.threads):
             mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
-            pictures: dict[str, Path] = {}
-            failed = True
-            summary: dict[str, Any] = {}
             try:
                 journal = Journal(self.home, mirror, self.metric, self.stop)
                 with leaving.gracefully():
                     outcome, pictures = self._attempt(journal)
                 record = self._record(outcome, journal.train_seconds, started)
-                summary, failed = _summary(record), record.status == "failed"
+            except BaseException:
+                mirror.finish({}, {}, failed=True)
+                raise
+            try:
+                mirror.finish(_summary(record), pictures, failed=record.status == "failed")
             finally:
-                mirror.finish(summary, pictures, failed=failed)
-            # Last, so that what has a record has a whole mirror.
-            self._keep(record)
+                # Last: a run that is killed meanwhile is made again, and its mirror with it.
+                self._keep(record)
         return record
 
     def _keep(self, record: RunRecord) -> None:

@@ -100,6 +100,7 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
     lines = (run.folder(tmp_path / "whole", spec.run_id) / "metrics.jsonl").read_bytes()
     assert (home / "metrics.jsonl").read_bytes() == lines
     assert not list(home.glob("*.ckpt"))
+    assert agrees(home)
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:
@@ -274,6 +275,23 @@ def test_what_has_a_record_has_a_whole_mirror(
     made(spec, tmp_path)
     assert early == [None]
     assert agrees(run.folder(tmp_path, spec.run_id))
+
+
+def test_an_upload_that_is_interrupted_costs_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("linear", epochs=1)
+
+    def interrupted(self: Mirror, *arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made(spec, tmp_path / "interrupted")
+    kept = run.kept_record(tmp_path / "interrupted", spec.run_id)
+    assert kept is not None
+    assert kept.digest == made(spec, tmp_path / "whole").digest
 
 
 def test_a_checkpoint_of_other_code_is_not_used(

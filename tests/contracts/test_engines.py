@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -99,6 +100,12 @@ def refuse() -> None:
     raise InputError("no")
 
 
+def overflow() -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    error.filename = "record.json"
+    raise error
+
+
 def die() -> None:
     os._exit(1)
 
@@ -134,6 +141,8 @@ def test_results_and_errors_come_back(engine: Engine) -> None:
     assert engine.submit(sum_of, 1, second=2).result(PATIENCE) == 3
     with pytest.raises(InputError, match="no"):
         engine.submit(refuse).result(PATIENCE)
+    with pytest.raises(OSError, match=r"No space left on device: 'record\.json'"):
+        engine.submit(overflow).result(PATIENCE)
 
 
 def test_a_run_is_the_same_on_every_engine(engine: Engine, tmp_path: Path) -> None:

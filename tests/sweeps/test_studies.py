@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -105,6 +106,18 @@ def seen(study: StoredStudy) -> list[tuple[object, ...]]:
     ]
 
 
+def shown(place: str, study: str) -> list[tuple[object, ...]]:
+    """What Optuna's own command shows of a study."""
+    program = Path(sys.executable).with_name("optuna")
+    done = subprocess.run(
+        [program, "trials", "--storage", place, "--study-name", study, "--format", "json"],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    return [(t["number"], t["state"], t["params"]) for t in json.loads(done.stdout)]
+
+
 def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
     with opened(tmp_path, place, "kept", data="a") as study:
         for number in range(6):
@@ -113,6 +126,9 @@ def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
         # What is appended is shown in its place; what is read back has its number.
         assert [t.number for t in again.trials] == list(range(6))
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
+        assert shown(place or f"sqlite:///{tmp_path / 'studies.db'}", "kept") == [
+            (t.number, t.state.name, t.params) for t in again.trials
+        ]
     with (
         pytest.raises(InputError, match="begun with other data"),
         opened(tmp_path, place, "kept", data="b"),

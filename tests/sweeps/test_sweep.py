@@ -113,18 +113,24 @@ def states(results: Path) -> dict[str, dict[str, int]]:
 
 
 def test_optuna_reads_every_stored_study(undisturbed: Path) -> None:
+    found = shown_by_optuna(undisturbed)
+    assert found == states(undisturbed)
+    # So pruning is part of what is compared here.
+    assert found["linear-usps-smoke"].keys() == {"complete", "pruned"}
+
+
+def shown_by_optuna(results: Path) -> dict[str, Counter[str]]:
+    """How the trials of each study ended, as Optuna's own command has it."""
     found = {}
-    for study in states(undisturbed):
+    for study in states(results):
         program = str(Path(sys.executable).with_name("optuna"))
-        where = ("--storage", f"sqlite:///{undisturbed / 'studies.db'}", "--study-name", study)
+        where = ("--storage", f"sqlite:///{results / 'studies.db'}", "--study-name", study)
         shown = call([program, "trials", *where, "--format", "json"])
         assert shown.returncode == 0, shown.stderr
         trials = json.loads(shown.stdout)
         assert [trial["number"] for trial in trials] == list(range(6))
         found[study] = Counter(trial["state"].lower() for trial in trials)
-    assert found == states(undisturbed)
-    # So pruning is part of what is compared here.
-    assert found["linear-usps-smoke"].keys() == {"complete", "pruned"}
+    return found
 
 
 def test_optuna_dashboard_reads_every_stored_study(undisturbed: Path) -> None:
@@ -269,6 +275,7 @@ def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
     assert cell["cost"] == expected.get("cost")
     assert len(cell["trials"]) == expected.get("trials", 6)
     assert (found[0]["pareto.csv"].count(b"\n") > 1) == (name == "cost")
+    assert shown_by_optuna(results) == states(results)
 
 
 def test_a_plan_grows_and_never_shrinks(undisturbed: Path, tmp_path: Path) -> None:
