@@ -186,6 +186,11 @@ class Cell:
         return any(t.user_attrs["code_version"] != code_version() for t in self.trials)
 
     @property
+    def left(self) -> int:
+        """Runs that remain, or as many at most."""
+        return 0 if self.done else max(0, self.planned - self.finished)
+
+    @property
     def planned(self) -> int:
         """Runs of this cell in all."""
         bases = self.finals_wanted if self._rests_on else 0
@@ -397,6 +402,7 @@ class Cell:
                 "states": self._states(),
                 "epochs": self._epochs(),
                 "retries": self._retries,
+                "left": self.left,
                 "finals": sorted(self.finals),
                 "bases": sorted(run_id for run_id, record in self.bases.items() if record),
                 "importance": importance(self.trials, self.direction) if winner else {},

@@ -81,8 +81,7 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
         ended = cell["reason"] is not None or len(cell["finals"]) == planned["finals"]
         finished += ended
         saved += epochs["saved"]
-        if not ended:
-            remaining += planned["trials"] - trials + planned["finals"] - len(cell["finals"])
+        remaining += cell.get("left", 0)
         own = [r for r in running if r.startswith(f"{cell['variant']}-{cell['dataset']}-")]
         row = {
             "study": cell["study"],

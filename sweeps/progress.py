@@ -86,7 +86,7 @@ class Progress:
         return f"[{len(self._announced)}/{len(self._cells)}]".replace("[", r"\[")
 
     def _remaining(self) -> int:
-        return sum(max(0, cell.planned - cell.finished) for cell in self._cells if not cell.done)
+        return sum(cell.left for cell in self._cells)
 
     def _left(self) -> str:
         """Time left, from how long runs of each variant took; of all, where none did yet."""
@@ -96,9 +96,8 @@ class Progress:
         overall = sum(seen) / len(seen)
         total = 0.0
         for cell in self._cells:
-            if not cell.done:
-                own = self._seconds.get(cell.variant)
-                total += (cell.planned - cell.finished) * (sum(own) / len(own) if own else overall)
+            own = self._seconds.get(cell.variant)
+            total += cell.left * (sum(own) / len(own) if own else overall)
         # What the workers get done at once shows in what they did so far.
         speed = max(1.0, sum(seen) / max(1e-9, time.monotonic() - self._begun))
         return _duration(total / speed)

@@ -6,7 +6,6 @@ import json
 import math
 import random
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,12 @@ import pytest
 
 from benchmarks.profiles import Name, load
 from benchmarks.protocol import DataSource
-from benchmarks.run import read_record
-from benchmarks.spec import RunRecord, RunSpec
-from sweeps import engines, space, studies, watchdog
+from benchmarks.spec import RunSpec
+from sweeps import space, studies
 from sweeps.cell import Cell
-from sweeps.engines import Inline, Job, Site
+from sweeps.engines import Job
 from sweeps.listing import show_status
-from sweeps.options import EngineName, Options
 from sweeps.strategy import Strategy
-from sweeps.sweep import sweep
 from tests.sweeps.growth import recorded
 
 PROFILE = load(Name.smoke).model_copy(update={"lag": 3})
@@ -104,56 +100,12 @@ def test_trials_over_seeds_are_stopped_alike_by_any_workers_and_after_kills(tmp_
     assert alone["epochs"] == {"had": 4 * stopped, "saved": stopped}
 
 
-class Fragile(Inline):
-    """An engine whose n-th run finds its worker dead so many times; every other time it had hung,
-    but for the last time.
-    """
-
-    def __init__(self, deaths: dict[int, int]) -> None:
-        self._deaths = deaths
-        self.runs: list[str] = []
-
-    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
-        if job.spec.run_id not in self.runs:
-            self.runs.append(job.spec.run_id)
-        place = self.runs.index(job.spec.run_id)
-        if self._deaths.get(place, 0) == 0:
-            return super().begin(job, site)
-        self._deaths[place] -= 1
-        where = watchdog.place(site.results, job.spec.run_id)
-        where.parent.mkdir(parents=True, exist_ok=True)
-        where.write_text("line 1 in stuck" * (self._deaths[place] % 2))
-        future: Future[RunRecord] = Future()
-        future.set_exception(BrokenExecutor("it died"))
-        return future
-
-
-def test_retries_are_counted_and_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("several_seeds")
+def test_status_tells_how_many_runs_remain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = Fragile({0: 4, 1: 1, 2: 3})
-    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
-    choice = Options(
-        profile=Name.smoke,
-        data=tmp_path / "no-data",
-        only=("linear/usps",),
-        engine=EngineName.inline,
-        workers=1,
-        trials=3,
-        offline=True,
-    )
-    sweep(choice, tmp_path)
-    sweep(choice, tmp_path)  # what was counted stays
-    cell = ledger(tmp_path)
-    assert cell["states"] == {"complete": 1, "pruned": 0, "fail": 2}
-    assert cell["retries"] == 2 + 1 + 2
-    hung, completed, killed = (read_record(tmp_path, run_id) for run_id in engine.runs[:3])
-    assert (hung.status, hung.step, hung.traceback) == ("failed", 0, "line 1 in stuck")
-    assert hung.reason == "its worker died 3 times, at last as no epoch ended within 12 h"
-    assert completed.status == "complete"
-    assert (killed.status, killed.step, killed.traceback) == ("failed", 0, None)
-    assert killed.reason.startswith("its worker died 3 times (out of memory, killed, or")
-    assert capsys.readouterr().err.count("begun again") == 5
+    (tmp_path / "cells").mkdir()
+    with opened(tmp_path) as cell:
+        work(cell, tmp_path, 1, random.Random(0), SEEDS)
     show_status(tmp_path)
-    heading, row = capsys.readouterr().out.splitlines()[:2]
-    assert row[heading.index("retries")] == "5"
+    assert f"{(TRIALS - 1) * SEEDS + 2} runs and" in capsys.readouterr().out
