@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import protocol
+from benchmarks import leaving, protocol
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name, load
 from benchmarks.protocol import DataSource
@@ -121,6 +123,12 @@ def linger(place: Path) -> None:
     time.sleep(PATIENCE)
 
 
+def stay(place: Path) -> None:
+    """Does not leave when asked."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    linger(place)
+
+
 def alive(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
@@ -174,6 +182,25 @@ def test_an_end_with_cancelling_ends_what_runs(name: EngineName, tmp_path: Path)
     until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
     engine.shutdown(cancel_futures=True)
     until(lambda: not alive(int((tmp_path / "worker").read_text())))
+
+
+def test_a_ctrl_c_while_workers_leave_ends_them_at_once(tmp_path: Path) -> None:
+    """The second one, that is: the first one asks them to."""
+    engine = engines.start(EngineName.processes, 1)
+    engine.submit(stay, tmp_path / "worker")
+    until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    main = threading.main_thread().ident
+    threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine.shutdown(cancel_futures=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    until(lambda: not alive(int((tmp_path / "worker").read_text())))
+    assert time.monotonic() - begun < leaving.GRACE - 1
+    engine.shutdown()
 
 
 def tables(results: Path) -> dict[str, bytes]:
