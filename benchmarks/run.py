@@ -166,10 +166,17 @@ def run(
 
 
 def give_up(
-    spec: RunSpec, *, source: DataSource, results: Path, study: str | None, reason: str
+    spec: RunSpec,
+    *,
+    source: DataSource,
+    results: Path,
+    study: str | None,
+    reason: str,
+    traceback: str | None = None,
 ) -> RunRecord:
     """Records a run as failed whose process did not live to do so."""
-    return _Run(spec, source, folder(results, spec.run_id), study, None, []).failed(reason)
+    given_up = _Run(spec, source, folder(results, spec.run_id), study, None, [])
+    return given_up.failed(reason, traceback)
 
 
 @dataclass
@@ -233,30 +240,33 @@ class _Run:
         costs.reset_peak_memory(self.spec.device)
         with _deterministic(self.spec.threads):
             mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
-            pictures: dict[str, Path] = {}
-            failed = True
-            summary: dict[str, Any] = {}
             try:
                 journal = Journal(self.home, mirror, self.metric, self.stop)
                 with leaving.gracefully():
                     outcome, pictures = self._attempt(journal)
                 record = self._record(outcome, journal.train_seconds, started)
-                self._keep(record)
-                summary = {"status": record.status, "reason": record.reason, **record.metrics}
-                failed = record.status == "failed"
+            except BaseException:
+                mirror.finish({}, {}, failed=True)
+                raise
+            try:
+                mirror.finish(_summary(record), pictures, failed=record.status == "failed")
             finally:
-                mirror.finish(summary, pictures, failed=failed)
+                # Last: a run that is killed meanwhile is made again, and its mirror with it.
+                self._keep(record)
         return record
 
     def _keep(self, record: RunRecord) -> None:
         write_json(self.home / "record.json", record.model_dump(mode="json"))
         Checkpoints(self.home).clear()
 
-    def failed(self, reason: str) -> RunRecord:
+    def failed(self, reason: str, traceback: str | None) -> RunRecord:
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "metrics.jsonl").unlink(missing_ok=True)
-        outcome = _Outcome("failed", {}, [], [], reason=reason, step=Checkpoints(self.home).step())
+        step = Checkpoints(self.home).step()
+        outcome = _Outcome("failed", {}, [], [], None, reason, traceback, step)
         record = self._record(outcome, 0.0, time.perf_counter())
+        mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
+        mirror.finish(_summary(record), {}, failed=True)
         self._keep(record)
         return record
 
@@ -406,6 +416,11 @@ def _model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
         base = _model(spec.base, shape).requires_grad_(False).eval()
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     return registry.build(spec.variant, shape=shape, config=config, base=base)
+
+
+def _summary(record: RunRecord) -> dict[str, Any]:
+    """What a mirror shows of a record."""
+    return {"status": record.status, "reason": record.reason, **record.metrics}
 
 
 def _reason(error: Exception) -> str:

@@ -95,6 +95,8 @@ class Cell:
     """The second objective of its study, such as `parameters`; empty where there is none."""
     saved_epochs: int
     """Epochs that pruned trials did not have."""
+    retries: int
+    """How often a run was begun again, as its worker had died."""
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -296,6 +298,7 @@ def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
         finals=tuple(finished("finals")),
         cost=cell.may("cost", str) or "",
         saved_epochs=cell.may("epochs.saved", int) or 0,
+        retries=cell.may("retries", int) or 0,
         best=next((trial for trial in trials if trial.run_id == best), None),
     )
 

@@ -285,6 +285,7 @@ COSTS = {
     "pruned": "int64",
     "saved_epochs": "int64",
     "failed": "int64",
+    "retries": "int64",
     "finals": "int64",
     "parameters": "Int64",
     "flops_per_sample": "Int64",
@@ -296,8 +297,8 @@ COSTS = {
 }
 
 COSTS_NOTE = """\
-- **trials** finished, of which **pruned**, which saved so many epochs, and **failed**; **finals**
-  completed.
+- **trials** finished, of which **pruned**, which saved so many epochs, and **failed**; **retries**
+  of runs whose worker died; **finals** completed.
 - **parameters** to **peak_memory_bytes** are of a completed final: means over finals, but the
   highest peak of memory. **seconds** is a whole run, **train_seconds** its training alone.
 - **total_seconds** sums all trials and finals of the cell, and the runs that they rest on.
@@ -305,7 +306,7 @@ COSTS_NOTE = """\
 
 
 def costs(results: Results) -> pd.DataFrame:
-    """A row a cell: what its runs cost. The only table of clock figures."""
+    """A row a cell: what its runs cost. The only table that clocks and crashes show in."""
     return frame(COSTS, map(_cost, results.cells))
 
 
@@ -489,6 +490,7 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
         statuses.count("pruned"),
         cell.saved_epochs,
         statuses.count("failed"),
+        cell.retries,
         len(cell.scored),
         _whole(mean("parameters")),
         _whole(mean("flops_per_sample")),

@@ -55,7 +55,9 @@ def run(
     ] = None,
     epoch_hours: Annotated[
         float,
-        typer.Option(help="A worker in which no epoch ends for so long is taken to hang."),
+        typer.Option(
+            min=1e-3, max=1e6, help="A worker in which no epoch ends for so long is taken to hang."
+        ),
     ] = options.EPOCH_HOURS,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials a study.", show_default="the profile's")

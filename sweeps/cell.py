@@ -108,7 +108,7 @@ class Cell:
             startup=profile.startup,
             sampler=self.strategy.sampler,
         )
-        planned = self._planned_before()
+        planned, self._retries = self._kept()
         # A variant without a choice to make needs one trial. A plan grows, and never shrinks.
         wanted = trials if self._space.distributions else 1
         self.trials_wanted = max(wanted, planned["trials"], len(self.trials))
@@ -134,12 +134,14 @@ class Cell:
             variant, registry.variant(variant), self.profile.name, dataset=self.dataset
         )
 
-    def _planned_before(self) -> dict[str, int]:
+    def _kept(self) -> tuple[dict[str, int], int]:
+        """What the ledger alone knows: the plan, and the retries so far."""
         try:
             ledger = json.loads(self._ledger.read_bytes())
-            return {name: int(ledger["planned"][name]) for name in ("trials", "finals")}
+            planned = {name: int(ledger["planned"][name]) for name in ("trials", "finals")}
+            return planned, int(ledger.get("retries", 0))
         except FileNotFoundError:
-            return {"trials": 0, "finals": 0}
+            return {"trials": 0, "finals": 0}, 0
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{self._ledger} is damaged: remove it, and it is made anew") from None
 
@@ -182,6 +184,11 @@ class Cell:
     def mixes_code(self) -> bool:
         """Whether trials were made by other code than is here now."""
         return any(t.user_attrs["code_version"] != code_version() for t in self.trials)
+
+    @property
+    def left(self) -> int:
+        """Runs that remain, or as many at most."""
+        return 0 if self.done else max(0, self.planned - self.finished)
 
     @property
     def planned(self) -> int:
@@ -334,6 +341,11 @@ class Cell:
             self._take_run(trial, record)
         self.write()
 
+    def retry(self) -> None:
+        """Counts that one of its runs is begun again, as its worker died."""
+        self._retries += 1
+        self.write()
+
     def _take_run(self, trial: _Trial, record: RunRecord) -> None:
         trial.records.append(record)
         stopped = self._stops(trial)
@@ -389,6 +401,8 @@ class Cell:
                 "cost": self.strategy.cost,
                 "states": self._states(),
                 "epochs": self._epochs(),
+                "retries": self._retries,
+                "left": self.left,
                 "finals": sorted(self.finals),
                 "bases": sorted(run_id for run_id, record in self.bases.items() if record),
                 "importance": importance(self.trials, self.direction) if winner else {},

@@ -28,8 +28,8 @@ from benchmarks.protocol import DataSource
 from benchmarks.run import run
 from benchmarks.spec import RunRecord, RunSpec
 from benchmarks.tracking import Stop
+from sweeps import watchdog
 from sweeps.options import EngineName
-from sweeps.watchdog import Watchdog
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,8 +67,9 @@ def execute(job: Job, site: Site) -> RunRecord:
     try:
         if site.epoch_seconds is None:
             return run(job.spec, **how)
-        with Watchdog(site.epoch_seconds) as watchdog:
-            return run(job.spec, callbacks=[watchdog], **how)
+        place = watchdog.place(site.results, job.spec.run_id)
+        with watchdog.Watchdog(site.epoch_seconds, place) as dog:
+            return run(job.spec, callbacks=[dog], **how)
     except leaving.Leave as leave:
         if multiprocessing.parent_process() is None:
             raise

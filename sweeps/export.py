@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.errors import InputError
+from benchmarks.files import replace_durably
 
 _WANTED = (
     "sweep.json",
@@ -24,20 +25,27 @@ _WANTED = (
 def write(results: Path, archive: Path) -> int:
     """Writes a folder's archive as `.tar.gz`, whole or not at all; says how many files it has.
 
-    Equal files make equal bytes: it holds no times and no owners. Raises InputError.
+    Equal files make equal bytes: it holds no times and no owners. Raises InputError; OSError where
+    the disk is full.
     """
     files = list(_files(results))
     if not any(path.parent.name == "cells" for path in files):
         raise InputError(f"{results} holds no sweep to export: name its folder with --results")
+    if archive.is_dir() or not archive.parent.is_dir():
+        raise InputError(f"{archive} cannot be an archive: name a file, in a folder that is there")
     temporary = archive.with_name(f".{archive.name}.{os.getpid()}")
-    with (
-        temporary.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
-        for path in files:
-            tar.add(path, f"results/{path.relative_to(results).as_posix()}", filter=_plain)
-    temporary.replace(archive)
+    try:
+        with (
+            temporary.open("wb") as raw,
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as tar,
+        ):
+            for path in files:
+                tar.add(path, f"results/{path.relative_to(results).as_posix()}", filter=_plain)
+        replace_durably(temporary, archive)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     return len(files)
 
 

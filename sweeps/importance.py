@@ -7,19 +7,23 @@ import warnings
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.spec import Direction
 
 
 def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, float]:
-    """Shares of the completed trials' spread, by parameter; they sum to 1.
+    """Shares of the completed trials' spread by the first objective, by parameter; they sum to 1.
 
     By PED-ANOVA (Watanabe et al. 2023), which draws nothing at random: equal trials give equal
     shares. Speaks of the parameters that every trial has; empty where all scores are equal, for
     fewer than two trials, and where nothing is searched.
     """
-    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    done = [
+        create_trial(value=t.values[0], params=t.params, distributions=t.distributions)
+        for t in trials
+        if t.state == TrialState.COMPLETE
+    ]
     if len({trial.value for trial in done}) < 2 or not all(trial.params for trial in done):
         return {}
     with warnings.catch_warnings():

@@ -73,10 +73,7 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
             "with --results"
         )
     running = _running(results)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    headings = ("study", "data", "trials", "pruned", "failed", "finals", "under way", "saved", "")
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading == "study")
+    columns: dict[str, list[str]] = {}
     finished = remaining = saved = 0
     for cell in ledgers:
         planned, states, epochs = cell["planned"], cell["states"], cell["epochs"]
@@ -84,26 +81,41 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
         ended = cell["reason"] is not None or len(cell["finals"]) == planned["finals"]
         finished += ended
         saved += epochs["saved"]
-        if not ended:
-            remaining += planned["trials"] - trials + planned["finals"] - len(cell["finals"])
+        remaining += cell.get("left", 0)
         own = [r for r in running if r.startswith(f"{cell['variant']}-{cell['dataset']}-")]
-        table.add_row(
-            cell["study"],
-            cell["data"],
-            f"{trials}/{planned['trials']}",
-            str(states["pruned"] or ""),
-            str(states["fail"] or ""),
-            f"{len(cell['finals'])}/{planned['finals']}",
-            str(len(own) or ""),
-            f"{epochs['saved']} epochs" if epochs["saved"] else "",
-            f"[red]{escape(cell['reason'])}[/]" if cell["reason"] else ("done" if ended else ""),
-        )
+        row = {
+            "study": cell["study"],
+            "data": cell["data"],
+            "trials": f"{trials}/{planned['trials']}",
+            "pruned": str(states["pruned"] or ""),
+            "failed": str(states["fail"] or ""),
+            "retries": str(cell.get("retries") or ""),
+            "finals": f"{len(cell['finals'])}/{planned['finals']}",
+            "under way": str(len(own) or ""),
+            "saved": f"{epochs['saved']} epochs" if epochs["saved"] else "",
+            "": "done" if ended else "",
+        }
+        if cell["reason"]:
+            row[""] = f"[red]{escape(cell['reason'])}[/]"
+        for heading, told in row.items():
+            columns.setdefault(heading, []).append(told)
     told = f"{finished} of {len(ledgers)} cells done in {escape(str(results))}"
     if saved:
         told += f"; pruning saved {saved} epochs"
     if remaining:
         told += f"; {remaining} runs and {_left(results, remaining)} left"
-    return Group(table, told), finished == len(ledgers)
+    return Group(_table(columns), told), finished == len(ledgers)
+
+
+def _table(columns: dict[str, list[str]]) -> Table:
+    """Those columns in which something is said: a terminal is narrow."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    said = {heading: column for heading, column in columns.items() if any(column)}
+    for heading in said:
+        table.add_column(heading, no_wrap=heading == "study")
+    for row in zip(*said.values(), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _left(results: Path, remaining: int) -> str:

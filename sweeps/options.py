@@ -24,6 +24,9 @@ EPOCH_HOURS = 12.0
 """So long a worker may take from epoch to epoch, before it is taken to hang."""
 
 
+LOCK = ".driver.lock"
+"""The file in a results folder that its driver holds."""
+
 STOP = ".stop"
 """The file in a results folder that asks its driver to leave."""
 
@@ -58,7 +61,7 @@ class Options(BaseModel):
     sampler: Sampler | None = None
     storage: str | None = None
     """Of the studies: a database's URL, or the absolute path of a journal file; none: SQLite."""
-    epoch_hours: float = Field(EPOCH_HOURS, gt=0)
+    epoch_hours: float = Field(EPOCH_HOURS, gt=0, le=1e6)
     trials: int | None = Field(None, ge=1)
     seeds: int | None = Field(None, ge=1)
     device: Device = Device.auto
@@ -72,7 +75,8 @@ class Options(BaseModel):
         write_json(results / "sweep.json", {"options": kept})
 
     def grown(self, trials: int, seeds: int, only: tuple[str, ...]) -> Options:
-        """These with more: trials a study, finals a cell, cells."""
+        """These with more: trials a study, finals a cell, cells. Raises InputError."""
+        choose(only)
         profile = profiles.load(self.profile)
         return self.model_copy(
             update={
@@ -89,10 +93,10 @@ def load(results: Path) -> Options:
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         return Options.model_validate(content["options"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{results} holds no sweep to resume: begin one with `python -m sweeps run`, or name "
-            "its folder with --results"
+            f"{results} holds no sweep to go on with: begin one with `python -m sweeps run`, or "
+            "name its folder with --results"
         ) from None
     except (ValueError, KeyError, ValidationError) as error:
         raise InputError(
@@ -103,8 +107,9 @@ def load(results: Path) -> Options:
 
 def ask_to_stop(results: Path) -> None:
     """Asks the driver of a results folder to leave. Raises InputError where none is at work."""
-    if results.is_dir():
-        lock = FileLock(results / ".driver.lock", timeout=0)
+    path = results / LOCK
+    if path.exists():
+        lock = FileLock(path, timeout=0)
         try:
             lock.acquire()
         except Timeout:

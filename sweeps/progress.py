@@ -61,6 +61,10 @@ class Progress:
         """A run was given to a worker."""
         self._running[job.spec.run_id] = (cell, job, time.monotonic())
 
+    def retry(self, job: Job) -> None:
+        """The worker of a run has died; it will be given to another."""
+        self._say(f"[yellow]begun again[/] {job.spec.run_id}: its worker died")
+
     def end(self, cell: Cell, job: Job, record: RunRecord) -> None:
         """A run's record is there."""
         _, _, begun = self._running.pop(job.spec.run_id)
@@ -82,7 +86,7 @@ class Progress:
         return f"[{len(self._announced)}/{len(self._cells)}]".replace("[", r"\[")
 
     def _remaining(self) -> int:
-        return sum(max(0, cell.planned - cell.finished) for cell in self._cells if not cell.done)
+        return sum(cell.left for cell in self._cells)
 
     def _left(self) -> str:
         """Time left, from how long runs of each variant took; of all, where none did yet."""
@@ -92,9 +96,8 @@ class Progress:
         overall = sum(seen) / len(seen)
         total = 0.0
         for cell in self._cells:
-            if not cell.done:
-                own = self._seconds.get(cell.variant)
-                total += (cell.planned - cell.finished) * (sum(own) / len(own) if own else overall)
+            own = self._seconds.get(cell.variant)
+            total += cell.left * (sum(own) / len(own) if own else overall)
         # What the workers get done at once shows in what they did so far.
         speed = max(1.0, sum(seen) / max(1e-9, time.monotonic() - self._begun))
         return _duration(total / speed)

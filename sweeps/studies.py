@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
@@ -46,10 +47,11 @@ def _open(results: Path, place: str | None) -> BaseStorage:
         path = results / "studies.db"
         try:
             return RDBStorage(f"sqlite:///{path}")
-        except (DatabaseError, RuntimeError) as error:
+        except (DatabaseError, StorageInternalError, RuntimeError) as error:
             raise InputError(
-                f"{path} is not a study database of this version ({type(error).__name__}): move it "
-                "away, and it is made anew from the runs' records"
+                f"{path} is not a study database of this version, or cannot be written "
+                f"({_reason(error)}): mend that, or move it away, and it is made anew from the "
+                "runs' records"
             ) from None
     return _database(place) if "://" in place else _journal(Path(place))
 
@@ -64,11 +66,10 @@ def _database(url: str) -> BaseStorage:
             f"{named} names no database that can be used here ({type(error).__name__}): write it "
             "as postgresql+psycopg://user@host/database, or name a journal file"
         ) from None
-    except (SQLAlchemyError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise InputError(
-            f"{named} does not answer, or holds no studies of this version ({reason}): mend that, "
-            "and give its password in $PGPASSWORD or ~/.pgpass"
+            f"{named} does not answer, or holds no studies of this version ({_reason(error)}): "
+            "mend that, and give its password in $PGPASSWORD or ~/.pgpass"
         ) from None
 
 
@@ -120,30 +121,56 @@ class StoredStudy:
         directions: list[Direction],
         identity: dict[str, JsonValue],
     ) -> None:
-        self._study = optuna.create_study(
-            storage=storage, study_name=name, directions=directions, load_if_exists=True
-        )
-        kept = self._study.user_attrs.get("identity")
-        if kept is None:
-            self._study.set_user_attr("identity", json.dumps(identity, sort_keys=True))
-        else:
-            _compare(name, json.loads(kept), identity)
-        self.trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+        with _answering(name):
+            self._study = optuna.create_study(
+                storage=storage, study_name=name, directions=directions, load_if_exists=True
+            )
+            kept = self._study.user_attrs.get("identity")
+            if kept is None:
+                self._study.set_user_attr("identity", json.dumps(identity, sort_keys=True))
+            else:
+                _compare(name, json.loads(kept), identity)
+            self.trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+        for trial in self.trials:
+            if "run_ids" not in trial.user_attrs:
+                raise InputError(
+                    f"study {name} holds trial {trial.number}, which no sweep made: choose another "
+                    "--storage, and the study is made anew from the runs' records"
+                )
 
     def append(self, trial: FrozenTrial) -> None:
-        """Adds the next finished trial."""
+        """Adds the next finished trial. Raises InputError where it cannot be kept."""
         trial.datetime_complete = datetime.now()
         trial.datetime_start = trial.datetime_complete - timedelta(
             seconds=trial.user_attrs["seconds"]
         )
-        try:
+        name = self._study.study_name
+        with _answering(name):
+            if len(self._study.get_trials(deepcopy=False)) != len(self.trials):
+                raise InputError(
+                    f"study {name} is written by another driver too: give each results folder a "
+                    "--storage of its own; studies are made anew there from the runs' records"
+                )
             self._study.add_trial(trial)
-        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-            raise InputError(
-                f"the storage of study {self._study.study_name} cannot be written "
-                f"({type(error).__name__}): mend that, then go on with `python -m sweeps resume`"
-            ) from None
         self.trials.append(trial)
+
+
+@contextmanager
+def _answering(name: str) -> Iterator[None]:
+    """Raises InputError where a study's storage fails, as on a full disk."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise InputError(
+            f"the storage of study {name} cannot be read or written ({_reason(error)}): mend that, "
+            "then go on with `python -m sweeps resume`"
+        ) from None
+
+
+def _reason(error: BaseException) -> str:
+    """One line; Optuna's errors have the database's as their cause."""
+    cause = error.__cause__ or error
+    return str(getattr(cause, "orig", cause)).strip().splitlines()[0]
 
 
 def _compare(name: str, kept: dict[str, JsonValue], now: dict[str, JsonValue]) -> None:

@@ -18,10 +18,10 @@ from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.run import give_up, require_gpu
 from benchmarks.spec import RunRecord
-from sweeps import engines, options, studies
+from sweeps import engines, options, studies, watchdog
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
-from sweeps.options import STOP, Device, EngineName
+from sweeps.options import LOCK, STOP, Device, EngineName
 from sweeps.progress import Progress
 
 ATTEMPTS = 3
@@ -37,9 +37,9 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     has ended is kept.
     """
     with _alone(results), studies.storage(results, choice.storage) as storage:
+        (results / STOP).unlink(missing_ok=True)  # asked of the driver before
         cells = _cells(choice, results, storage)
         choice.save(results)
-        (results / STOP).unlink(missing_ok=True)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
         return cells
@@ -48,7 +48,7 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
 @contextmanager
 def _alone(results: Path) -> Iterator[None]:
     """One driver a results folder: two would disturb each other's studies."""
-    lock = FileLock(results / ".driver.lock", timeout=0)
+    lock = FileLock(results / LOCK, timeout=0)
     try:
         (results / "cells").mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -171,15 +171,23 @@ class _Driver:
         except BrokenExecutor:
             self.deaths[job.spec.run_id] += 1
             if self.deaths[job.spec.run_id] < ATTEMPTS:
+                cell.retry()
+                self.progress.retry(job)
                 self._submit(cell, job)
                 return
-            record = give_up(
-                job.spec,
-                source=self.source,
-                results=self.results,
-                study=job.study,
-                reason=f"its worker died {ATTEMPTS} times (out of memory, killed, or no epoch "
-                f"within {self.choice.epoch_hours:g} h)",
-            )
+            record = self._give_up(job)
         cell.take(record)
         self.progress.end(cell, job, record)
+
+    def _give_up(self, job: Job) -> RunRecord:
+        hung = watchdog.hung(self.results, job.spec.run_id)
+        limit = f"no epoch ended within {self.choice.epoch_hours:g} h"
+        why = f", at last as {limit}" if hung else f" (out of memory, killed, or {limit})"
+        return give_up(
+            job.spec,
+            source=self.source,
+            results=self.results,
+            study=job.study,
+            reason=f"its worker died {ATTEMPTS} times{why}",
+            traceback=hung,
+        )

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import faulthandler
-import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytorch_lightning as pl
 
+from benchmarks.run import folder
+
 
 class Watchdog(pl.Callback):
     """Ends this process where, within `seconds`, no epoch ends and the run doesn't either.
 
-    It says where each thread was. The clock is the C library's: a call that holds the interpreter
-    does not stop it.
+    What `place` holds then says where each thread was. The clock is the C library's: a call that
+    holds the interpreter does not stop it.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, place: Path) -> None:
+        self._seconds, self._place = seconds, place
 
     def __enter__(self) -> Watchdog:
+        self._place.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._place.open("w")
         self._wind()
         return self
 
@@ -31,10 +35,24 @@ class Watchdog(pl.Callback):
         trace: TracebackType | None,
     ) -> None:
         faulthandler.cancel_dump_traceback_later()
+        self._file.close()
+        self._place.unlink(missing_ok=True)
 
     def on_train_epoch_end(self, *_: Any) -> None:
         self._wind()
 
     def _wind(self) -> None:
-        assert sys.__stderr__ is not None
-        faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._file)
+
+
+def place(results: Path, run_id: str) -> Path:
+    """Where a run's watchdog writes."""
+    return folder(results, run_id) / "hung.txt"
+
+
+def hung(results: Path, run_id: str) -> str | None:
+    """Where a run was when its last worker had hung; None where it died of something else."""
+    try:
+        return place(results, run_id).read_text(errors="replace") or None
+    except FileNotFoundError:
+        return None

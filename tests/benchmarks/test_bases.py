@@ -33,12 +33,12 @@ class Lower(Variant):
     def __init__(self, *, shape: ImageShape, config: Config) -> None:
         super().__init__(shape=shape, config=config)
         pixels = shape.channels * shape.height * shape.width
-        self.encode = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 4), nn.BatchNorm1d(4))
-        self.decode = nn.Linear(4, pixels)
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 4), nn.BatchNorm1d(4))
+        self.decoder = nn.Linear(4, pixels)
 
     def forward(self, x: Tensor) -> Coded:
-        code = self.encode(x)
-        return Coded(code, target=x, reconstruction=self.decode(code).view_as(x))
+        code = self.encoder(x)
+        return Coded(code, target=x, reconstruction=self.decoder(code).view_as(x))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
         coded = self(batch.x)
@@ -127,7 +127,7 @@ def test_training_does_not_change_the_base(tmp_path: Path) -> None:
     slower = upper(lr=1e-9)
     made(slower, tmp_path)
     barely = weights(tmp_path, slower)
-    assert not torch.equal(whole["decode.weight"], barely["decode.weight"])
+    assert not torch.equal(whole["decoder.weight"], barely["decoder.weight"])
 
 
 def test_the_base_costs_no_parameters(tmp_path: Path) -> None:

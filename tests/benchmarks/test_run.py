@@ -18,8 +18,10 @@ from benchmarks.datasets.source import Split
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.spec import Budget, RunRecord, RunSpec
+from benchmarks.tracking import Mirror
 from models import registry
 from models.baselines import Linear
+from tests.mirror import agrees
 
 NOWHERE = DataSource(Path("no-such-folder"))
 
@@ -98,6 +100,7 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
     lines = (run.folder(tmp_path / "whole", spec.run_id) / "metrics.jsonl").read_bytes()
     assert (home / "metrics.jsonl").read_bytes() == lines
     assert not list(home.glob("*.ckpt"))
+    assert agrees(home)
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:
@@ -199,6 +202,7 @@ def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
     record = run.give_up(spec, source=NOWHERE, results=tmp_path, study=None, reason="it died")
     assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
     assert run.kept_record(tmp_path, spec.run_id) == record
+    assert agrees(home)
     assert not list(home.glob("*.ckpt"))
 
 
@@ -254,6 +258,40 @@ def test_a_failing_mirror_decides_nothing(
             record = made(spec, tmp_path / broken)
         assert record.digest == whole.digest
         assert capsys.readouterr().err.count("mirror") == 1
+
+
+def test_what_has_a_record_has_a_whole_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed between the two has no record, and is made again with its mirror."""
+    spec = spec_of("linear", epochs=1)
+    finish, early = Mirror.finish, []
+
+    def finish_and_look(self: Mirror, *arguments: object, **named: object) -> None:
+        finish(self, *arguments, **named)
+        early.append(run.read_record(tmp_path, spec.run_id))
+
+    monkeypatch.setattr(Mirror, "finish", finish_and_look)
+    made(spec, tmp_path)
+    assert early == [None]
+    assert agrees(run.folder(tmp_path, spec.run_id))
+
+
+def test_an_upload_that_is_interrupted_costs_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("linear", epochs=1)
+
+    def interrupted(self: Mirror, *arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "finish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made(spec, tmp_path / "interrupted")
+    kept = run.kept_record(tmp_path / "interrupted", spec.run_id)
+    assert kept is not None
+    assert kept.digest == made(spec, tmp_path / "whole").digest
 
 
 def test_a_checkpoint_of_other_code_is_not_used(

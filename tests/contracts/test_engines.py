@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
@@ -15,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import protocol
+from benchmarks import leaving, protocol
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name, load
 from benchmarks.protocol import DataSource
@@ -99,12 +102,18 @@ def refuse() -> None:
     raise InputError("no")
 
 
+def overflow() -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    error.filename = "record.json"
+    raise error
+
+
 def die() -> None:
     os._exit(1)
 
 
-def hang(seconds: float) -> None:
-    with Watchdog(seconds):
+def hang(seconds: float, place: Path) -> None:
+    with Watchdog(seconds, place):
         time.sleep(PATIENCE)
 
 
@@ -112,6 +121,12 @@ def linger(place: Path) -> None:
     """Says who is at work, for as long as that is."""
     place.write_text(str(os.getpid()))
     time.sleep(PATIENCE)
+
+
+def stay(place: Path) -> None:
+    """Does not leave when asked."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    linger(place)
 
 
 def alive(process: int) -> bool:
@@ -134,6 +149,8 @@ def test_results_and_errors_come_back(engine: Engine) -> None:
     assert engine.submit(sum_of, 1, second=2).result(PATIENCE) == 3
     with pytest.raises(InputError, match="no"):
         engine.submit(refuse).result(PATIENCE)
+    with pytest.raises(OSError, match=r"No space left on device: 'record\.json'"):
+        engine.submit(overflow).result(PATIENCE)
 
 
 def test_a_run_is_the_same_on_every_engine(engine: Engine, tmp_path: Path) -> None:
@@ -150,9 +167,11 @@ def test_a_worker_that_dies_takes_its_own_run_with_it(spread: Engine) -> None:
     until(lambda: spread.workers == 1)
 
 
-def test_a_worker_that_hangs_is_a_worker_that_died(spread: Engine) -> None:
+def test_a_worker_that_hangs_is_a_worker_that_died(spread: Engine, tmp_path: Path) -> None:
+    place = tmp_path / "run" / "hung.txt"
     with pytest.raises(BrokenExecutor):
-        spread.submit(hang, 0.5).result(PATIENCE)
+        spread.submit(hang, 0.5, place).result(PATIENCE)
+    assert " in hang\n" in place.read_text()
     assert spread.submit(sum_of, 1, 2).result(PATIENCE) == 3
 
 
@@ -163,6 +182,25 @@ def test_an_end_with_cancelling_ends_what_runs(name: EngineName, tmp_path: Path)
     until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
     engine.shutdown(cancel_futures=True)
     until(lambda: not alive(int((tmp_path / "worker").read_text())))
+
+
+def test_a_ctrl_c_while_workers_leave_ends_them_at_once(tmp_path: Path) -> None:
+    """The second one, that is: the first one asks them to."""
+    engine = engines.start(EngineName.processes, 1)
+    engine.submit(stay, tmp_path / "worker")
+    until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    main = threading.main_thread().ident
+    threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()
+    begun = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine.shutdown(cancel_futures=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    until(lambda: not alive(int((tmp_path / "worker").read_text())))
+    assert time.monotonic() - begun < leaving.GRACE - 1
+    engine.shutdown()
 
 
 def tables(results: Path) -> dict[str, bytes]:
@@ -202,7 +240,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Sampler, dict[str, b
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp])
-@pytest.mark.parametrize("name", WITH_WORKERS)
+@pytest.mark.parametrize("name", EngineName)
 def test_no_engine_and_no_number_of_workers_shows_in_a_table(
     name: EngineName,
     sampler: Sampler,

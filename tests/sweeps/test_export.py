@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tarfile
 from pathlib import Path
 
@@ -43,3 +45,26 @@ def test_a_folder_without_a_sweep_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no sweep to export"):
         export.write(tmp_path, tmp_path / "x.tar.gz")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_takes_no_archive_is_one_sentence(tmp_path: Path) -> None:
+    results = sweep().write(tmp_path / "results")
+    for place in (tmp_path, tmp_path / "missing" / "x.tar.gz"):
+        with pytest.raises(InputError, match="cannot be an archive"):
+            export.write(results, place)
+
+
+def test_a_full_disk_leaves_the_archive_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, archive = sweep().write(tmp_path / "results"), tmp_path / "x.tar.gz"
+    archive.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        export.write(results, archive)
+    assert archive.read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "x.tar.gz"}

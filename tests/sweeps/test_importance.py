@@ -39,3 +39,14 @@ def test_equal_scores_tell_nothing():
 
 def test_two_trials_are_no_error():
     assert set(importance([trial(0.5, 0.5), trial(0.25, 0.25)], "maximize")) == {"lr", "idle"}
+
+
+def test_of_two_objectives_the_first_counts():
+    one = [trial(n / 40, (7 * n % 40) / 40) for n in range(40)]
+    two = [
+        create_trial(
+            params=t.params, distributions=t.distributions, values=[t.value, t.params["idle"]]
+        )
+        for t in one
+    ]
+    assert importance(two, "maximize") == importance(one, "maximize")

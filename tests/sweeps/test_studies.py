@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +17,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import event
 
 from benchmarks.errors import InputError
 from sweeps import options, studies
@@ -102,6 +106,18 @@ def seen(study: StoredStudy) -> list[tuple[object, ...]]:
     ]
 
 
+def shown(place: str, study: str) -> list[tuple[object, ...]]:
+    """What Optuna's own command shows of a study."""
+    program = Path(sys.executable).with_name("optuna")
+    done = subprocess.run(
+        [program, "trials", "--storage", place, "--study-name", study, "--format", "json"],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    return [(t["number"], t["state"], t["params"]) for t in json.loads(done.stdout)]
+
+
 def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
     with opened(tmp_path, place, "kept", data="a") as study:
         for number in range(6):
@@ -110,11 +126,24 @@ def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
         # What is appended is shown in its place; what is read back has its number.
         assert [t.number for t in again.trials] == list(range(6))
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
+        assert shown(place or f"sqlite:///{tmp_path / 'studies.db'}", "kept") == [
+            (t.number, t.state.name, t.params) for t in again.trials
+        ]
     with (
         pytest.raises(InputError, match="begun with other data"),
         opened(tmp_path, place, "kept", data="b"),
     ):
         pass
+
+
+def test_a_second_writer_is_one_sentence(place: str | None, tmp_path: Path) -> None:
+    """Two drivers with a results folder each, and one storage."""
+    with opened(tmp_path, place, "shared") as study, opened(tmp_path, place, "shared") as other:
+        other.append(trial(0))
+        with pytest.raises(InputError, match="study shared is written by another driver too"):
+            study.append(trial(0))
+    with opened(tmp_path, place, "shared") as again:
+        assert len(again.trials) == 1
 
 
 @pytest.mark.parametrize("torn", ['{"op_code": 4, "wor', '{"op_code": 4, "wor\n', "\0\0\0"])
@@ -160,6 +189,51 @@ def test_a_storage_that_cannot_be_used_is_one_sentence(
         pass
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def append(study: StoredStudy, count: int) -> None:
+    for number in range(count):
+        study.append(trial(number))
+
+
+def full(storage: RDBStorage) -> None:
+    """From here on the database's file cannot grow, as on a full disk."""
+
+    @event.listens_for(storage.engine, "connect")
+    def limit(connection: sqlite3.Connection, record: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # no less than there are
+
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_study_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)  # Optuna waits before it tries again
+    with studies.storage(tmp_path) as storage:
+        study = StoredStudy(storage, "full", directions=["maximize"], identity={})
+        full(storage)
+        with pytest.raises(InputError, match=r"study full .*disk is full\): mend that") as caught:
+            append(study, 200)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(InputError, match=r"study another .*disk is full"):
+            StoredStudy(storage, "another", directions=["maximize"], identity={"x": "x" * 100_000})
+    with opened(tmp_path, None, "full") as again:
+        assert len(again.trials) > 0
+        assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
+
+
+def test_a_trial_that_no_sweep_made_is_one_sentence(tmp_path: Path) -> None:
+    with opened(tmp_path, None, "ours") as study:
+        study.append(trial(0))
+    with studies.storage(tmp_path) as storage:
+        optuna.load_study(storage=storage, study_name="ours").enqueue_trial({"lr": 0.5})
+    with (
+        pytest.raises(InputError, match="study ours holds trial 1, which no sweep made"),
+        opened(tmp_path, None, "ours"),
+    ):
+        pass
 
 
 def test_what_is_no_journal_is_one_sentence(tmp_path: Path) -> None:

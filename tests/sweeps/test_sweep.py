@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -20,6 +22,7 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.errors import InputError
 from sweeps.__main__ import app
+from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")
@@ -103,27 +106,34 @@ def test_a_second_call_does_nothing_twice(undisturbed: Path) -> None:
     assert written() == before
 
 
-def test_the_stored_study_opens_with_optuna(undisturbed: Path) -> None:
-    shown = call(
-        [
-            str(Path(sys.executable).with_name("optuna")),
-            "trials",
-            "--storage",
-            f"sqlite:///{undisturbed / 'studies.db'}",
-            "--study-name",
-            "linear-usps-smoke",
-            "--format",
-            "json",
-        ]
-    )
-    assert shown.returncode == 0, shown.stderr
-    trials = json.loads(shown.stdout)
-    assert [trial["number"] for trial in trials] == list(range(6))
-    states = {trial["state"] for trial in trials}
-    assert states == {"COMPLETE", "PRUNED"}  # so pruning is part of what is compared here
+def states(results: Path) -> dict[str, dict[str, int]]:
+    """How the trials of each study ended, as its cell's ledger has it."""
+    cells = [json.loads(path.read_bytes()) for path in (results / "cells").glob("*.json")]
+    return {cell["study"]: {k: n for k, n in cell["states"].items() if n} for cell in cells}
 
 
-def test_optuna_dashboard_reads_the_stored_study(undisturbed: Path) -> None:
+def test_optuna_reads_every_stored_study(undisturbed: Path) -> None:
+    found = shown_by_optuna(undisturbed)
+    assert found == states(undisturbed)
+    # So pruning is part of what is compared here.
+    assert found["linear-usps-smoke"].keys() == {"complete", "pruned"}
+
+
+def shown_by_optuna(results: Path) -> dict[str, Counter[str]]:
+    """How the trials of each study ended, as Optuna's own command has it."""
+    found = {}
+    for study in states(results):
+        program = str(Path(sys.executable).with_name("optuna"))
+        where = ("--storage", f"sqlite:///{results / 'studies.db'}", "--study-name", study)
+        shown = call([program, "trials", *where, "--format", "json"])
+        assert shown.returncode == 0, shown.stderr
+        trials = json.loads(shown.stdout)
+        assert [trial["number"] for trial in trials] == list(range(6))
+        found[study] = Counter(trial["state"].lower() for trial in trials)
+    return found
+
+
+def test_optuna_dashboard_reads_every_stored_study(undisturbed: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -134,18 +144,32 @@ def test_optuna_dashboard_reads_the_stored_study(undisturbed: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(200):
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5) as answer:
-                    shown = json.load(answer)
-                break
-            except OSError:
-                time.sleep(0.1)
-        names = {study["study_name"] for study in shown["study_summaries"]}
+        found = {}
+        for study in asked(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]:
+            shown = asked(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}")
+            found[study["study_name"]] = Counter(t["state"].lower() for t in shown["trials"])
     finally:
         dashboard.kill()
         dashboard.wait()
-    assert "linear-usps-smoke" in names
+    assert found == states(undisturbed)
+
+
+def asked(address: str) -> Any:
+    """What a server answers, once it does."""
+    for _ in range(200):
+        try:
+            with urlopen(address, timeout=30) as answer:
+                return json.load(answer)
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{address} does not answer")
+
+
+@pytest.mark.slow
+def test_weights_and_biases_shows_of_every_run_what_its_record_says(undisturbed: Path) -> None:
+    homes = [path.parent for path in undisturbed.glob("runs/*/record.json")]
+    assert len(homes) == len(CELLS) * (6 + 2)
+    assert [home.name for home in homes if not agrees(home)] == []
 
 
 def test_status_and_list_need_no_slow_imports(undisturbed: Path) -> None:
@@ -251,6 +275,7 @@ def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
     assert cell["cost"] == expected.get("cost")
     assert len(cell["trials"]) == expected.get("trials", 6)
     assert (found[0]["pareto.csv"].count(b"\n") > 1) == (name == "cost")
+    assert shown_by_optuna(results) == states(results)
 
 
 def test_a_plan_grows_and_never_shrinks(undisturbed: Path, tmp_path: Path) -> None:
@@ -405,8 +430,6 @@ def test_who_is_asked_to_leave_says_how_to_go_on(
     [
         (("run", "--only", "capsnt/*"), "did you mean 'capsnet/"),
         (("run", "--data", "no-such-folder"), "is not a folder"),
-        (("resume",), "holds no sweep to resume"),
-        (("status",), "holds no sweep"),
         (("run", "--device", "cuda", "--only", "linear/usps", "--profile", "smoke"), "no GPU"),
     ],
 )
@@ -424,3 +447,44 @@ def test_bad_input_is_one_sentence(
     assert left.value.code == 2
     assert message in told
     assert told.count("\n") == 1
+
+
+READERS = {
+    "resume": ["resume"],
+    "add": ["add", "--trials", "1"],
+    "stop": ["stop"],
+    "status": ["status"],
+    "watch": ["status", "--watch"],
+    "export": ["export", "sweep.tar.gz"],
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("place", ["empty", "foreign", "missing", "foreign/notes.txt"])
+def test_where_no_sweep_is_one_sentence_says_so_and_nothing_is_touched(
+    name: str,
+    place: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign" / "cells").mkdir(parents=True)
+    (tmp_path / "foreign" / "notes.txt").write_text("mine")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*READERS[name], "--results", place]))
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert "no sweep" in told
+    assert told.count("\n") == 1
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_more_cells_that_are_none_are_one_sentence(tmp_path: Path) -> None:
+    """Also of a sweep that has all cells, to which none can be added."""
+    from sweeps.options import Options
+
+    with pytest.raises(InputError, match="matches no cell"):
+        Options(data=tmp_path, workers=1).grown(0, 0, ("liner/usps",))

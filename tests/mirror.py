@@ -1,0 +1,38 @@
+"""What Weights & Biases shows of a run, read as a person would: by its own command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def agrees(home: Path) -> bool:
+    """Whether the only mirror in a run's folder shows what the run's record says."""
+    record = json.loads((home / "record.json").read_bytes())
+    shown = _inspect(home)
+    told = {"status": record["status"], **record["metrics"]}
+    if record["reason"] is not None:
+        told["reason"] = record["reason"]
+    return (
+        shown["run_id"] == record["run_id"]
+        and shown["config"] == record["spec"]
+        and shown["exit_code"] == int(record["status"] == "failed")
+        and shown["summary"].items() >= told.items()
+    )
+
+
+def _inspect(home: Path) -> dict[str, Any]:
+    (mirror,) = (home / "wandb").glob("offline-run-*")
+    wandb = Path(sys.executable).with_name("wandb")
+    done = subprocess.run(
+        [wandb, "leet", "inspect", "--summary", "--json", mirror],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "WANDB_ERROR_REPORTING": "false"},
+        timeout=120,
+    )
+    return json.loads(done.stdout)

@@ -1,0 +1,109 @@
+"""What a driver does where workers die or the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from concurrent.futures import BrokenExecutor, Future
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.profiles import Name
+from benchmarks.run import read_record
+from benchmarks.spec import RunRecord
+from sweeps import engines, watchdog
+from sweeps.engines import Inline, Job, Site
+from sweeps.listing import show_status
+from sweeps.options import EngineName, Options
+from sweeps.sweep import sweep
+
+CHOICE = Options(
+    profile=Name.smoke,
+    data=Path("no-such-folder"),
+    only=("linear/usps",),
+    engine=EngineName.inline,
+    workers=1,
+    trials=3,
+    offline=True,
+)
+
+
+class Fragile(Inline):
+    """An engine whose n-th run finds its worker dead so many times; every other time it had hung,
+    but for the last time.
+    """
+
+    def __init__(self, deaths: dict[int, int]) -> None:
+        self._deaths = deaths
+        self.runs: list[str] = []
+
+    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
+        if job.spec.run_id not in self.runs:
+            self.runs.append(job.spec.run_id)
+        place = self.runs.index(job.spec.run_id)
+        if self._deaths.get(place, 0) == 0:
+            return super().begin(job, site)
+        self._deaths[place] -= 1
+        where = watchdog.place(site.results, job.spec.run_id)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_text("line 1 in stuck" * (self._deaths[place] % 2))
+        future: Future[RunRecord] = Future()
+        future.set_exception(BrokenExecutor("it died"))
+        return future
+
+
+def test_retries_are_counted_and_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Fragile({0: 4, 1: 1, 2: 3})
+    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+    sweep(CHOICE, tmp_path)
+    sweep(CHOICE, tmp_path)  # what was counted stays
+    cell = json.loads((tmp_path / "cells" / "linear-usps-smoke.json").read_bytes())
+    assert cell["states"] == {"complete": 1, "pruned": 0, "fail": 2}
+    assert cell["retries"] == 2 + 1 + 2
+    hung, completed, killed = (read_record(tmp_path, run_id) for run_id in engine.runs[:3])
+    assert (hung.status, hung.step, hung.traceback) == ("failed", 0, "line 1 in stuck")
+    assert hung.reason == "its worker died 3 times, at last as no epoch ended within 12 h"
+    assert completed.status == "complete"
+    assert (killed.status, killed.step, killed.traceback) == ("failed", 0, None)
+    assert killed.reason.startswith("its worker died 3 times (out of memory, killed, or")
+    assert capsys.readouterr().err.count("begun again") == 5
+    show_status(tmp_path)
+    heading, row = capsys.readouterr().out.splitlines()[:2]
+    assert row[heading.index("retries")] == "5"
+
+
+def test_a_full_disk_is_one_sentence_and_the_sweep_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "full"
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        """No place for a second record."""
+        record = ".record.json" in os.readlink(f"/proc/self/fd/{descriptor}")
+        if record and digests(results):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(SystemExit) as left:
+            main(lambda: sweep(CHOICE, results))
+    assert left.value.code == 2
+    assert "record.json: No space left on device: what was" in capsys.readouterr().err
+    assert len(digests(results)) == 1
+    assert not list(results.rglob(".record.json*"))
+    sweep(CHOICE, results)
+    sweep(CHOICE, tmp_path / "undisturbed")
+    assert digests(results) == digests(tmp_path / "undisturbed")
+
+
+def digests(results: Path) -> dict[str, str]:
+    """Of every record, by its run's id."""
+    records = (json.loads(path.read_bytes()) for path in results.glob("runs/*/record.json"))
+    return {record["run_id"]: record["digest"] for record in records}
