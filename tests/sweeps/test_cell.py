@@ -108,4 +108,4 @@ def test_status_tells_how_many_runs_remain(
     with opened(tmp_path) as cell:
         work(cell, tmp_path, 1, random.Random(0), SEEDS)
     show_status(tmp_path)
-    assert f"{(TRIALS - 1) * SEEDS + 2} runs and" in capsys.readouterr().out
+    assert f"{(TRIALS - 1) * SEEDS + 2} runs and" in " ".join(capsys.readouterr().out.split())
