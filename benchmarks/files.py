@@ -17,28 +17,23 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(content)
-        _await_disk(temporary)
+        replace_durably(temporary, path)
     except OSError as error:
         error.filename = str(path)  # which a write does not tell
         temporary.unlink(missing_ok=True)
         raise
-    replace_durably(temporary, path)
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
     """Renames a file once its content is on the disk, and makes the renaming durable."""
-    _await_disk(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
     temporary.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def _await_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def append_durably(path: Path, line: str) -> None:
