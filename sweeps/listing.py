@@ -20,6 +20,11 @@ _WATCH_SECONDS = 2.0
 _PACE = 20
 """So many of the last runs tell how long the next ones take."""
 
+_NEEDED = frozenset(
+    ("study", "variant", "dataset", "data", "planned", "states", "epochs", "finals", "reason")
+)
+"""What is shown of a cell's ledger; sweeps of other versions wrote less."""
+
 
 def show_matrix() -> None:
     """Prints every variant with its task and what it sees of each dataset, then what it is."""
@@ -128,11 +133,9 @@ def _left(results: Path, remaining: int) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    known = {"study", "variant", "dataset", "data", "planned", "finals", "reason", "epochs"}
-    known.add("states")
     try:
         cell = json.loads(path.read_bytes())
-        if known <= cell.keys() and {"trials", "finals"} <= cell["planned"].keys():
+        if cell.keys() >= _NEEDED and {"trials", "finals"} <= cell["planned"].keys():
             return cell
     except (ValueError, AttributeError):
         pass
