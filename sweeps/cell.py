@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -379,6 +380,11 @@ class Cell:
         unit, whole = (1, each) if seeds == 1 else (each, each * seeds)
         return {"had": had * unit, "saved": whole * len(pruned) - had * unit}
 
+    @cached_property
+    def _importance(self) -> dict[str, float]:
+        """Of the whole study: asked for once all its trials are there, at each final's end."""
+        return importance(self.trials, self.direction)
+
     def write(self) -> None:
         """Writes the cell's ledger, from which reports know which finals count."""
         winner = self.best
@@ -405,7 +411,7 @@ class Cell:
                 "left": self.left,
                 "finals": sorted(self.finals),
                 "bases": sorted(run_id for run_id, record in self.bases.items() if record),
-                "importance": importance(self.trials, self.direction) if winner else {},
+                "importance": self._importance if winner else {},
                 "reason": self.failure if self.done else None,
             },
         )
