@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.formats import one_line, stem, write
+from reports.pareto import front
 from reports.records import Cell, Results
 from reports.standings import Across, Standing, across, scores, standings
 from reports.tables import data_states, power
@@ -238,12 +239,15 @@ def _pareto(group: list[Standing], words: str) -> Figure:
     for number, (standing, point) in enumerate(zip(shown, points, strict=True)):
         look = _look(number) | {"linestyle": "none"}
         axes.plot(*point, label=one_line(standing.cell.variant)[:30], markersize=6, **look)
-    maximize = group[0].cell.direction == "maximize"
-    front: list[tuple[float, float]] = []
-    for seconds, mean in sorted(points, key=lambda p: (p[0], -p[1] if maximize else p[1])):
-        if not front or (mean > front[-1][1] if maximize else mean < front[-1][1]):
-            front.append((seconds, mean))
-    axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.8, alpha=0.6, zorder=1)
+    sign = -1 if group[0].cell.direction == "maximize" else 1
+    unbeaten = reversed(front([(sign * mean, seconds) for seconds, mean in points]))
+    axes.plot(
+        *zip(*(points[n] for n in unbeaten), strict=True),
+        color=INK,
+        linewidth=0.8,
+        alpha=0.6,
+        zorder=1,
+    )
     axes.set_xscale("log")
     axes.margins(0.08)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

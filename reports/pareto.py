@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -34,6 +35,19 @@ def pareto(results: Results) -> pd.DataFrame:
     return frame(PARETO, (row for cell in results.cells if cell.cost for row in _front(cell)))
 
 
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which of some (loss, cost) no other beats: as good and cheaper, or as cheap and better.
+
+    Positions, the lowest loss first; of equal points the first.
+    """
+    unbeaten, cheapest = [], math.inf
+    for number in sorted(range(len(points)), key=lambda n: points[n]):
+        if points[number][1] < cheapest:
+            cheapest = points[number][1]
+            unbeaten.append(number)
+    return unbeaten
+
+
 def _front(cell: Cell) -> list[tuple[Any, ...]]:
     sign = -1 if cell.direction == "maximize" else 1
     points = {
@@ -45,11 +59,8 @@ def _front(cell: Cell) -> list[tuple[Any, ...]]:
         if trial.complete
     }
     points = {run_id: point for run_id, point in points.items() if all(map(math.isfinite, point))}
-    # Best first, cheapest of equals: a trial is on the front where it is cheaper than all before.
-    front, cheapest = [], math.inf
-    for run_id, (score, cost) in sorted(points.items(), key=lambda item: (item[1], item[0])):
-        if cost < cheapest:
-            cheapest = cost
-            front.append((sign * score, cell.cost, round(cost), run_id))
+    run_ids = sorted(points)
+    unbeaten = [run_ids[n] for n in front([points[run_id] for run_id in run_ids])]
+    rows = [(sign * points[r][0], cell.cost, round(points[r][1]), r) for r in unbeaten]
     where = (cell.task, cell.dataset, cell.variant, cell.profile, cell.metric, cell.direction)
-    return [(*where, *row) for row in front]
+    return [(*where, *row) for row in rows]
