@@ -28,8 +28,9 @@ def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, flo
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        # Few trials, or many ties at the top: all shares are then equal, which they say themselves.
-        warnings.filterwarnings("ignore", "Target and region quantiles", UserWarning)
+        # Few trials, or many ties at the top: all shares are then equal, which they say themselves;
+        # and a parameter that hardly a trial has, such as one behind a condition.
+        warnings.filterwarnings("ignore", "Target and region quantiles|Some regimes", UserWarning)
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, study_name="importance", direction=direction)
         study.add_trials(done)

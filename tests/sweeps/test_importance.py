@@ -50,3 +50,17 @@ def test_of_two_objectives_the_first_counts():
         for t in one
     ]
     assert importance(two, "maximize") == importance(one, "maximize")
+
+
+def test_a_parameter_that_one_trial_has_is_no_error():
+    rate = {"rate": FloatDistribution(0, 1)}
+    one = create_trial(
+        params={"lr": 0.5, "rate": 0.5},
+        distributions={"lr": SPACE["lr"], **rate},
+        value=0.25,
+    )
+    others = [
+        create_trial(params={"lr": n / 4}, distributions={"lr": SPACE["lr"]}, value=n / 4)
+        for n in range(1, 4)
+    ]
+    assert "lr" in importance([one, *others], "maximize")
