@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor, nn
 
 from models.variant import Variant
@@ -19,3 +22,23 @@ def total_loss(model: Variant, batch: Any) -> Tensor:
 
 def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     return list(torch.autograd.grad(loss, parameters))
+
+
+def highest_rate(variant: str) -> float:
+    """The highest learning rate of a variant's search space."""
+    path = Path(__file__).parents[2] / "sweeps" / "spaces" / f"{variant}.yaml"
+    return float(yaml.safe_load(path.read_text(encoding="utf-8"))["search"]["lr"]["high"])
+
+
+def stays_finite(model: Variant, batch: Callable[[int], Any], steps: int = 2000) -> None:
+    """Trains on a batch a step, clipped as the model's recipe says, which it must."""
+    recipe = model.optimization()
+    assert recipe.clip_norm is not None
+    for step in range(steps):
+        recipe.optimizer.zero_grad()
+        loss = total_loss(model, batch(step))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        recipe.optimizer.step()
+    assert loss.isfinite()
+    assert all(p.isfinite().all() for p in model.parameters())

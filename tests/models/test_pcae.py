@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from scipy.special import logsumexp
 from scipy.stats import norm
 from torch import Tensor
@@ -19,7 +17,7 @@ from models.layers.part_encoders import encoder
 from models.layers.templates import inverse, warp
 from models.pcae import PCAE, PartConfig
 from models.variant import Images, ImageShape
-from tests.models.comparison import gradients, total_loss
+from tests.models.comparison import gradients, highest_rate, stays_finite, total_loss
 from tests.models.oracles import pcae
 
 GREY = ImageShape(1, 28, 28, 10)
@@ -391,25 +389,14 @@ def test_schedules_count_training_steps() -> None:
 )
 def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: str) -> None:
     """From heads far too small or large; the highest learning rate of the search space."""
-    path = Path(__file__).parents[2] / "sweeps" / "spaces" / "pcae.yaml"
-    lr = yaml.safe_load(path.read_text(encoding="utf-8"))["search"]["lr"]["high"]
-    shape = ImageShape(1, 12, 12, 10)
+    lr, shape = highest_rate("pcae"), ImageShape(1, 12, 12, 10)
     changes = {"part_capsules": 3, "template_size": 4, "encoder_channels": 4, "batch_size": 8}
     model = small(shape, **changes, optimizer=optimizer, lr=lr, scheduler="constant")
     with torch.no_grad():
         for parameter in model.network.encoder.pooling.parameters():
             parameter.mul_(factor)
-    recipe = model.optimization()
-    assert recipe.clip_norm is not None
     batch = images(shape, 8)
-    for _ in range(2000):
-        recipe.optimizer.zero_grad()
-        loss = total_loss(model, batch)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        recipe.optimizer.step()
-    assert loss.isfinite()
-    assert all(p.isfinite().all() for p in model.parameters())
+    stays_finite(model, lambda _: batch)
 
 
 def test_default_size() -> None:
