@@ -155,11 +155,14 @@ def options(variant: Variant) -> None:
 def speed(
     variant: Annotated[list[str] | None, typer.Argument(help="Variants; all by default.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads for all.")] = 2,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Samples in a step; as is usual for the task.")
+    ] = None,
 ) -> None:
     """Measures a training step of each variant against its textbook version, pair by pair."""
     from benchmarks.speed import main as measure
 
-    measure([_variant(name) for name in variant] if variant else None, threads)
+    measure([_variant(name) for name in variant] if variant else None, threads, batch)
 
 
 def _variant(name: str) -> str:

@@ -50,7 +50,7 @@ class Measured:
     """Bytes by which the peak of resident memory grew over two steps."""
 
 
-def main(variants: list[str] | None, threads: int) -> None:
+def main(variants: list[str] | None, threads: int, batch: int | None = None) -> None:
     """Prints the table of training steps; without names, of all trainable variants, and then what
     a run costs beside its training.
     """
@@ -60,15 +60,18 @@ def main(variants: list[str] | None, threads: int) -> None:
 
     keep_freed_memory()
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(training_steps(variants, threads))
+    console.print(training_steps(variants, threads, batch))
     if not variants:
         from benchmarks.overhead import against_a_loop
 
         console.print(against_a_loop(threads))
 
 
-def training_steps(variants: list[str] | None, threads: int) -> Table:
-    """Samples/s of each variant's training step, its ratio to the textbook, peak share, memory."""
+def training_steps(variants: list[str] | None, threads: int, batch: int | None = None) -> Table:
+    """Samples/s of each variant's training step, its ratio to the textbook, peak share, memory.
+
+    `batch`: samples in a step, by default what is usual for the task.
+    """
     from rich.table import Table
 
     from models import registry
@@ -78,20 +81,30 @@ def training_steps(variants: list[str] | None, threads: int) -> Table:
         table.add_column(column, no_wrap=True)
     for column in ("samples/s", "× textbook", "of peak", "MiB", "textbook MiB"):
         table.add_column(column, justify="right", no_wrap=True)
+    peaks: list[dict[str, float]] = []
     for name in filter(_trainable, variants or registry.available()):
-        batch = BATCH[registry.available()[name].task]
-        for row in _rows(name, batch, measure(name, threads)):
+        size = batch or BATCH[registry.available()[name].task]
+        measured = measure(name, threads, size)
+        peaks.append(measured.peak)
+        for row in _rows(name, size, measured):
             table.add_row(*row)
+    products = (
+        f"{low / 1e9:.0f} to {high / 1e9:.0f} in {precision}"
+        for precision in PRECISIONS
+        for low, high in [(f(peak[precision] for peak in peaks) for f in (min, max))]
+    )
+    table.caption = f"the peak, a matrix product: {', '.join(products)} GFLOP/s"
     return table
 
 
-def measure(name: str, threads: int) -> Measured:
+def measure(name: str, threads: int, batch: int) -> Measured:
     """All figures of one variant, each process in its turn."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
-        measured = fresh.submit(_times, name, threads).result()
+        measured = fresh.submit(_times, name, threads, batch).result()
         for contender in measured.seconds:
-            measured.memory[contender] = fresh.submit(_memory, name, contender, threads).result()
+            memory = fresh.submit(_memory, name, contender, threads, batch)
+            measured.memory[contender] = memory.result()
     return measured
 
 
@@ -143,13 +156,12 @@ def _shape(name: str) -> Any:
     return ImageShape(1, 28, 28, 10)
 
 
-def _batch(name: str) -> Images | Clips:
+def _batch(name: str, count: int) -> Images | Clips:
     import torch
 
-    from models import registry
     from models.variant import Clips, ClipShape, Images
 
-    shape, count = _shape(name), BATCH[registry.available()[name].task]
+    shape = _shape(name)
     frame = (shape.channels, shape.height, shape.width)
     if isinstance(shape, ClipShape):
         past = torch.rand(count, shape.past, *frame)
@@ -157,12 +169,12 @@ def _batch(name: str) -> Images | Clips:
     return Images(torch.rand(count, *frame), torch.randint(shape.classes, (count, shape.labels)))
 
 
-def _step(name: str, contender: Contender) -> Callable[[], None] | None:
+def _step(name: str, contender: Contender, count: int) -> Callable[[], None] | None:
     """A training step on a fixed batch; None of a textbook version that nobody wrote."""
     import torch
 
     torch.manual_seed(0)
-    model, batch = _model(name), _batch(name)
+    model, batch = _model(name), _batch(name, count)
     is_textbook, precision = contender
 
     if is_textbook:
@@ -205,12 +217,12 @@ def _oracle(name: str) -> Callable[[Any], Any] | None:
         return None
 
 
-def _times(name: str, threads: int) -> Measured:
+def _times(name: str, threads: int, batch: int) -> Measured:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(threads)
-    built = {contender: _step(name, contender) for contender in (*OURS, TEXTBOOK)}
+    built = {contender: _step(name, contender, batch) for contender in (*OURS, TEXTBOOK)}
     steps = {contender: step for contender, step in built.items() if step is not None}
     with FlopCounterMode(display=False) as counter:
         steps[OURS[0]]()
@@ -238,13 +250,13 @@ def _seconds(step: Callable[[], Any], repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def _memory(name: str, contender: Contender, threads: int) -> int:
+def _memory(name: str, contender: Contender, threads: int, batch: int) -> int:
     import torch
 
     from benchmarks.costs import peak_memory_bytes, reset_peak_memory
 
     torch.set_num_threads(threads)
-    step = _step(name, contender)
+    step = _step(name, contender, batch)
     assert step is not None
     reset_peak_memory()
     before = peak_memory_bytes()
