@@ -35,6 +35,14 @@ def data_folder(data: Path | None) -> Path:
     return (named or Path("data")).resolve()
 
 
+def require_gpu() -> None:
+    """Raises InputError where there is none for a run on `cuda`."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
+
+
 def main(app: Callable[[], object]) -> None:
     """Runs a command line: bad input is one sentence and exit code 2, a full disk too.
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import logging
 import os
-import sys
 import time
 import traceback
 import warnings
@@ -21,104 +19,24 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 from safetensors.torch import load_file, save
 
-from benchmarks import costs, leaving, protocol, tasks
+from benchmarks import costs, leaving, metrics, protocol, tasks
 from benchmarks.batches import Frames
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
 from benchmarks.files import sha256_of, write_atomically, write_json
 from benchmarks.protocol import DataSource, TaskData
 from benchmarks.provenance import provenance
+from benchmarks.records import folder, kept_record, read_record
 from benchmarks.seeds import derive
-from benchmarks.spec import RunRecord, RunSpec, Status, fingerprint
-from benchmarks.tracking import PLAIN, Journal, Logging, Mirror, Stop, require_finite, save_pictures
+from benchmarks.spec import RunRecord, RunSpec, Status, Stop, fingerprint
+from benchmarks.tracking import PLAIN, Journal, Logging, Mirror, require_finite, save_pictures
 from models import registry
 from models.variant import PredictionHyperparameters, Shape, Variant
 
 LOCK_SECONDS = 20.0
 """How long a run waits for a dying process that holds its folder."""
-
-
-def folder(results: Path, run_id: str) -> Path:
-    """Where a run's files lie."""
-    return results / "runs" / run_id
-
-
-def require_gpu() -> None:
-    """Raises InputError where there is none for a run on `cuda`."""
-    if not torch.cuda.is_available():
-        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
-
-
-def read_record(results: Path, run_id: str) -> RunRecord | None:
-    """The record of a run that has ended, or None. Raises InputError where it can't be read."""
-    path = folder(results, run_id) / "record.json"
-    try:
-        return RunRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise InputError(
-            f"{path} is not a record of this version ({error.errors()[0]['msg']}): "
-            "remove that run's folder to make it again"
-        ) from None
-
-
-def kept_record(results: Path, run_id: str) -> RunRecord | None:
-    """The same, where the run's files are whole; see `intact`."""
-    return read_record(results, run_id) if intact(results, run_id) else None
-
-
-def intact(results: Path, run_id: str) -> bool:
-    """Whether a run has ended, and its `metrics.jsonl` is what its record's digest was made of.
-
-    A record that tells of other metrics is set aside, and said: its run is to be made again.
-    """
-    home = folder(results, run_id)
-    path = home / "record.json"
-    try:
-        record = json.loads(path.read_bytes())
-        decided = {name: record[name] for name in DECIDED}
-        if record["step"] is not None:
-            decided["step"] = record["step"]
-        digest = record["digest"]
-    except FileNotFoundError:
-        return False
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return True  # read_record says what is wrong with it
-    try:
-        lines = (home / "metrics.jsonl").read_bytes().splitlines()
-        if fingerprint([decided, [json.loads(line) for line in lines]]) == digest:
-            return True
-    except FileNotFoundError:
-        if fingerprint([decided, []]) == digest:
-            return True
-    except (ValueError, RecursionError):
-        pass
-    path.replace(home / "record.unused")
-    print(
-        f"capsbench: {home / 'metrics.jsonl'} is damaged: the run is made again, and its record is "
-        "kept as record.unused",
-        file=sys.stderr,
-    )
-    return False
-
-
-DECIDED = (
-    "spec",
-    "status",
-    "reason",
-    "epochs",
-    "metric",
-    "directions",
-    "absent",
-    "metrics",
-    "history",
-    "weights_sha256",
-)
-"""What of a record is in its digest, with the lines of `metrics.jsonl`; `step` where it failed."""
 
 
 def run(
@@ -208,10 +126,10 @@ class _Run:
         self.task = registry.available()[spec.variant].task
         self.config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
         self.data = self._load(source)
-        self.directions = tasks.of(self.task, spec.dataset).directions(spec.dataset)
+        self.directions = metrics.directions(self.task, spec.dataset)
         self.metric = next(iter(self.directions))
         lacks = registry.variant(spec.variant).lacks
-        self.absent = {**tasks.of(self.task, spec.dataset).absent(spec.dataset), **lacks}
+        self.absent = {**metrics.absent(self.task, spec.dataset), **lacks}
 
     def _load(self, source: DataSource) -> TaskData:
         data = protocol.load(
@@ -450,13 +368,3 @@ def _deterministic(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         gc.collect()
-
-
-def finished_epochs(results: Path, run_id: str) -> tuple[int, dict[str, float]]:
-    """Epochs that a run under way has behind it, and the last one's metrics."""
-    try:
-        lines = (folder(results, run_id) / "metrics.jsonl").read_text().splitlines()
-        last = json.loads(lines[-1])
-        return last["epoch"], last["metrics"]
-    except (OSError, IndexError, ValueError, KeyError):
-        return 0, {}

@@ -15,11 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import datasets, protocol
+from benchmarks.cli import require_gpu
 from benchmarks.datasets.source import load_moving_test, load_still
 from benchmarks.errors import InputError
 from benchmarks.profiles import Profile
 from benchmarks.protocol import MOVING_MNIST, DataSource
-from benchmarks.run import folder, read_record, require_gpu, run
+from benchmarks.records import folder, read_record
+from benchmarks.run import run
 from benchmarks.spec import Role, RunRecord, RunSpec
 from benchmarks.tracking import PLAIN, Logging
 from models import registry

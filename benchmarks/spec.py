@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -16,6 +17,9 @@ Role = Literal["base", "trial", "final"]
 Precision = Literal["32-true", "bf16-mixed"]
 Direction = Literal["maximize", "minimize"]
 Status = Literal["complete", "pruned", "failed"]
+
+Stop = Callable[[list[float]], bool]
+"""Asked after each epoch, with the primary validation metric of each so far: stop here?"""
 
 
 class _Frozen(BaseModel):

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,9 @@ from benchmarks import leaving
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
 from benchmarks.files import append_durably, write_atomically
-from benchmarks.spec import RunSpec
+from benchmarks.spec import RunSpec, Stop
 from benchmarks.tasks import Task
 from models.registry import nearest
-
-Stop = Callable[[list[float]], bool]
-"""Asked after each epoch, with the primary validation metric of each so far: stop here?"""
 
 CHECKPOINT_SECONDS = 10.0
 """Seconds between checkpoints. When they are written decides no number, only what is done again."""

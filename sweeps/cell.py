@@ -13,13 +13,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
-from benchmarks import protocol, tasks
+from benchmarks import metrics, protocol
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
-from benchmarks.run import intact, kept_record
+from benchmarks.records import intact, kept_record
 from benchmarks.seeds import derive
 from benchmarks.spec import Direction, Role, RunRecord, RunSpec
 from models import registry
@@ -77,7 +77,7 @@ class Cell:
         self._rests_on = registry.variant(variant).rests_on
         data = protocol.describe(self.task, dataset, budget=self._budget, source=source)
         self.data = data
-        self.directions = tasks.of(self.task).directions(dataset)
+        self.directions = metrics.directions(self.task, dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
         self.objectives: list[Direction] = [self.direction]
         if self.strategy.cost is not None:

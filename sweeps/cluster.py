@@ -30,7 +30,7 @@ from benchmarks.errors import InputError
 from benchmarks.files import write_atomically
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
-from benchmarks.run import folder
+from benchmarks.records import folder
 from benchmarks.spec import RunRecord
 from sweeps.engines import Engine, Job, Site, execute, own_gpu
 

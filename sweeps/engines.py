@@ -25,10 +25,7 @@ from typing import Any, ParamSpec, TypeVar
 from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.protocol import DataSource
-from benchmarks.run import run
-from benchmarks.spec import RunRecord, RunSpec
-from benchmarks.tracking import Stop
-from sweeps import watchdog
+from benchmarks.spec import RunRecord, RunSpec, Stop
 from sweeps.options import EngineName
 
 P = ParamSpec("P")
@@ -58,6 +55,10 @@ class Site:
 
 def execute(job: Job, site: Site) -> RunRecord:
     """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
+    # Here, so that a driver starts without Lightning.
+    from benchmarks.run import run
+    from sweeps import watchdog
+
     how: dict[str, Any] = {
         "source": site.source,
         "results": site.results,

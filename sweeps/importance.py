@@ -6,7 +6,6 @@ import warnings
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.spec import Direction
@@ -26,6 +25,9 @@ def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, flo
     ]
     if len({trial.value for trial in done}) < 2 or not all(trial.params for trial in done):
         return {}
+    # Here, since it takes two seconds.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         # Few trials, or many ties at the top: all shares are then equal, which they say themselves;
@@ -34,7 +36,5 @@ def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, flo
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, study_name="importance", direction=direction)
         study.add_trials(done)
-        shares = optuna.importance.get_param_importances(
-            study, evaluator=PedAnovaImportanceEvaluator()
-        )
+        shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {name: float(share) for name, share in sorted(shares.items())}

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.run import finished_epochs
+from benchmarks.records import finished_epochs
 from benchmarks.spec import RunRecord
 from sweeps.cell import Cell
 from sweeps.engines import Job

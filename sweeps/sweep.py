@@ -14,11 +14,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from benchmarks import leaving, profiles
+from benchmarks.cli import require_gpu
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
-from benchmarks.run import give_up, require_gpu
 from benchmarks.spec import RunRecord
-from sweeps import engines, options, studies, watchdog
+from sweeps import engines, options, studies
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
 from sweeps.options import LOCK, STOP, Device, EngineName
@@ -180,6 +180,9 @@ class _Driver:
         self.progress.end(cell, job, record)
 
     def _give_up(self, job: Job) -> RunRecord:
+        from benchmarks.run import give_up
+        from sweeps import watchdog
+
         hung = watchdog.hung(self.results, job.spec.run_id)
         limit = f"no epoch ended within {self.choice.epoch_hours:g} h"
         why = f", at last as {limit}" if hung else f" (out of memory, killed, or {limit})"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from benchmarks.run import folder
+from benchmarks.records import folder
 
 
 class Watchdog(pl.Callback):

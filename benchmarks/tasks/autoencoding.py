@@ -11,22 +11,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.batches import Epoch
-from benchmarks.protocol import MOVING_MNIST, TaskData
+from benchmarks.metrics import AUTOENCODING
+from benchmarks.protocol import TaskData
 from benchmarks.seeds import derive
-from benchmarks.spec import Direction
 from benchmarks.tasks import probes
 from benchmarks.tasks.base import Means, Task
 from benchmarks.tasks.pictures import grid
 from models.variant import Coded, Images, ImageShape, Variant
-
-_DIRECTIONS: dict[str, Direction] = {
-    "lin_pred": "maximize",
-    "lin_match": "maximize",
-    "lin_pred_prior": "maximize",
-    "lin_match_prior": "maximize",
-    "mse": "minimize",
-    "nll": "minimize",
-}
 
 
 class Autoencoding(Task[Images]):
@@ -50,17 +41,6 @@ class Autoencoding(Task[Images]):
         self._errors = Means()
         self._probes: dict[str, dict[str, probes.Probe]] = {}
 
-    @staticmethod
-    def directions(dataset: str) -> dict[str, Direction]:
-        return dict(_DIRECTIONS)
-
-    @staticmethod
-    def absent(dataset: str) -> dict[str, str]:
-        if dataset != MOVING_MNIST:
-            return {}
-        reason = "a frame shows two classes, and a cluster would be matched to one"
-        return {"lin_match": reason, "lin_match_prior": reason}
-
     def training_metrics(self, prediction: Coded, batch: Images) -> dict[str, Tensor]:
         return {name: value for name, value in _errors(prediction).items() if name == "mse"}
 
@@ -77,7 +57,7 @@ class Autoencoding(Task[Images]):
             scores = probes.score(fitted, seen.numbers(role), seen.labels())
             suffix = "" if role == "code" else f"_{role}"
             found |= {f"{name}{suffix}": value for name, value in scores.items()}
-        return {name: found[name] for name in _DIRECTIONS if name in found}
+        return {name: found[name] for name in AUTOENCODING if name in found}
 
     def on_train_epoch_start(self) -> None:
         self._probes = {}

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
 from benchmarks.protocol import TaskData
 from benchmarks.seeds import derive
-from benchmarks.spec import Direction
 from benchmarks.tasks.pictures import grid
 from models.variant import Clips, Images, Points, Variant
 
@@ -52,19 +51,6 @@ class Task(pl.LightningModule, Generic[B]):
     def transfer_batch_to_device(self, batch: B, device: torch.device, dataloader_idx: int) -> B:
         """Nothing to do: samples are cut where the model is."""
         return batch
-
-    @staticmethod
-    @abstractmethod
-    def directions(dataset: str) -> dict[str, Direction]:
-        """The metrics and which way each is better.
-
-        The first is the primary one, which studies optimise and leaderboards show.
-        """
-
-    @staticmethod
-    def absent(dataset: str) -> dict[str, str]:
-        """Those of the metrics that have no meaning on a dataset, each with the reason."""
-        return {}
 
     @abstractmethod
     def training_metrics(self, prediction: Any, batch: B) -> dict[str, Tensor]:

@@ -11,8 +11,7 @@ from torchmetrics.classification import (
     MultilabelRecall,
 )
 
-from benchmarks.protocol import MOVING_MNIST, TaskData
-from benchmarks.spec import Direction
+from benchmarks.protocol import TaskData
 from benchmarks.tasks.base import Task
 from models.variant import Images, ImageShape, Variant
 
@@ -38,12 +37,6 @@ class Classification(Task[Images]):
                 "digit_accuracy": MultilabelRecall(self.classes, average="micro"),
             }
         )
-
-    @staticmethod
-    def directions(dataset: str) -> dict[str, Direction]:
-        if dataset == MOVING_MNIST:
-            return {"exact_match": "maximize", "digit_accuracy": "maximize"}
-        return {"accuracy": "maximize", "balanced_accuracy": "maximize"}
 
     def training_metrics(self, prediction: Tensor, batch: Images) -> dict[str, Tensor]:
         if self.labels == 1:

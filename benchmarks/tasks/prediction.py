@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.protocol import TaskData
-from benchmarks.spec import Direction
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.pictures import grid
 from models.variant import Clips, Variant
@@ -77,10 +76,6 @@ class Prediction(Task[Clips]):
         super().__init__(model, data, seed=seed)
         self._totals: dict[str, Tensor | float] = defaultdict(float)
         self._seen = 0
-
-    @staticmethod
-    def directions(dataset: str) -> dict[str, Direction]:
-        return {"mse": "minimize", "mae": "minimize", "ssim": "maximize", "psnr": "maximize"}
 
     def training_metrics(self, prediction: Tensor, batch: Clips) -> dict[str, Tensor]:
         error = (prediction.float() - batch.future).square()

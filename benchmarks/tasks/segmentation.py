@@ -7,7 +7,6 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from benchmarks.protocol import TaskData
-from benchmarks.spec import Direction
 from benchmarks.tasks.base import Task
 from models.variant import Coded, Points, PointShape, Variant
 
@@ -36,10 +35,6 @@ class Segmentation(Task[Points]):
         super().__init__(model, data, seed=seed)
         assert isinstance(data.shape, PointShape)
         self._right = self._seen = 0
-
-    @staticmethod
-    def directions(dataset: str) -> dict[str, Direction]:
-        return {"segmentation_accuracy": "maximize"}
 
     def training_metrics(self, prediction: Coded, batch: Points) -> dict[str, Tensor]:
         return {}

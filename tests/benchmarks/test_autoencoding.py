@@ -18,8 +18,9 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from benchmarks import protocol, run
+from benchmarks import protocol, records
 from benchmarks.batches import StillSamples
+from benchmarks.metrics import AUTOENCODING
 from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.spec import Budget
 from benchmarks.tasks import probes
@@ -256,7 +257,7 @@ def test_errors_are_means_over_pixels_and_nats_a_pixel() -> None:
     bright = (200 / 255) ** 2
     assert found["mse"] == pytest.approx(0.25 * bright / 2)
     assert found["nll"] == pytest.approx(3)
-    assert list(found) == list(Autoencoding.directions("mnist"))
+    assert list(found) == list(AUTOENCODING)
     x = torch.rand(4, 1, 4, 5)
     trained = task.training_metrics(task.model(x), Images(x, torch.zeros(4, 1)))
     assert float(trained.pop("mse")) == pytest.approx(float((0.5 * x).square().mean()))
@@ -311,14 +312,14 @@ def test_every_metric_is_in_the_record_or_absent_with_a_reason(
     spec = spec_of(variant, dataset, epochs=2, role="final", **SMALL[variant])
     record = made(spec, tmp_path / "one")
     assert record.status == "complete", record.traceback
-    asked = set(Autoencoding.directions(dataset))
+    asked = set(AUTOENCODING)
     given = {name.removeprefix("test/") for name in record.metrics if name.startswith("test/")}
     assert given & asked | set(record.absent) == asked
     assert not given & set(record.absent)
     assert all(record.absent.values())
     assert ("lin_match" in record.absent) == (dataset == MOVING_MNIST)
     assert made(spec, tmp_path / "two").digest == record.digest
-    home = run.folder(tmp_path / "one", spec.run_id)
+    home = records.folder(tmp_path / "one", spec.run_id)
     assert (home / "reconstructions.png").stat().st_size > 0
 
 
@@ -359,7 +360,7 @@ def test_absent_metrics_reach_the_table(tmp_path: Path) -> None:
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / f"{cell['study']}.json").write_text(json.dumps(cell))
     rows = metrics(load(tmp_path)).set_index("metric")
-    assert set(Autoencoding.directions(MOVING_MNIST)) <= set(rows.index)
+    assert set(AUTOENCODING) <= set(rows.index)
     assert rows.loc["lin_pred", "note"] == ""
     assert rows.loc["lin_match", "note"].startswith("n/a: a frame shows two classes")
     assert rows.loc["nll", "note"].startswith("n/a: clusters are no density")

@@ -12,7 +12,7 @@ from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks import run, tracking
+from benchmarks import records, tracking
 from benchmarks.errors import InputError
 from benchmarks.spec import RunRecord, RunSpec
 from models import registry
@@ -89,14 +89,14 @@ def upper(
 
 def weights(results: Path, spec: RunSpec | None) -> dict[str, Tensor]:
     assert spec is not None
-    return load_file(run.folder(results, spec.run_id) / "weights.safetensors")
+    return load_file(records.folder(results, spec.run_id) / "weights.safetensors")
 
 
 def test_the_base_is_trained_once_and_serves_all_that_rest_on_it(tmp_path: Path) -> None:
     one, two = upper(seed=1), upper(seed=2, role="final")
     assert one.base == two.base
     assert made(one, tmp_path).status == "complete"
-    path = run.folder(tmp_path, one.base.run_id) / "record.json"
+    path = records.folder(tmp_path, one.base.run_id) / "record.json"
     written = path.stat().st_mtime_ns
     final = made(two, tmp_path)
     assert "test/mse" in final.metrics
@@ -168,14 +168,14 @@ def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
     assert (record.status, record.study, record.epochs) == ("failed", "some-study", 0)
     assert record.reason.startswith(f"the run it rests on, {record.spec.base.run_id}, has failed")
     assert "NonFinite" in record.reason
-    assert run.read_record(tmp_path, record.run_id) == record
+    assert records.read_record(tmp_path, record.run_id) == record
     assert made(record.spec, tmp_path / "again").digest == record.digest
 
 
 def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
     spec = upper()
     made(spec.base, tmp_path)
-    path = run.folder(tmp_path, spec.base.run_id) / "weights.safetensors"
+    path = records.folder(tmp_path, spec.base.run_id) / "weights.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -184,7 +184,7 @@ def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
         made(spec, tmp_path)
-    assert run.read_record(tmp_path, spec.run_id) is None
+    assert records.read_record(tmp_path, spec.run_id) is None
 
 
 def test_a_variant_without_the_base_it_rests_on_is_a_failed_record(tmp_path: Path) -> None:

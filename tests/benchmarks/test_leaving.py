@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_run import made, spec_of
 
-from benchmarks import leaving, run
+from benchmarks import leaving, records
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.cli import main
 from benchmarks.spec import RunSpec
@@ -32,7 +32,7 @@ def test_a_run_leaves_at_a_checkpoint_and_goes_on_from_it(tmp_path: Path) -> Non
         await_byte(started)
         os.kill(child, number)
         assert exit_code(child) == code
-    assert Checkpoints(run.folder(tmp_path / "left", spec.run_id)).step() >= 2
+    assert Checkpoints(records.folder(tmp_path / "left", spec.run_id)).step() >= 2
     assert made(spec, tmp_path / "left").digest == made(spec, tmp_path / "whole").digest
 
 

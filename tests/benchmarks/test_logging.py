@@ -11,7 +11,7 @@ import torch
 import wandb
 from torch import Tensor
 
-from benchmarks import run, single
+from benchmarks import records, run, single
 from benchmarks.__main__ import app
 from benchmarks.cli import main
 from benchmarks.errors import InputError
@@ -83,7 +83,7 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
     spec = spec_of("linear", epochs=5)
     made(spec, tmp_path, log=Logging(every=every))
     assert sent.epochs == shown
-    lines = (run.folder(tmp_path, spec.run_id) / "metrics.jsonl").read_text().splitlines()
+    lines = (records.folder(tmp_path, spec.run_id) / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
 
 
@@ -104,7 +104,7 @@ def test_a_name_of_unknown_fields_is_one_sentence(pattern: str, why: str, tmp_pa
         made(spec, tmp_path, log=Logging(name=pattern))
     assert why in str(error.value)
     assert "\n" not in str(error.value)
-    assert not run.folder(tmp_path, spec.run_id).exists()
+    assert not records.folder(tmp_path, spec.run_id).exists()
 
 
 def infinite_slope(model: Linear, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
@@ -146,7 +146,7 @@ def test_a_non_deterministic_run_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     for spec in (strict, loose, strict.model_copy(update={"seed": 6})):
         asked.clear()
         record = made(spec, tmp_path)
-        assert run.read_record(tmp_path, spec.run_id) == record
+        assert records.read_record(tmp_path, spec.run_id) == record
         modes.append((record.spec.deterministic, asked[0]))
     assert modes == [(True, True), (False, False), (True, True)]
 

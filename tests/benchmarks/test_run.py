@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import checkpoints, protocol, run, tracking
+from benchmarks import checkpoints, protocol, records, run, tracking
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.datasets.source import Split
 from benchmarks.errors import InputError
@@ -81,7 +81,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
             torch.rand(7)  # what happened in the process before must not matter
             with pytest.raises(KeyboardInterrupt):
                 made(spec, results)
-    return run.folder(results, spec.run_id)
+    return records.folder(results, spec.run_id)
 
 
 @pytest.mark.parametrize("variant", CASES)
@@ -97,7 +97,7 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
 
     assert resumed.digest == whole.digest
     assert resumed.weights_sha256 == whole.weights_sha256
-    lines = (run.folder(tmp_path / "whole", spec.run_id) / "metrics.jsonl").read_bytes()
+    lines = (records.folder(tmp_path / "whole", spec.run_id) / "metrics.jsonl").read_bytes()
     assert (home / "metrics.jsonl").read_bytes() == lines
     assert not list(home.glob("*.ckpt"))
     assert agrees(home)
@@ -115,7 +115,7 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 def test_a_record_is_made_once(tmp_path: Path) -> None:
     spec = spec_of("linear", epochs=1)
     record = made(spec, tmp_path)
-    path = run.folder(tmp_path, spec.run_id) / "record.json"
+    path = records.folder(tmp_path, spec.run_id) / "record.json"
     before = os.stat(path).st_mtime_ns
     assert made(spec, tmp_path) == record
     assert os.stat(path).st_mtime_ns == before
@@ -131,7 +131,7 @@ def test_only_finals_see_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_a_run_leaves(tmp_path: Path) -> None:
     spec = spec_of("capsnet", epochs=2, role="final", **CASES["capsnet"])
     record = made(spec, tmp_path, study="some-study")
-    home = run.folder(tmp_path, spec.run_id)
+    home = records.folder(tmp_path, spec.run_id)
     lines = [json.loads(line) for line in (home / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert {"train/loss", "train/loss/margin", "train/loss/reconstruction"} <= lines[0][
@@ -148,7 +148,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert record.costs["train_seconds"] > 0
     assert record.provenance["data"]["state"] == "stand-in"
     assert record.provenance["versions"]["torch"] == torch.__version__
-    assert run.read_record(tmp_path, spec.run_id) == record
+    assert records.read_record(tmp_path, spec.run_id) == record
 
 
 def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
     home = made_until_checkpoint(spec, tmp_path, kills=4)
     record = run.give_up(spec, source=NOWHERE, results=tmp_path, study=None, reason="it died")
     assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
-    assert run.kept_record(tmp_path, spec.run_id) == record
+    assert records.kept_record(tmp_path, spec.run_id) == record
     assert agrees(home)
     assert not list(home.glob("*.ckpt"))
 
@@ -221,9 +221,9 @@ def test_a_run_whose_metrics_are_damaged_is_made_again(
 ) -> None:
     spec = spec_of("linear", epochs=2)
     record = made(spec, tmp_path)
-    path = run.folder(tmp_path, spec.run_id) / "metrics.jsonl"
+    path = records.folder(tmp_path, spec.run_id) / "metrics.jsonl"
     whole = path.read_bytes()
-    assert run.kept_record(tmp_path, spec.run_id) == record
+    assert records.kept_record(tmp_path, spec.run_id) == record
     path.unlink()
     if (change := LINES[damage]) is not None:
         path.write_bytes(change(whole))
@@ -269,12 +269,12 @@ def test_what_has_a_record_has_a_whole_mirror(
 
     def finish_and_look(self: Mirror, *arguments: object, **named: object) -> None:
         finish(self, *arguments, **named)
-        early.append(run.read_record(tmp_path, spec.run_id))
+        early.append(records.read_record(tmp_path, spec.run_id))
 
     monkeypatch.setattr(Mirror, "finish", finish_and_look)
     made(spec, tmp_path)
     assert early == [None]
-    assert agrees(run.folder(tmp_path, spec.run_id))
+    assert agrees(records.folder(tmp_path, spec.run_id))
 
 
 def test_an_upload_that_is_interrupted_costs_no_record(
@@ -289,7 +289,7 @@ def test_an_upload_that_is_interrupted_costs_no_record(
         patched.setattr(Mirror, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "interrupted")
-    kept = run.kept_record(tmp_path / "interrupted", spec.run_id)
+    kept = records.kept_record(tmp_path / "interrupted", spec.run_id)
     assert kept is not None
     assert kept.digest == made(spec, tmp_path / "whole").digest
 
@@ -319,7 +319,7 @@ def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
     spec = spec_of("linear")
-    home = run.folder(tmp_path, spec.run_id)
+    home = records.folder(tmp_path, spec.run_id)
     home.mkdir(parents=True)
     (home / "record.json").write_text('{"run_id": "x"')
     with pytest.raises(InputError, match=r"record\.json"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import protocol, tasks
+from benchmarks import metrics, protocol, tasks
 from benchmarks.batches import training_epoch
 from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.spec import Budget
@@ -147,7 +147,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
 def test_every_variant_has_a_task_with_directions(name: str) -> None:
     entry = registry.available()[name]
     for dataset in ("mnist", MOVING_MNIST):
-        directions = tasks.of(entry.task).directions(dataset)
+        directions = metrics.directions(entry.task, dataset)
         assert directions
         assert set(directions.values()) <= {"maximize", "minimize"}
     assert issubclass(registry.variant(name), Variant)

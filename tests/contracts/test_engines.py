@@ -22,7 +22,7 @@ from benchmarks import leaving, protocol
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name, load
 from benchmarks.protocol import DataSource
-from benchmarks.run import read_record
+from benchmarks.records import read_record
 from benchmarks.spec import RunSpec
 from models import registry
 from reports.files import write_tables

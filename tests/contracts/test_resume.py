@@ -9,7 +9,8 @@ import pytest
 from benchmarks import protocol, tracking
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.protocol import DataSource
-from benchmarks.run import folder, run
+from benchmarks.records import folder
+from benchmarks.run import run
 from benchmarks.spec import Budget, RunSpec
 from models import registry
 from tests.contracts.test_variants import smoke

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmarks import profiles, protocol
 from benchmarks.profiles import Name
 from benchmarks.protocol import DataSource
-from benchmarks.run import DECIDED, folder
+from benchmarks.records import DECIDED, folder
 from benchmarks.spec import RunRecord, RunSpec, fingerprint
 from models import registry
 from sweeps import space, studies

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.profiles import Name
-from benchmarks.run import read_record
+from benchmarks.records import read_record
 from benchmarks.spec import RunRecord
 from sweeps import engines, watchdog
 from sweeps.engines import Inline, Job, Site
