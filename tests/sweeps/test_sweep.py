@@ -182,6 +182,17 @@ def test_status_and_list_need_no_slow_imports(undisturbed: Path) -> None:
     assert "linear-usps-smoke" in call(command("status", results=undisturbed)).stdout
 
 
+def test_a_sweep_that_is_done_needs_no_lightning(tmp_path: Path) -> None:
+    sweep = ["run", "--profile", "smoke", "--offline", "--only", "linear/usps", "--trials", "1"]
+    place = ["--results", str(tmp_path / "results")]
+    assert call([sys.executable, "-m", "sweeps", *sweep, *place]).returncode == 0
+    again = call([sys.executable, "-X", "importtime", "-m", "sweeps", "resume", *place])
+    assert again.returncode == 0, again.stderr
+    imported = {line.rsplit("|")[-1].strip() for line in again.stderr.splitlines()}
+    assert "optuna" in imported
+    assert not imported & {"pytorch_lightning", "torchmetrics", "wandb"}
+
+
 def test_more_trials_are_added(tmp_path: Path) -> None:
     def some(trials: int, results: Path) -> Path:
         chosen = ("--only", "linear/usps", "--engine", "inline", "--trials", str(trials))
