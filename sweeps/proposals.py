@@ -7,11 +7,15 @@ trials. Pruning follows the same rule: a run is given the history of trials 0 â€
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from threadpoolctl import threadpool_limits
 
@@ -21,6 +25,12 @@ from benchmarks.spec import Direction, RunRecord
 from sweeps import samplers
 from sweeps.space import Space
 from sweeps.strategy import Sampler
+
+NEWEST = 2_000
+"""Samplers see so many of the newest trials at least, and fewer than twice as many."""
+
+BEST = 100
+"""And so many of those before."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,32 @@ def _state(
     return TrialState.COMPLETE, None
 
 
+class Shown(InMemoryStorage):
+    """A study of which samplers see the newest trials, and of the others the best.
+
+    So a proposal of a very long study takes no longer than one of a long one. By blocks of NEWEST:
+    equal trials are seen alike, whenever they are asked for. Of two objectives all are seen.
+    """
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        trials = super().get_all_trials(study_id, deepcopy, states)
+        directions = self.get_study_directions(study_id)
+        count = len(super().get_all_trials(study_id, deepcopy=False))
+        old = (count // NEWEST - 1) * NEWEST
+        if old <= 0 or len(directions) > 1:
+            return trials
+        sign = 1 if directions[0] == StudyDirection.MAXIMIZE else -1
+        others = [t for t in trials if t.number < old and t.state == TrialState.COMPLETE]
+        others = heapq.nlargest(BEST, others, key=lambda t: (sign * t.values[0], -t.number))
+        others.sort(key=lambda t: t.number)
+        return others + [t for t in trials if t.number >= old]
+
+
 class Proposals:
     """The trials of one study, proposed in the order of their numbers.
 
@@ -102,9 +138,7 @@ class Proposals:
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
         self._seed = derive(seed, study=study)
         self._grid = samplers.grid(space, seed=self._seed) if sampler is Sampler.grid else None
-        self._mirror = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(), directions=directions
-        )
+        self._mirror = optuna.create_study(storage=Shown(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._shown = 0
         self._told = 0
@@ -146,14 +180,7 @@ class Proposals:
         for n in range(self._told, min(known, self._shown)):
             _tell(self._mirror, n, self._results[n])
         for n in range(self._shown, number):
-            trial = self._results[n]
-            if n >= known:
-                trial = create_trial(
-                    state=TrialState.RUNNING,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                )
-            self._mirror.add_trial(trial)
+            self._mirror.add_trial(_seen(self._results[n], running=n >= known))
         self._told, self._shown = known, number
 
     def skip(self, trial: FrozenTrial) -> None:
@@ -182,12 +209,30 @@ class Proposals:
         return [self._results[n] for n in range(self._known(number))]
 
 
+def _seen(trial: FrozenTrial, *, running: bool) -> FrozenTrial:
+    """What samplers look at: of a pruned trial the last value, and no notes."""
+    return create_trial(
+        state=TrialState.RUNNING if running else trial.state,
+        params=trial.params,
+        distributions=trial.distributions,
+        values=trial.values if not running and trial.state == TrialState.COMPLETE else None,
+        intermediate_values={} if running else _last(trial),
+    )
+
+
+def _last(trial: FrozenTrial) -> dict[int, float]:
+    """The step that a trial came to, with its value."""
+    steps = trial.intermediate_values
+    return {max(steps): steps[max(steps)]} if steps else {}
+
+
 def _tell(study: optuna.Study, number: int, result: FrozenTrial) -> None:
     """Ends a running trial, so that it is as if it had been added finished."""
-    running = study.get_trials(deepcopy=False)[number]
-    trial = optuna.trial.Trial(study, running._trial_id)
+    storage = study._storage
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    trial = optuna.trial.Trial(study, trial_id)
     if len(study.directions) == 1:
-        for step, value in result.intermediate_values.items():
+        for step, value in _last(result).items():
             trial.report(value, step)
     complete = result.state == TrialState.COMPLETE
     study.tell(number, result.values if complete else None, state=result.state)

@@ -36,7 +36,13 @@ def make(name: Sampler, space: Space, *, seed: int, number: int, startup: int) -
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match name:
             case Sampler.tpe:
-                return TPE(space, seed=own, startup=startup)
+                return optuna.samplers.TPESampler(
+                    seed=own,
+                    n_startup_trials=startup,
+                    multivariate=True,
+                    group=True,
+                    constant_liar=False,
+                )
             case Sampler.gp:
                 return optuna.samplers.GPSampler(seed=own, n_startup_trials=startup)
             case Sampler.cmaes:
@@ -61,30 +67,6 @@ def check(name: Sampler, space: Space, where: str) -> None:
             f"{where}: cmaes needs two ranges without conditions, and finds {len(free)}: "
             "take another sampler"
         )
-
-
-class TPE(optuna.samplers.TPESampler):
-    """Optuna's, over all parameters at once; over groups of them where some have conditions."""
-
-    def __init__(self, space: Space, *, seed: int, startup: int) -> None:
-        grouped = any(space.conditions.values())
-        super().__init__(
-            seed=seed,
-            n_startup_trials=startup,
-            multivariate=True,
-            group=grouped,
-            constant_liar=False,
-        )
-        free = space.distributions.items()
-        self._known = None if grouped else {n: d for n, d in free if not d.single()}
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Without conditions it is the space: Optuna would look for it in every trial."""
-        if self._known is None:
-            return super().infer_relative_search_space(study, trial)
-        return self._known
 
 
 class Sobol(BaseSampler):

@@ -21,7 +21,7 @@ from benchmarks.errors import InputError
 from benchmarks.profiles import Name
 from models import registry
 from sweeps import space
-from sweeps.proposals import Proposal, Proposals, best
+from sweeps.proposals import Proposal, Proposals, Shown, best
 from sweeps.strategy import Sampler
 
 TRIALS = 8
@@ -110,6 +110,32 @@ def test_any_number_of_workers_any_order_and_any_crash_give_the_same_trials(
         proposal = again.propose()
         assert proposal.params == expected[number]
         again.finish(number, finished(proposal, objectives))
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_of_a_long_study_samplers_see_the_newest_trials_and_the_best_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    monkeypatch.setattr("sweeps.proposals.NEWEST", 4)
+    monkeypatch.setattr("sweeps.proposals.BEST", 2)
+    study = optuna.create_study(storage=Shown(), direction=direction)
+    values = [3.0, None, 9.0, 1.0, 9.0, 1.0, 2.0, 5.0, 4.0, None, 4.0, 4.0, 4.0]
+    for number, value in enumerate(values):
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        study.add_trial(create_trial(state=state, value=value))
+        if number == 6:
+            assert len(study.trials) == 7
+    best_of_others = [2, 4] if direction == "maximize" else [3, 5]
+    assert [t.number for t in study.trials] == [*best_of_others, 8, 9, 10, 11, 12]
+
+
+@pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp, Sampler.cmaes])
+def test_the_contract_holds_for_long_studies(
+    monkeypatch: pytest.MonkeyPatch, sampler: Sampler
+) -> None:
+    monkeypatch.setattr("sweeps.proposals.NEWEST", 2)
+    monkeypatch.setattr("sweeps.proposals.BEST", 1)
+    test_any_number_of_workers_any_order_and_any_crash_give_the_same_trials(sampler, 1)
 
 
 @pytest.mark.parametrize("lag", [1, 4])
