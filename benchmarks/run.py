@@ -10,7 +10,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
+from pytorch_lightning.profilers import PassThroughProfiler
 from safetensors.torch import load_file, save
 
 from benchmarks import costs, leaving, metrics, protocol, tasks
@@ -268,6 +269,7 @@ class _Run:
             enable_model_summary=False,
             callbacks=[*self.callbacks, journal],
             plugins=[journal.checkpoints],
+            profiler=_Unprofiled(),
         )
 
     def _fit(self, trainer: pl.Trainer, task: tasks.Task[Any], journal: Journal) -> None:
@@ -326,6 +328,16 @@ class _Run:
         except Exception:
             # The run has failed for the same cause, and its record says so.
             return {"parameters": None, "flops_per_sample": None}
+
+
+class _Unprofiled(PassThroughProfiler):
+    """Lightning asks for a context some fifty times a step: always the same one."""
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        return _NOTHING
+
+
+_NOTHING = nullcontext()
 
 
 def _model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
