@@ -169,7 +169,7 @@ class Means:
     def add(self, values: dict[str, Tensor], weight: int = 1) -> None:
         for name, value in values.items():
             # On a GPU looking at a number waits for it; elsewhere it is the fastest way.
-            number = value.detach().double() if value.is_cuda else float(value)
+            number = value.detach().double() if value.is_cuda else value.item()
             self._sums[name] = self._sums[name] + weight * number
         self.weight += weight
 
