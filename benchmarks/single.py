@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from pydantic import ValidationError
-from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import datasets, protocol
+from benchmarks import datasets, metrics, protocol, terminal
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.source import load_moving_test, load_still
 from benchmarks.errors import InputError
@@ -81,10 +80,16 @@ def make(
     spec = plain.model_copy(update={"base": _base(plain, base, results)})
     console = Console()
     console.print(f"run {spec.run_id}")
-    terminal: list[pl.Callback] = [RichModelSummary(max_depth=2)]
-    if console.is_terminal:
-        terminal.append(RichProgressBar())
-    record = run(spec, source=source, results=results, callbacks=terminal, log=log, debug=debug)
+    metric = next(iter(metrics.directions(task, dataset)))
+    record = run(
+        spec,
+        source=source,
+        results=results,
+        stop=terminal.lines(console, metric, budget.epochs),
+        callbacks=terminal.callbacks(console),
+        log=log,
+        debug=debug,
+    )
     _show(console, record, results)
     return record
 
@@ -141,10 +146,18 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
     costs = record.costs
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
-        f"{costs['parameters']} parameters, {costs['seconds']:.1f} s, "
-        f"data {record.provenance['data']['state']}, digest {record.digest[:16]}"
+        f"{_counts(costs)}{costs['seconds']:.1f} s, "
+        f"data {record.provenance['data']['state']}, digest {record.digest[:16]}",
+        soft_wrap=True,
     )
     console.print(f"files in {folder(results, record.run_id)}", soft_wrap=True)
+
+
+def _counts(costs: Mapping[str, Any]) -> str:
+    if costs["parameters"] is None:
+        return ""
+    flops = costs["flops_per_sample"] or 0
+    return f"{costs['parameters']:,} parameters, {flops / 1e6:,.4g} MFLOP a sample, "
 
 
 def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:

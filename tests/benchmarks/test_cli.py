@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     done = call("run", "linear", "usps", "--final", "--epochs", "2", *SMALL, results=results)
     assert done.returncode == 0, done.stderr
     assert "test/accuracy" in done.stdout
+    assert "epoch 1 of 2: validation/accuracy" in done.stdout
+    assert re.search(r"model +Linear +[\d.]+ K", done.stdout), done.stdout
+    assert re.search(r"complete; [\d,]+ parameters, [\d.]+ MFLOP a sample", done.stdout)
     (home,) = (results / "runs").iterdir()
     return results, home.name
 
