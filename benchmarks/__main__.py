@@ -24,6 +24,11 @@ app = typer.Typer(
 
 Variant = Annotated[str, typer.Argument(help="A variant, as `python -m sweeps list` names it.")]
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeatable."),
+]
+
 
 @app.command()
 def run(
@@ -32,10 +37,7 @@ def run(
         str, typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.BESIDE))}.")
     ],
     profile: Annotated[Name, typer.Option(help="How much the run may spend.")] = Name.quick,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeatable."),
-    ] = None,
+    set_: Settings = None,
     base: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +88,7 @@ def run(
         variant=_variant(variant),
         dataset=_dataset(dataset),
         profile=load_profile(profile),
-        settings=dict(_setting(text) for text in set_ or ()),
+        settings=_settings(set_),
         base=base,
         seed=seed,
         epochs=epochs,
@@ -158,11 +160,19 @@ def speed(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples in a step; as is usual for the task.")
     ] = None,
+    set_: Settings = None,
 ) -> None:
     """Measures a training step of each variant against its textbook version, pair by pair."""
+    from benchmarks.single import hyperparameters
     from benchmarks.speed import main as measure
 
-    measure([_variant(name) for name in variant] if variant else None, threads, batch)
+    names = [_variant(name) for name in variant or ()]
+    settings = _settings(set_)
+    if settings and len(names) != 1:
+        raise InputError("--set is of one variant: name one")
+    if settings:
+        hyperparameters(names[0], None, settings)
+    measure(names or None, threads, batch, settings)
 
 
 def _variant(name: str) -> str:
@@ -177,6 +187,10 @@ def _dataset(name: str) -> str:
         hint = registry.nearest(name, known)
         raise InputError(f"no dataset is called {name!r}: {hint}")
     return name
+
+
+def _settings(texts: list[str] | None) -> dict[str, object]:
+    return dict(_setting(text) for text in texts or ())
 
 
 def _setting(text: str) -> tuple[str, object]:

@@ -121,10 +121,8 @@ class Loop(pl.Callback):
             self.ours.append(begun - self._ended)
         self.recipe.optimizer.zero_grad()
         terms, _ = self.model.loss(next(self.batches))
-        weights = self.model.loss_weights
-        torch.stack(
-            [weights.get(name, 1.0) * term for name, term in terms.items()]
-        ).sum().backward()
+        self.model.total(terms).backward()
+        self.recipe.clip(self.model)
         self.recipe.optimizer.step()
         if self.recipe.scheduler is not None:
             self.recipe.scheduler.step()

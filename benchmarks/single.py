@@ -66,7 +66,7 @@ def make(
             variant=variant,
             dataset=dataset,
             role=role,
-            hyperparameters=_hyperparameters(variant, dataset, settings),
+            hyperparameters=hyperparameters(variant, dataset, settings),
             seed=seed,
             budget=budget,
             precision=precision,
@@ -110,19 +110,20 @@ def _base(spec: RunSpec, named: str | None, results: Path) -> RunSpec | None:
         return record.spec
     if rests_on is None:
         return None
-    settings = _hyperparameters(rests_on, spec.dataset, {})
+    settings = hyperparameters(rests_on, spec.dataset, {})
     under = {"variant": rests_on, "role": "base", "hyperparameters": settings}
     return spec.model_copy(update=under)
 
 
-def _hyperparameters(variant: str, dataset: str, settings: dict[str, Any]) -> dict[str, Any]:
+def hyperparameters(variant: str, dataset: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """All of a variant's: those set, a dataset's presets, defaults. Raises InputError."""
     config = registry.variant(variant).Config
     for name in settings:
         if name not in config.model_fields:
             hint = registry.nearest(name, config.model_fields)
             raise InputError(f"{variant} has no hyper-parameter {name!r}: {hint}")
     try:
-        presets = registry.variant(variant).presets.get(dataset, {})
+        presets = registry.variant(variant).presets.get(dataset or "", {})
         return config.model_validate({**presets, **settings}).model_dump(mode="json")
     except ValidationError as error:
         raise InputError(_first(error)) from None

@@ -1,9 +1,9 @@
 """How fast variants train: against their textbook versions and the machine's matrix products.
 
 Each variant is timed in a fresh process, where it, its textbook version (the oracle of the tests,
-in float32, with Adam as torch has it by default) and a large matrix product take turns: same
-batch, same threads, same allocator, the best of the rounds. Each peak of memory is measured in a
-process of its own.
+in float32, with Adam as torch has it by default, gradients not clipped) and a large matrix product
+take turns: same batch, same threads, same allocator, the best of the rounds. Each peak of memory is
+measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from models.variant import Clips, Images, Variant
+    from models.variant import Clips, ClipShape, Hyperparameters, Images, ImageShape, Variant
 
 ROUNDS = 4
 SHORTEST = 0.2
@@ -34,6 +34,15 @@ Contender = tuple[bool, str]
 """Whether it is the textbook version, and its precision."""
 OURS: tuple[Contender, ...] = tuple((False, precision) for precision in PRECISIONS)
 TEXTBOOK: Contender = (True, "float32")
+
+
+class Case(NamedTuple):
+    """What is timed."""
+
+    variant: str
+    batch: int
+    settings: dict[str, Any]
+    """Hyper-parameters beside the defaults."""
 
 
 @dataclass
@@ -50,7 +59,12 @@ class Measured:
     """Bytes by which the peak of resident memory grew over two steps."""
 
 
-def main(variants: list[str] | None, threads: int, batch: int | None = None) -> None:
+def main(
+    variants: list[str] | None,
+    threads: int,
+    batch: int | None = None,
+    settings: dict[str, Any] | None = None,
+) -> None:
     """Prints the table of training steps; without names, of all trainable variants, and then what
     a run costs beside its training.
     """
@@ -60,17 +74,23 @@ def main(variants: list[str] | None, threads: int, batch: int | None = None) -> 
 
     keep_freed_memory()
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(training_steps(variants, threads, batch))
+    console.print(training_steps(variants, threads, batch, settings))
     if not variants:
         from benchmarks.overhead import against_a_loop
 
         console.print(against_a_loop(threads))
 
 
-def training_steps(variants: list[str] | None, threads: int, batch: int | None = None) -> Table:
+def training_steps(
+    variants: list[str] | None,
+    threads: int,
+    batch: int | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Table:
     """Samples/s of each variant's training step, its ratio to the textbook, peak share, memory.
 
-    `batch`: samples in a step, by default what is usual for the task.
+    `batch`: samples in a step, by default what is usual for the task. `settings`: hyper-parameters
+    beside the defaults.
     """
     from rich.table import Table
 
@@ -84,7 +104,7 @@ def training_steps(variants: list[str] | None, threads: int, batch: int | None =
     peaks: list[dict[str, float]] = []
     for name in filter(_trainable, variants or registry.available()):
         size = batch or BATCH[registry.available()[name].task]
-        measured = measure(name, threads, size)
+        measured = measure(Case(name, size, settings or {}), threads)
         peaks.append(measured.peak)
         for row in _rows(name, size, measured):
             table.add_row(*row)
@@ -97,13 +117,13 @@ def training_steps(variants: list[str] | None, threads: int, batch: int | None =
     return table
 
 
-def measure(name: str, threads: int, batch: int) -> Measured:
+def measure(case: Case, threads: int) -> Measured:
     """All figures of one variant, each process in its turn."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
-        measured = fresh.submit(_times, name, threads, batch).result()
+        measured = fresh.submit(_times, case, threads).result()
         for contender in measured.seconds:
-            memory = fresh.submit(_memory, name, contender, threads, batch)
+            memory = fresh.submit(_memory, case, contender, threads)
             measured.memory[contender] = memory.result()
     return measured
 
@@ -133,35 +153,41 @@ def _trainable(name: str) -> bool:
     import torch
 
     with torch.device("meta"):
-        return _model(name).trainable
+        return _model(Case(name, 1, {})).trainable
 
 
-def _model(name: str) -> Variant:
-    """The variant as its defaults have it; on an untrained base, where it rests on one."""
+def _model(case: Case) -> Variant:
+    """Untrained; on an untrained base with its defaults, where it rests on one."""
     from models import registry
 
-    rests_on = registry.variant(name).rests_on
-    base = None if rests_on is None else _model(rests_on).requires_grad_(False).eval()
-    config = registry.variant(name).Config.model_validate({})
-    return registry.build(name, shape=_shape(name), config=config, base=base)
+    rests_on = registry.variant(case.variant).rests_on
+    base = None
+    if rests_on is not None:
+        base = _model(Case(rests_on, case.batch, {})).requires_grad_(False).eval()
+    return registry.build(case.variant, shape=_shape(case), config=_config(case), base=base)
 
 
-def _shape(name: str) -> Any:
+def _config(case: Case) -> Hyperparameters:
     from models import registry
+
+    return registry.variant(case.variant).Config.model_validate(case.settings)
+
+
+def _shape(case: Case) -> ImageShape | ClipShape:
     from models.variant import ClipShape, ImageShape, PredictionHyperparameters
 
-    config = registry.variant(name).Config.model_validate({})
+    config = _config(case)
     if isinstance(config, PredictionHyperparameters):
         return ClipShape(1, config.size, config.size, past=config.past, future=config.future)
     return ImageShape(1, 28, 28, 10)
 
 
-def _batch(name: str, count: int) -> Images | Clips:
+def _batch(case: Case) -> Images | Clips:
     import torch
 
     from models.variant import Clips, ClipShape, Images
 
-    shape = _shape(name)
+    shape, count = _shape(case), case.batch
     frame = (shape.channels, shape.height, shape.width)
     if isinstance(shape, ClipShape):
         past = torch.rand(count, shape.past, *frame)
@@ -169,16 +195,16 @@ def _batch(name: str, count: int) -> Images | Clips:
     return Images(torch.rand(count, *frame), torch.randint(shape.classes, (count, shape.labels)))
 
 
-def _step(name: str, contender: Contender, count: int) -> Callable[[], None] | None:
+def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
     """A training step on a fixed batch; None of a textbook version that nobody wrote."""
     import torch
 
     torch.manual_seed(0)
-    model, batch = _model(name), _batch(name, count)
+    model, batch = _model(case), _batch(case)
     is_textbook, precision = contender
 
     if is_textbook:
-        textbook = _oracle(name)
+        textbook = _oracle(case.variant)
         if textbook is None:
             return None
         oracle = textbook(model)
@@ -197,9 +223,8 @@ def _step(name: str, contender: Contender, count: int) -> Callable[[], None] | N
         recipe.optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             terms, _ = model.loss(batch)
-        weights = model.loss_weights
-        total = [weights.get(term, 1.0) * value for term, value in terms.items()]
-        torch.stack(total).sum().backward()
+        model.total(terms).backward()
+        recipe.clip(model)
         recipe.optimizer.step()
         if recipe.scheduler is not None:
             recipe.scheduler.step()
@@ -217,12 +242,12 @@ def _oracle(name: str) -> Callable[[Any], Any] | None:
         return None
 
 
-def _times(name: str, threads: int, batch: int) -> Measured:
+def _times(case: Case, threads: int) -> Measured:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(threads)
-    built = {contender: _step(name, contender, batch) for contender in (*OURS, TEXTBOOK)}
+    built = {contender: _step(case, contender) for contender in (*OURS, TEXTBOOK)}
     steps = {contender: step for contender, step in built.items() if step is not None}
     with FlopCounterMode(display=False) as counter:
         steps[OURS[0]]()
@@ -250,13 +275,13 @@ def _seconds(step: Callable[[], Any], repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def _memory(name: str, contender: Contender, threads: int, batch: int) -> int:
+def _memory(case: Case, contender: Contender, threads: int) -> int:
     import torch
 
     from benchmarks.costs import peak_memory_bytes, reset_peak_memory
 
     torch.set_num_threads(threads)
-    step = _step(name, contender, batch)
+    step = _step(case, contender)
     assert step is not None
     reset_peak_memory()
     before = peak_memory_bytes()

@@ -120,6 +120,13 @@ class Optimization(NamedTuple):
     clip_value: float | None = None
     """Then each number of a gradient to this absolute value."""
 
+    def clip(self, model: nn.Module) -> None:
+        """Clips the model's gradients, in both ways if both are asked for."""
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
+        if self.clip_value is not None:
+            nn.utils.clip_grad_value_(model.parameters(), self.clip_value)
+
 
 class Variant(nn.Module):
     """Base of all variants.
@@ -152,6 +159,11 @@ class Variant(nn.Module):
     def loss_weights(self) -> Mapping[str, float]:
         """Weight of each term that `loss` names; a term without an entry weighs 1."""
         return {}
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of loss terms, which training minimises."""
+        weights = self.loss_weights
+        return torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
 
     def loss(self, batch: Any) -> tuple[dict[str, Tensor], Any]:
         """Unweighted loss terms by name (scalars), and the prediction they were computed from.

@@ -10,7 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
 from benchmarks.protocol import TaskData
@@ -128,10 +128,7 @@ class Task(pl.LightningModule, Generic[B]):
         losses, prediction = self._losses(batch)
         with torch.autocast(self.device.type, enabled=False):  # of the forward pass only
             losses["loss"].backward()
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        if recipe.clip_value is not None:
-            nn.utils.clip_grad_value_(self.model.parameters(), recipe.clip_value)
+        recipe.clip(self.model)
         cast(LightningOptimizer, self.optimizers()).step()  # which also counts the steps
         if recipe.scheduler is not None:
             recipe.scheduler.step()
@@ -142,9 +139,10 @@ class Task(pl.LightningModule, Generic[B]):
     def _losses(self, batch: B) -> tuple[dict[str, Tensor], Any]:
         """The weighted sum of the loss terms, the terms by name, and the prediction."""
         terms, prediction = self.model.loss(batch)
-        weights = self.model.loss_weights
-        total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
-        return {"loss": total, **{f"loss/{name}": t for name, t in terms.items()}}, prediction
+        return {
+            "loss": self.model.total(terms),
+            **{f"loss/{name}": t for name, t in terms.items()},
+        }, prediction
 
     def validation_step(self, batch: B, batch_idx: int) -> None:
         losses, prediction = self._losses(batch)

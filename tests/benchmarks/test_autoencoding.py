@@ -213,16 +213,25 @@ class Noisy(Variant):
         return Optimization(torch.optim.SGD(self.parameters(), lr=1e-6))
 
 
-def grey(count: int) -> StillSamples:
-    """Images whose class, 0 or 1, is their brightness."""
-    labels = torch.arange(count) % 2
-    return StillSamples((labels * 200).to(torch.uint8).view(-1, 1, 1, 1).repeat(1, 1, 4, 5), labels)
+class Opposed(Noisy):
+    """Its prior is dark where its code is bright."""
+
+    def forward(self, x: Tensor) -> Coded:
+        coded = super().forward(x)
+        return coded._replace(prior=-coded.code)
 
 
-def task_of(model_class: type[Variant]) -> Autoencoding:
+def grey(count: int, dark: int = 0) -> StillSamples:
+    """Images of two brightnesses, of which the class `dark` is the lower."""
+    bright = torch.arange(count) % 2
+    pixels = (bright * 200).to(torch.uint8).view(-1, 1, 1, 1).repeat(1, 1, 4, 5)
+    return StillSamples(pixels, bright if dark == 0 else 1 - bright)
+
+
+def task_of(model_class: type[Variant], test: StillSamples | None = None) -> Autoencoding:
     data = protocol.load("autoencoding", "mnist", budget=BUDGET, source=NOWHERE, seed=0)
     object.__setattr__(data, "train", grey(60))
-    object.__setattr__(data, "test", grey(20))
+    object.__setattr__(data, "test", test or grey(20))
     object.__setattr__(data, "shape", data.shape._replace(classes=2, height=4, width=5))
     return Autoencoding(model_class(shape=data.shape, config=Hyperparameters()), data, seed=0)
 
@@ -249,6 +258,20 @@ def test_probes_see_codes_as_evaluation_does() -> None:
     assert task.training
     assert task.model.training
     assert not frozen.training  # each module has its own mode back
+
+
+def test_each_code_is_scored_by_its_own_probes() -> None:
+    """Known mistake: the posterior's probe with the prior's classifier, here always wrong."""
+    found = evaluated(task_of(Opposed))
+    probed = [value for name, value in found.items() if name.startswith("lin_")]
+    assert probed == [1, 1, 1, 1]
+
+
+def test_a_task_fits_its_probes_on_train() -> None:
+    """Known mistake: refitted on the test set, whose labels here contradict those of train."""
+    found = evaluated(task_of(Noisy, test=grey(20, dark=1)))
+    probed = [value for name, value in found.items() if name.startswith("lin_")]
+    assert probed == [0, 0, 0, 0]
 
 
 def test_errors_are_means_over_pixels_and_nats_a_pixel() -> None:

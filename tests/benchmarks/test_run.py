@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,11 +122,31 @@ def test_a_record_is_made_once(tmp_path: Path) -> None:
     assert os.stat(path).st_mtime_ns == before
 
 
-def test_only_finals_see_test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trial = made(spec_of("linear", epochs=1), tmp_path)
-    final = made(spec_of("linear", epochs=1, role="final"), tmp_path)
+class Untouchable:
+    """Test samples that nothing may look at."""
+
+    def __len__(self) -> int:
+        return 20
+
+    def gather(self, index: torch.Tensor, epoch: int) -> None:
+        raise AssertionError("test samples were looked at")
+
+
+@pytest.mark.parametrize("variant", ["linear", "kmeans", "autoencoder"])
+def test_only_finals_see_test_data(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = made(spec_of(variant, epochs=1, role="final"), tmp_path)
+    assert any(name.startswith("test/") for name in final.metrics)
+    load = protocol.load
+    monkeypatch.setattr(
+        protocol, "load", lambda *a, **k: replace(load(*a, **k), test=Untouchable())
+    )
+    trial = made(spec_of(variant, epochs=1), tmp_path)
+    assert trial.status == "complete", trial.reason
     assert not any(name.startswith("test/") for name in trial.metrics)
-    assert {"test/accuracy", "test/balanced_accuracy"} <= final.metrics.keys()
+    final = made(spec_of(variant, epochs=1, role="final", seed=6), tmp_path)
+    assert final.reason == "AssertionError: test samples were looked at"
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from benchmarks.__main__ import app
 
 
 def test_a_variant_stands_beside_its_textbook_version() -> None:
-    told = CliRunner().invoke(app, ["speed", "autoencoder", "--batch", "8", "--threads", "1"])
+    told = CliRunner().invoke(
+        app, ["speed", "autoencoder", "--batch", "8", "--threads", "1", "--set", "code_dims=8"]
+    )
     assert told.exit_code == 0, told.output
     cells = r"autoencoder +│ 8 +│ {} +│ +[\d.,]+ │ +[\d.]+ │ +\d+% │ +[\d,]+ │ +[\d,]+ │"
     for precision in ("float32", "bfloat16"):
@@ -28,3 +30,15 @@ def test_a_run_stands_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> Non
     assert ours > 0
     assert ratio == pytest.approx(ours / loop, rel=0.05)
     assert fixed > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set", "code_dims=8"], "--set is of one variant: name one"),
+        (["autoencoder", "--set", "coed_dims=8"], "no hyper-parameter 'coed_dims'"),
+    ],
+)
+def test_settings_are_of_one_variant_and_known(arguments: list[str], told: str) -> None:
+    found = CliRunner().invoke(app, ["speed", *arguments])
+    assert told in str(found.exception), found.output

@@ -141,6 +141,27 @@ def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
     assert means["loss/margin"] == pytest.approx(float(terms["margin"]))
 
 
+def test_training_batches_are_shuffled_anew_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_on("linear", "mnist", batch_size=20)
+
+    def order(epoch: int) -> list[int]:
+        monkeypatch.setattr(type(task), "current_epoch", epoch)
+        return torch.cat([batch.y[:, 0] for batch in task.train_dataloader()]).tolist()
+
+    plain = task.data.train.gather(torch.arange(40), 0).y[:, 0].tolist()
+    assert sorted(order(0)) == sorted(order(1)) == sorted(plain)
+    assert order(0) == order(0)
+    assert len({tuple(order(0)), tuple(order(1)), tuple(plain)}) == 3
+
+
+def test_blank_predictions_are_scored_like_others() -> None:
+    """Known mistake: blank frames, which early training gives, reported as a failure."""
+    truth = torch.rand(2, 3, 1, 16, 16)
+    found = {name: float(value) for name, value in frame_metrics(0 * truth, truth).items()}
+    require_finite(found, "epoch 1")
+    assert found["mse"] == pytest.approx(2 * 256 * float(truth.square().mean()), rel=1e-5)
+
+
 @pytest.mark.parametrize("name", registry.available())
 def test_every_variant_has_a_task_with_directions(name: str) -> None:
     entry = registry.available()[name]

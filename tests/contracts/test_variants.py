@@ -240,9 +240,10 @@ def test_equal_seeds_give_equal_bits(name: str, shape: Any) -> None:
 def test_weights_survive_safetensors(name: str, shape: Any, tmp_path: Path) -> None:
     model = build(name, shape)
     step(model, made(shape))
+    model.fit(made(shape)[0])
     other = copy.deepcopy(model)
-    for parameter in other.parameters():
-        torch.nn.init.zeros_(parameter.data)
+    for number in (*other.parameters(), *other.buffers()):
+        number.data.zero_()
     safetensors.torch.save_file(model.state_dict(), tmp_path / "weights.safetensors")
     other.load_state_dict(safetensors.torch.load_file(tmp_path / "weights.safetensors"))
     model.eval()

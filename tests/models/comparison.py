@@ -16,8 +16,7 @@ from models.variant import Variant
 def total_loss(model: Variant, batch: Any) -> Tensor:
     """The weighted sum that a task minimises."""
     terms, _ = model.loss(batch)
-    weights = model.loss_weights
-    return torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
+    return model.total(terms)
 
 
 def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
@@ -38,7 +37,7 @@ def stays_finite(model: Variant, batch: Callable[[int], Any], steps: int = 2000)
         recipe.optimizer.zero_grad()
         loss = total_loss(model, batch(step))
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        recipe.clip(model)
         recipe.optimizer.step()
     assert loss.isfinite()
     assert all(p.isfinite().all() for p in model.parameters())

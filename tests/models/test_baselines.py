@@ -33,6 +33,16 @@ def test_the_cnn_shifts_in_training_alone() -> None:
     assert torch.equal(model.loss(batch)[1], model(batch.x))
 
 
+def test_the_cnns_scores_are_logits() -> None:
+    """A softmax before the cross-entropy would train, slowly, and tell nobody."""
+    torch.manual_seed(0)
+    model = CNN(shape=ImageShape(1, 28, 28, 10), config=CNNConfig(width=4)).eval()
+    x, y = torch.rand(4, 1, 28, 28), torch.arange(4)[:, None]
+    terms, scores = model.loss(Images(x, y))
+    torch.testing.assert_close(scores, model.layer(model.features(x).amax((2, 3))))
+    torch.testing.assert_close(terms["cross_entropy"], F.cross_entropy(scores, y[:, 0]))
+
+
 def test_the_cnn_names_images_too_small() -> None:
     with pytest.raises(ValueError, match="7×16"):
         CNN(shape=ImageShape(1, 7, 16, 10), config=CNNConfig())

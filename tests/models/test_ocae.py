@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from models.ocae import OCAE, OCAEConfig
 from models.pcae import PCAE
 from models.variant import Images, ImageShape
-from tests.models.comparison import gradients, total_loss
+from tests.models.comparison import gradients, highest_rate, stays_finite, total_loss
 from tests.models.oracles import ocae
 from tests.models.test_object_capsules import SMALL
 
@@ -28,8 +29,8 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-def small(**changes: Any) -> OCAE:
-    base = PCAE(shape=SHAPE, config=PCAE.Config(**PARTS))
+def small(base: dict[str, Any] | None = None, **changes: Any) -> OCAE:
+    base = PCAE(shape=SHAPE, config=PCAE.Config(**{**PARTS, **(base or {})}))
     return OCAE(shape=SHAPE, config=OCAEConfig(**{**SMALL, **changes}), base=base)
 
 
@@ -75,6 +76,42 @@ def test_what_is_scored_is_drawn_from_the_objects_votes() -> None:
     assert torch.equal(coded.log_likelihood, drawn.log_likelihood)
     assert not torch.equal(coded.reconstruction, own.reconstruction)
     assert torch.equal(objects.explained.presence, parts.presence)
+
+
+@pytest.mark.parametrize("side", [16, 12])
+def test_evaluation_sees_images_on_the_canvas_of_the_base(side: int) -> None:
+    """Known mistake: test images as they are, or placed at random as training does it."""
+    model, batch = small(base={"max_side": side, "canvas": side + 4}).eval(), images()
+    placed = F.pad(F.interpolate(batch.x, (side, side), mode="area"), (2, 2, 2, 2))
+    parts = model.base.network.encode(placed)
+    by_hand = model.network(parts, model.base.network.decoder.templates.flatten(1))
+    told, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
+    for found in (told, shown, coded):
+        assert torch.equal(found.code, by_hand.posterior)
+        assert torch.equal(found.prior, by_hand.prior)
+    for found in (told, shown):
+        assert torch.equal(found.target, placed)
+
+
+def test_the_defaults_are_a_rate_that_their_optimiser_survives() -> None:
+    assert (OCAEConfig().optimizer, OCAEConfig().lr) == ("rmsprop", 1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("optimizer", "lr"), [("radam", None), ("rmsprop", None), ("sgd", 0.1)], ids=str
+)
+def test_long_trainings_stay_finite(optimizer: Any, lr: float | None) -> None:
+    """Known mistake: NaN. At the space's highest rate, and at the 0.1 of users' settings files
+    with the optimiser they have; scales begin at both bounds, and images are blank now and then.
+    """
+    model = small(optimizer=optimizer, lr=lr or highest_rate("ocae"), object_noise=2.0)
+    with torch.no_grad():
+        model.network.capsules.rest.bias[..., -5:-3] = -1e4
+        model.network.capsules.rest.bias[..., -3:] = 1e4
+    batch, blank = images(), images()
+    blank.x.zero_()
+    stays_finite(model, lambda step: blank if step % 10 == 0 else batch)
 
 
 def test_training_draws_no_reconstruction() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.scae import SCAE, SCAEConfig
@@ -143,6 +144,21 @@ def test_the_recipe_is_the_authors() -> None:
     groups = model.optimization().optimizer.param_groups
     trained = {id(p) for group in groups for p in group["params"]}
     assert trained == {id(p) for p in model.parameters()}
+
+
+@pytest.mark.parametrize("resized", [False, True])
+def test_evaluation_sees_images_on_the_canvas_of_training(resized: bool) -> None:
+    """Known mistake: test images as they are, while training places them on a larger canvas."""
+    model, batch = small(**({"max_side": 20, "canvas": 22} if resized else {})).eval(), images()
+    x = F.interpolate(batch.x, (20, 20), mode="area") if resized else batch.x
+    placed = F.pad(x, (1, 1, 1, 1))
+    by_hand = model._objects(model.network.encode(placed))
+    told, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
+    for found in (told, shown, coded):
+        assert torch.equal(found.code, by_hand.posterior)
+        assert torch.equal(found.prior, by_hand.prior)
+    for found in (told, shown):
+        assert torch.equal(found.target, placed)
 
 
 @pytest.mark.slow

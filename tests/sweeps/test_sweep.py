@@ -6,6 +6,7 @@ import bz2
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.errors import InputError
+from models import registry
 from sweeps.__main__ import app
 from tests.mirror import agrees
 
@@ -180,6 +182,15 @@ def test_status_and_list_need_no_slow_imports(undisturbed: Path) -> None:
         assert "rich" in imported
         assert not imported & {"torch", "optuna", "pytorch_lightning", "wandb", "pandas"}
     assert "linear-usps-smoke" in call(command("status", results=undisturbed)).stdout
+
+
+def test_list_and_readme_show_the_whole_matrix() -> None:
+    told = call([sys.executable, "-m", "sweeps", "list"]).stdout
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    cell = " +(images|2 digits|moving|frames)"
+    for name, entry in registry.available().items():
+        assert re.search(f"^{entry.task} +{name}{5 * cell} *$", told, re.MULTILINE), told
+        assert re.search(rf"^\| {entry.task}, [^|]+\|[^|]* {name}[,; ]", readme, re.MULTILINE), name
 
 
 def test_a_sweep_that_is_done_needs_no_lightning(tmp_path: Path) -> None:
