@@ -1,0 +1,99 @@
+"""Defaults are those of the papers' code and of its users' settings, where nothing speaks against.
+
+Departures, each told in its field's description or its class's docstring: `ocae`'s rate, and the
+weights of `ccae`'s priors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models import registry
+
+RECIPE = {"batch_size": 128, "lr_decay": 0.998, "restart_steps": 4000, "weight_decay": 0.0}
+PARTS = {
+    "part_dims": 6,
+    "part_features": 16,
+    "template_size": 11,
+    "encoder_channels": 128,
+    "presence_noise": 2.0,
+    "decoder_lr": 1.0,
+    "likelihood_weight": 1.0,
+    "template_l1_weight": 0.0,
+    "mse_weight": 0.0,
+    "invert": True,
+}
+OBJECTS = {
+    "object_capsules": 32,
+    "object_dims": 32,
+    "object_hidden": 128,
+    "attention_layers": 3,
+    "attention_heads": 1,
+    "attention_dims": 16,
+    "attention_out": 256,
+    "layer_norm": True,
+    "parts_weight": 1.0,
+    "dynamic_weight": 10.0,
+    "prior_within_weight": 2.0,
+    "prior_between_weight": 0.35,
+    "posterior_within_weight": 0.7,
+    "posterior_between_weight": 0.2,
+}
+LISTED: dict[str, dict[str, Any]] = {
+    "pcae": {**RECIPE, **PARTS, "part_capsules": 16, "lr": 3e-3, "alpha": False},
+    "ocae": {**RECIPE, **OBJECTS, "object_levels": 1},
+    "scae": {
+        **RECIPE,
+        **PARTS,
+        **OBJECTS,
+        "part_capsules": 40,
+        "canvas": 40,
+        "lr": 3e-5,
+        "optimizer": "rmsprop",
+        "momentum": 0.9,
+        "presence_l1_weight": 0.0,
+        "probe_weight": 1.0,
+    },
+    "ccae": {
+        "batch_size": 32,
+        "capsules": 3,
+        "votes": 4,
+        "attention_layers": 4,
+        "attention_heads": 4,
+        "attention_dims": 128,
+        "active_weight": 10.0,
+        "dynamic_weight": 10.0,
+        "lr": 1e-4,
+    },
+    "capsnet": {
+        "batch_size": 128,
+        "conv_channels": 256,
+        "primary_capsules": 32,
+        "primary_dim": 8,
+        "digit_dim": 16,
+        "routing_iterations": 3,
+        "m_plus": 0.9,
+        "m_minus": 0.1,
+        "absent_weight": 0.5,
+        "reconstruction_weight": 0.0005,
+    },
+    "capsnet-notebook": {"batch_size": 16, "lr": 1e-4, "reconstruction_weight": 0.0005},
+    "capsule-transformer": {
+        "batch_size": 16,
+        "lr": 1e-4,
+        "past": 16,
+        "future": 1,
+        "size": 32,
+        "clip_value": 1.0,
+        "dropout": 0.0,
+    },
+    "convlstm": {"batch_size": 12, "lr": 1e-4, "past": 10, "future": 10, "size": 64},
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_defaults_are_those_listed(name: str) -> None:
+    defaults = registry.variant(name).Config().model_dump()
+    assert {key: defaults.get(key, "absent") for key in LISTED[name]} == LISTED[name]
