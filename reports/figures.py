@@ -172,13 +172,15 @@ def _comparison(group: list[Standing], words: str) -> Figure:
 
 
 def _learning(results: Results, group: list[Standing], words: str) -> Figure:
-    """Mean over finals of the validation metric and of the training loss, a line a variant."""
+    """Means over finals of the validation metric and of both losses, which share their axis; a
+    line a variant.
+    """
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    figure, panels = _axes(2.6, left=0.7, right=1.6, lines=3, columns=2, width=7)
-    for axes, metric in zip(
-        panels, (f"validation/{group[0].cell.metric}", "train/loss"), strict=True
-    ):
+    figure, panels = _axes(2.6, left=0.7, right=1.8, lines=3, columns=3, width=9.7)
+    panels[2].sharey(panels[1])
+    shown = (f"validation/{group[0].cell.metric}", "train/loss", "validation/loss")
+    for axes, metric in zip(panels, shown, strict=True):
         for number, standing in enumerate(sorted(group, key=lambda s: s.cell.variant)):
             finals = _finals(results, standing.cell, metric)
             if finals.empty:
@@ -204,13 +206,14 @@ def _learning(results: Results, group: list[Standing], words: str) -> Figure:
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
-        if metric == "train/loss" and _wide(axes):
+        axes.set_title(one_line(metric.replace("/", " ")))
+    if _wide(panels[1]):
+        for axes in panels[1:]:
             axes.set_yscale("symlog", linthresh=1)
             axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.set_title(one_line(metric.replace("/", " ")))
     lines, names = panels[0].get_legend_handles_labels()
     figure.legend(
-        lines, names, loc="upper left", bbox_to_anchor=(1 - 1.55 / 7, 0.82), frameon=False
+        lines, names, loc="upper left", bbox_to_anchor=(1 - 1.75 / 9.7, 0.82), frameon=False
     )
     figure.suptitle(
         _title(words, group, "line: mean over seeds, band: least and greatest"),

@@ -58,21 +58,33 @@ EVERY_CELL = pytest.mark.parametrize(("name", "shape"), CELLS)
 EVERY_VARIANT = pytest.mark.parametrize("name", list(registry.available()))
 
 
-def build(name: str, shape: Any) -> Variant:
+PRESETS = [
+    pytest.param(name, dataset, id=f"{name}-{dataset}")
+    for name in registry.available()
+    for dataset in registry.variant(name).presets
+]
+
+
+def build(name: str, shape: Any, dataset: str = "") -> Variant:
     """A small variant, from fixed seeds; on an untrained base, where it rests on one."""
     torch.manual_seed(0)
-    rests_on = registry.variant(name).rests_on
-    base = None if rests_on is None else build(rests_on, shape).requires_grad_(False).eval()
-    return registry.build(name, shape=shape, config=smoke(name), base=base)
+    rests_on, base = registry.variant(name).rests_on, None
+    if rests_on is not None:
+        base = build(rests_on, shape, dataset).requires_grad_(False).eval()
+    return registry.build(name, shape=shape, config=smoke(name, dataset), base=base)
 
 
-def smoke(name: str) -> Any:
-    """Hyper-parameters of the space file's smoke profile where it has one, defaults otherwise."""
+def smoke(name: str, dataset: str = "") -> Any:
+    """Hyper-parameters of the space file's smoke profile where it has one, defaults otherwise;
+    those that a dataset presets go before.
+    """
     path = SPACES / f"{name}.yaml"
     space = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     space = space or {}
     settings = (space.get("profiles") or {}).get("smoke") or {}
-    return registry.variant(name).Config(**{**(space.get("fixed") or {}), **settings})
+    variant = registry.variant(name)
+    preset = variant.presets.get(dataset, {})
+    return variant.Config(**{**(space.get("fixed") or {}), **settings, **preset})
 
 
 def parts(output: Any) -> list[Tensor]:
@@ -197,12 +209,21 @@ def test_prediction_variants_say_which_frames(name: str) -> None:
     assert issubclass(cls.Config, PredictionHyperparameters) == asked
 
 
-@EVERY_VARIANT
-def test_presets_are_hyperparameters(name: str) -> None:
-    cls = registry.variant(name)
-    for dataset, preset in cls.presets.items():
-        assert dataset in names()
-        cls.Config(**preset)
+@pytest.mark.parametrize(("name", "dataset"), PRESETS)
+def test_each_preset_trains_on_its_dataset(name: str, dataset: str) -> None:
+    assert dataset in names()
+    moving = registry.available()[name].task == "prediction"
+    label = {"moving_mnist": "frames"}.get(dataset, dataset if dataset in STILL else "colour")
+    shape = MOVING["colour" if label == "colour" else "grey"] if moving else STILL[label]
+    model = build(name, shape, dataset)
+    for fill in ("random", "blank", "saturated"):
+        assert_finite(model, made(shape, fill=fill))
+    model.eval()
+    with torch.inference_mode():
+        output = model(made(shape)[0])
+        assert all(grid(rows).dtype == np.uint8 for rows in model.pictures(made(shape)).values())
+    if isinstance(output, Coded):
+        assert_coded(output, model)
 
 
 @EVERY_CELL
