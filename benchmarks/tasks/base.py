@@ -28,8 +28,8 @@ class Task(pl.LightningModule, Generic[B]):
     and augmentation do not depend on what ran before, so that a resumed run equals an
     uninterrupted one.
 
-    The step is written out (Lightning's manual optimisation): of its automatic one, half of the
-    time goes to hooks that nothing here has.
+    The step is written out (Lightning's manual optimisation): its automatic one spends time on
+    hooks that nothing here has.
     """
 
     evaluation_batch: ClassVar[int]

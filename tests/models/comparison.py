@@ -10,7 +10,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from models.variant import Variant
+from models.layers.object_capsules import Objects
+from models.variant import Images, Variant
 
 
 def total_loss(model: Variant, batch: Any) -> Tensor:
@@ -41,3 +42,13 @@ def stays_finite(model: Variant, batch: Callable[[int], Any], steps: int = 2000)
         recipe.optimizer.step()
     assert loss.isfinite()
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+def evaluates(model: Variant, batch: Images, placed: Tensor, by_hand: Objects) -> None:
+    """In evaluation, all that the model tells of images is of these objects, found in `placed`."""
+    told, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
+    for found in (told, shown, coded):
+        assert torch.equal(found.code, by_hand.posterior)
+        assert torch.equal(found.prior, by_hand.prior)
+    for found in (told, shown):
+        assert torch.equal(found.target, placed)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from models.ocae import OCAE, OCAEConfig
 from models.pcae import PCAE
 from models.variant import Images, ImageShape
-from tests.models.comparison import gradients, highest_rate, stays_finite, total_loss
+from tests.models.comparison import evaluates, gradients, highest_rate, stays_finite, total_loss
 from tests.models.oracles import ocae
 from tests.models.test_object_capsules import SMALL
 
@@ -85,12 +85,7 @@ def test_evaluation_sees_images_on_the_canvas_of_the_base(side: int) -> None:
     placed = F.pad(F.interpolate(batch.x, (side, side), mode="area"), (2, 2, 2, 2))
     parts = model.base.network.encode(placed)
     by_hand = model.network(parts, model.base.network.decoder.templates.flatten(1))
-    told, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
-    for found in (told, shown, coded):
-        assert torch.equal(found.code, by_hand.posterior)
-        assert torch.equal(found.prior, by_hand.prior)
-    for found in (told, shown):
-        assert torch.equal(found.target, placed)
+    evaluates(model, batch, placed, by_hand)
 
 
 def test_the_defaults_are_a_rate_that_their_optimiser_survives() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.scae import SCAE, SCAEConfig
 from models.variant import Images, ImageShape
-from tests.models.comparison import gradients, highest_rate, stays_finite, total_loss
+from tests.models.comparison import evaluates, gradients, highest_rate, stays_finite, total_loss
 from tests.models.oracles import scae
 
 GREY = ImageShape(1, 28, 28, 10)
@@ -153,12 +153,7 @@ def test_evaluation_sees_images_on_the_canvas_of_training(resized: bool) -> None
     x = F.interpolate(batch.x, (20, 20), mode="area") if resized else batch.x
     placed = F.pad(x, (1, 1, 1, 1))
     by_hand = model._objects(model.network.encode(placed))
-    told, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
-    for found in (told, shown, coded):
-        assert torch.equal(found.code, by_hand.posterior)
-        assert torch.equal(found.prior, by_hand.prior)
-    for found in (told, shown):
-        assert torch.equal(found.target, placed)
+    evaluates(model, batch, placed, by_hand)
 
 
 @pytest.mark.slow
