@@ -137,7 +137,9 @@ def test_only_finals_see_test_data(
     variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     final = made(spec_of(variant, epochs=1, role="final"), tmp_path)
-    assert any(name.startswith("test/") for name in final.metrics)
+    assert {f"test/{name}" for name in final.directions.keys() - final.absent.keys()} <= (
+        final.metrics.keys()
+    )
     load = protocol.load
     monkeypatch.setattr(
         protocol, "load", lambda *a, **k: replace(load(*a, **k), test=Untouchable())
@@ -158,6 +160,11 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert {"train/loss", "train/loss/margin", "train/loss/reconstruction"} <= lines[0][
         "metrics"
     ].keys()
+    for line in lines:
+        means = line["metrics"]
+        assert means["train/loss"] == pytest.approx(
+            means["train/loss/margin"] + 0.0005 * means["train/loss/reconstruction"]
+        )
     assert record.history == [line["metrics"]["validation/accuracy"] for line in lines]
     assert record.score == record.history[-1]
     assert (home / "reconstructions.png").stat().st_size > 0

@@ -255,6 +255,30 @@ def test_scales_are_bounded_on_both_sides() -> None:
     assert logits.grad.isfinite().all()
 
 
+def test_long_training_stays_finite() -> None:
+    """Known mistake: NaN. 2,000 steps at the space's highest rate, scales begun at both bounds."""
+    config = ObjectConfig(**{**SMALL, "object_noise": 2.0, "attention_layers": 1})
+    ours = ObjectAutoencoder(parts=7, features=3, templates=9, classes=3, config=config)
+    with torch.no_grad():
+        ours.capsules.rest.bias[..., -7:-4] = -1e4
+        ours.capsules.rest.bias[..., -4:] = 1e4
+    optimizer = torch.optim.RMSprop(
+        ours.parameters(), lr=1e-2, alpha=0.9, momentum=0.9, eps=1e-3, foreach=True
+    )
+    templates = torch.rand(7, 9)
+    for step in range(2000):
+        given = parts()
+        if step % 10 == 0:  # nothing there, and everything in one place
+            given = given._replace(presence=torch.zeros(5, 7), pose=torch.zeros(5, 7, 6))
+        found = ours(given, templates)
+        optimizer.zero_grad()
+        total(found.terms).backward()
+        torch.nn.utils.clip_grad_norm_(ours.parameters(), 1e4)
+        optimizer.step()
+    assert total(found.terms).isfinite()
+    assert all(p.isfinite().all() for p in ours.parameters())
+
+
 def test_further_levels_give_the_code_and_the_winners() -> None:
     ours = network(object_levels=2).eval()
     found = ours(parts(), torch.rand(7, 9))
