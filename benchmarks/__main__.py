@@ -168,9 +168,9 @@ def speed(
 
     names = [_variant(name) for name in variant or ()]
     settings = _settings(set_)
-    if settings and len(names) != 1:
-        raise InputError("--set is of one variant: name one")
     if settings:
+        if len(names) != 1:
+            raise InputError("--set is of one variant: name one")
         hyperparameters(names[0], None, settings)
     measure(names or None, threads, batch, settings)
 

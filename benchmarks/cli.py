@@ -35,6 +35,13 @@ def data_folder(data: Path | None) -> Path:
     return (named or Path("data")).resolve()
 
 
+def duration(seconds: float) -> str:
+    """As people read it, such as `3 min 07 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
 def require_gpu() -> None:
     """Raises InputError where there is none for a run on `cuda`."""
     import torch

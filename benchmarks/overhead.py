@@ -121,11 +121,7 @@ class Loop(pl.Callback):
             self.ours.append(begun - self._ended)
         self.recipe.optimizer.zero_grad()
         terms, _ = self.model.loss(next(self.batches))
-        self.model.total(terms).backward()
-        self.recipe.clip(self.model)
-        self.recipe.optimizer.step()
-        if self.recipe.scheduler is not None:
-            self.recipe.scheduler.step()
+        self.recipe.update(self.model, self.model.total(terms))
         self._ended = time.perf_counter()
         self.bare.append(self._ended - begun)
 

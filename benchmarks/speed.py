@@ -67,34 +67,32 @@ def main(
 ) -> None:
     """Prints the table of training steps; without names, of all trainable variants, and then what
     a run costs beside its training.
+
+    `batch`: samples in a step, by default what is usual for the task. `settings`: hyper-parameters
+    beside the defaults.
     """
     from rich.console import Console
 
     from benchmarks.allocator import keep_freed_memory
+    from models import registry
 
     keep_freed_memory()
+    known = registry.available()
+    cases = [
+        Case(name, batch or BATCH[known[name].task], settings or {})
+        for name in filter(_trainable, variants or known)
+    ]
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(training_steps(variants, threads, batch, settings))
+    console.print(training_steps(cases, threads))
     if not variants:
         from benchmarks.overhead import against_a_loop
 
         console.print(against_a_loop(threads))
 
 
-def training_steps(
-    variants: list[str] | None,
-    threads: int,
-    batch: int | None = None,
-    settings: dict[str, Any] | None = None,
-) -> Table:
-    """Samples/s of each variant's training step, its ratio to the textbook, peak share, memory.
-
-    `batch`: samples in a step, by default what is usual for the task. `settings`: hyper-parameters
-    beside the defaults.
-    """
+def training_steps(cases: list[Case], threads: int) -> Table:
+    """Samples/s of each case's training step, its ratio to the textbook, peak share, memory."""
     from rich.table import Table
-
-    from models import registry
 
     table = Table(title=f"Training steps, {threads} threads, best of {ROUNDS} interleaved rounds")
     for column in ("variant", "batch", "precision"):
@@ -102,11 +100,10 @@ def training_steps(
     for column in ("samples/s", "× textbook", "of peak", "MiB", "textbook MiB"):
         table.add_column(column, justify="right", no_wrap=True)
     peaks: list[dict[str, float]] = []
-    for name in filter(_trainable, variants or registry.available()):
-        size = batch or BATCH[registry.available()[name].task]
-        measured = measure(Case(name, size, settings or {}), threads)
+    for case in cases:
+        measured = measure(case, threads)
         peaks.append(measured.peak)
-        for row in _rows(name, size, measured):
+        for row in _rows(case, measured):
             table.add_row(*row)
     products = (
         f"{low / 1e9:.0f} to {high / 1e9:.0f} in {precision}"
@@ -128,15 +125,15 @@ def measure(case: Case, threads: int) -> Measured:
     return measured
 
 
-def _rows(name: str, batch: int, measured: Measured) -> list[list[str]]:
-    textbook = measured.seconds.get(TEXTBOOK)
+def _rows(case: Case, measured: Measured) -> list[list[str]]:
+    textbook, batch = measured.seconds.get(TEXTBOOK), case.batch
     rows = []
     for contender in OURS:
         seconds, precision = measured.seconds[contender], contender[1]
         share = measured.flops / seconds / measured.peak[precision]
         rows.append(
             [
-                name,
+                case.variant,
                 str(batch),
                 precision,
                 f"{batch / seconds:,.4g}" if batch / seconds < 1000 else f"{batch / seconds:,.0f}",
@@ -223,11 +220,7 @@ def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
         recipe.optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             terms, _ = model.loss(batch)
-        model.total(terms).backward()
-        recipe.clip(model)
-        recipe.optimizer.step()
-        if recipe.scheduler is not None:
-            recipe.scheduler.step()
+        recipe.update(model, model.total(terms))
 
     return step
 

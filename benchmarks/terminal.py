@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cli import duration
 from benchmarks.spec import Stop
 
 
@@ -32,8 +33,8 @@ class Layers(RichModelSummary):
 
 def callbacks(console: Console) -> list[pl.Callback]:
     """The layers; and a progress bar, where there is a terminal."""
-    shown: list[pl.Callback] = [Layers(max_depth=2)]
-    return [*shown, RichProgressBar()] if console.is_terminal else shown
+    bar = [RichProgressBar()] if console.is_terminal else []
+    return [Layers(max_depth=2), *bar]
 
 
 def lines(console: Console, metric: str, epochs: int) -> Stop | None:
@@ -51,16 +52,9 @@ def lines(console: Console, metric: str, epochs: int) -> Stop | None:
         left = (epochs - len(scores)) * (time.monotonic() - began) / made
         console.print(
             f"epoch {len(scores)} of {epochs}: validation/{metric} {scores[-1]:.4g}, "
-            f"some {_duration(left)} left",
+            f"some {duration(left)} left",
             soft_wrap=True,
         )
         return False
 
     return tell
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -120,6 +120,14 @@ class Optimization(NamedTuple):
     clip_value: float | None = None
     """Then each number of a gradient to this absolute value."""
 
+    def update(self, model: nn.Module, loss: Tensor) -> None:
+        """One step: gradients of the loss, clipped, and what optimiser and scheduler make of it."""
+        loss.backward()
+        self.clip(model)
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+
     def clip(self, model: nn.Module) -> None:
         """Clips the model's gradients, in both ways if both are asked for."""
         if self.clip_norm is not None:

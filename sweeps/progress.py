@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.cli import duration
 from benchmarks.records import finished_epochs
 from benchmarks.spec import RunRecord
 from sweeps.cell import Cell
@@ -100,7 +101,7 @@ class Progress:
             total += cell.left * (sum(own) / len(own) if own else overall)
         # What the workers get done at once shows in what they did so far.
         speed = max(1.0, sum(seen) / max(1e-9, time.monotonic() - self._begun))
-        return _duration(total / speed)
+        return duration(total / speed)
 
     def _view(self) -> RenderableType:
         planned = sum(cell.planned for cell in self._cells)
@@ -110,7 +111,7 @@ class Progress:
             ProgressBar(total=planned, completed=done, width=30),
             f"{len(self._announced)} of {len(self._cells)} cells",
             f"{done} of {planned} runs",
-            f"{_duration(time.monotonic() - self._begun)} gone, {self._left()} left",
+            f"{duration(time.monotonic() - self._begun)} gone, {self._left()} left",
         )
         body = Table.grid(padding=(0, 2))
         for run_id, (cell, job, begun) in list(self._running.items()):
@@ -121,7 +122,7 @@ class Progress:
                 job.spec.role,
                 f"epoch {epoch}/{job.spec.budget.epochs}",
                 "" if score is None else f"{cell.metric} {score:.4g}",
-                _duration(time.monotonic() - begun),
+                duration(time.monotonic() - begun),
             )
         return Group(head, body)
 
@@ -135,9 +136,3 @@ def _result(cell: Cell) -> str:
         if record.status == "complete"
     ]
     return f"test {cell.metric} {sum(scores) / len(scores):.4g} (n = {len(scores)})"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
