@@ -9,8 +9,20 @@ from typing import Annotated
 import typer
 
 from benchmarks import datasets
-from benchmarks.cli import Data, Offline, Results, data_folder, main
+from benchmarks.cli import (
+    Data,
+    LogEvery,
+    Offline,
+    Project,
+    Results,
+    RunName,
+    Team,
+    Upload,
+    data_folder,
+    main,
+)
 from benchmarks.errors import InputError
+from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
 from models import registry
@@ -62,27 +74,17 @@ def run(
     debug: Annotated[
         bool, typer.Option("--debug", help="Autograd's anomaly detection: slow, for NaN.")
     ] = False,
-    project: Annotated[str, typer.Option(help="Weights & Biases project.")] = "capsbench",
-    team: Annotated[
-        str | None, typer.Option(help="Weights & Biases team.", show_default="your own")
-    ] = None,
-    run_name: Annotated[
-        str,
-        typer.Option(
-            metavar="PATTERN", help="Run name there, such as '{variant}-{lr}-{batch_size}'."
-        ),
-    ] = "{run_id}",
-    upload: Annotated[
-        bool, typer.Option("--upload", help="Send it to Weights & Biases as it goes.")
-    ] = False,
-    log_every: Annotated[int, typer.Option(min=1, help="Epochs between those sent there.")] = 1,
+    project: Project = PLAIN.project,
+    team: Team = PLAIN.team,
+    run_name: RunName = PLAIN.name,
+    upload: Upload = PLAIN.upload,
+    log_every: LogEvery = PLAIN.every,
     data: Data = None,
     results: Results = Path("results"),
     offline: Offline = False,
 ) -> None:
     """Makes one run with its own hyper-parameters, and prints its metrics."""
     from benchmarks.single import make
-    from benchmarks.tracking import Logging
 
     record = make(
         variant=_variant(variant),

@@ -11,7 +11,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ from benchmarks.batches import Frames
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.errors import InputError
 from benchmarks.files import sha256_of, write_atomically, write_json
+from benchmarks.logs import PLAIN, Logging
 from benchmarks.protocol import DataSource, TaskData
 from benchmarks.provenance import provenance
 from benchmarks.records import folder, kept_record, read_record
 from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, Stop, fingerprint
-from benchmarks.tracking import PLAIN, Journal, Logging, Mirror, require_finite, save_pictures
+from benchmarks.tracking import Journal, Mirror, require_finite, save_pictures
 from models import registry
 from models.variant import PredictionHyperparameters, Shape, Variant
 
@@ -64,10 +65,8 @@ def run(
     if record is not None:
         return record
     if spec.base is not None:
-        # Its name by default: the pattern may be of hyper-parameters that it has not.
-        plain = replace(log, name=Logging.name)
         base = run(
-            spec.base, source=source, results=results, callbacks=callbacks, log=plain, debug=debug
+            spec.base, source=source, results=results, callbacks=callbacks, log=log, debug=debug
         )
         if base.status != "complete":
             reason = f"the run it rests on, {base.run_id}, has {base.status}: {base.reason}"

@@ -17,12 +17,12 @@ from benchmarks import datasets, metrics, protocol, terminal
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.source import load_moving_test, load_still
 from benchmarks.errors import InputError
+from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Profile
 from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.records import folder, read_record
 from benchmarks.run import run
 from benchmarks.spec import Role, RunRecord, RunSpec
-from benchmarks.tracking import PLAIN, Logging
 from models import registry
 
 

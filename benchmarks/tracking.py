@@ -14,9 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -25,11 +23,10 @@ import wandb
 
 from benchmarks import leaving
 from benchmarks.checkpoints import Checkpoints
-from benchmarks.errors import InputError
 from benchmarks.files import append_durably, write_atomically
+from benchmarks.logs import Logging
 from benchmarks.spec import RunSpec, Stop
 from benchmarks.tasks import Task
-from models.registry import nearest
 
 CHECKPOINT_SECONDS = 10.0
 """Seconds between checkpoints. When they are written decides no number, only what is done again."""
@@ -49,50 +46,6 @@ def require_finite(metrics: dict[str, float], when: str) -> None:
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise NonFinite(f"{name} was {value} in {when}")
-
-
-@dataclass(frozen=True)
-class Logging:
-    """How a run is shown in Weights & Biases; it decides no number."""
-
-    project: str = "capsbench"
-    team: str | None = None
-    name: str = "{run_id}"
-    """A pattern: `{variant}-{lr:.0e}` of hyper-parameters and what `fields` adds to them."""
-    upload: bool = False
-    every: int = 1
-    """Epochs between those that are shown; the last is shown always."""
-
-    @staticmethod
-    def fields(spec: RunSpec) -> dict[str, Any]:
-        """What a name may be made from."""
-        return {
-            **spec.hyperparameters,
-            "run_id": spec.run_id,
-            "variant": spec.variant,
-            "dataset": spec.dataset,
-            "profile": spec.budget.profile,
-            "role": spec.role,
-            "seed": spec.seed,
-        }
-
-    def name_of(self, spec: RunSpec) -> str:
-        """The run's name. Raises InputError for a pattern that gives none."""
-        fields = self.fields(spec)
-        try:
-            for _, field, _, _ in Formatter().parse(self.name):
-                if field is not None and field not in fields:
-                    raise InputError(
-                        f"run name {self.name!r}: no field is called {field!r}: "
-                        f"{nearest(field, fields)}"
-                    )
-            return self.name.format_map(fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"run name {self.name!r}: it is no pattern: {error}") from None
-
-
-PLAIN = Logging()
-"""Offline, under the run's id."""
 
 
 class Mirror:

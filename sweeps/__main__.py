@@ -10,8 +10,20 @@ from typing import Annotated
 import typer
 
 from benchmarks import leaving
-from benchmarks.cli import Data, Offline, Results, data_folder, main
+from benchmarks.cli import (
+    Data,
+    LogEvery,
+    Offline,
+    Project,
+    Results,
+    RunName,
+    Team,
+    Upload,
+    data_folder,
+    main,
+)
 from benchmarks.errors import InputError
+from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from sweeps import options
 from sweeps.options import Device, EngineName, Options
@@ -66,6 +78,11 @@ def run(
         int | None, typer.Option(min=1, help="Finals a cell.", show_default="the profile's")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto,
+    project: Project = PLAIN.project,
+    team: Team = PLAIN.team,
+    run_name: RunName = PLAIN.name,
+    upload: Upload = PLAIN.upload,
+    log_every: LogEvery = PLAIN.every,
     offline: Offline = False,
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
@@ -82,6 +99,7 @@ def run(
         trials=trials,
         seeds=seeds,
         device=device,
+        log=Logging(project, team, run_name, upload, log_every),
         offline=offline,
     )
     _sweep(choice, results)

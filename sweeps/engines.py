@@ -24,6 +24,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
+from benchmarks.logs import PLAIN, Logging
 from benchmarks.protocol import DataSource
 from benchmarks.spec import RunRecord, RunSpec, Stop
 from sweeps.options import EngineName
@@ -51,6 +52,7 @@ class Site:
     """What a worker may fetch that sees no data, as `DataSource` has it."""
     epoch_seconds: float | None = None
     """None: for ever. A process that isn't a worker's has no limit: it would end the driver."""
+    log: Logging = PLAIN
 
 
 def execute(job: Job, site: Site) -> RunRecord:
@@ -64,6 +66,7 @@ def execute(job: Job, site: Site) -> RunRecord:
         "results": site.results,
         "study": job.study,
         "stop": job.stop,
+        "log": site.log,
     }
     try:
         if site.epoch_seconds is None:

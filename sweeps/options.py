@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchmarks import datasets, profiles
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
+from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from models import registry
 from sweeps.strategy import Sampler
@@ -65,6 +66,7 @@ class Options(BaseModel):
     trials: int | None = Field(None, ge=1)
     seeds: int | None = Field(None, ge=1)
     device: Device = Device.auto
+    log: Logging = PLAIN
     offline: bool = False
 
     def save(self, results: Path) -> None:

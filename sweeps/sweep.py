@@ -17,7 +17,8 @@ from benchmarks import leaving, profiles
 from benchmarks.cli import require_gpu
 from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
-from benchmarks.spec import RunRecord
+from benchmarks.spec import RunRecord, RunSpec
+from models import registry
 from sweeps import engines, options, studies
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
@@ -38,6 +39,7 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     """
     with _alone(results), studies.storage(results, choice.storage) as storage:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
+        _require_names(choice)
         cells = _cells(choice, results, storage)
         choice.save(results)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
@@ -65,6 +67,23 @@ def _alone(results: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _require_names(choice: options.Options) -> None:
+    """Raises InputError where the pattern of run names gives none for a chosen variant."""
+    profile = profiles.load(choice.profile)
+    for variant, dataset in options.choose(choice.only):
+        config = registry.variant(variant).Config()
+        spec = RunSpec(
+            variant=variant,
+            dataset=dataset,
+            role="trial",
+            hyperparameters=config.model_dump(mode="json"),
+            seed=0,
+            budget=profile.budgets[registry.available()[variant].task],
+            data_sha256="",
+        )
+        choice.log.name_of(spec)
 
 
 def _source(choice: options.Options, profile: profiles.Profile) -> DataSource:
@@ -113,6 +132,7 @@ class _Driver:
             epoch_seconds=(
                 None if choice.engine is EngineName.inline else 3600 * choice.epoch_hours
             ),
+            log=choice.log,
         )
         self.engine: Engine | None = None
         self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}

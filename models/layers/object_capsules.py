@@ -7,7 +7,8 @@ sections 2.1 (constellations) and 2.3 (objects of parts); details as in the auth
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -60,8 +61,8 @@ class ObjectConfig(Hyperparameters):
 
 
 def object_loss_weights(config: ObjectConfig) -> dict[str, float]:
-    """The weight of each term that `ObjectAutoencoder` names."""
-    return {
+    """The weight of each term that `ObjectAutoencoder` names, level by level."""
+    weights = {
         "parts": config.parts_weight,
         "dynamic": config.dynamic_weight,
         "prior_within": config.prior_within_weight,
@@ -69,13 +70,23 @@ def object_loss_weights(config: ObjectConfig) -> dict[str, float]:
         "posterior_within": config.posterior_within_weight,
         "posterior_between": config.posterior_between_weight,
     }
+    levels = range(1, config.object_levels + 1)
+    return {k: v for level in levels for k, v in on_level(level, weights).items()}
+
+
+T = TypeVar("T")
+
+
+def on_level(level: int, terms: Mapping[str, T]) -> dict[str, T]:
+    """The terms of a level under their names: `parts` on the first, `parts_level_2` above it."""
+    return dict(terms) if level == 1 else {f"{k}_level_{level}": v for k, v in terms.items()}
 
 
 class Objects(NamedTuple):
     """What an object autoencoder makes of M parts; K capsules on its highest level."""
 
     terms: dict[str, Tensor]
-    """Scalar loss terms, to be weighted by `object_loss_weights` and minimised."""
+    """Scalar loss terms of all levels, to be weighted by `object_loss_weights` and minimised."""
     prior: Tensor
     """(batch, K): presences a_k, those of their most present votes."""
     posterior: Tensor
@@ -227,17 +238,24 @@ class ObjectAutoencoder(nn.Module):
     presences and templates, as inputs and as targets; they reach the features.
 
     A further level takes the capsules for parts: their object-viewer maps, prior presences and
-    parameters. The levels' terms are added.
+    parameters, and has loss terms of its own.
 
     parts: M, how many; features: their numbers of features; templates: numbers of a template, 0
-    where none are given; classes: C, that the prior sparsity reckons with.
+    where none are given; classes: C, that the prior sparsity reckons with; level: 1 is the lowest.
     """
 
     def __init__(
-        self, *, parts: int, features: int, templates: int, classes: int, config: ObjectConfig
+        self,
+        *,
+        parts: int,
+        features: int,
+        templates: int,
+        classes: int,
+        config: ObjectConfig,
+        level: int = 1,
     ) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.level = classes, level
         dims = config.attention_dims
         self.embed = nn.Linear(7 + features, dims)
         # A part's template is the same in all images: its share of the embedding is made once.
@@ -258,10 +276,7 @@ class ObjectAutoencoder(nn.Module):
             hidden=config.object_hidden,
             noise=config.object_noise,
         )
-        above = {
-            "object_levels": config.object_levels - 1,
-            "object_capsules": config.upper_capsules,
-        }
+        above = {"object_capsules": config.upper_capsules}
         self.above = (
             ObjectAutoencoder(
                 parts=config.object_capsules,
@@ -269,8 +284,9 @@ class ObjectAutoencoder(nn.Module):
                 templates=0,
                 classes=classes,
                 config=config.model_copy(update=above),
+                level=level + 1,
             )
-            if config.object_levels > 1
+            if level < config.object_levels
             else None
         )
 
@@ -296,13 +312,14 @@ class ObjectAutoencoder(nn.Module):
         mass = posterior.sum(-1).t()
         winner = joint.argmax(0)
         chosen = votes.pose.gather(1, winner.expand(6, 1, -1, -1)).squeeze(1)
+        terms = {
+            "parts": -log_likelihood.mean(),
+            "dynamic": votes.dynamic,
+            **prior_sparsity(prior, self.classes),
+            **posterior_sparsity(mass),
+        }
         objects = Objects(
-            terms={
-                "parts": -log_likelihood.mean(),
-                "dynamic": votes.dynamic,
-                **prior_sparsity(prior, self.classes),
-                **posterior_sparsity(mass),
-            },
+            terms=on_level(self.level, terms),
             prior=prior,
             posterior=mass,
             winner=winner,
@@ -320,7 +337,7 @@ class ObjectAutoencoder(nn.Module):
         )
         higher = self.above(wholes)
         return objects._replace(
-            terms={name: term + higher.terms[name] for name, term in objects.terms.items()},
+            terms=objects.terms | higher.terms,
             prior=higher.prior,
             posterior=higher.posterior,
             winner=higher.winner.gather(1, objects.winner),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks import records, tracking
 from benchmarks.errors import InputError
+from benchmarks.logs import Logging
 from benchmarks.spec import RunRecord, RunSpec
 from models import registry
 from models.registry import Entry
@@ -200,6 +201,6 @@ def test_the_base_keeps_its_own_name_in_the_log(
     seen = []
     monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
     spec = upper()
-    made(spec, tmp_path, log=tracking.Logging("tables", None, "{variant} of {lr}"))
+    made(spec, tmp_path, log=Logging("tables", None, "{variant} of {lr}"))
     assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
     assert [s["project"] for s in seen] == ["tables", "tables"]

@@ -15,8 +15,8 @@ from benchmarks import records, run, single
 from benchmarks.__main__ import app
 from benchmarks.cli import main
 from benchmarks.errors import InputError
+from benchmarks.logs import Logging
 from benchmarks.spec import RunRecord
-from benchmarks.tracking import Logging
 from models.baselines import Linear
 from models.variant import Images
 from tests.benchmarks.test_run import made, spec_of
@@ -90,9 +90,9 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("{variant}-{lrr}", "no field is called 'lrr': did you mean 'lr'"),
-        ("{lr.real}", "no field is called 'lr.real'"),
-        ("{}", "no field is called ''"),
+        ("{variant}-{lrr}", "no field of linear is called 'lrr': did you mean 'lr'"),
+        ("{lr.real}", "no field of linear is called 'lr.real'"),
+        ("{}", "no field of linear is called ''"),
         ("{lr", "it is no pattern"),
         ("{variant:.2f}", "it is no pattern"),
         ("{lr:{widht}}", "it is no pattern"),
@@ -185,5 +185,5 @@ def test_a_bad_run_name_ends_the_command_with_one_sentence(
         main(lambda: app([*call, "--run-name", "{parts}"]))
     told = capsys.readouterr().err
     assert left.value.code == 2
-    assert told.startswith("capsbench: run name '{parts}': no field is called 'parts'")
+    assert told.startswith("capsbench: run name '{parts}': no field of linear is called 'parts'")
     assert told.count("\n") == 1

@@ -26,7 +26,7 @@ from models.layers.parts import Parts
 from models.layers.set_transformer import SetTransformer
 from tests.models.comparison import gradients
 from tests.models.oracles import object_capsules as oracle
-from tests.models.oracles.ocae import object_terms
+from tests.models.oracles.ocae import explain
 
 SMALL: dict[str, Any] = {
     "object_capsules": 4,
@@ -62,7 +62,7 @@ def parts(batch: int = 5, features: int = 3, dtype: torch.dtype = torch.float32)
 
 
 def total(terms: dict[str, Tensor]) -> Tensor:
-    weights = object_loss_weights(ObjectConfig())
+    weights = object_loss_weights(ObjectConfig(object_levels=3))
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
 
@@ -159,7 +159,7 @@ def test_terms_and_gradients_equal_the_textbook(levels: int, templates: int, fea
     ours = network(templates=templates, features=features, object_levels=levels).double()
     given = parts(features=features, dtype=torch.float64)
     drawn = torch.rand(7, templates).double() if templates else None
-    found, expected = ours(given, drawn).terms, object_terms(ours, given, drawn)
+    found, expected = ours(given, drawn).terms, explain(ours, given, drawn).terms
     torch.testing.assert_close(found, expected)
     wanted = [*ours.parameters(), *([given.features] if features else [])]
     torch.testing.assert_close(

@@ -70,9 +70,15 @@ class Vote(NamedTuple):
 
 
 def capsule_votes(ours: Any, views: Tensor) -> Vote:
+    """With U(-noise, noise) on the presence logits in training: of all capsules, then of votes."""
     every: list[list[Tensor]] = []
+    batch, capsules, _ = views.shape
+    of_capsule, of_vote = views.new_zeros(capsules, 1, 1), views.new_zeros(capsules, 1, 1)
+    if ours.training and ours.noise:
+        of_capsule = ours.noise * (2 * torch.rand(capsules, batch, 1, dtype=views.dtype) - 1)
+        of_vote = ours.noise * (2 * torch.rand(capsules, batch, ours.votes, dtype=views.dtype) - 1)
     dynamic_l2 = torch.zeros((), dtype=views.dtype)
-    for k in range(views.shape[1]):
+    for k in range(capsules):
         first, second = ours.describe[0], ours.describe[2]
         hidden = F.relu(views[:, k] @ first.weight[k] + first.bias[k])
         features = hidden @ second.weight[k] + second.bias[k]
@@ -81,6 +87,7 @@ def capsule_votes(ours: Any, views: Tensor) -> Vote:
         rest = hidden @ ours.rest.weight[k] + ours.rest.bias[k]
         viewer, capsule = rest[:, :6], rest[:, 6:7]
         vote, scale = rest[:, 7:].chunk(2, -1)
+        capsule, vote = capsule + of_capsule[k], vote + of_vote[k]
         outer = matrices(viewer, ours.similarity)
         inner = matrices(dynamic + ours.static[:, k, 0].t(), ours.similarity)
         dynamic_l2 = dynamic_l2 + (dynamic**2).sum() / 2 / len(views)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,15 @@ from tests.models.oracles.object_capsules import (
 )
 
 
-def object_terms(ours: Any, parts: Parts, templates: Tensor | None) -> dict[str, Tensor]:
-    """The loss terms of one level, and of those above added."""
+class Found(NamedTuple):
+    """Loss terms of all levels, and what the highest has of each capsule: (batch, K)."""
+
+    terms: dict[str, Tensor]
+    prior: Tensor
+    posterior: Tensor
+
+
+def explain(ours: Any, parts: Parts, templates: Tensor | None, level: int = 1) -> Found:
     pose, presence = parts.pose.detach(), parts.presence.detach()
     inputs = torch.cat([pose, 1 - presence[..., None], parts.features], -1)
     weight = ours.embed.weight
@@ -33,28 +40,30 @@ def object_terms(ours: Any, parts: Parts, templates: Tensor | None) -> dict[str,
     means = votes.matrix[..., :2, :].flatten(-2)
     density = log_density(pose[:, None], means, votes.scale).transpose(1, 2)
     dummy = torch.full_like(density[..., :1], 0.01)
-    found = mixture(
+    mixed = mixture(
         torch.cat([votes.presence.transpose(1, 2), dummy], -1),
         torch.cat([density, dummy.log()], -1),
         presence,
     )
-    prior, mass = votes.presence.amax(-1), found.posterior.sum(1)
+    prior, mass = votes.presence.amax(-1), mixed.posterior.sum(1)
     terms = {
-        "parts": -found.log_likelihood.mean(),
+        "parts": -mixed.log_likelihood.mean(),
         "dynamic": votes.dynamic,
         **sparsity(prior, ours.classes),
         "posterior_within": torch.stack([entropy(row) for row in mass]).mean(),
         "posterior_between": -entropy(mass.sum(0)),
     }
-    if ours.above is not None:
-        wholes = Parts(votes.viewer[..., :2, :].flatten(-2), prior, votes.features)
-        higher = object_terms(ours.above, wholes, None)
-        terms = {name: term + higher[name] for name, term in terms.items()}
-    return terms
+    if level > 1:
+        terms = {f"{name}_level_{level}": term for name, term in terms.items()}
+    if ours.above is None:
+        return Found(terms, prior, mass)
+    wholes = Parts(votes.viewer[..., :2, :].flatten(-2), prior, votes.features)
+    higher = explain(ours.above, wholes, None, level + 1)
+    return higher._replace(terms=terms | higher.terms)
 
 
 class OCAE(nn.Module):
-    """In training mode, but without the noise on presences and the shift of images."""
+    """In training mode, but without the shift of images."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -66,7 +75,7 @@ class OCAE(nn.Module):
         with torch.no_grad():
             parts = part_network.encode(part_network.views(batch.x).image)
         templates = part_network.decoder.templates.flatten(1)
-        terms = object_terms(self.ours.network, parts, templates)
+        terms = explain(self.ours.network, parts, templates).terms
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
     def parameters(self, recurse: bool = True) -> Any:

@@ -10,14 +10,12 @@ from torch import Tensor, nn
 
 from models.layers.object_capsules import object_loss_weights
 from models.layers.parts import Parts as FoundParts
+from tests.models.oracles.ocae import explain
 from tests.models.oracles.pcae import Parts
 
 
 class SCAE(Parts):
-    """Kosiorek et al. 2019, section 2, with the parameters of a variant of ours.
-
-    The object autoencoder is ours: it has a textbook version of its own.
-    """
+    """Kosiorek et al. 2019, section 2, with the parameters of a variant of ours."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -34,7 +32,7 @@ class SCAE(Parts):
         loss = self.image_loss(presence, log_likelihood, mean, target)
         templates = torch.sigmoid(self.decoder.template_logits).flatten(1).detach()
         found = FoundParts(pose[..., :2, :].flatten(2).detach(), presence.detach(), features)
-        objects = self.objects(found, templates)
+        objects = explain(self.objects, found, templates)
         for name, weight in object_loss_weights(config).items():
             loss = loss + weight * objects.terms[name]
         loss = loss + config.presence_l1_weight * presence.abs().sum(1).mean()
