@@ -288,21 +288,46 @@ def test_evaluation_draws_nothing_and_keeps_its_input(name: str, shape: Any) -> 
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@EVERY_VARIANT
-def test_a_tiny_batch_is_overfitted(name: str) -> None:
+def knows(model: Variant, batch: Images | Clips) -> bool:
+    """Whether evaluation gives all labels right, or pixels within a tenth of their variance.
+
+    What is drawn from a frozen base is the base's: there is nothing to ask for.
+    """
+    with torch.no_grad():
+        output = model.eval()(batch[0])
+    model.train()
+    if isinstance(output, Coded):
+        found, target = output.reconstruction, output.target
+    elif isinstance(batch, Clips):
+        found, target = output, batch.future
+    else:
+        top = output.topk(batch.y.shape[1], 1).indices
+        return bool(torch.equal(top.sort(1).values, batch.y.sort(1).values))
+    if found is None or model.rests_on is not None:
+        return True
+    return bool((found - target).square().mean() < 0.1 * target.var())
+
+
+def overfits(name: str, rate: float) -> bool:
+    """Whether at this rate 200 steps bring the loss to a tenth, and evaluation to `knows`."""
     shape = next(iter(SHAPES[registry.available()[name].task].values()))
-    model = build(name, shape)
+    model, batch = build(name, shape), made(shape, fill="halves")
     if not model.trainable:
-        return
-    batch = made(shape, fill="halves")
+        return True
     recipe = model.optimization()
     for group in recipe.optimizer.param_groups:
-        group["lr"] = 3e-3
-    losses = []
-    for _ in range(30):
-        losses.append(step(model, batch))
+        group["lr"] = rate
+    first = step(model, batch)
+    for _ in range(200):
         recipe.optimizer.step()
-    assert min(losses[-3:]) < losses[0] - 0.2 * abs(losses[0])
+        if step(model, batch) < 0.1 * first and knows(model, batch):
+            return True
+    return False
+
+
+@EVERY_VARIANT
+def test_a_tiny_batch_is_overfitted(name: str) -> None:
+    assert overfits(name, 3e-3) or overfits(name, 1e-2)
 
 
 @EVERY_VARIANT
