@@ -60,6 +60,13 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Where all randomness starts from.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the profile's.")] = None,
+    train_samples: Annotated[
+        int | None, typer.Option(min=1, help="Training samples an epoch, instead of the profile's.")
+    ] = None,
+    validation_samples: Annotated[
+        int | None,
+        typer.Option(min=10, help="Cut from training data for validation, at most a fifth of it."),
+    ] = None,
     final: Annotated[
         bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
     ] = False,
@@ -86,6 +93,11 @@ def run(
     """Makes one run with its own hyper-parameters, and prints its metrics."""
     from benchmarks.single import make
 
+    budget = {
+        "epochs": epochs,
+        "train_samples": train_samples,
+        "validation_samples": validation_samples,
+    }
     record = make(
         variant=_variant(variant),
         dataset=_dataset(dataset),
@@ -93,7 +105,7 @@ def run(
         settings=_settings(set_),
         base=base,
         seed=seed,
-        epochs=epochs,
+        budget={name: number for name, number in budget.items() if number is not None},
         role="final" if final else "trial",
         precision=precision,
         threads=threads,

@@ -33,7 +33,7 @@ def make(
     profile: Profile,
     settings: dict[str, Any],
     seed: int,
-    epochs: int | None,
+    budget: Mapping[str, int],
     role: Role,
     precision: str,
     threads: int | None,
@@ -48,16 +48,15 @@ def make(
 ) -> RunRecord:
     """Makes one run and prints its metrics. Raises InputError.
 
-    Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`. A
-    variant that rests on another's trained model takes that of the run `base`, or has one trained.
+    Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`; the
+    budget is the profile's, but for what `budget` says of its fields. A variant that rests on
+    another's trained model takes that of the run `base`, or has one trained.
     """
     if dataset not in (*datasets.names(), *registry.variant(variant).also_on):
         takers = [v for v in registry.available() if dataset in registry.variant(v).also_on]
         raise InputError(f"{variant} does not read {dataset}: {', '.join(takers)} does")
     task = registry.available()[variant].task
-    budget = profile.budgets[task]
-    if epochs is not None:
-        budget = budget.model_copy(update={"epochs": epochs})
+    spent = profile.budgets[task].model_copy(update=dict(budget))
     if device == "cuda":
         require_gpu()
     source = DataSource(root, "none" if offline else profile.download)
@@ -68,12 +67,12 @@ def make(
             role=role,
             hyperparameters=hyperparameters(variant, dataset, settings),
             seed=seed,
-            budget=budget,
+            budget=spent,
             precision=precision,
             threads=threads or profile.threads,
             device=device,
             deterministic=deterministic,
-            data_sha256=protocol.describe(task, dataset, budget=budget, source=source).sha256,
+            data_sha256=protocol.describe(task, dataset, budget=spent, source=source).sha256,
         )
     except ValidationError as error:
         raise InputError(_first(error)) from None
@@ -85,7 +84,7 @@ def make(
         spec,
         source=source,
         results=results,
-        stop=terminal.lines(console, metric, budget.epochs),
+        stop=terminal.lines(console, metric, spent.epochs),
         callbacks=terminal.callbacks(console),
         log=log,
         debug=debug,

@@ -46,6 +46,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return results, home.name
 
 
+def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None:
+    """Papers have splits of their own, such as 40,000 and 10,000 images of CIFAR-10."""
+    samples = ("--train-samples", "50", "--validation-samples", "30")
+    done = call("run", "linear", "usps", *samples, *SMALL, results=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (home,) = (tmp_path / "runs").iterdir()
+    budget = json.loads((home / "record.json").read_bytes())["spec"]["budget"]
+    assert (budget["train_samples"], budget["validation_samples"]) == (50, 30)
+    assert budget["epochs"] == 1, "what was not said is the profile's"
+    assert budget["profile"] == "smoke"
+
+
 def test_a_run_is_reproduced_bit_equal(made: tuple[Path, str]) -> None:
     results, run_id = made
     done = call("reproduce", run_id, results=results)

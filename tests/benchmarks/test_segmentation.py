@@ -30,7 +30,7 @@ def run(variant: str, results: Path) -> RunRecord:
         profile=load_profile(Name.smoke),
         settings=dict(TINY) if variant == "ccae" else {},
         seed=0,
-        epochs=None,
+        budget={},
         role="final",
         precision="32-true",
         threads=1,
