@@ -284,12 +284,19 @@ class PartVariant(Variant):
             "presence_between": config.presence_between_weight,
         }
 
+    @property
+    def rates(self) -> dict[nn.Module, float]:
+        """The halves whose learning rate has a coefficient."""
+        return {self.network.decoder: self.config.decoder_lr}
+
     def optimization(self) -> Optimization:
-        decoder = list(self.network.decoder.parameters())
-        inside = {id(p) for p in decoder}
+        groups: list[dict[str, Any]] = [
+            {"params": list(half.parameters()), "lr": self.config.lr * coefficient}
+            for half, coefficient in self.rates.items()
+        ]
+        inside = {id(p) for group in groups for p in group["params"]}
         others = [p for p in self.parameters() if id(p) not in inside]
-        lr = self.config.lr * self.config.decoder_lr
-        return recipe([{"params": others}, {"params": decoder, "lr": lr}], self.config)
+        return recipe([{"params": others}, *groups], self.config)
 
     def part_pictures(self, views: Views, decoded: Decoded) -> dict[str, Picture]:
         """Targets, reconstructions and these with a colour a part; templates; and the templates as

@@ -39,6 +39,9 @@ class SCAEConfig(ObjectConfig, PartConfig):
     scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
         "constant", description="learning rate: constant, exponential decay, cosine with restarts"
     )
+    object_lr: float = Field(
+        1.0, gt=0, le=100, description="coefficient of the object autoencoder's learning rate"
+    )
     presence_l1_weight: float = Field(0.0, ge=0, description="weight of the sum of part presences")
     probe_weight: float = Field(1.0, ge=0, description="weight of each linear classifier")
 
@@ -96,6 +99,10 @@ class SCAE(PartVariant):
             "prior_probe": config.probe_weight,
             "posterior_probe": config.probe_weight,
         }
+
+    @property
+    def rates(self) -> dict[nn.Module, float]:
+        return {**super().rates, self.objects: self.config.object_lr}
 
     def forward(self, x: Tensor) -> Coded:
         """x: (batch, channels, height, width) to code and prior (batch, object capsules)."""

@@ -53,6 +53,7 @@ LISTED: dict[str, dict[str, Any]] = {
         "lr": 3e-5,
         "optimizer": "rmsprop",
         "momentum": 0.9,
+        "object_lr": 1.0,
         "presence_l1_weight": 0.0,
         "probe_weight": 1.0,
     },

@@ -114,6 +114,17 @@ def test_terms_and_weights_are_those_of_both_halves() -> None:
     assert small(presence_l1_weight=2.0).loss_weights["presence_l1"] == 2
 
 
+def test_both_coefficients_of_the_rate() -> None:
+    model = small(lr=0.01, decoder_lr=3.0, object_lr=0.5)
+    others, decoder, objects = model.optimization().optimizer.param_groups
+    assert (others["lr"], decoder["lr"], objects["lr"]) == (0.01, 0.03, 0.005)
+    ids = [{id(p) for p in group["params"]} for group in (others, decoder, objects)]
+    assert ids[1] == {id(p) for p in model.network.decoder.parameters()}
+    assert ids[2] == {id(p) for p in model.objects.parameters()}
+    assert set.union(*ids) == {id(p) for p in model.parameters()}
+    assert sum(len(group) for group in ids) == len(list(model.parameters()))
+
+
 def test_presence_l1_is_their_sum_in_an_image() -> None:
     model = small().eval()
     batch = images()
