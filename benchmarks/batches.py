@@ -2,7 +2,7 @@
 
 An epoch's order is a pure function of (seed, epoch), and so is what a generated sample shows. There
 are no data workers to set: decoded images fit into memory (CIFAR-10 is 184 MB), so a batch is one
-gather, on the device where the model is, which costs less than handing it from a process to another.
+gather on the device where the model is, cheaper than a hand-over from another process.
 """
 
 from __future__ import annotations

@@ -24,10 +24,11 @@ def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     return list(torch.autograd.grad(loss, parameters))
 
 
-def highest_rate(variant: str) -> float:
-    """The highest learning rate of a variant's search space."""
+def highest_rates(variant: str) -> dict[str, float]:
+    """The highest learning rate of a variant's search space, and the highest coefficients of it."""
     path = Path(__file__).parents[2] / "sweeps" / "spaces" / f"{variant}.yaml"
-    return float(yaml.safe_load(path.read_text(encoding="utf-8"))["search"]["lr"]["high"])
+    search = yaml.safe_load(path.read_text(encoding="utf-8"))["search"]
+    return {name: entry["high"] for name, entry in search.items() if name.endswith("lr")}
 
 
 def stays_finite(model: Variant, batch: Callable[[int], Any], steps: int = 2000) -> None:

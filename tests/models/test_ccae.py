@@ -15,7 +15,7 @@ from benchmarks.datasets.constellations import constellations
 from models.ccae import CCAE, CCAEConfig, active_if_winning, draw_points, explain
 from models.layers.colours import dots, hues
 from models.variant import Images, ImageShape, Points, PointShape
-from tests.models.comparison import gradients, highest_rate, stays_finite, total_loss
+from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
 from tests.models.oracles import ccae
 
 SMALL: dict[str, Any] = {
@@ -51,7 +51,7 @@ def batch(kind: str = "points", count: int = 6) -> Any:
 @pytest.mark.parametrize("kind", SHAPES)
 def test_long_trainings_at_the_highest_rate_stay_finite(kind: str) -> None:
     """Known mistake: NaN. Scales begin at both bounds; blank images, absent points now and then."""
-    model = small(SHAPES[kind], lr=highest_rate("ccae"), noise=2.0)
+    model = small(SHAPES[kind], **highest_rates("ccae"), noise=2.0)
     with torch.no_grad():
         model.capsules.rest.bias[..., -4:-2] = -1e4
         model.capsules.rest.bias[..., -2:] = 1e4

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from models.ocae import OCAE, OCAEConfig
 from models.pcae import PCAE
 from models.variant import Images, ImageShape
-from tests.models.comparison import evaluates, gradients, highest_rate, stays_finite, total_loss
+from tests.models.comparison import evaluates, gradients, highest_rates, stays_finite, total_loss
 from tests.models.oracles import ocae
 from tests.models.test_object_capsules import SMALL
 
@@ -100,7 +100,7 @@ def test_long_trainings_stay_finite(optimizer: Any, lr: float | None) -> None:
     """Known mistake: NaN. At the space's highest rate, and at the 0.1 of users' settings files
     with the optimiser they have; scales begin at both bounds, and images are blank now and then.
     """
-    model = small(optimizer=optimizer, lr=lr or highest_rate("ocae"), object_noise=2.0)
+    model = small(optimizer=optimizer, lr=lr or highest_rates("ocae")["lr"], object_noise=2.0)
     with torch.no_grad():
         model.network.capsules.rest.bias[..., -5:-3] = -1e4
         model.network.capsules.rest.bias[..., -3:] = 1e4

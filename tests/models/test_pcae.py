@@ -17,7 +17,7 @@ from models.layers.part_encoders import encoder
 from models.layers.templates import inverse, warp
 from models.pcae import PCAE, PartConfig
 from models.variant import Images, ImageShape
-from tests.models.comparison import gradients, highest_rate, stays_finite, total_loss
+from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
 from tests.models.oracles import pcae
 
 GREY = ImageShape(1, 28, 28, 10)
@@ -389,9 +389,11 @@ def test_schedules_count_training_steps() -> None:
 )
 def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: str) -> None:
     """From heads far too small or large; the highest learning rate of the search space."""
-    lr, shape = highest_rate("pcae"), ImageShape(1, 12, 12, 10)
+    shape = ImageShape(1, 12, 12, 10)
     changes = {"part_capsules": 3, "template_size": 4, "encoder_channels": 4, "batch_size": 8}
-    model = small(shape, **changes, optimizer=optimizer, lr=lr, scheduler="constant")
+    model = small(
+        shape, **changes, optimizer=optimizer, **highest_rates("pcae"), scheduler="constant"
+    )
     with torch.no_grad():
         for parameter in model.network.encoder.pooling.parameters():
             parameter.mul_(factor)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.scae import SCAE, SCAEConfig
 from models.variant import Images, ImageShape
-from tests.models.comparison import evaluates, gradients, highest_rate, stays_finite, total_loss
+from tests.models.comparison import evaluates, gradients, highest_rates, stays_finite, total_loss
 from tests.models.oracles import scae
 
 GREY = ImageShape(1, 28, 28, 10)
@@ -171,8 +171,8 @@ def test_evaluation_sees_images_on_the_canvas_of_training(resized: bool) -> None
 @pytest.mark.parametrize(("factor", "optimizer"), [(0.01, "radam"), (100, "rmsprop"), (100, "sgd")])
 def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: Any) -> None:
     """Known mistake: NaN. From heads far too small or large, with blank images now and then."""
-    lr, shape = highest_rate("scae"), ImageShape(1, 12, 12, 10)
-    model = small(shape, canvas=0, template_size=4, optimizer=optimizer, lr=lr)
+    shape = ImageShape(1, 12, 12, 10)
+    model = small(shape, canvas=0, template_size=4, optimizer=optimizer, **highest_rates("scae"))
     with torch.no_grad():
         for parameter in model.network.encoder.pooling.parameters():
             parameter.mul_(factor)
