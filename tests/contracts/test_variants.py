@@ -27,6 +27,8 @@ from models.variant import (
     Coded,
     Images,
     ImageShape,
+    Points,
+    PointShape,
     PredictionHyperparameters,
     Variant,
 )
@@ -49,10 +51,14 @@ SHAPES: dict[str, dict[str, Any]] = {
     "autoencoding": STILL,
     "prediction": MOVING,
 }
+BESIDE = {"constellations": PointShape(points=11, patterns=3)}
 CELLS = [
     pytest.param(name, shape, id=f"{name}-{label}")
     for name, entry in registry.available().items()
-    for label, shape in SHAPES[entry.task].items()
+    for label, shape in (
+        *SHAPES[entry.task].items(),
+        *((dataset, BESIDE[dataset]) for dataset in registry.variant(name).also_on),
+    )
 ]
 EVERY_CELL = pytest.mark.parametrize(("name", "shape"), CELLS)
 EVERY_VARIANT = pytest.mark.parametrize("name", list(registry.available()))
@@ -92,8 +98,11 @@ def parts(output: Any) -> list[Tensor]:
     return [t for t in output if t is not None] if isinstance(output, Coded) else [output]
 
 
-def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips:
-    """A batch of noise in [0, 1], of one value, or of images white on a side of their own."""
+def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips | Points:
+    """A batch of noise in [0, 1], of one value, or of images white on a side of their own.
+
+    Points, too; blank ones are absent, all of them.
+    """
     generator = torch.Generator().manual_seed(1)
 
     def pixels(*size: int) -> Tensor:
@@ -106,6 +115,11 @@ def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips:
             return image
         return torch.full(size, {"blank": 0.0, "saturated": 1.0}[fill])
 
+    if isinstance(shape, PointShape):
+        patterns = torch.randint(shape.patterns, (count, shape.points), generator=generator)
+        x = pixels(count, shape.points, 3)
+        x[..., 2] = x[..., 2].round()
+        return Points(x, patterns)
     frame = (shape.channels, shape.height, shape.width)
     if isinstance(shape, ClipShape):
         return Clips(pixels(count, shape.past, *frame), pixels(count, shape.future, *frame))
@@ -114,7 +128,7 @@ def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips:
     return Images(x, torch.stack(labels)[:, : shape.labels])
 
 
-def step(model: Variant, batch: Images | Clips) -> Tensor:
+def step(model: Variant, batch: Images | Clips | Points) -> Tensor:
     """Loss and, of a trainable variant, its gradients, drawn from a fixed seed."""
     torch.manual_seed(2)
     model.zero_grad()
@@ -124,7 +138,7 @@ def step(model: Variant, batch: Images | Clips) -> Tensor:
     return loss.detach()
 
 
-def assert_finite(model: Variant, batch: Images | Clips) -> None:
+def assert_finite(model: Variant, batch: Images | Clips | Points) -> None:
     assert step(model, batch).isfinite()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -288,7 +302,7 @@ def test_evaluation_draws_nothing_and_keeps_its_input(name: str, shape: Any) -> 
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def knows(model: Variant, batch: Images | Clips) -> bool:
+def knows(model: Variant, batch: Images | Clips | Points) -> bool:
     """Whether evaluation gives all labels right, or pixels within a tenth of their variance.
 
     What is drawn from a frozen base is the base's: there is nothing to ask for.
