@@ -175,6 +175,9 @@ def speed(
         int | None, typer.Option(min=1, help="Samples in a step; as is usual for the task.")
     ] = None,
     set_: Settings = None,
+    profiled: Annotated[
+        bool, typer.Option("--profiled", help="Show in which operators the time goes, too.")
+    ] = False,
 ) -> None:
     """Measures a training step of each variant against its textbook version, pair by pair."""
     from benchmarks.single import hyperparameters
@@ -186,7 +189,7 @@ def speed(
         if len(names) != 1:
             raise InputError("--set is of one variant: name one")
         hyperparameters(names[0], None, settings)
-    measure(names or None, threads, batch, settings)
+    measure(names or None, threads, batch, settings, profiled=profiled)
 
 
 def _variant(name: str) -> str:

@@ -27,6 +27,8 @@ ROUNDS = 4
 SHORTEST = 0.2
 """Seconds that a timed repetition lasts at least, of as many steps as that takes."""
 MATRIX = 3072
+OPERATORS = 12
+"""Rows of a profile."""
 BATCH = {"classification": 128, "autoencoding": 128, "prediction": 4}
 PRECISIONS = ("float32", "bfloat16")
 
@@ -64,12 +66,14 @@ def main(
     threads: int,
     batch: int | None = None,
     settings: dict[str, Any] | None = None,
+    *,
+    profiled: bool = False,
 ) -> None:
     """Prints the table of training steps; without names, of all trainable variants, and then what
     a run costs beside its training.
 
     `batch`: samples in a step, by default what is usual for the task. `settings`: hyper-parameters
-    beside the defaults.
+    beside the defaults. `profiled`: and in which operators the time goes.
     """
     from rich.console import Console
 
@@ -84,6 +88,8 @@ def main(
     ]
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(training_steps(cases, threads))
+    for case in cases if profiled else ():
+        console.print(operators(case, threads))
     if not variants:
         from benchmarks.overhead import against_a_loop
 
@@ -123,6 +129,45 @@ def measure(case: Case, threads: int) -> Measured:
             memory = fresh.submit(_memory, case, contender, threads)
             measured.memory[contender] = memory.result()
     return measured
+
+
+def operators(case: Case, threads: int) -> Table:
+    """The operators that take most of a float32 training step, by torch's profiler."""
+    from rich.table import Table
+
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        rows = fresh.submit(_profile, case, threads).result()
+    table = Table(title=f"{case.variant}: where a step's time goes, {threads} threads")
+    for column in ("operator", "calls a step", "ms a step", "share"):
+        table.add_column(column, justify="left" if column == "operator" else "right")
+    for name, calls, seconds, share in rows[:OPERATORS]:
+        table.add_row(name, f"{calls:g}", f"{1e3 * seconds:.2f}", f"{share:.0%}")
+    return table
+
+
+def _profile(case: Case, threads: int) -> list[tuple[str, float, float, float]]:
+    """Of each operator: name, calls and own seconds of a step, share of all operators' time."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    torch.set_num_threads(threads)
+    step = _step(case, OURS[0])
+    assert step is not None
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for _ in range(ROUNDS):
+            step()
+    found = sorted(profiler.key_averages(), key=lambda e: e.self_cpu_time_total, reverse=True)
+    whole = sum(event.self_cpu_time_total for event in found)
+    return [
+        (
+            event.key,
+            event.count / ROUNDS,
+            event.self_cpu_time_total / 1e6 / ROUNDS,
+            event.self_cpu_time_total / whole,
+        )
+        for event in found
+    ]
 
 
 def _rows(case: Case, measured: Measured) -> list[list[str]]:

@@ -12,14 +12,14 @@ from benchmarks.__main__ import app
 
 
 def test_a_variant_stands_beside_its_textbook_version() -> None:
-    told = CliRunner().invoke(
-        app, ["speed", "autoencoder", "--batch", "8", "--threads", "1", "--set", "code_dims=8"]
-    )
+    call = ["speed", "autoencoder", "--batch", "8", "--threads", "1", "--set", "code_dims=8"]
+    told = CliRunner().invoke(app, [*call, "--profiled"])
     assert told.exit_code == 0, told.output
     cells = r"autoencoder +│ 8 +│ {} +│ +[\d.,]+ │ +[\d.]+ │ +\d+% │ +[\d,]+ │ +[\d,]+ │"
     for precision in ("float32", "bfloat16"):
         assert re.search(cells.format(precision), told.output), told.output
     assert re.search(r"peak, a matrix product: \d+ to \d+ in float32", told.output), told.output
+    assert re.search(r"aten::\w+ +│ +[\d.]+ │ +[\d.]+ │ +\d+% │", told.output), told.output
 
 
 def test_a_run_stands_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> None:
