@@ -46,7 +46,7 @@ def make(
     log: Logging = PLAIN,
     debug: bool = False,
 ) -> RunRecord:
-    """Makes one run and prints its metrics. Raises InputError.
+    """Makes one run, prints its metrics, and draws their curves. Raises InputError.
 
     Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`; the
     budget is the profile's, but for what `budget` says of its fields. A variant that rests on
@@ -90,6 +90,9 @@ def make(
         debug=debug,
     )
     _show(console, record, results)
+    from benchmarks import curves  # matplotlib takes its time
+
+    curves.draw(folder(results, record.run_id), f"{variant} on {dataset}, seed {seed}")
     return record
 
 

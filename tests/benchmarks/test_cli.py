@@ -43,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     assert re.search(r"model +Linear +[\d.]+ K", done.stdout), done.stdout
     assert re.search(r"complete; [\d,]+ parameters, [\d.]+ MFLOP a sample", done.stdout)
     (home,) = (results / "runs").iterdir()
+    assert (home / "curves.png").read_bytes().startswith(b"\x89PNG")
     return results, home.name
 
 

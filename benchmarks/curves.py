@@ -1,0 +1,67 @@
+"""A single run's learning curves, as a picture beside its `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+PARTS = {"train": "tab:blue", "validation": "tab:red"}
+COLUMNS = 3
+SUFFIX = "_prior"
+"""A metric of the prior stands, dashed, in the panel of the code's."""
+
+
+def draw(home: Path, title: str) -> Path | None:
+    """Writes `curves.png` into a run's folder. None where no epoch has ended."""
+    path = home / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not lines:
+        return None
+    written = home / "curves.png"
+    figure(lines, title).savefig(written, dpi=120)
+    return written
+
+
+def figure(lines: list[dict[str, Any]], title: str) -> Figure:
+    """A panel a metric, over training steps. Loss terms, which are many, stay in the lines."""
+    steps = [line["step"] for line in lines]
+    curves = {
+        (part, metric): [line["metrics"][f"{part}/{metric}"] for line in lines]
+        for part, metric in (name.split("/", 1) for name in lines[0]["metrics"])
+        if "/" not in metric
+    }
+    panels = list(dict.fromkeys(metric.removesuffix(SUFFIX) for _, metric in curves))
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    drawn = Figure(figsize=(3.4 * columns, 2.5 * rows), layout="constrained")
+    axes = dict(zip(panels, drawn.subplots(rows, columns, squeeze=False).flat, strict=False))
+    for (part, metric), values in curves.items():
+        prior = metric.endswith(SUFFIX)
+        axes[metric.removesuffix(SUFFIX)].plot(
+            steps,
+            values,
+            ".--" if prior else ".-",
+            color=PARTS[part],
+            label=f"{part}, prior" if prior else part,
+        )
+    for panel, ax in axes.items():
+        _label(ax, panel)
+    for ax in drawn.axes[len(panels) :]:
+        ax.remove()
+    drawn.suptitle(title)
+    return drawn
+
+
+def _label(ax: Axes, panel: str) -> None:
+    ax.set_title(panel.replace("_", " "), fontsize="medium")
+    ax.set_xlabel("steps")
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize="small")

@@ -1,0 +1,41 @@
+"""The learning curves of a single run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.curves import draw, figure
+
+NAMES = (
+    "train/loss",
+    "train/loss/image",
+    "validation/loss",
+    "validation/lin_pred",
+    "validation/lin_pred_prior",
+    "validation/mse",
+    "validation/nll",
+)
+LINES = [
+    {"epoch": e, "step": 10 * e, "metrics": {name: e + len(name) for name in NAMES}}
+    for e in (1, 2, 3)
+]
+
+
+def test_a_panel_a_metric_over_steps() -> None:
+    axes = {ax.get_title(): ax.lines for ax in figure(LINES, "pcae").axes}
+    assert list(axes) == ["loss", "lin pred", "mse", "nll"], "no panel of a loss term, none empty"
+    train, validation = axes["loss"]
+    assert (train.get_label(), validation.get_label()) == ("train", "validation")
+    assert train.get_color() != validation.get_color()
+    assert list(validation.get_xdata()) == [10, 20, 30]
+    assert list(validation.get_ydata()) == [1 + 15, 2 + 15, 3 + 15]
+    code, prior = axes["lin pred"]
+    assert (code.get_linestyle(), prior.get_linestyle()) == ("-", "--")
+    assert list(prior.get_ydata()) == [1 + 25, 2 + 25, 3 + 25]
+
+
+def test_a_run_without_an_epoch_has_none(tmp_path: Path) -> None:
+    assert draw(tmp_path, "pcae") is None
+    (tmp_path / "metrics.jsonl").touch()
+    assert draw(tmp_path, "pcae") is None
+    assert not (tmp_path / "curves.png").exists()
