@@ -65,7 +65,9 @@ def run(
     ] = None,
     validation_samples: Annotated[
         int | None,
-        typer.Option(min=10, help="Cut from training data for validation, at most a fifth of it."),
+        typer.Option(
+            min=10, help="Validation samples; of still images a fifth of the training data at most."
+        ),
     ] = None,
     final: Annotated[
         bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
@@ -90,7 +92,7 @@ def run(
     results: Results = Path("results"),
     offline: Offline = False,
 ) -> None:
-    """Makes one run with its own hyper-parameters, and prints its metrics."""
+    """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
     from benchmarks.single import make
 
     budget = {
@@ -111,7 +113,7 @@ def run(
         threads=threads,
         device=device,
         deterministic=not non_deterministic,
-        log=Logging(project, team, run_name, upload, log_every),
+        log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
         debug=debug,
         root=data_folder(data),
         results=results,

@@ -31,12 +31,12 @@ RunName = Annotated[
     typer.Option(
         "--run-name",
         metavar="PATTERN",
-        help="Run name there, such as '{variant}-{lr}-{batch_size}'.",
+        help="Run name there, such as '{variant}-{dataset}-{seed}', or of hyper-parameters.",
     ),
 ]
 Upload = Annotated[bool, typer.Option("--upload", help="Send runs to Weights & Biases as they go.")]
 LogEvery = Annotated[
-    int, typer.Option("--log-every", min=1, help="Epochs between those sent there.")
+    int, typer.Option("--log-every", min=1, help="Epochs between those shown there.")
 ]
 
 

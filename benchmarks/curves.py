@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmarks.files import write_atomically
+
+NAME = "curves.png"
 PARTS = {"train": "tab:blue", "validation": "tab:red"}
 COLUMNS = 3
 SUFFIX = "_prior"
@@ -18,18 +22,22 @@ SUFFIX = "_prior"
 
 
 def draw(home: Path, title: str) -> Path | None:
-    """Writes `curves.png` into a run's folder. None where no epoch has ended."""
+    """Writes `curves.png` into a run's folder. None where no epoch has ended. Raises OSError."""
     path = home / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if not lines:
         return None
-    written = home / "curves.png"
-    figure(lines, title).savefig(written, dpi=120)
-    return written
+    drawn = BytesIO()
+    figure(lines, title).savefig(drawn, format="png", dpi=120)
+    write_atomically(home / NAME, drawn.getvalue())
+    return home / NAME
 
 
 def figure(lines: list[dict[str, Any]], title: str) -> Figure:
-    """A panel a metric, over training steps. Loss terms, which are many, stay in the lines."""
+    """A panel a metric, over training steps, from the lines of a `metrics.jsonl`.
+
+    Loss terms, which are many, stay in the lines.
+    """
     steps = [line["step"] for line in lines]
     curves = {
         (part, metric): [line["metrics"][f"{part}/{metric}"] for line in lines]

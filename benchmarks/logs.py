@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Formatter
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from benchmarks.errors import InputError
 from benchmarks.spec import RunSpec
@@ -20,8 +22,24 @@ class Logging:
     name: str = "{run_id}"
     """A pattern: `{variant}-{lr:.0e}` of hyper-parameters and what `fields` adds to them."""
     upload: bool = False
-    every: int = 1
+    every: Annotated[int, Field(ge=1)] = 1
     """Epochs between those that are shown; the last is shown always."""
+
+    def of_base(self) -> Logging:
+        """How a run is shown that others rest on: called by its id, as the pattern may be of
+        hyper-parameters that it has not."""
+        return replace(self, name=PLAIN.name)
+
+    def require_login(self) -> None:
+        """Raises InputError where runs are to be sent and nobody is logged in."""
+        if self.upload:
+            import wandb  # which takes its time
+
+            if not wandb.login(prompt=False, verify=False):
+                raise InputError(
+                    "--upload, but nobody is logged in to Weights & Biases here: call `wandb "
+                    "login`, or set $WANDB_API_KEY"
+                )
 
     @staticmethod
     def fields(spec: RunSpec) -> dict[str, Any]:
@@ -37,12 +55,7 @@ class Logging:
         }
 
     def name_of(self, spec: RunSpec) -> str:
-        """The run's name. Raises InputError for a pattern that gives none.
-
-        A base is called by its id: the pattern may be of hyper-parameters that it has not.
-        """
-        if spec.role == "base":
-            return spec.run_id
+        """The run's name. Raises InputError for a pattern that gives none."""
         fields = self.fields(spec)
         try:
             for _, field, _, _ in Formatter().parse(self.name):
@@ -51,9 +64,12 @@ class Logging:
                         f"run name {self.name!r}: no field of {spec.variant} is called {field!r}: "
                         f"{nearest(field, fields)}"
                     )
-            return self.name.format_map(fields)
-        except (ValueError, KeyError, TypeError) as error:
+            name = self.name.format_map(fields)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"run name {self.name!r}: it is no pattern: {error}") from None
+        if not name:
+            raise InputError("run name '': it is empty: leave --run-name out, or say a pattern")
+        return name
 
 
 PLAIN = Logging()

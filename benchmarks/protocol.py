@@ -13,6 +13,7 @@ that cut, and no training sequence does. Test sequences are generated once from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -99,6 +100,26 @@ def describe(task: str, dataset: str, *, budget: Budget, source: DataSource) -> 
     if task == "prediction":
         return _moving_info(dataset, still, _test_file(dataset, source))
     return _frames_info(still) if dataset == MOVING_MNIST else _still_info(still)
+
+
+def require_samples(
+    task: str, dataset: str, *, asked: Mapping[str, int], budget: Budget, source: DataSource
+) -> None:
+    """Raises InputError where still images are fewer than was asked of a budget's fields.
+
+    What is generated has no such limit.
+    """
+    if task == "prediction" or dataset in (MOVING_MNIST, constellations.NAME):
+        return
+    whole = len(_still(task, dataset, budget, source).train.labels)
+    held = min(budget.validation_samples, whole // 5)
+    most = {"validation_samples": whole // 5, "train_samples": whole - held}
+    for name, limit in most.items():
+        if asked.get(name, 0) > limit:
+            raise InputError(
+                f"--{name.replace('_', '-')} {asked[name]}: of the {whole} training images of "
+                f"{dataset} it can be {limit} at most"
+            )
 
 
 def _still(task: str, dataset: str, budget: Budget, source: DataSource) -> Still:

@@ -65,12 +65,15 @@ def run(
     if record is not None:
         return record
     if spec.base is not None:
+        shown = log.of_base()
         base = run(
-            spec.base, source=source, results=results, callbacks=callbacks, log=log, debug=debug
+            spec.base, source=source, results=results, callbacks=callbacks, log=shown, debug=debug
         )
         if base.status != "complete":
             reason = f"the run it rests on, {base.run_id}, has {base.status}: {base.reason}"
-            return give_up(spec, source=source, results=results, study=study, reason=reason)
+            return give_up(
+                spec, source=source, results=results, study=study, reason=reason, log=log
+            )
     home = folder(results, spec.run_id)
     home.mkdir(parents=True, exist_ok=True)
     try:
@@ -91,9 +94,10 @@ def give_up(
     study: str | None,
     reason: str,
     traceback: str | None = None,
+    log: Logging = PLAIN,
 ) -> RunRecord:
     """Records a run as failed whose process did not live to do so."""
-    given_up = _Run(spec, source, folder(results, spec.run_id), study, None, [])
+    given_up = _Run(spec, source, folder(results, spec.run_id), study, None, [], log)
     return given_up.failed(reason, traceback)
 
 

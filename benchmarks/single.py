@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import datasets, metrics, protocol, terminal
+from benchmarks import curves, datasets, metrics, protocol, terminal
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.source import load_moving_test, load_still
 from benchmarks.errors import InputError
@@ -59,7 +59,9 @@ def make(
     spent = profile.budgets[task].model_copy(update=dict(budget))
     if device == "cuda":
         require_gpu()
+    log.require_login()
     source = DataSource(root, "none" if offline else profile.download)
+    protocol.require_samples(task, dataset, asked=budget, budget=spent, source=source)
     try:
         plain = RunSpec(
             variant=variant,
@@ -90,9 +92,9 @@ def make(
         debug=debug,
     )
     _show(console, record, results)
-    from benchmarks import curves  # matplotlib takes its time
-
-    curves.draw(folder(results, record.run_id), f"{variant} on {dataset}, seed {seed}")
+    home = folder(results, record.run_id)
+    if not (home / curves.NAME).exists():
+        curves.draw(home, f"{variant} on {dataset}, seed {seed}")
     return record
 
 

@@ -285,14 +285,14 @@ class PartVariant(Variant):
         }
 
     @property
-    def rates(self) -> dict[nn.Module, float]:
-        """The halves whose learning rate has a coefficient."""
+    def rate_coefficients(self) -> dict[nn.Module, float]:
+        """By module, of the learning rate; 1 for all others."""
         return {self.network.decoder: self.config.decoder_lr}
 
     def optimization(self) -> Optimization:
         groups: list[dict[str, Any]] = [
-            {"params": list(half.parameters()), "lr": self.config.lr * coefficient}
-            for half, coefficient in self.rates.items()
+            {"params": list(module.parameters()), "lr": self.config.lr * coefficient}
+            for module, coefficient in self.rate_coefficients.items()
         ]
         inside = {id(p) for group in groups for p in group["params"]}
         others = [p for p in self.parameters() if id(p) not in inside]

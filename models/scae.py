@@ -101,8 +101,8 @@ class SCAE(PartVariant):
         }
 
     @property
-    def rates(self) -> dict[nn.Module, float]:
-        return {**super().rates, self.objects: self.config.object_lr}
+    def rate_coefficients(self) -> dict[nn.Module, float]:
+        return {**super().rate_coefficients, self.objects: self.config.object_lr}
 
     def forward(self, x: Tensor) -> Coded:
         """x: (batch, channels, height, width) to code and prior (batch, object capsules)."""

@@ -99,7 +99,7 @@ def run(
         trials=trials,
         seeds=seeds,
         device=device,
-        log=Logging(project, team, run_name, upload, log_every),
+        log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
         offline=offline,
     )
     _sweep(choice, results)

@@ -41,6 +41,10 @@ class Job:
     study: str
     stop: Stop | None = None
 
+    def shown(self, log: Logging) -> Logging:
+        """How the sweep's runs are shown, for this one."""
+        return log.of_base() if self.spec.role == "base" else log
+
 
 @dataclass(frozen=True)
 class Site:
@@ -66,7 +70,7 @@ def execute(job: Job, site: Site) -> RunRecord:
         "results": site.results,
         "study": job.study,
         "stop": job.stop,
-        "log": site.log,
+        "log": job.shown(site.log),
     }
     try:
         if site.epoch_seconds is None:

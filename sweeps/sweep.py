@@ -37,9 +37,10 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     Raises InputError; Leave, once what runs has its checkpoint; KeyboardInterrupt as it comes. What
     has ended is kept.
     """
+    choice.log.require_login()
+    _require_names(choice)
     with _alone(results), studies.storage(results, choice.storage) as storage:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
-        _require_names(choice)
         cells = _cells(choice, results, storage)
         choice.save(results)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
@@ -213,4 +214,5 @@ class _Driver:
             study=job.study,
             reason=f"its worker died {ATTEMPTS} times{why}",
             traceback=hung,
+            log=job.shown(self.choice.log),
         )

@@ -21,6 +21,8 @@ from models.layers.parts import Parts
 from models.layers.set_transformer import SetTransformer
 from models.variant import Hyperparameters
 
+T = TypeVar("T")
+
 BACKGROUND = 2 * math.log(0.01)
 """Log of the dummy component: presence .01 times density .01, whatever the part."""
 LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
@@ -72,9 +74,6 @@ def object_loss_weights(config: ObjectConfig) -> dict[str, float]:
     }
     levels = range(1, config.object_levels + 1)
     return {k: v for level in levels for k, v in on_level(level, weights).items()}
-
-
-T = TypeVar("T")
 
 
 def on_level(level: int, terms: Mapping[str, T]) -> dict[str, T]:

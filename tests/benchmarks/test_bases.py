@@ -194,13 +194,15 @@ def test_a_variant_without_the_base_it_rests_on_is_a_failed_record(tmp_path: Pat
     assert "upper rests on lower" in record.reason
 
 
+@pytest.mark.parametrize("role", ["base", "trial"])
 def test_the_base_keeps_its_own_name_in_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pattern may name hyper-parameters that the base has not; all else holds for both."""
     seen = []
     monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
     spec = upper()
+    spec = spec.model_copy(update={"base": spec.base.model_copy(update={"role": role})})
     made(spec, tmp_path, log=Logging("tables", None, "{variant} of {lr}"))
     assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
     assert [s["project"] for s in seen] == ["tables", "tables"]

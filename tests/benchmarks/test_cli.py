@@ -53,6 +53,10 @@ def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None
     done = call("run", "linear", "usps", *samples, *SMALL, results=tmp_path)
     assert done.returncode == 0, done.stderr
     (home,) = (tmp_path / "runs").iterdir()
+    (line,) = map(json.loads, (home / "metrics.jsonl").read_text().splitlines())
+    assert line["step"] == 50 // 32, "of whole batches of the samples asked for"
+    in_thirtieths = 30 * line["metrics"]["validation/accuracy"]
+    assert in_thirtieths == pytest.approx(round(in_thirtieths), abs=1e-5)
     budget = json.loads((home / "record.json").read_bytes())["spec"]["budget"]
     assert (budget["train_samples"], budget["validation_samples"]) == (50, 30)
     assert budget["epochs"] == 1, "what was not said is the profile's"

@@ -19,7 +19,7 @@ from benchmarks.logs import Logging
 from benchmarks.spec import RunRecord
 from models.baselines import Linear
 from models.variant import Images
-from tests.benchmarks.test_run import made, spec_of
+from tests.benchmarks.test_run import NOWHERE, made, spec_of
 
 
 class Sent:
@@ -96,6 +96,9 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
         ("{lr", "it is no pattern"),
         ("{variant:.2f}", "it is no pattern"),
         ("{lr:{widht}}", "it is no pattern"),
+        ("{lr:{run_id.foo}}", "it is no pattern"),
+        ("{lr:{run_id[99]}}", "it is no pattern"),
+        ("", "it is empty"),
     ],
 )
 def test_a_name_of_unknown_fields_is_one_sentence(pattern: str, why: str, tmp_path: Path) -> None:
@@ -154,6 +157,7 @@ def test_a_non_deterministic_run_says_so(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_command_line_has_them_all(
     sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("wandb.login", lambda **_: True)
     records: list[RunRecord] = []
     debugged = []
 
@@ -175,6 +179,27 @@ def test_the_command_line_has_them_all(
     assert sent.epochs == [2, 3]
     assert debugged == [True]
     assert not records[0].spec.deterministic
+
+
+def test_what_has_failed_for_good_is_shown_as_it_was_begun(sent: Sent, tmp_path: Path) -> None:
+    log = Logging("tables", "letters", "{variant}", upload=True)
+    how: dict[str, Any] = {"study": None, "reason": "it died", "log": log}
+    run.give_up(spec_of("linear"), source=NOWHERE, results=tmp_path, **how)
+    (settings,) = sent.settings
+    assert (settings["project"], settings["name"]) == ("tables", "linear")
+    assert settings["mode"] == "online"
+
+
+def test_sending_without_a_login_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("wandb.login", lambda **_: False)
+    call = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--results", str(tmp_path)]
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*call, "--upload"]))
+    assert left.value.code == 2
+    assert "call `wandb login`, or set $WANDB_API_KEY" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bad_run_name_ends_the_command_with_one_sentence(

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -421,3 +422,20 @@ def test_a_full_disk_leaves_both_checkpoints_as_they_were(
     assert {path.name: path.read_bytes() for path in home.glob("*.ckpt")} == before
     assert not list(home.glob("*.tmp"))
     assert made(spec, tmp_path / "full").digest == made(spec, tmp_path / "whole").digest
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"validation_samples": 31}, "--validation-samples 31: of the 150 .* it can be 30 at most"),
+        ({"train_samples": 121}, "--train-samples 121: of the 150 .* it can be 120 at most"),
+    ],
+)
+def test_samples_asked_for_beyond_those_there_are_refused(asked: dict[str, int], told: str) -> None:
+    budget = Budget(profile="test", epochs=1, train_samples=50, validation_samples=30)
+    how: dict[str, Any] = {"budget": budget, "source": NOWHERE}
+    with pytest.raises(InputError, match=told):
+        protocol.require_samples("classification", "usps", asked=asked, **how)
+    protocol.require_samples("classification", "usps", asked={}, **how)
+    protocol.require_samples("classification", "moving_mnist", asked=asked, **how)
+    protocol.require_samples("prediction", "usps", asked=asked, **how)

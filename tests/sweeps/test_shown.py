@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.cli import main
 from benchmarks.errors import InputError
 from benchmarks.logs import Logging
 from benchmarks.profiles import Name
 from sweeps import options
+from sweeps.__main__ import app
 from sweeps.options import EngineName, Options
 from sweeps.sweep import sweep
 
@@ -50,17 +53,54 @@ def test_every_run_has_the_sweeps_project_team_and_pattern(
     assert {call["group"] for call in told} == {"linear-usps-smoke"}
 
 
-def test_a_resumed_sweep_is_shown_as_it_was_begun(tmp_path: Path) -> None:
+def test_the_command_line_has_them_all_and_resuming_keeps_them(
+    told: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wandb.login", lambda **_: True)
+    choices: list[Options] = []
+
+    def noted(choice: Options, results: Path) -> list[Any]:
+        choice.save(results)
+        choices.append(choice)
+        raise InputError("far enough")
+
+    monkeypatch.setattr("sweeps.sweep.sweep", noted)
+    shown = ["--project", "tables", "--team", "letters", "--run-name", "{variant}-{role}-{seed}"]
+    shown += ["--log-every", "2", "--upload"]
+    place = ["--results", str(tmp_path)]
+    for call in (
+        ["run", "--profile", "smoke", "--offline", *shown, *place],
+        ["resume", *place],
+        ["add", "--trials", "2", *place],
+    ):
+        with pytest.raises(SystemExit):
+            main(lambda call=call: app(call))
+    assert [choice.log for choice in choices] == [replace(SHOWN, upload=True)] * 3
+
+
+def test_a_damaged_frequency_is_refused(tmp_path: Path) -> None:
     CHOICE.save(tmp_path)
-    assert options.load(tmp_path).log == SHOWN
+    path = tmp_path / "sweep.json"
+    path.write_text(path.read_text().replace('"every": 2', '"every": 0'))
+    with pytest.raises(InputError, match="greater than or equal to 1"):
+        options.load(tmp_path)
 
 
 def test_a_pattern_that_gives_a_chosen_variant_no_name_begins_nothing(tmp_path: Path) -> None:
-    """It is told before a study is opened; a base, which has none of its fields, is no obstacle."""
     wrong = CHOICE.model_copy(update={"log": Logging(name="{lr}"), "only": ("kmeans/usps",)})
     with pytest.raises(InputError, match="no field of kmeans is called 'lr'"):
         sweep(wrong, tmp_path)
-    assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_sending_without_a_login_begins_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wandb.login", lambda **_: False)
+    sending = CHOICE.model_copy(update={"log": Logging(upload=True)})
+    with pytest.raises(InputError, match="wandb login"):
+        sweep(sending, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_base_is_called_by_its_id(told: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ class Found(NamedTuple):
 
 
 def explain(ours: Any, parts: Parts, templates: Tensor | None, level: int = 1) -> Found:
+    """Objects of M parts: pose (batch, M, 6), templates (M, numbers) on the first level alone.
+
+    Terms of level 2 are called `parts_level_2` and so on.
+    """
     pose, presence = parts.pose.detach(), parts.presence.detach()
     inputs = torch.cat([pose, 1 - presence[..., None], parts.features], -1)
     weight = ours.embed.weight
