@@ -11,24 +11,14 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.errors import InputError
 from benchmarks.logs import Logging
-from benchmarks.profiles import Name
 from sweeps import options
 from sweeps.__main__ import app
-from sweeps.options import EngineName, Options
+from sweeps.options import Options
 from sweeps.sweep import sweep
+from tests.sweeps.test_driver import CHOICE as ONE_CELL
 
 SHOWN = Logging("tables", "letters", "{variant}-{role}-{seed}", upload=False, every=2)
-CHOICE = Options(
-    profile=Name.smoke,
-    data=Path("no-such-folder"),
-    only=("linear/usps",),
-    engine=EngineName.inline,
-    workers=1,
-    trials=1,
-    seeds=1,
-    offline=True,
-    log=SHOWN,
-)
+CHOICE = ONE_CELL.model_copy(update={"trials": 1, "seeds": 1, "log": SHOWN})
 
 
 @pytest.fixture
