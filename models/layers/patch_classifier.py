@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -34,6 +35,18 @@ class PatchConfig(Hyperparameters):
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of attention and feed-forward")
     lr: float = Field(1e-4, gt=0, description="learning rate of AdamW")
     weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of AdamW")
+    warmup_steps: int = Field(0, ge=0, description="steps in which the learning rate rises")
+    restart_steps: int = Field(
+        0, ge=0, description="steps of a cosine to zero, then again from the start; 0: constant"
+    )
+
+    def rate(self, step: int) -> float:
+        """Learning rate of the step-th training step, from 0, in units of `lr`."""
+        risen = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        if not self.restart_steps:
+            return risen
+        fallen = step % self.restart_steps / self.restart_steps
+        return risen * (1 + math.cos(math.pi * fallen)) / 2
 
 
 class PatchTokens(nn.Module):
@@ -113,8 +126,7 @@ class PatchClassifier(Variant):
 
     def optimization(self) -> Optimization:
         config = self.config
-        return Optimization(
-            torch.optim.AdamW(
-                self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-            )
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
+        return Optimization(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, config.rate))

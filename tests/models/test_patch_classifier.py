@@ -86,6 +86,26 @@ def test_digits_are_not_mirrored() -> None:
     assert 0 < sum(flips) < 16
 
 
+def test_the_rate_rises_falls_and_begins_again() -> None:
+    def rates(**changes: object) -> list[float]:
+        optimizer, scheduler, *_ = vit(lr=0.5, **changes).optimization()
+        assert scheduler is not None
+        seen = []
+        for _ in range(6):
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return seen
+
+    assert rates() == [0.5] * 6
+    assert rates(warmup_steps=3) == [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
+    assert rates(restart_steps=4) == pytest.approx(
+        [0.5, 0.4268, 0.25, 0.0732, 0.5, 0.4268], abs=1e-4
+    )
+    both = rates(warmup_steps=1, restart_steps=4)
+    assert both[:2] == pytest.approx([0.25, 0.4268], abs=1e-4)
+
+
 def test_slices_have_the_batchs_loss_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     model = vit(resize=8, flip=False).double()
     batch = Images(torch.rand(7, 3, 12, 9).double(), torch.randint(4, (7, 1)))
