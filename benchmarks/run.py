@@ -163,10 +163,10 @@ class _Run:
         with _deterministic(self.spec.threads):
             mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
             try:
-                journal = Journal(self.home, mirror, self.metric, self.stop)
+                journal = Journal(self.home, mirror, self.metric, self.stop, started=started)
                 with leaving.gracefully():
                     outcome, pictures = self._attempt(journal)
-                record = self._record(outcome, journal.train_seconds, started)
+                record = self._record(outcome, journal.train_seconds, journal.seconds)
             except BaseException:
                 mirror.finish({}, {}, failed=True)
                 raise
@@ -186,7 +186,7 @@ class _Run:
         (self.home / "metrics.jsonl").unlink(missing_ok=True)
         step = Checkpoints(self.home).step()
         outcome = _Outcome("failed", {}, [], [], None, reason, traceback, step)
-        record = self._record(outcome, 0.0, time.perf_counter())
+        record = self._record(outcome, 0.0, 0.0)
         mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
         mirror.finish(_summary(record), {}, failed=True)
         self._keep(record)
@@ -290,7 +290,7 @@ class _Run:
         write_atomically(self.home / "weights.safetensors", content)
         return hashlib.sha256(content).hexdigest()
 
-    def _record(self, outcome: _Outcome, train_seconds: float, started: float) -> RunRecord:
+    def _record(self, outcome: _Outcome, train_seconds: float, seconds: float) -> RunRecord:
         size = self.config.batch_size
         # A last batch that is not full is left out, unless it is the only one.
         epoch = min(len(self.data.train), max(1, len(self.data.train) // size) * size)
@@ -316,7 +316,7 @@ class _Run:
             digest=fingerprint([decided, outcome.history]),
             costs={
                 **self._counts(),
-                "seconds": time.perf_counter() - started,
+                "seconds": seconds,
                 "train_seconds": train_seconds,
                 "samples_per_second": seen / train_seconds if train_seconds else None,
                 "peak_memory_bytes": costs.peak_memory_bytes(self.spec.device),

@@ -126,10 +126,13 @@ class Journal(pl.Callback):
     """Ends each epoch: metrics to `metrics.jsonl` and the mirror; and writes checkpoints.
 
     After `fit`, `history` holds the lines of `metrics.jsonl`, `stopped` whether `stop` said so;
-    after an exception, `step` is how many steps the run had behind it.
+    after an exception, `step` is how many steps the run had behind it. Times are of all the
+    processes that made the run, each up to its last checkpoint; `started` is this one's beginning.
     """
 
-    def __init__(self, folder: Path, mirror: Mirror, primary: str, stop: Stop | None) -> None:
+    def __init__(
+        self, folder: Path, mirror: Mirror, primary: str, stop: Stop | None, *, started: float
+    ) -> None:
         self.path = folder / "metrics.jsonl"
         self.path.unlink(missing_ok=True)  # what counts of it is in the checkpoint
         self.checkpoints = Checkpoints(folder)
@@ -137,6 +140,8 @@ class Journal(pl.Callback):
         self.stopped = False
         self.train_seconds = 0.0
         self.step = 0
+        self._begun = started
+        self._earlier = 0.0
         self._mirror = mirror
         self._primary = primary
         self._stop = stop
@@ -146,11 +151,18 @@ class Journal(pl.Callback):
         return {
             "history": json.dumps(self.history),
             "train_seconds": self.train_seconds,
+            "seconds": self.seconds,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = json.loads(state_dict["history"])
         self.train_seconds = state_dict["train_seconds"]
+        self._earlier = state_dict["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far."""
+        return self._earlier + time.perf_counter() - self._begun
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         lines = "".join(json.dumps(line) + "\n" for line in self.history)

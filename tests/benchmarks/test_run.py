@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -103,6 +104,15 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
     assert (home / "metrics.jsonl").read_bytes() == lines
     assert not list(home.glob("*.ckpt"))
     assert agrees(home)
+
+
+def test_the_seconds_are_of_all_the_processes_that_made_a_run(tmp_path: Path) -> None:
+    mirror = cast(Mirror, None)
+    now = time.perf_counter()
+    killed = tracking.Journal(tmp_path, mirror, "accuracy", None, started=now - 1000)
+    resumed = tracking.Journal(tmp_path, mirror, "accuracy", None, started=now - 100)
+    resumed.load_state_dict(killed.state_dict())
+    assert resumed.seconds == pytest.approx(1100, abs=60)
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:
