@@ -1,4 +1,4 @@
-"""Whole-batch image operations: bringing sides into a range, and random shifts."""
+"""Whole-batch image operations: standardised images, sides in a range, random shifts."""
 
 from __future__ import annotations
 
@@ -35,6 +35,26 @@ class Rescale(nn.Module):
         if self.up > 1:
             return F.interpolate(x, scale_factor=self.up, mode="bilinear", align_corners=False)
         return F.avg_pool2d(x, self.down) if self.down > 1 else x
+
+
+STANDARDISED_FLOOR = 0.02
+"""Added to an image's deviation, so that a blank image is not enlarged noise."""
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Subtracts each image's mean and divides by its standard deviation, over pixels and channels.
+
+    0.02 is added to the deviation. Photographs of any exposure, dark digits on light ground or
+    light ones on dark, then reach a network alike.
+
+    Args:
+        x: (batch, channels, height, width) in [0, 1].
+
+    Returns:
+        The same shape, each image with mean 0 and a deviation of at most 1.
+    """
+    deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
+    return (x - mean) / (deviation + STANDARDISED_FLOOR)
 
 
 def random_shift(x: Tensor, pixels: int) -> Tensor:

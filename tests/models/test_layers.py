@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models.layers.convolutions import relu_then_stride_2
-from models.layers.images import Rescale, random_shift
+from models.layers.images import Rescale, random_shift, standardise
 from models.layers.labels import cross_entropy, multi_hot, top_labels
 from models.layers.patches import fold, unfold
 from tests.models.oracles import convlstm
@@ -98,3 +98,17 @@ def test_patches_fold_and_unfold(patch: int) -> None:
     assert torch.equal(folded, convlstm.fold(frames, patch))
     assert torch.equal(unfold(folded, patch), frames)
     assert torch.equal(convlstm.unfold(folded, patch), frames)
+
+
+def test_standardised_images_have_mean_0_and_lose_their_exposure() -> None:
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    seen = standardise(x)
+    for image, found in zip(x, seen, strict=True):
+        expected = (image - image.mean()) / (image.var(correction=0).sqrt() + 0.02)
+        torch.testing.assert_close(found, expected)
+    assert standardise(torch.full((1, 1, 4, 4), 0.7)).abs().max() < 1e-5
+
+
+def test_standardised_images_of_another_exposure_are_nearly_the_same() -> None:
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert (standardise(0.5 * x + 0.3) - standardise(x)).abs().max() < 0.2
