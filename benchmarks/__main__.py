@@ -66,7 +66,9 @@ def run(
     validation_samples: Annotated[
         int | None,
         typer.Option(
-            min=10, help="Validation samples; of still images a fifth of the training data at most."
+            min=0,
+            help="Validation samples, 10 or more; of still images a fifth of the training data at "
+            "most. 0: none, with --final alone.",
         ),
     ] = None,
     final: Annotated[

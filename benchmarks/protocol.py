@@ -8,12 +8,13 @@
 Beside the matrix stand `constellations`, sets of points for autoencoding variants that take them.
 
 Validation data is a seeded, stratified cut of train: generated validation sequences show images of
-that cut, and no training sequence does. Test sequences are generated once from test images.
+that cut, and no training sequence does. Test sequences are generated once from test images. A
+subset of test images is a seeded, stratified one, the same for all variants and seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +36,7 @@ from benchmarks.datasets.moving import moving
 from benchmarks.datasets.source import Split, Still, load_moving_test, load_still
 from benchmarks.errors import InputError
 from benchmarks.seeds import derive
-from benchmarks.spec import Budget, DataInfo, fingerprint
+from benchmarks.spec import Budget, DataInfo, SampleCounts, Selection, fingerprint
 from models.variant import ClipShape, ImageShape, PointShape, Shape
 
 MOVING_MNIST = "moving_mnist"
@@ -63,9 +64,24 @@ class TaskData:
 
     shape: Shape
     train: Samples
-    validation: Samples
+    validation: Samples | None
+    """None where the budget cuts none."""
     test: Samples
+    test_of: int
+    """Test samples that there are."""
+    test_selection: Selection
     info: DataInfo
+
+    @property
+    def counts(self) -> SampleCounts:
+        """How many samples a run on this data sees."""
+        return SampleCounts(
+            train=len(self.train),
+            validation=0 if self.validation is None else len(self.validation),
+            test=len(self.test),
+            test_of=self.test_of,
+            test_selection=self.test_selection,
+        )
 
 
 def load(
@@ -138,9 +154,16 @@ def _still(task: str, dataset: str, budget: Budget, source: DataSource) -> Still
 
 @lru_cache(maxsize=4)  # worker processes make many runs of a cell in turn
 def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Split]:
-    """Train and validation, stratified by class; validation is at most a fifth."""
+    """Cuts training images into train and validation, stratified by class.
+
+    Validation is at most a fifth of them, and empty where `validation` is 0.
+    """
     from sklearn.model_selection import train_test_split
 
+    if validation == 0:
+        whole = np.arange(len(train.labels))
+        cut = whole if kept is None else stratified(train.labels, kept, seed=_SPLIT_SEED)
+        return _take(train, cut), _take(train, whole[:0])
     held = min(validation, len(train.labels) // 5)
     rest = len(train.labels) - held
     try:
@@ -159,23 +182,58 @@ def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, S
     return _take(train, cut), _take(train, held_out)
 
 
+def _sprites(train: Split, budget: Budget) -> tuple[Split, Split]:
+    """The images that generated training data shows, and those that validation data shows."""
+    return _split(train, validation=_SPRITES if budget.validation_samples else 0, kept=None)
+
+
 def _take(split: Split, index: np.ndarray) -> Split:
     return Split(split.images[index], split.labels[index])
+
+
+def stratified(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
+    """Chooses samples at random, of each class its share of all, as near as whole numbers come.
+
+    Args:
+        labels: (n,) the samples' classes.
+        count: how many to choose; all where there are fewer.
+        seed: decides which.
+
+    Returns:
+        (min(count, n),) their indices in rising order.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    share = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        share[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.sort(np.argsort(share, kind="stable")[:count])
 
 
 def _images(still: Still, budget: Budget, device: str) -> TaskData:
     cut, held_out = _split(
         still.train, validation=budget.validation_samples, kept=budget.train_samples
     )
-    test = _take(still.test, np.arange(len(still.test.labels))[: budget.test_samples])
+    of = len(still.test.labels)
+    test, selection = still.test, _selection(of, budget)
+    if selection != "all":
+        assert budget.test_samples is not None
+        test = _take(test, stratified(test.labels, budget.test_samples, seed=_TEST_SEED))
     _, channels, height, width = still.train.images.shape
     return TaskData(
         ImageShape(channels, height, width, still.classes),
         _on(cut, device),
-        _on(held_out, device),
+        _on(held_out, device) if budget.validation_samples else None,
         _on(test, device),
+        of,
+        selection,
         _still_info(still),
     )
+
+
+def _selection(count: int, budget: Budget, subset: Selection = "stratified") -> Selection:
+    """How a budget's test samples are chosen out of so many."""
+    return "all" if budget.test_samples is None or budget.test_samples >= count else subset
 
 
 def _on(split: Split, device: str) -> StillSamples:
@@ -185,7 +243,7 @@ def _on(split: Split, device: str) -> StillSamples:
 
 
 def _frames(still: Still, budget: Budget, seed: int, device: str) -> TaskData:
-    cut, held_out = _split(still.train, validation=_SPRITES, kept=None)
+    cut, held_out = _sprites(still.train, budget)
 
     def frames(split: Split, seed: int, count: int | None, fresh: bool = False) -> MovingFrames:
         source = moving(split, distinct=True, device=device)
@@ -193,13 +251,25 @@ def _frames(still: Still, budget: Budget, seed: int, device: str) -> TaskData:
 
     train = frames(cut, derive(seed, data="train"), budget.train_samples, fresh=True)
     source = train.source
+    test = frames(still.test, _TEST_SEED, budget.test_samples)
+    validation = derive(_TEST_SEED, data="validation")
     return TaskData(
         ImageShape(source.sprites.shape[1], source.canvas, source.canvas, still.classes, 2),
         train,
-        frames(held_out, derive(_TEST_SEED, data="validation"), budget.validation_samples),
-        frames(still.test, _TEST_SEED, budget.test_samples),
+        _held(frames, held_out, validation, budget),
+        test,
+        len(test),
+        "generated",
         _frames_info(still),
     )
+
+
+def _held(
+    make: Callable[[Split, int, int], Samples], held_out: Split, seed: int, budget: Budget
+) -> Samples | None:
+    """Generated validation samples; None where the budget has none."""
+    count = budget.validation_samples
+    return make(held_out, seed, count) if count else None
 
 
 def _clips(
@@ -211,7 +281,7 @@ def _clips(
     device: str,
     frames: Frames,
 ) -> TaskData:
-    cut, held_out = _split(still.train, validation=_SPRITES, kept=None)
+    cut, held_out = _sprites(still.train, budget)
 
     def clips(split: Split, seed: int, count: int | None, fresh: bool = False) -> MovingClips:
         sprites = moving(split, distinct=False, device=device)
@@ -220,10 +290,17 @@ def _clips(
     filed = _test_file(dataset, source)
     train = clips(cut, derive(seed, data="train"), budget.train_samples, fresh=True)
     test: Samples
+    selection: Selection = "generated"
     if filed is None:
         test = clips(still.test, _TEST_SEED, budget.test_samples)
+        of = len(test)
     else:
-        filed_clips = torch.from_numpy(filed[0][: budget.test_samples]).to(device)
+        sequences, of = filed[0], len(filed[0])
+        selection = _selection(of, budget, "random")
+        if selection != "all":
+            chosen = np.random.default_rng(_TEST_SEED).permutation(of)[: budget.test_samples]
+            sequences = sequences[np.sort(chosen)]
+        filed_clips = torch.from_numpy(sequences).to(device)
         if frames.past + frames.future > filed_clips.shape[1]:
             raise InputError(
                 f"{filed[3]} has sequences of {filed_clips.shape[1]} frames: {frames.past} past "
@@ -234,8 +311,10 @@ def _clips(
     return TaskData(
         ClipShape(channels, frames.size, frames.size, frames.past, frames.future),
         train,
-        clips(held_out, derive(_TEST_SEED, data="validation"), budget.validation_samples),
+        _held(clips, held_out, derive(_TEST_SEED, data="validation"), budget),
         test,
+        of,
+        selection,
         _moving_info(dataset, still, filed),
     )
 
@@ -244,11 +323,14 @@ def _constellations(budget: Budget, seed: int, device: str) -> TaskData:
     def sets(seed: int, count: int | None, fresh: bool = False) -> Constellations:
         return Constellations(seed, count or GENERATED_EPOCH, fresh, device)
 
+    validation, test = budget.validation_samples, sets(_TEST_SEED, budget.test_samples)
     return TaskData(
         PointShape(constellations.POINTS, constellations.PATTERNS),
         sets(derive(seed, data="train"), budget.train_samples, fresh=True),
-        sets(derive(_TEST_SEED, data="validation"), budget.validation_samples),
-        sets(_TEST_SEED, budget.test_samples),
+        sets(derive(_TEST_SEED, data="validation"), validation) if validation else None,
+        test,
+        len(test),
+        "generated",
         _constellations_info(),
     )
 

@@ -20,6 +20,8 @@ DECIDED = (
     "directions",
     "absent",
     "metrics",
+    "floors",
+    "samples",
     "history",
     "weights_sha256",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
+import math
 import os
 import time
 import traceback
@@ -33,7 +34,7 @@ from benchmarks.provenance import provenance
 from benchmarks.records import folder, kept_record, read_record
 from benchmarks.seeds import derive
 from benchmarks.spec import RunRecord, RunSpec, Status, Stop, fingerprint
-from benchmarks.tracking import Journal, Mirror, require_finite, save_pictures
+from benchmarks.tracking import Journal, Mirror, require_finite, save_pictures, scores_of
 from models import registry
 from models.variant import PredictionHyperparameters, Shape, Variant
 
@@ -105,6 +106,7 @@ def give_up(
 class _Outcome:
     status: Status
     metrics: dict[str, float]
+    floors: dict[str, dict[str, float]]
     history: list[dict[str, Any]]
     scores: list[float]
     weights_sha256: str | None = None
@@ -185,7 +187,7 @@ class _Run:
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "metrics.jsonl").unlink(missing_ok=True)
         step = Checkpoints(self.home).step()
-        outcome = _Outcome("failed", {}, [], [], None, reason, traceback, step)
+        outcome = _Outcome("failed", {}, {}, [], [], None, reason, traceback, step)
         record = self._record(outcome, 0.0, 0.0)
         mirror = Mirror(self.home, self.spec, study=self.study, task=self.task, log=self.log)
         mirror.finish(_summary(record), {}, failed=True)
@@ -200,6 +202,7 @@ class _Run:
         except Exception as error:
             return _Outcome(
                 "failed",
+                {},
                 {},
                 journal.history,
                 journal.scores(),
@@ -216,14 +219,13 @@ class _Run:
         model.to(self.spec.device)
         task = tasks.of(self.task, self.spec.dataset)(model, self.data, seed=self.spec.seed)
         trainer = self._trainer(task, journal)
+        floors = self._floors(trainer, task) if self.spec.role == "final" else {}
         if model.trainable:
             self._fit(trainer, task, journal)
             metrics = dict(journal.history[-1]["metrics"])
         else:
             task.fit_model()
-            trainer.validate(task, verbose=False)
-            validation = task.evaluation_losses() | task.compute()
-            metrics = {f"validation/{name}": value for name, value in validation.items()}
+            metrics = self._validate(trainer, task)
         pictures: dict[str, Path] = {}
         if self.spec.role == "final":
             trainer.test(task, verbose=False)
@@ -234,10 +236,34 @@ class _Run:
         return _Outcome(
             "pruned" if journal.stopped else "complete",
             metrics,
+            floors,
             journal.history,
-            journal.scores() if model.trainable else [metrics[f"validation/{self.metric}"]],
+            journal.scores() if model.trainable else scores_of([metrics], self.metric),
             weights_sha256=self._save_weights(model),
         ), pictures
+
+    def _floors(self, trainer: pl.Trainer, task: tasks.Task[Any]) -> dict[str, dict[str, float]]:
+        """Scores trivial answers and the untrained network on test data.
+
+        Each metric that is finite, as an untrained network owes none, and that the variant has.
+        """
+        floors = task.floors()
+        if task.model.trainable:
+            trainer.test(task, verbose=False)
+            floors["untrained"] = task.compute()
+            task.evaluation_losses()
+        return {
+            name: {k: v for k, v in scores.items() if k not in self.absent and math.isfinite(v)}
+            for name, scores in floors.items()
+        }
+
+    def _validate(self, trainer: pl.Trainer, task: tasks.Task[Any]) -> dict[str, float]:
+        """Scores a variant that is not trained by gradients on validation data, if there is any."""
+        if self.data.validation is None:
+            return {}
+        trainer.validate(task, verbose=False)
+        validation = task.evaluation_losses() | task.compute()
+        return {f"validation/{name}": value for name, value in validation.items()}
 
     def _trained_base(self) -> Variant | None:
         """The model that this one rests on, frozen, with the weights that its record knows."""
@@ -270,7 +296,7 @@ class _Run:
                 isinstance(c, pl.callbacks.ProgressBar) for c in self.callbacks
             ),
             enable_model_summary=False,
-            callbacks=[*self.callbacks, journal],
+            callbacks=[journal, *self.callbacks],
             plugins=[journal.checkpoints],
             profiler=_Unprofiled(),
         )
@@ -304,6 +330,8 @@ class _Run:
             "directions": self.directions,
             "absent": self.absent,
             "metrics": outcome.metrics,
+            "floors": outcome.floors,
+            "samples": self.data.counts.model_dump(mode="json"),
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
         }

@@ -22,7 +22,7 @@ from benchmarks.profiles import Profile
 from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.records import folder, read_record
 from benchmarks.run import run
-from benchmarks.spec import Role, RunRecord, RunSpec
+from benchmarks.spec import Budget, Role, RunRecord, RunSpec
 from models import registry
 
 
@@ -56,7 +56,11 @@ def make(
         takers = [v for v in registry.available() if dataset in registry.variant(v).also_on]
         raise InputError(f"{variant} does not read {dataset}: {', '.join(takers)} does")
     task = registry.available()[variant].task
-    spent = profile.budgets[task].model_copy(update=dict(budget))
+    try:
+        planned = profile.budgets[task].model_dump()
+        spent = Budget.model_validate({**planned, **budget})
+    except ValidationError as error:
+        raise InputError(_first(error)) from None
     if device == "cuda":
         require_gpu()
     log.require_login()
@@ -86,8 +90,7 @@ def make(
         spec,
         source=source,
         results=results,
-        stop=terminal.lines(console, metric, spent.epochs),
-        callbacks=terminal.callbacks(console),
+        callbacks=terminal.callbacks(console, metric),
         log=log,
         debug=debug,
     )
@@ -135,6 +138,8 @@ def hyperparameters(variant: str, dataset: str | None, settings: dict[str, Any])
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "value_error":  # a sentence of our own
+        return str(first["ctx"]["error"])
     spot = ".".join(str(part) for part in first["loc"])
     return f"{spot} = {first['input']!r} won't do: {first['msg']}"
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Scalar = bool | int | float | str | None
 Role = Literal["base", "trial", "final"]
@@ -34,10 +34,21 @@ class Budget(_Frozen):
     train_samples: int | None = Field(
         None, ge=1, description="training samples an epoch; none: all (generated data: 10,000)"
     )
-    validation_samples: int = Field(ge=10, description="cut from train, stratified")
-    test_samples: int | None = Field(
-        None, ge=1, description="test samples scored, the first ones; none: all"
+    validation_samples: int = Field(
+        ge=0, description="cut from train, stratified: 10 or more; 0: none, for finals alone"
     )
+    test_samples: int | None = Field(
+        None, ge=1, description="test samples scored, a seeded stratified subset; none: all"
+    )
+
+    @model_validator(mode="after")
+    def _stratifiable(self) -> Budget:
+        if 0 < self.validation_samples < 10:
+            raise ValueError(
+                f"{self.validation_samples} validation samples cannot be stratified by class: "
+                "give 10 or more, or 0 for none"
+            )
+        return self
 
 
 class RunSpec(_Frozen):
@@ -66,6 +77,14 @@ class RunSpec(_Frozen):
         None, description="the run whose trained model, frozen, this one is built on"
     )
 
+    @model_validator(mode="after")
+    def _scored(self) -> RunSpec:
+        if self.role == "trial" and self.budget.validation_samples == 0:
+            raise ValueError(
+                "a trial is scored on validation data: give validation samples, or make it a final"
+            )
+        return self
+
     @property
     def run_id(self) -> str:
         """Readable name and content hash."""
@@ -80,6 +99,22 @@ class DataInfo(_Frozen):
     samples: str
     sha256: str
     path: str
+
+
+Selection = Literal["all", "stratified", "random", "generated"]
+
+
+class SampleCounts(_Frozen):
+    """How many samples a run saw."""
+
+    train: int = Field(description="training samples in an epoch")
+    validation: int
+    test: int = Field(description="test samples that a final scores")
+    test_of: int = Field(description="test samples that there are")
+    test_selection: Selection = Field(
+        description="all; a seeded subset, stratified by class or, without classes, random; "
+        "or generated with a fixed seed"
+    )
 
 
 class RunRecord(_Frozen):
@@ -97,6 +132,11 @@ class RunRecord(_Frozen):
     directions: dict[str, Direction] = Field(description="which way each metric is better")
     absent: dict[str, str] = Field({}, description="metrics that have no meaning here, and why")
     metrics: dict[str, float] = Field(description="the last epoch's, and a final's on test data")
+    floors: dict[str, dict[str, float]] = Field(
+        description="of a final, by name: what trivial answers, and the same network untrained, "
+        "score on the same test data"
+    )
+    samples: SampleCounts
     history: list[float] = Field(description="the primary validation metric after each epoch")
     weights_sha256: str | None
     digest: str = Field(description="hash of all above but study, run id and traceback")
@@ -105,7 +145,8 @@ class RunRecord(_Frozen):
 
     @property
     def score(self) -> float:
-        """The primary validation metric. Raises KeyError for a run that failed."""
+        """The primary validation metric. Raises KeyError for a run without one: failed, or without
+        validation data."""
         return self.metrics[f"validation/{self.metric}"]
 
 

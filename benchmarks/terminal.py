@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cli import duration
-from benchmarks.spec import Stop
+from benchmarks.tracking import Journal
 
 
 class Layers(RichModelSummary):
@@ -31,30 +31,38 @@ class Layers(RichModelSummary):
         Console().print(table)
 
 
-def callbacks(console: Console) -> list[pl.Callback]:
-    """The layers; and a progress bar, where there is a terminal."""
-    bar = [RichProgressBar()] if console.is_terminal else []
-    return [Layers(max_depth=2), *bar]
+class EpochLines(pl.Callback):
+    """Prints one line at the end of each epoch but the last, after which the results follow.
 
-
-def lines(console: Console, metric: str, epochs: int) -> Stop | None:
-    """Tells each epoch but the last, whose metrics the end tells, and stops none.
-
-    None where there is a terminal, whose bar tells more.
+    Args:
+        console: where to print.
+        metric: the validation metric to print; the training loss instead, without validation data.
     """
-    if console.is_terminal:
-        return None
-    began, made = time.monotonic(), 0
 
-    def tell(scores: list[float]) -> bool:
-        nonlocal made
-        made += 1
-        left = (epochs - len(scores)) * (time.monotonic() - began) / made
-        console.print(
-            f"epoch {len(scores)} of {epochs}: validation/{metric} {scores[-1]:.4g}, "
-            f"some {duration(left)} left",
+    def __init__(self, console: Console, metric: str) -> None:
+        self._console, self._metric = console, metric
+        self._began, self._made = 0.0, 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        journal = next(c for c in cast(Any, trainer).callbacks if isinstance(c, Journal))
+        epoch, metrics = journal.history[-1]["epoch"], journal.history[-1]["metrics"]
+        self._made += 1
+        if epoch == trainer.max_epochs:
+            return
+        left = (trainer.max_epochs - epoch) * (time.monotonic() - self._began) / self._made
+        shown = f"validation/{self._metric}"
+        name = shown if shown in metrics else "train/loss"
+        self._console.print(
+            f"epoch {epoch} of {trainer.max_epochs}: {name} {metrics[name]:.4g}, "
+            f"about {duration(left)} left",
             soft_wrap=True,
         )
-        return False
 
-    return tell
+
+def callbacks(console: Console, metric: str) -> list[pl.Callback]:
+    """Returns what shows a run: its layers, then a bar on a terminal and lines elsewhere."""
+    progress = RichProgressBar() if console.is_terminal else EpochLines(console, metric)
+    return [Layers(max_depth=2), progress]

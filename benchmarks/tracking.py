@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,11 @@ class Journal(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Task)
-        validation = pl_module.evaluation_losses() | pl_module.compute()
+        validation: dict[str, float] = {}
+        if pl_module.data.validation is None:
+            self._lap()
+        else:
+            validation = pl_module.evaluation_losses() | pl_module.compute()
         metrics = {f"train/{name}": value for name, value in pl_module.training_means().items()}
         metrics |= {f"validation/{name}": value for name, value in validation.items()}
         epoch = trainer.current_epoch + 1
@@ -246,7 +250,13 @@ class Journal(pl.Callback):
 
     def scores(self) -> list[float]:
         """The primary validation metric after each epoch."""
-        return [line["metrics"][f"validation/{self._primary}"] for line in self.history]
+        return scores_of([line["metrics"] for line in self.history], self._primary)
+
+
+def scores_of(metrics: Sequence[Mapping[str, float]], primary: str) -> list[float]:
+    """Lists the primary validation metric of each epoch; empty without validation data."""
+    name = f"validation/{primary}"
+    return [epoch[name] for epoch in metrics if name in epoch]
 
 
 def save_pictures(folder: Path, pictures: dict[str, np.ndarray]) -> dict[str, Path]:

@@ -187,6 +187,17 @@ class Variant(nn.Module):
         saves time. Code and prior are the same numbers."""
         return cast(Coded, self(x))
 
+    def target(self, x: Tensor) -> Tensor:
+        """Returns the pixels that this variant reconstructs of images, for autoencoding.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            (batch, channels, height, width) in [0, 1], of any size: by default x itself.
+        """
+        return x
+
     def optimization(self) -> Optimization:
         """The paper's optimiser recipe over this model's parameters."""
         raise TypeError(f"{type(self).__name__} has no optimiser: it is not trained")

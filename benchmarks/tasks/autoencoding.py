@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.batches import Epoch
+from benchmarks.batches import Batch, Epoch
 from benchmarks.metrics import AUTOENCODING
 from benchmarks.protocol import TaskData
 from benchmarks.seeds import derive
 from benchmarks.tasks import probes
 from benchmarks.tasks.base import Means, Task
+from benchmarks.tasks.floors import class_counts, mean_picture
 from benchmarks.tasks.pictures import grid
 from models.variant import Coded, Images, ImageShape, Variant
 
@@ -58,6 +60,34 @@ class Autoencoding(Task[Images]):
             suffix = "" if role == "code" else f"_{role}"
             found |= {f"{name}{suffix}": value for name, value in scores.items()}
         return {name: found[name] for name in AUTOENCODING if name in found}
+
+    def floors(self) -> dict[str, dict[str, float]]:
+        """Scores the largest class, for all probes, and the mean of the training targets.
+
+        The mean target's likelihood is that of a Gaussian of deviation 1 around it, as part
+        autoencoders have it at each pixel.
+        """
+        counts = class_counts(self.data.train, self.classes, self.evaluation_batch)
+        labels = np.concatenate([batch[1].cpu().numpy() for batch in self.test_dataloader()])
+        largest = probes.largest_class(counts.cpu().numpy(), labels)
+        probed = [name for name in AUTOENCODING if name.startswith("lin_")]
+        mean = mean_picture(self.data.train, self._targets, self.evaluation_batch)
+        errors = Means()
+        for batch in self.test_dataloader():
+            target = self._targets(batch)
+            errors.add({"mse": (target - mean).square().mean()}, weight=len(target))
+        mse = errors.take()["mse"]
+        nll = 0.5 * math.log(2 * math.pi) + 0.5 * mse
+        return {
+            "largest class": dict.fromkeys(probed, largest),
+            "mean image": {"mse": mse, "nll": nll},
+        }
+
+    def _targets(self, batch: Batch) -> Tensor:
+        """(batch, channels, height, width): what the model is to reconstruct."""
+        assert isinstance(batch, Images)
+        with torch.inference_mode():
+            return self.model.target(batch.x)
 
     def on_train_epoch_start(self) -> None:
         self._probes = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
@@ -69,6 +70,23 @@ class Task(pl.LightningModule, Generic[B]):
     def compute(self) -> dict[str, float]:
         """The metrics of all evaluation batches since the last call, which forgets them."""
 
+    @abstractmethod
+    def floors(self) -> dict[str, dict[str, float]]:
+        """Scores trivial answers on the test data: what a model that learned nothing could reach.
+
+        Returns:
+            By the answer's name, its metrics: those of `compute` that it has.
+        """
+
+    def _score(self, answers: Mapping[str, Callable[[B], Any]]) -> dict[str, dict[str, float]]:
+        """Scores answers, each a function from a test batch to a prediction, by their names."""
+        found = {}
+        for name, answer in answers.items():
+            for batch in self.test_dataloader():
+                self.update(answer(cast(B, batch)), cast(B, batch))
+            found[name] = self.compute()
+        return found
+
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Pictures of the first test samples by name: (height, width[, 3]) uint8."""
         shown = self.model.pictures(self.first_tests(samples))
@@ -101,7 +119,10 @@ class Task(pl.LightningModule, Generic[B]):
             first=self._training.weight,
         )
 
-    def val_dataloader(self) -> Epoch:
+    def val_dataloader(self) -> Epoch | list[Epoch]:
+        """Batches of the validation data; an empty list, which skips validation, without any."""
+        if self.data.validation is None:
+            return []
         return evaluation_epoch(self.data.validation, batch_size=self.evaluation_batch)
 
     def test_dataloader(self) -> Epoch:

@@ -13,6 +13,7 @@ from torchmetrics.classification import (
 
 from benchmarks.protocol import TaskData
 from benchmarks.tasks.base import Task
+from benchmarks.tasks.floors import class_counts
 from models.variant import Images, ImageShape, Variant
 
 
@@ -65,6 +66,11 @@ class Classification(Task[Images]):
             "accuracy": float(right.sum() / seen.sum()),
             "balanced_accuracy": float((right[present] / seen[present]).mean()),
         }
+
+    def floors(self) -> dict[str, dict[str, float]]:
+        """Scores the classes that training data shows most often, the same for every image."""
+        counts = class_counts(self.data.train, self.classes, self.evaluation_batch)
+        return self._score({"largest class": lambda batch: counts.expand(len(batch.y), -1)})
 
     def _chosen(self, scores: Tensor) -> Tensor:
         """(batch, classes) bool: the classes with the highest scores, as many as labels."""

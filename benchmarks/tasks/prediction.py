@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.batches import Batch
 from benchmarks.protocol import TaskData
 from benchmarks.tasks.base import Task
+from benchmarks.tasks.floors import mean_picture
 from benchmarks.tasks.pictures import grid
 from models.variant import Clips, Variant
 
@@ -92,6 +94,17 @@ class Prediction(Task[Clips]):
         self._seen = 0
         return values
 
+    def floors(self) -> dict[str, dict[str, float]]:
+        """Scores a blank frame, the mean training frame, and the last frame that was given."""
+        mean = mean_picture(self.data.train, _future_frames, self.evaluation_batch)
+        return self._score(
+            {
+                "blank frame": lambda batch: torch.zeros_like(batch.future),
+                "mean image": lambda batch: mean.expand_as(batch.future),
+                "last frame": lambda batch: batch.past[:, -1:].expand_as(batch.future),
+            }
+        )
+
     def pictures(self, samples: int = 3) -> dict[str, np.ndarray]:
         """For each sequence past and predicted frames, past and true frames, squared difference."""
         batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
@@ -105,3 +118,9 @@ class Prediction(Task[Clips]):
             rows.append([*past[i], *future[i]])
             rows.append([*blank[i], *(predicted[i] - future[i]).square()])
         return {"predictions": grid(rows)} | super().pictures(samples)
+
+
+def _future_frames(batch: Batch) -> Tensor:
+    """(batch · frames, channels, height, width): the frames that are asked for."""
+    assert isinstance(batch, Clips)
+    return batch.future.flatten(0, 1)

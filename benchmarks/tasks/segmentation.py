@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -47,6 +48,14 @@ class Segmentation(Task[Points]):
         )
         self._right += sum(matched(*sample) for sample in samples)
         self._seen += int(presence.sum())
+
+    def floors(self) -> dict[str, dict[str, float]]:
+        """Scores one segment for all points of a sample."""
+
+        def one(batch: Points) -> Coded:
+            return Coded(batch.x, segments=torch.zeros_like(batch.pattern))
+
+        return self._score({"one segment": one})
 
     def compute(self) -> dict[str, float]:
         accuracy = self._right / max(1, self._seen)

@@ -147,9 +147,14 @@ def test_the_standard_test_file_is_used_where_it_is(tmp_path: Path) -> None:
     budget = BUDGET.model_copy(update={"test_samples": 5})
     data = protocol.load("prediction", MOVING_MNIST, budget=budget, source=source, seed=0)
     assert len(data.test) == 5
-    batch = data.test.gather(torch.tensor([3]), 0)
-    shown = torch.cat(batch, dim=1)[0, :, 0].mul(255).round().numpy()
-    assert np.array_equal(shown, frames[:, 3])
+    shown = torch.cat(data.test.gather(torch.arange(5), 0), dim=1)[:, :, 0].mul(255).round()
+    sequences = frames.transpose(1, 0, 2, 3)
+    places = [
+        next(i for i, sequence in enumerate(sequences) if np.array_equal(sequence, one))
+        for one in shown.numpy()
+    ]
+    assert places == sorted(set(places)) != list(range(5)), "a seeded subset, not the first ones"
+    assert (data.test_of, data.test_selection) == (12, "random")
     assert data.info.state == "partial test, train from stand-in"
     generated = protocol.describe("prediction", "mnist", budget=budget, source=source)
     assert generated.state == "generated from stand-in"

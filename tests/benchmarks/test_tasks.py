@@ -28,7 +28,7 @@ def task_on(variant: str, dataset: str, **settings: object) -> tasks.Task:
     data = protocol.load(name, dataset, budget=BUDGET, source=NOWHERE, seed=0)
     cls = registry.variant(variant)
     model = cls(shape=data.shape, config=cls.Config.model_validate(settings))
-    return tasks.of(name)(model, data, seed=0)
+    return tasks.of(name, dataset)(model, data, seed=0)
 
 
 def ssim(one: np.ndarray, two: np.ndarray) -> float:
