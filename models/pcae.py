@@ -20,7 +20,13 @@ from models.layers.colours import hues
 from models.layers.mixture import pixel_mixture
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
-from models.layers.part_encoders import AttentionPooling, EncoderKind, channels_last, encoder
+from models.layers.part_encoders import (
+    AttentionPooling,
+    EncoderKind,
+    channels_last,
+    encoder,
+    maps_shape,
+)
 from models.layers.parts import Parts
 from models.layers.recipes import RecipeConfig, recipe
 from models.layers.templates import inverse, warp
@@ -111,7 +117,7 @@ class Decoded(NamedTuple):
 
 
 class PartEncoder(nn.Module):
-    """Image to parts: a CNN, and attention pooling of its maps for each part."""
+    """Image to parts: a CNN, and attention pooling of its maps, by place, for each part."""
 
     def __init__(self, *, channels: int, size: tuple[int, int], config: PartConfig) -> None:
         super().__init__()
@@ -119,7 +125,7 @@ class PartEncoder(nn.Module):
         self.noise = config.presence_noise
         self.features = encoder(config.encoder, channels=channels, width=width, side=min(size))
         self.pooling = AttentionPooling(
-            inputs=width,
+            maps=maps_shape(self.features, (channels, *size)),
             parts=config.part_capsules,
             dims=config.part_dims + 1 + config.part_features,
         )
@@ -330,7 +336,7 @@ class PCAE(PartVariant):
 
     Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch
     of theirs. Presets of `svhn` and `cifar10` are the paper's, those of `usps` and `moving_mnist`
-    ours. Default size at 1×28×28: 495,507 parameters.
+    ours. Default size at 1×28×28: 496,019 parameters.
     """
 
     Config = PartConfig

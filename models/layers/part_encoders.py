@@ -11,20 +11,38 @@ EncoderKind = Literal["conv", "residual", "wide"]
 
 
 class AttentionPooling(nn.Module):
-    """A 1×1 convolution to each part's numbers and its attention; their mean over positions.
+    """Pools maps, with an attention for each part, to one vector per part.
 
-    Maps (batch, inputs, height, width) to (batch, parts, dims), by the softmax over positions of
-    the part's attention. The convolution is the last layer: nothing cuts the numbers off at 0.
+    A learned bias is added to each channel at each position: convolutions of an image do not know
+    where they are, and a part's pose is a place. A 1×1 convolution then gives each part's numbers
+    and its attention at each position, and a part's vector is the mean of its numbers, weighted by
+    the softmax of its attention over positions. The convolution is the last layer: no activation
+    cuts the numbers off at 0. (Kosiorek et al. 2019, section 2.2; the bias is in the authors' code
+    alone, and begins at 0 there.)
+
+    Args:
+        maps: (channels, height, width) of the maps.
+        parts: how many vectors.
+        dims: numbers of a vector.
     """
 
-    def __init__(self, *, inputs: int, parts: int, dims: int) -> None:
+    def __init__(self, *, maps: tuple[int, int, int], parts: int, dims: int) -> None:
         super().__init__()
         self.parts = parts
-        self.numbers = nn.Linear(inputs, parts * dims)
-        self.attention = nn.Linear(inputs, parts)
+        self.position = nn.Parameter(torch.zeros(maps))
+        self.numbers = nn.Linear(maps[0], parts * dims)
+        self.attention = nn.Linear(maps[0], parts)
 
     def forward(self, maps: Tensor) -> Tensor:
-        positions = maps.flatten(2).transpose(1, 2)
+        """Pools maps.
+
+        Args:
+            maps: (batch, channels, height, width).
+
+        Returns:
+            (batch, parts, dims).
+        """
+        positions = (maps + self.position).flatten(2).transpose(1, 2)
         numbers = self.numbers(positions).unflatten(2, (self.parts, -1))
         attention = self.attention(positions).softmax(1).to(numbers.dtype)
         return (numbers * attention.unsqueeze(-1)).sum(1)
@@ -76,6 +94,21 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
         _norm(width),
         nn.ReLU(),
     )
+
+
+def maps_shape(features: nn.Module, image: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Finds the shape of an encoder's maps by encoding one blank image.
+
+    Args:
+        features: an encoder, as `encoder` makes it.
+        image: (channels, height, width) of the images.
+
+    Returns:
+        (channels, height, width) of the maps.
+    """
+    with torch.no_grad():
+        channels, height, width = features(torch.zeros(1, *image)).shape[1:]
+    return channels, height, width
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -115,6 +115,27 @@ def test_heads_are_linear_at_the_end(kind: str) -> None:
         assert 0.1 < (numbers > 0).float().mean() < 0.9
 
 
+@pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
+def test_parts_are_found_by_their_place(kind: Any) -> None:
+    """The authors add a learned bias to the maps, one for each channel and position, before the
+    1×1 convolution. A known mistake is to leave it out: convolutions do not see where they are.
+    """
+    pooling = small(encoder=kind).network.encoder.pooling
+    maps = encoder(kind, channels=1, width=6, side=28)(images().x)
+    assert pooling.position.shape == maps.shape[1:]
+    assert not pooling.position.any()
+    blank = torch.zeros_like(maps[:1])
+    before = pooling(blank)
+    with torch.no_grad():
+        pooling.position[:, 0, 1] = torch.randn(6)
+    column = torch.cat([pooling.position[:, 0, 1:2], torch.zeros(6, 1)], 1)
+    numbers = (pooling.numbers.weight @ column).view(5, -1, 2)
+    attention = (pooling.attention.weight @ column)[:, None].exp()
+    attention[..., 1] *= maps[0, 0].numel() - 1  # all other positions
+    expected = (numbers * attention).sum(-1) / attention.sum(-1)
+    torch.testing.assert_close(pooling(blank)[0] - before[0], expected)
+
+
 def bilinear(template: np.ndarray, u: float, v: float) -> float:
     """At column u and row v, in pixels from the first one's centre; 0 beyond the border."""
     total = 0.0
@@ -402,4 +423,4 @@ def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer
 
 
 def test_default_size() -> None:
-    assert sum(p.numel() for p in PCAE(shape=GREY, config=PartConfig()).parameters()) == 495_507
+    assert sum(p.numel() for p in PCAE(shape=GREY, config=PartConfig()).parameters()) == 496_019

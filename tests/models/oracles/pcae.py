@@ -45,15 +45,30 @@ class Parts(nn.Module):
     def encode(self, image: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
         """Pose matrices (batch, M, 3, 3), presence logits (batch, M), features (batch, M, F)."""
         config = self.config
-        maps = self.features(image)
-        positions = maps.flatten(2).permute(0, 2, 1)
-        numbers = self.pooling.numbers(positions)
-        numbers = numbers.view(*numbers.shape[:2], config.part_capsules, -1)
-        attention = torch.softmax(self.pooling.attention(positions), 1)
-        numbers = torch.sum(numbers * attention[..., None], 1)
+        maps = self.maps(image) + self.pooling.position
+        pooled = F.conv2d(maps, self.both("weight")[..., None, None], self.both("bias"))
+        (batch, _, height, width), parts = pooled.shape, config.part_capsules
+        numbers, attention = pooled[:, :-parts], pooled[:, -parts:]
+        numbers = numbers.reshape(batch, parts, -1, height, width)
+        attention = attention.exp() / attention.exp().sum((2, 3), keepdim=True)
+        numbers = (numbers * attention[:, :, None]).sum((3, 4))
         dims = config.part_dims
         logit = numbers[..., dims] + noise * (2 * torch.rand_like(numbers[..., dims]) - 1)
         return pose_matrix(numbers[..., :dims]), logit, numbers[..., dims + 1 :]
+
+    def maps(self, image: Tensor) -> Tensor:
+        """The authors' four convolutions; encoders of another kind have no source but ours."""
+        if self.config.encoder != "conv":
+            return torch.as_tensor(self.features(image))
+        layers = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
+        for layer, stride in zip(layers, (2, 2, 1, 1), strict=True):
+            image = F.relu(F.conv2d(image, layer.weight, layer.bias, stride))
+        return image
+
+    def both(self, name: str) -> Tensor:
+        """Parameters of the 1×1 convolution: of all parts' numbers, then of their attentions."""
+        pooling = self.pooling
+        return torch.cat([getattr(pooling.numbers, name), getattr(pooling.attention, name)])
 
     def decode(
         self, pose: Tensor, presence: Tensor, features: Tensor, target: Tensor
