@@ -331,7 +331,8 @@ class PCAE(PartVariant):
 
     Images stay as they are; with `max_side` larger ones are resized by area means, and with
     `canvas` they are padded with zeros to sides of at least that, at random places in training and
-    centred otherwise; the target is the image so made. With `target=sobel` it is the image's edges.
+    centred otherwise; the target is the image so made. With `target=sobel` it is the edges of
+    the image itself, computed as the authors do, but before the padding, which adds none.
     Templates have the images' channels, or (`colour`) one, that the part's features colour.
 
     Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,15 +19,31 @@ def place(x: Tensor, size: tuple[int, int], *, shifted: bool = False) -> Tensor:
     return random_shift(centred, min(top, left)) if shifted else centred
 
 
-def sobel(x: Tensor) -> Tensor:
-    """Length of each channel's Sobel gradient, an image's largest brought to 1.
+SOBEL_FLOOR = 1e-8
+"""Added to the range of the edges, as in the authors' code, so that none are 0/0."""
 
-    (batch, channels, height, width) to the same, in [0, 1]; an image without edges to zeros.
+
+def sobel(x: Tensor) -> Tensor:
+    """Finds the edges of images as the authors' code of stacked capsules does.
+
+    The two Sobel derivatives of a channel, of images continued by reflection, are added up. Of the
+    sum the median is subtracted, its absolute value is taken, and that is scaled to reach from 0 to
+    1. Median, minimum and maximum are of one channel of one image. (Not the length of the gradient:
+    an edge across which both derivatives cancel is not seen.)
+
+    Args:
+        x: (batch, channels, height, width), sides of at least 2.
+
+    Returns:
+        The same shape, in [0, 1]; zeros where a channel has no edges.
     """
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
     smooth = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
-    across = smooth[..., 2:] - smooth[..., :-2]
     steep = padded[:, :, 2:] - padded[:, :, :-2]
+    across = smooth[..., 2:] - smooth[..., :-2]
     down = steep[..., :-2] + 2 * steep[..., 1:-1] + steep[..., 2:]
-    edges = torch.hypot(across, down)
-    return edges / edges.amax((1, 2, 3), keepdim=True).clamp_min(1e-3)
+    both = (across + down).flatten(2)
+    # Of an even count torch takes the lower middle one, as the authors' nearest percentile does.
+    edges = (both - both.median(2, keepdim=True).values).abs()
+    low, high = edges.aminmax(dim=2, keepdim=True)
+    return ((edges - low) / (high - low + SOBEL_FLOOR)).view_as(x)
