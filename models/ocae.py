@@ -59,7 +59,7 @@ class OCAE(Variant):
         self.network = ObjectAutoencoder(
             parts=base.config.part_capsules,
             features=base.config.part_features,
-            templates=base.network.decoder.templates[0].numel(),
+            templates=base.network.template_numbers,
             classes=shape.classes,
             config=config,
         )
@@ -73,6 +73,9 @@ class OCAE(Variant):
     @property
     def loss_weights(self) -> dict[str, float]:
         return object_loss_weights(self.config)
+
+    def target(self, x: Tensor) -> Tensor:
+        return self.base.target(x)
 
     def forward(self, x: Tensor) -> Coded:
         """x: (batch, channels, height, width) to code and prior (batch, object capsules)."""
@@ -111,7 +114,8 @@ class OCAE(Variant):
         network = self.base.network
         with torch.no_grad():
             parts = network.encode(views.image)
-        return self.network(parts, network.decoder.templates.flatten(1))
+            templates = network.templates(parts)
+        return self.network(parts, templates)
 
     def _decoded(self, objects: Objects, views: Views) -> Decoded:
         with torch.no_grad():

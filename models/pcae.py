@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.layers.affine import affine
 from models.layers.canvas import place, sobel
 from models.layers.colours import hues
+from models.layers.images import standardise
 from models.layers.mixture import pixel_mixture
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
@@ -54,6 +55,13 @@ class PartConfig(RecipeConfig):
     canvas: int = Field(
         0, ge=0, le=128, description="least side of the canvas that images are placed on"
     )
+    standardise: bool = Field(
+        False, description="each image minus its mean, over its deviation, before the encoder"
+    )
+    scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
+        "cosrestarts",
+        description="learning rate: constant, exponential decay, cosine with restarts",
+    )
     encoder: EncoderKind = Field(
         "conv", description="encoder: the authors' four convolutions, residual blocks, wide strides"
     )
@@ -80,11 +88,12 @@ class PartConfig(RecipeConfig):
 
 
 class Views(NamedTuple):
-    """A batch of images on their canvas, (batch, channels, height, width) in [0, 1]."""
+    """A batch of images on their canvas, (batch, channels, height, width)."""
 
     image: Tensor
+    """What the encoder reads: pixels in [0, 1], or standardised ones."""
     target: Tensor
-    """What is to be reconstructed: the image, or its edges."""
+    """What is to be reconstructed, in [0, 1]: the image, or its edges."""
 
 
 class Decoded(NamedTuple):
@@ -152,7 +161,13 @@ class TemplateDecoder(nn.Module):
     """Parts to a mixture, at each pixel, of their templates in their poses, and a background.
 
     Mixing weights are softmax(logit + log presence). The logits are learned with the templates
-    (`alpha`), or else the templates' values over a learned temperature: what is bright is opaque.
+    (`alpha`), and so is the background's; or else they are values, the background's too, over a
+    learned temperature: what is bright is opaque. Of several channels the mean value counts, since
+    a component draws all channels of a pixel; the authors' code mixes each channel apart.
+
+    It begins otherwise than the authors' code. There all templates are orthogonal and grey, from
+    .5 to .73, and the background and the temperature are random; here templates are random from .12
+    to .88, and the background is dark.
     """
 
     def __init__(self, *, channels: int, config: PartConfig) -> None:
@@ -168,7 +183,7 @@ class TemplateDecoder(nn.Module):
         )
         self.temperature = None if config.alpha else nn.Parameter(torch.zeros(()))
         self.background = nn.Parameter(torch.full((channels,), -2.0))
-        self.background_logit = nn.Parameter(torch.zeros(()))
+        self.background_logit = nn.Parameter(torch.zeros(())) if config.alpha else None
         self.colour = (
             nn.Sequential(
                 nn.Linear(config.part_features, COLOUR_HIDDEN),
@@ -191,6 +206,20 @@ class TemplateDecoder(nn.Module):
             return None
         return 1 / (F.softplus(self.temperature + 0.5) + 1e-4)
 
+    @property
+    def ground_logit(self) -> Tensor:
+        """Scalar: the background's mixing logit."""
+        if self.background_logit is not None:
+            return F.softplus(self.background_logit)
+        assert self.sharpness is not None
+        return self.background.sigmoid().mean() * self.sharpness
+
+    def colours(self, parts: Parts) -> Tensor | None:
+        """Colours of the parts, (batch, M, channels) in [0, 1]; None where parts have none."""
+        if self.colour is None:
+            return None
+        return at_least_float32(self.colour(parts.features)).sigmoid()
+
     def forward(self, parts: Parts, target: Tensor) -> Decoded:
         maps = at_least_float32(parts.pose)
         maps = inverse(maps) if self.invert else maps
@@ -202,8 +231,8 @@ class TemplateDecoder(nn.Module):
             both = warp(torch.cat([self.templates, self.alpha], 1), maps, size)
             drawn, logits = both.split((both.shape[1] - 1, 1), 1)
             logits = logits.squeeze(1)
-        if self.colour is not None:
-            colour = at_least_float32(self.colour(parts.features)).sigmoid()
+        colour = self.colours(parts)
+        if colour is not None:
             drawn = drawn * colour.permute(1, 2, 0)[..., None, None]
         mixture = pixel_mixture(
             target,
@@ -212,7 +241,7 @@ class TemplateDecoder(nn.Module):
             self.sharpness,
             at_least_float32(parts.presence).clamp_min(LEAST_PRESENCE).log(),
             self.background.sigmoid(),
-            F.softplus(self.background_logit),
+            self.ground_logit,
         )
         return Decoded(
             mixture.log_likelihood,
@@ -231,24 +260,59 @@ class PartAutoencoder(nn.Module):
         most = config.max_side or max(shape.height, shape.width)
         self.resized = (min(shape.height, most), min(shape.width, most))
         self.size = (max(self.resized[0], config.canvas), max(self.resized[1], config.canvas))
-        self.edges = config.target == "sobel"
+        self.edges, self.standardised = config.target == "sobel", config.standardise
         self.encoder = PartEncoder(channels=shape.channels, size=self.size, config=config)
         self.decoder = TemplateDecoder(channels=shape.channels, config=config)
 
     def views(self, x: Tensor, *, shifted: bool = False) -> Views:
-        """Images on the canvas, centred, or each placed at random, and what to reconstruct."""
+        """Resizes images, and places what the encoder reads and what it explains on the canvas.
+
+        Images are standardised, and edges found, before they are placed: the zeros around a
+        standardised image are its own mean, and the border of an image is no edge.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+            shifted: each image at a random place, by torch's global generator; centred otherwise.
+
+        Returns:
+            Both views, of the canvas's size.
+        """
         channels = x.shape[1]
         if x.shape[2:] != self.resized:
             x = F.interpolate(x, self.resized, mode="area")
-        if not self.edges:
+        if not self.edges and not self.standardised:
             image = place(x, self.size, shifted=shifted)
             return Views(image, image)
-        both = place(torch.cat([x, sobel(x)], 1), self.size, shifted=shifted)
+        read = standardise(x) if self.standardised else x
+        target = sobel(x) if self.edges else x
+        both = place(torch.cat([read, target], 1), self.size, shifted=shifted)
         return Views(both[:, :channels], both[:, channels:])
 
     def encode(self, image: Tensor, *, noisy: bool = False) -> Parts:
         """Images on their canvas to parts; `noisy` in training."""
         return self.encoder(image, noisy=noisy)
+
+    def templates(self, parts: Parts) -> Tensor:
+        """Flattens the templates that an object autoencoder reads beside the parts.
+
+        They are in the parts' colours where templates are coloured, as in the authors' code.
+
+        Args:
+            parts: the parts of a batch of images.
+
+        Returns:
+            (M, numbers), or (batch, M, numbers) of coloured templates.
+        """
+        templates, colour = self.decoder.templates, self.decoder.colours(parts)
+        if colour is None:
+            return templates.flatten(1)
+        return (templates * colour[..., None, None]).flatten(2)
+
+    @property
+    def template_numbers(self) -> int:
+        """The numbers of one template in `templates`."""
+        templates, channels = self.decoder.templates, len(self.decoder.background)
+        return templates[0, 0].numel() * channels
 
     def decode(self, parts: Parts, target: Tensor) -> Decoded:
         """The target's likelihood, given the parts, and what they draw."""
@@ -261,6 +325,9 @@ class PartVariant(Variant):
     shape: ImageShape
     config: PartConfig
     network: PartAutoencoder
+
+    def target(self, x: Tensor) -> Tensor:
+        return self.network.views(x).target
 
     def image_terms(self, parts: Parts, views: Views, decoded: Decoded) -> dict[str, Tensor]:
         """`image`, the negative log-likelihood above that of an image without any error;
@@ -331,21 +398,33 @@ class PCAE(PartVariant):
 
     Images stay as they are; with `max_side` larger ones are resized by area means, and with
     `canvas` they are padded with zeros to sides of at least that, at random places in training and
-    centred otherwise; the target is the image so made. With `target=sobel` it is the edges of
-    the image itself, computed as the authors do, but before the padding, which adds none.
+    centred otherwise; the target is the image so made. With `target=sobel` it is the edges of the
+    image, found as the authors do it, but before the padding, which adds none. With `standardise`
+    the encoder reads each image minus its mean, over its deviation; the target stays as it is.
     Templates have the images' channels, or (`colour`) one, that the part's features colour.
 
     Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch
-    of theirs. Presets of `svhn` and `cifar10` are the paper's, those of `usps` and `moving_mnist`
-    ours. Default size at 1×28×28: 496,019 parameters.
+    of theirs. Presets of `svhn` and `cifar10` are the paper's, but for standardised input, which is
+    ours, as presets of `usps` and `moving_mnist` are. Default size at 1×28×28: 496,018 parameters.
     """
 
     Config = PartConfig
     config: PartConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "usps": {"template_size": 7},
-        "svhn": {"part_capsules": 24, "template_size": 14, "target": "sobel", "colour": True},
-        "cifar10": {"part_capsules": 32, "template_size": 14, "target": "sobel"},
+        "svhn": {
+            "part_capsules": 24,
+            "template_size": 14,
+            "target": "sobel",
+            "colour": True,
+            "standardise": True,
+        },
+        "cifar10": {
+            "part_capsules": 32,
+            "template_size": 14,
+            "target": "sobel",
+            "standardise": True,
+        },
         "moving_mnist": {"part_capsules": 24},
     }
 

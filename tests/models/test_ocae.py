@@ -38,9 +38,10 @@ def images(count: int = 3, dtype: torch.dtype = torch.float32) -> Images:
     return Images(torch.rand(count, 1, 16, 16, dtype=dtype), torch.zeros(count, 1).long())
 
 
+@pytest.mark.parametrize("base", [{}, {"colour": True}, {"standardise": True}], ids=str)
 @pytest.mark.parametrize("levels", [1, 2])
-def test_loss_and_gradients_equal_the_textbook(levels: int) -> None:
-    model = small(object_levels=levels).double()
+def test_loss_and_gradients_equal_the_textbook(levels: int, base: dict[str, Any]) -> None:
+    model = small(base, object_levels=levels).double()
     oracle = ocae.textbook(model)
     batch = images(dtype=torch.float64)
     ours, theirs = total_loss(model, batch), oracle.loss(batch)
@@ -51,6 +52,12 @@ def test_loss_and_gradients_equal_the_textbook(levels: int) -> None:
         atol=1e-9,
         rtol=1e-6,
     )
+
+
+@pytest.mark.parametrize("base", [{}, {"canvas": 20, "target": "sobel"}], ids=str)
+def test_the_target_is_what_evaluation_scores(base: dict[str, Any]) -> None:
+    model, x = small(base), images().x
+    assert torch.equal(model.target(x), model.eval()(x).target)
 
 
 def test_the_base_stays_frozen_and_in_evaluation_mode() -> None:

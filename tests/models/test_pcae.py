@@ -33,6 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "alpha": {"alpha": True},
     "canvas": {"canvas": 33},
+    "standardised": {"canvas": 33, "standardise": True},
     "not inverted": {"invert": False},
     "similarities": {"part_dims": 4},
     "all losses": {
@@ -364,6 +365,56 @@ def test_the_edges_of_the_padding_are_none() -> None:
     assert views.image.max().item() == pytest.approx(0.7)
 
 
+@pytest.mark.parametrize("changes", [{}, {"target": "sobel"}, {"max_side": 14}], ids=str)
+def test_the_encoder_reads_standardised_images_and_the_decoder_explains_raw_ones(
+    changes: dict[str, Any],
+) -> None:
+    """Before they are placed: around an image is then its mean, and no frame of another value."""
+    x = images().x
+    raw, views = (
+        small(canvas=33, standardise=on, **changes).network.views(x) for on in (False, True)
+    )
+    assert torch.equal(views.target, raw.target)
+    left, side = (2, 28) if "max_side" not in changes else (9, 14)
+    inside = views.image[..., left : left + side, left : left + side]
+    own = raw.image[..., left : left + side, left : left + side]
+    by_hand = own - own.mean((1, 2, 3), keepdim=True)
+    by_hand = by_hand / (own.std((1, 2, 3), keepdim=True, correction=0) + 0.02)
+    torch.testing.assert_close(inside, by_hand)
+    padding = views.image.clone()
+    padding[..., left : left + side, left : left + side] = 0
+    assert not padding.any()
+
+
+@pytest.mark.parametrize("changes", [{}, {"target": "sobel", "standardise": True}], ids=str)
+def test_the_target_is_what_evaluation_scores(changes: dict[str, Any]) -> None:
+    """In training mode, too: floors ask for it without a network's noise or shift."""
+    model, x = small(canvas=40, **changes), images().x
+    assert torch.equal(model.target(x), model.eval()(x).target)
+    assert torch.equal(model.train().target(x), model.target(x))
+    assert model.target(x).shape == (4, 1, 40, 40)
+
+
+def test_without_alpha_the_background_mixes_by_its_value_over_the_temperature() -> None:
+    """As in the authors' code; with alpha its logit is a parameter."""
+    model = small(COLOUR, canvas=40)
+    decoder = model.network.decoder
+    assert decoder.background_logit is None
+    with torch.no_grad():
+        decoder.background.copy_(torch.tensor([-1.0, 0.5, 2.0]))
+        decoder.temperature.fill_(0.3)
+        views = model.network.views(images(COLOUR).x)
+        decoded = model.network.decode(model.network.encode(views.image), views.target)
+    nothing = (decoded.drawn == 0).all(0).all(0)  # every part has logit log presence there
+    assert nothing.any()
+    presence = model.network.encode(views.image).presence.sum(1)[:, None, None]
+    temperature = torch.tensor(0.3 + 0.5).exp().log1p() + 1e-4
+    own = (torch.tensor([-1.0, 0.5, 2.0]).sigmoid().mean() / temperature).exp()
+    expected = (presence / (presence + own)).expand_as(nothing)
+    torch.testing.assert_close(decoded.mixing.sum(0)[nothing], expected[nothing])
+    assert small(alpha=True).network.decoder.background_logit is not None
+
+
 def test_colours_ask_for_features() -> None:
     with pytest.raises(ValueError, match="part_features"):
         small(COLOUR, colour=True, part_features=0)
@@ -439,4 +490,4 @@ def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer
 
 
 def test_default_size() -> None:
-    assert sum(p.numel() for p in PCAE(shape=GREY, config=PartConfig()).parameters()) == 496_019
+    assert sum(p.numel() for p in PCAE(shape=GREY, config=PartConfig()).parameters()) == 496_018

@@ -52,7 +52,8 @@ def images(shape: ImageShape = GREY, count: int = 4, dtype: torch.dtype = torch.
     [
         {},
         {"object_levels": 2, "presence_l1_weight": 0.3, "probe_weight": 0.5},
-        {"colour": True, "target": "sobel", "alpha": False, "mse_weight": 2.0},
+        {"target": "sobel", "alpha": False, "mse_weight": 2.0, "standardise": True},
+        {"colour": False},
     ],
 )
 def test_loss_and_gradients_equal_the_textbook(shape: ImageShape, changes: dict[str, Any]) -> None:
@@ -138,6 +139,21 @@ def test_codes_are_of_the_highest_level() -> None:
     assert small()(batch.x).code.shape == (4, 4)
     coded = small(object_levels=2)(batch.x)
     assert coded.code.shape == coded.prior.shape == (4, 3)
+
+
+def test_objects_read_templates_in_their_colours() -> None:
+    """As in the authors' code: two images whose parts differ in colour alone differ in objects."""
+    model = small(TWO).eval()
+    parts = model.network.encode(model.network.views(images(TWO).x).image)
+    seen: list[Tensor] = []
+    model.objects.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+    model._objects(parts)
+    colour = torch.sigmoid(model.network.decoder.colour(parts.features))
+    templates = model.network.decoder.template_logits.sigmoid()
+    expected = templates.view(5, 1, 36) * colour.unsqueeze(-1)
+    torch.testing.assert_close(seen[0], expected.flatten(2))
+    plain = small(TWO, colour=False)
+    assert plain.network.templates(parts).shape == (5, 3 * 36)
 
 
 def test_pictures() -> None:

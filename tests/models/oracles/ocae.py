@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.parts import Parts
+from tests.models.oracles import pcae
 from tests.models.oracles.object_capsules import (
     capsule_votes,
     entropy,
@@ -28,7 +29,8 @@ class Found(NamedTuple):
 
 
 def explain(ours: Any, parts: Parts, templates: Tensor | None, level: int = 1) -> Found:
-    """Objects of M parts: pose (batch, M, 6), templates (M, numbers) on the first level alone.
+    """Objects of M parts: pose (batch, M, 6), templates on the first level alone, (M, numbers) or
+    (batch, M, numbers).
 
     Terms of level 2 are called `parts_level_2` and so on.
     """
@@ -71,14 +73,14 @@ class OCAE(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.ours = copy.deepcopy(model)
+        self.ours, self.parts = copy.deepcopy(model), pcae.Parts(model.base)
         self.weights = model.loss_weights
 
     def loss(self, batch: Any) -> Tensor:
         part_network = self.ours.base.network
         with torch.no_grad():
             parts = part_network.encode(part_network.views(batch.x).image)
-        templates = part_network.decoder.templates.flatten(1)
+        templates = self.parts.templates(parts.features).flatten(-3)
         terms = explain(self.ours.network, parts, templates).terms
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 

@@ -70,6 +70,16 @@ class Parts(nn.Module):
         pooling = self.pooling
         return torch.cat([getattr(pooling.numbers, name), getattr(pooling.attention, name)])
 
+    def templates(self, features: Tensor) -> Tensor:
+        """(M, channels, side, side), or with a batch before it where features colour them."""
+        templates = torch.sigmoid(self.decoder.template_logits)
+        if self.decoder.colour is None:
+            return templates
+        first, _, last = self.decoder.colour
+        hidden = F.relu(features @ first.weight.t() + first.bias)
+        colour = torch.sigmoid(hidden @ last.weight.t() + last.bias)
+        return templates * colour[..., None, None]
+
     def decode(
         self, pose: Tensor, presence: Tensor, features: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -82,22 +92,21 @@ class Parts(nn.Module):
         grid = F.affine_grid(maps[..., :2, :].flatten(0, 1), list(size), align_corners=True)
 
         def draw(templates: Tensor) -> Tensor:
-            copies = templates.expand(batch, *templates.shape).flatten(0, 1)
+            copies = templates.expand(batch, *templates.shape[-4:]).flatten(0, 1)
             return F.grid_sample(copies, grid, align_corners=True).unflatten(0, (batch, parts))
 
-        values = draw(torch.sigmoid(decoder.template_logits))
-        if decoder.colour is not None:
-            values = values * torch.sigmoid(decoder.colour(features))[..., None, None]
-        if decoder.alpha is None:
-            logits = values.mean(2, keepdim=True) / (F.softplus(decoder.temperature + 0.5) + 1e-4)
-        else:
-            logits = draw(decoder.alpha)
-        logits = logits + torch.log(presence)[..., None, None, None]
         ground = torch.sigmoid(decoder.background)[None, None, :, None, None]
         ground = ground.expand(batch, 1, channels, height, width)
-        ground_logit = F.softplus(decoder.background_logit).expand(batch, 1, 1, height, width)
-        values = torch.cat([values, ground], 1)
-        mixing = torch.log_softmax(torch.cat([logits, ground_logit], 1), 1)
+        values = torch.cat([draw(self.templates(features)), ground], 1)
+        present = torch.cat([presence, torch.ones_like(presence[:, :1])], 1)
+        if decoder.alpha is None:
+            temperature = F.softplus(decoder.temperature + 0.5) + 1e-4
+            logits = values.mean(2, keepdim=True) / temperature
+        else:
+            ground_logit = F.softplus(decoder.background_logit).expand(batch, 1, 1, height, width)
+            logits = torch.cat([draw(decoder.alpha), ground_logit], 1)
+        logits = logits + torch.log(present)[..., None, None, None]
+        mixing = torch.log_softmax(logits, 1)
         log_density = torch.distributions.Normal(values, 1.0).log_prob(target[:, None])
         joint = mixing + log_density.sum(2, keepdim=True)
         log_likelihood = torch.logsumexp(joint, 1).sum((1, 2, 3))

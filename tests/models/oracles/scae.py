@@ -30,7 +30,7 @@ class SCAE(Parts):
         presence = torch.sigmoid(logit)
         log_likelihood, mean = self.decode(pose, presence, features, target)
         loss = self.image_loss(presence, log_likelihood, mean, target)
-        templates = torch.sigmoid(self.decoder.template_logits).flatten(1).detach()
+        templates = self.templates(features).flatten(-3).detach()
         found = FoundParts(pose[..., :2, :].flatten(2).detach(), presence.detach(), features)
         objects = explain(self.objects, found, templates)
         for name, weight in object_loss_weights(config).items():
