@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from models.layers.brightness import BrightnessConfig, begin_with_brightness
 from models.layers.capsules import route, squash
 from models.layers.convolutions import channels_last
 from models.layers.numerics import at_least_float32
@@ -24,12 +25,11 @@ from models.variant import (
     ClipShape,
     Optimization,
     Picture,
-    PredictionHyperparameters,
     Variant,
 )
 
 
-class CapsuleTransformerConfig(PredictionHyperparameters):
+class CapsuleTransformerConfig(BrightnessConfig):
     """Sizes and recipe of the public code; its list of wishes as options that are off."""
 
     past: int = Field(16, ge=1, description="frames given")
@@ -59,9 +59,6 @@ class CapsuleTransformerConfig(PredictionHyperparameters):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention and feed-forward")
     latent_dim: int = Field(0, ge=0, description="dimensions of a stochastic latent; 0: none")
     kl_weight: float = Field(1e-3, ge=0, description="weight of the latent's KL term")
-    initial_brightness: float = Field(
-        0.5, gt=0, lt=1, description="of untrained frames, set by the last layer's bias"
-    )
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay (AdamW)")
     clip_norm: float = Field(1.0, gt=0, description="largest global norm of the gradients")
@@ -204,8 +201,7 @@ class Decoder(nn.Module):
             first // 2 + capsules, first // 4, 3, 2, 1, output_padding=1
         )
         self.frames = nn.Conv2d(first // 4 + seen, channels * config.frames_per_step, 3, padding=1)
-        assert self.frames.bias is not None
-        nn.init.constant_(self.frames.bias, math.atanh(2 * config.initial_brightness - 1))
+        begin_with_brightness(self.frames, config.initial_brightness, activation="tanh")
 
     def forward(self, x: Tensor, last: Seen | None) -> tuple[Tensor, Tensor | None]:
         """x: (batch, tokens, width) to frames (batch, steps · channels, height, width) in [−1, 1],

@@ -13,21 +13,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from models.layers.brightness import BrightnessConfig, begin_with_brightness
 from models.layers.numerics import at_least_float32
 from models.layers.patches import fold, unfold
 from models.registry import register
-from models.variant import (
-    Clips,
-    ClipShape,
-    Optimization,
-    PredictionHyperparameters,
-    Variant,
-)
+from models.variant import Clips, ClipShape, Optimization, Variant
 
 State = tuple[Tensor, Tensor]
 
 
-class ConvLSTMConfig(PredictionHyperparameters):
+class ConvLSTMConfig(BrightnessConfig):
     """Sizes and recipe; two cells encode and two decode."""
 
     batch_size: int = Field(12, ge=1, description="samples in a training step")
@@ -101,6 +96,9 @@ class ConvLSTM(Variant):
     and then their own; a 1×3×3 convolution over each of their outputs and a sigmoid give frames in
     [0, 1]. With `patch_size` p, p×p pixels are folded into channels first and unfolded at the end;
     both sides must be multiples of p. Nothing is resized. Default size: 1,036,097 parameters.
+
+    Untrained frames are grey (0.5), as those of any network that ends in a sigmoid. With
+    `initial_brightness` 0.05, our choice in sweeps, they start near the background instead.
     """
 
     Config = ConvLSTMConfig
@@ -120,6 +118,7 @@ class ConvLSTM(Variant):
         self.encoder = ConvLSTMStack(channels, config, size)
         self.decoder = ConvLSTMStack(hidden, config, size)
         self.head = nn.Conv2d(hidden, channels, 3, padding=1)
+        begin_with_brightness(self.head, config.initial_brightness, activation="sigmoid")
 
     def forward(self, past: Tensor) -> Tensor:
         """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from models.layers.brightness import BrightnessConfig, begin_with_brightness
 from models.layers.numerics import at_least_float32
 from models.layers.patch_classifier import PatchClassifier, PatchConfig, PatchTokens
 from models.layers.patches import unfold
@@ -36,7 +37,6 @@ from models.variant import (
     ImageShape,
     Optimization,
     Picture,
-    PredictionHyperparameters,
     Variant,
 )
 
@@ -323,7 +323,7 @@ def _uniform(linear: nn.Linear, fans: int) -> None:
     nn.init.uniform_(linear.weight, -bound, bound)
 
 
-class TLBFramesConfig(PredictionHyperparameters):
+class TLBFramesConfig(BrightnessConfig):
     """Sizes of both streams and recipe: ours."""
 
     batch_size: int = Field(16, ge=1, description="sequences in a training step")
@@ -377,6 +377,9 @@ class TLBFrames(Variant):
         self.head_norm = nn.LayerNorm(dim, eps=EPSILON)
         self.head = nn.Linear(dim, shape.channels * patch**2)
         initialise(self)
+        # Logits that scatter by 1, as Glorot's weights make them, would be far from the brightness.
+        nn.init.normal_(self.head.weight, std=0.02)
+        begin_with_brightness(self.head, config.initial_brightness, activation="sigmoid")
 
     def frames(self, past: Tensor) -> Tensor:
         """The frame after each past and each future one but the last, as predicted.
