@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.images import random_shift
+from models.layers.images import STANDARDISED, StandardisedConfig, random_shift
 from models.layers.labels import cross_entropy
+from models.layers.schedules import ScheduleConfig
 from models.registry import register
 from models.variant import (
     Clips,
     ClipShape,
-    Hyperparameters,
     Images,
     ImageShape,
     Optimization,
@@ -22,7 +24,7 @@ from models.variant import (
 )
 
 
-class LinearConfig(Hyperparameters):
+class LinearConfig(StandardisedConfig):
     """Recipe of the linear baseline."""
 
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW")
@@ -31,10 +33,14 @@ class LinearConfig(Hyperparameters):
 
 @register("linear", task="classification")
 class Linear(Variant):
-    """Multinomial logistic regression on the pixels as they are."""
+    """Multinomial logistic regression on the pixels.
+
+    Pixels are taken as they are; on svhn and cifar10 each image is standardised by preset.
+    """
 
     Config = LinearConfig
     config: LinearConfig
+    presets: ClassVar = STANDARDISED
 
     def __init__(self, *, shape: ImageShape, config: LinearConfig) -> None:
         super().__init__(shape=shape, config=config)
@@ -42,7 +48,7 @@ class Linear(Variant):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, height, width) to logits: (batch, classes)."""
-        return self.layer(x.flatten(1))
+        return self.layer(self.config.prepare(x).flatten(1))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`cross_entropy`, mean over an image's labels."""
@@ -53,7 +59,7 @@ class Linear(Variant):
         return _adamw(self, lr=self.config.lr, weight_decay=self.config.weight_decay)
 
 
-class CNNConfig(Hyperparameters):
+class CNNConfig(ScheduleConfig):
     """Size and recipe of the convolutional baseline."""
 
     width: int = Field(16, ge=1, description="channels after the first convolution")
@@ -69,7 +75,7 @@ class CNN(Variant):
 
     Three stages of 3×3 convolution, batch norm, ReLU and 2×2 max pooling, doubling the channels;
     a fourth without pooling; the maximum over positions; a linear layer. Images are taken as they
-    are, from 8×8 pixels up, and shifted in training.
+    are, from 8×8 pixels up, and shifted in training; batch norm makes up for their exposure.
     """
 
     Config = CNNConfig
@@ -104,7 +110,8 @@ class CNN(Variant):
         return {"cross_entropy": cross_entropy(scores, batch.y)}, scores
 
     def optimization(self) -> Optimization:
-        return _adamw(self, lr=self.config.lr, weight_decay=self.config.weight_decay)
+        recipe = _adamw(self, lr=self.config.lr, weight_decay=self.config.weight_decay)
+        return recipe._replace(scheduler=self.config.scheduler(recipe.optimizer))
 
 
 def _convolution(inputs: int, outputs: int) -> list[nn.Module]:

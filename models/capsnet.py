@@ -5,7 +5,7 @@ Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017 (arXiv 17
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +13,20 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.capsules import Axis, length, route, squash
-from models.layers.convolutions import relu_then_stride_2
-from models.layers.images import Rescale, random_shift
+from models.layers.convolutions import pad_same, relu_then_stride_2
+from models.layers.crops import centre_crop, random_crop
+from models.layers.images import (
+    STANDARDISED,
+    Rescale,
+    StandardisedConfig,
+    random_contrast,
+    random_shift,
+)
 from models.layers.labels import multi_hot, top_labels
 from models.layers.numerics import at_least_float32
+from models.layers.schedules import ScheduleConfig
 from models.registry import register
 from models.variant import (
-    Hyperparameters,
     Images,
     ImageShape,
     Optimization,
@@ -30,14 +37,25 @@ from models.variant import (
 KERNEL = 9
 
 
-class CapsuleConfig(Hyperparameters):
+class Structure(NamedTuple):
+    """How capsules are made and routed, beyond their sizes; the defaults are the paper's."""
+
+    over: Axis = "outputs"
+    """The capsules among which couplings sum to 1."""
+    same_padding: bool = False
+    none_of_the_above: bool = False
+    crop: int = 0
+    as_code: bool = False
+    """The authors' code: class capsules with biases, primary capsules divided by their number."""
+
+
+class CapsuleConfig(StandardisedConfig):
     """What both variants let one choose; defaults of the paper's section 4."""
 
     conv_channels: int = Field(256, ge=1, description="channels of the first convolution")
     primary_capsules: int = Field(32, ge=1, description="primary capsules at each position")
     primary_dim: int = Field(8, ge=1, description="dimensions of a primary capsule")
     digit_dim: int = Field(16, ge=1, description="dimensions of a class capsule")
-    digit_bias: bool = Field(False, description="class capsules have learned biases")
     routing_iterations: int = Field(3, ge=1, le=20, description="iterations of routing")
     m_plus: float = Field(0.9, ge=0, le=1, description="length above which a true class is free")
     m_minus: float = Field(0.1, ge=0, le=1, description="length below which another class is free")
@@ -49,12 +67,43 @@ class CapsuleConfig(Hyperparameters):
     lr: float = Field(1e-3, gt=0, description="learning rate of Adam")
 
 
-class CapsNetConfig(CapsuleConfig):
-    """Adds the recipe of the authors' code."""
+class CapsNetConfig(CapsuleConfig, ScheduleConfig):
+    """Adds what the authors vary, and their recipe."""
 
+    follow: Literal["paper", "code"] = Field(
+        "paper",
+        description="code: the authors' halved margins, biases, primary capsules and first weights",
+    )
+    same_padding: bool = Field(
+        False, description="zeros around image and maps, so that convolutions keep their sides"
+    )
+    none_of_the_above: bool = Field(
+        False, description="routing may send a capsule's output to no class"
+    )
+    crop: int = Field(
+        0, ge=0, le=56, description="side of a square cut out of the rescaled image; 0: all of it"
+    )
+    flip: bool = Field(False, description="half of the training images are mirrored")
+    contrast: float = Field(
+        0.0, ge=0, le=1, description="largest random change of contrast in training, as a share"
+    )
     lr_decay: float = Field(0.96, gt=0, le=1, description="learning-rate factor per decay period")
     lr_decay_steps: int = Field(2000, ge=1, description="steps in a decay period")
     shift: int = Field(2, ge=0, le=8, description="largest random shift in training, in pixels")
+
+    def without_cosine(self, step: int) -> float:
+        """Returns the authors' smooth exponential decay, in units of `lr`."""
+        return self.lr_decay ** (step / self.lr_decay_steps)
+
+    @property
+    def structure(self) -> Structure:
+        """What these hyper-parameters say of the network beyond its sizes."""
+        return Structure(
+            same_padding=self.same_padding,
+            none_of_the_above=self.none_of_the_above,
+            crop=self.crop,
+            as_code=self.follow == "code",
+        )
 
 
 class NotebookConfig(CapsuleConfig):
@@ -88,17 +137,41 @@ class PrimaryCapsules(nn.Module):
     (batch, channels, height, width) to (batch, capsules, dims), position by position.
     """
 
-    def __init__(self, *, channels: int, size: tuple[int, int], config: CapsuleConfig) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: tuple[int, int],
+        config: CapsuleConfig,
+        structure: Structure,
+    ) -> None:
         super().__init__()
-        self.dim = config.primary_dim
+        self.dim, self.same_padding = config.primary_dim, structure.same_padding
         outputs = config.primary_capsules * self.dim
         self.features = nn.Conv2d(channels, config.conv_channels, KERNEL)
         self.capsules = nn.Conv2d(config.conv_channels, outputs, KERNEL, stride=2)
-        rows, columns = ((side - 2 * (KERNEL - 1) + 1) // 2 for side in size)
+        lost = 0 if self.same_padding else 2 * (KERNEL - 1)
+        if min(size) <= lost:
+            raise ValueError(
+                f"images of {size[0]}×{size[1]} pixels are too small for two convolutions of "
+                f"{KERNEL}×{KERNEL}: {lost + 1} pixels at least, or same_padding"
+            )
+        rows, columns = ((side - lost + 1) // 2 for side in size)
         self.count = rows * columns * config.primary_capsules
+        # In the authors' code they too are routed to, in one iteration: by equal couplings.
+        self.rivals = config.primary_capsules + structure.none_of_the_above
+        self.divided = structure.as_code
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = relu_then_stride_2(x, self.features, self.capsules)
+        if self.same_padding:
+            maps = self.features(pad_same(x, kernel=KERNEL, stride=1)).relu()
+            maps = self.capsules(pad_same(maps, kernel=KERNEL, stride=2))
+        else:
+            maps = relu_then_stride_2(x, self.features, self.capsules)
+        if self.divided:
+            assert self.capsules.bias is not None
+            whole_bias = (1 - 1 / self.rivals) * self.capsules.bias[:, None, None]
+            maps = maps / self.rivals + whole_bias
         return squash(maps.permute(0, 2, 3, 1).reshape(len(x), self.count, self.dim))
 
 
@@ -106,18 +179,27 @@ class ClassCapsules(nn.Module):
     """Votes û_{j|i} = W_ij u_i and their routing: (batch, inputs, in) to (batch, classes, out)."""
 
     def __init__(
-        self, *, inputs: int, in_dim: int, classes: int, config: CapsuleConfig, over: Axis
+        self, *, inputs: int, classes: int, config: CapsuleConfig, structure: Structure
     ) -> None:
         super().__init__()
-        self.iterations, self.over = config.routing_iterations, over
-        self.weight = nn.Parameter(torch.empty(inputs, in_dim, classes, config.digit_dim))
-        bias = torch.zeros(classes, config.digit_dim) if config.digit_bias else None
+        self.iterations, self.over = config.routing_iterations, structure.over
+        self.none_of_the_above = structure.none_of_the_above
+        self.weight = nn.Parameter(
+            torch.empty(inputs, config.primary_dim, classes, config.digit_dim)
+        )
+        bias = torch.empty(classes, config.digit_dim) if structure.as_code else None
         self.bias = None if bias is None else nn.Parameter(bias)
 
     def forward(self, u: Tensor) -> Tensor:
         votes = torch.bmm(u.transpose(0, 1), self.weight.flatten(2))
         votes = votes.unflatten(2, self.weight.shape[2:]).permute(1, 2, 0, 3).contiguous()
-        return route(votes, iterations=self.iterations, over=self.over, bias=self.bias)
+        return route(
+            votes,
+            iterations=self.iterations,
+            over=self.over,
+            bias=self.bias,
+            none_of_the_above=self.none_of_the_above,
+        )
 
 
 class Decoder(nn.Module):
@@ -145,38 +227,47 @@ class Decoder(nn.Module):
 class CapsuleNetwork(nn.Module):
     """What both variants are made of: image to class capsules, and back."""
 
-    def __init__(self, *, shape: ImageShape, config: CapsuleConfig, over: Axis) -> None:
+    def __init__(self, *, shape: ImageShape, config: CapsuleConfig, structure: Structure) -> None:
         super().__init__()
         channels, height, width, self.classes, self.labels = shape
+        self.prepare = config.prepare
         self.rescale = Rescale(height, width, low=28, high=56)
-        size = self.rescale.size
-        self.primary = PrimaryCapsules(channels=channels, size=size, config=config)
+        self.size = (structure.crop, structure.crop) if structure.crop else self.rescale.size
+        if structure.crop > min(self.rescale.size):
+            raise ValueError(
+                "no {0}×{0} pixels can be cropped from {1}×{2}".format(
+                    structure.crop, *self.rescale.size
+                )
+            )
+        self.primary = PrimaryCapsules(
+            channels=channels, size=self.size, config=config, structure=structure
+        )
         self.digits = ClassCapsules(
-            inputs=self.primary.count,
-            in_dim=config.primary_dim,
-            classes=self.classes,
-            config=config,
-            over=over,
+            inputs=self.primary.count, classes=self.classes, config=config, structure=structure
         )
         self.decoder = (
-            Decoder(classes=self.classes, channels=channels, size=size, config=config)
+            Decoder(classes=self.classes, channels=channels, size=self.size, config=config)
             if config.reconstruction
             else None
         )
 
+    def seen(self, x: Tensor) -> Tensor:
+        """The middle of the rescaled images, (batch, channels, *size): what evaluation is of."""
+        return centre_crop(self.rescale(x), self.size)
+
     def forward(self, image: Tensor) -> Tensor:
-        """Rescaled image to class capsules: (batch, classes, dims)."""
-        return self.digits(self.primary(image))
+        """Images of `size`, not yet standardised, to class capsules: (batch, classes, dims)."""
+        return self.digits(self.primary(self.prepare(image)))
 
     def predicted(self, lengths: Tensor) -> Tensor:
         """The longest capsules, as many as an image has labels, multi-hot: (batch, classes)."""
         return multi_hot(top_labels(lengths, self.labels), self.classes)
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The rescaled images and their reconstructions from the longest capsules, if decoded."""
+        """The images seen and their reconstructions from the longest capsules, if decoded."""
         if self.decoder is None:
             return None
-        image = self.rescale(x)
+        image = self.seen(x)
         capsules = self(image)
         return image, self.decoder(capsules, self.predicted(length(capsules)))
 
@@ -189,7 +280,7 @@ class CapsuleVariant(Variant):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, height, width) to capsule lengths: (batch, classes) in [0, 1)."""
-        return length(self.network(self.network.rescale(x)))
+        return length(self.network(self.network.seen(x)))
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """Targets and reconstructions, (batch, channels, height, width); None without decoder."""
@@ -210,33 +301,88 @@ class CapsNet(CapsuleVariant):
     """CapsNet with dynamic routing (Sabour et al. 2017).
 
     Images are doubled (bilinear) or halved (area mean) until their sides are within 28 to 56
-    pixels: 28 and 32 stay, 16 and 64 become 32. The reconstruction's target is that image. The
-    decoder sees the capsules of the true labels in training and the longest ones otherwise; with
-    two labels an image (MultiMNIST protocol) both are seen at once.
+    pixels: 28 and 32 stay, 16 and 64 become 32. With `crop` the network sees a square of that
+    image, at a random place in training and the middle otherwise. The reconstruction's target is
+    what the network sees before contrast and standardising. The decoder sees the capsules of the
+    true labels in training and the longest ones otherwise; with two labels an image (MultiMNIST
+    protocol) both are seen at once.
 
-    Recipe as in the authors' code: images shifted by up to 2 pixels in training, W from a normal
-    distribution of deviation 0.1 truncated at two deviations, no gradient stopped in the routing,
-    learning rate decaying smoothly by 0.96 in 2000 steps. Default size at 1×28×28: 8,215,568
-    parameters, 6,804,224 without decoder, 160 more with digit biases. On CIFAR-10 the paper has 64
-    primary capsules and no reconstruction (section 7).
+    Recipe: images shifted by up to 2 pixels in training, W from a normal distribution of deviation
+    0.1 truncated at two deviations, no gradient stopped in the routing, learning rate decaying
+    smoothly by 0.96 in 2000 steps; `restart_steps` has a cosine to zero instead. Default size at
+    1×28×28: 8,215,568 parameters, 6,804,224 without decoder.
+
+    With `follow="code"` it is the authors' code where that departs from the paper: both margin
+    terms are halved, so that the reconstruction weighs twice as much beside them; class capsules
+    have biases (160 parameters more); primary capsules are divided by their number at a position
+    (without their bias); weights begin at truncated normal distributions of deviation 0.05 (first
+    convolution) and 0.1, and all biases at 0.1.
+
+    Presets. svhn is the paper's smaller network (section 7; 4,720,480 parameters), of whose
+    training it says nothing more; standardised images are ours. cifar10 is what the authors' code
+    is called with: 64 primary capsules, no reconstruction, zeros around image and maps,
+    none-of-the-above in the routing, standardised crops of 24×24, mirrored and of random contrast
+    (22,476,288 parameters). Random brightness is left out, since standardising takes it away.
     """
 
     Config = CapsNetConfig
     config: CapsNetConfig
-    presets: ClassVar = {"cifar10": {"primary_capsules": 64, "reconstruction": False}}
+    presets: ClassVar = {
+        "svhn": {
+            **STANDARDISED["svhn"],
+            "conv_channels": 64,
+            "primary_capsules": 16,
+            "primary_dim": 6,
+            "digit_dim": 8,
+        },
+        "cifar10": {
+            **STANDARDISED["cifar10"],
+            "primary_capsules": 64,
+            "reconstruction": False,
+            "same_padding": True,
+            "none_of_the_above": True,
+            "crop": 24,
+            "flip": True,
+            "contrast": 0.8,
+            "shift": 0,
+        },
+    }
 
     def __init__(self, *, shape: ImageShape, config: CapsNetConfig) -> None:
         super().__init__(shape=shape, config=config)
-        self.network = CapsuleNetwork(shape=shape, config=config, over="outputs")
-        nn.init.trunc_normal_(self.network.digits.weight, std=0.1, a=-0.2, b=0.2)
+        self.network = CapsuleNetwork(shape=shape, config=config, structure=config.structure)
+        _truncated_normal(self.network.digits.weight, std=0.1)
+        if config.follow == "code":
+            self._begin_as_code()
+
+    def _begin_as_code(self) -> None:
+        for name, parameter in self.network.named_parameters():
+            if name.endswith("bias"):
+                nn.init.constant_(parameter, 0.1)
+            else:
+                _truncated_normal(
+                    parameter, std=0.05 if name.startswith("primary.features") else 0.1
+                )
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        halved = {"margin": 0.5} if self.config.follow == "code" else {}
+        return {**super().loss_weights, **halved}
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """Rescaled images as training has them, before contrast: (batch, channels, *size)."""
+        config, size = self.config, self.network.size
+        image = self.network.rescale(x)
+        if config.crop or config.flip:
+            image = random_crop(image, size, flip=config.flip)
+        return random_shift(image, config.shift)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`margin` (equation 4), and `reconstruction`: squared error summed over an image."""
         network, config = self.network, self.config
-        image = network.rescale(batch.x)
-        if self.training:
-            image = random_shift(image, config.shift)
-        capsules = network(image)
+        image = self.augmented(batch.x) if self.training else network.seen(batch.x)
+        contrast = config.contrast if self.training else 0.0
+        capsules = network(random_contrast(image, contrast))
         lengths = length(capsules)
         target = multi_hot(batch.y, network.classes)
         terms = {
@@ -256,8 +402,12 @@ class CapsNet(CapsuleVariant):
 
     def optimization(self) -> Optimization:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.lr, fused=True)
-        rate = self.config.lr_decay ** (1 / self.config.lr_decay_steps)
-        return Optimization(optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, rate))
+        return Optimization(optimizer, self.config.scheduler(optimizer))
+
+
+def _truncated_normal(weight: Tensor, *, std: float) -> None:
+    """Draws weights from a normal distribution truncated at two deviations (TensorFlow's)."""
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
 @register("capsnet-notebook", task="classification")
@@ -267,21 +417,25 @@ class NotebookCapsNet(CapsuleVariant):
     Couplings sum to 1 over the input capsules, the margin loss is not squared, the reconstruction
     term is a mean over pixels, W is standard normal, the decoder always sees the predicted
     capsules, pixels are neither shifted nor scaled, and the learning rate is constant. Sizes of
-    images, and of the network, as for `capsnet`.
+    images, and of the network, as for `capsnet`. The notebook has MNIST only: that svhn and cifar10
+    are standardised by preset is ours.
     """
 
     Config = NotebookConfig
     config: NotebookConfig
+    presets: ClassVar = STANDARDISED
 
     def __init__(self, *, shape: ImageShape, config: NotebookConfig) -> None:
         super().__init__(shape=shape, config=config)
-        self.network = CapsuleNetwork(shape=shape, config=config, over="inputs")
+        self.network = CapsuleNetwork(
+            shape=shape, config=config, structure=Structure(over="inputs")
+        )
         nn.init.normal_(self.network.digits.weight)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`margin` (not squared), and `reconstruction`: squared error, mean over pixels."""
         network, config = self.network, self.config
-        image = network.rescale(batch.x)
+        image = network.seen(batch.x)
         capsules = network(image)
         lengths = length(capsules)
         terms = {

@@ -32,15 +32,28 @@ def squash(s: Tensor) -> Tensor:
 
 
 def route(
-    votes: Tensor, *, iterations: int = 3, over: Axis = "outputs", bias: Tensor | None = None
+    votes: Tensor,
+    *,
+    iterations: int = 3,
+    over: Axis = "outputs",
+    bias: Tensor | None = None,
+    none_of_the_above: bool = False,
 ) -> Tensor:
-    """Routing by agreement (procedure 1), differentiated through every iteration.
+    """Routes by agreement (procedure 1), differentiated through every iteration.
 
-    votes: (batch, outputs, inputs, dims), the û_{j|i}; bias: (outputs, dims), added to each s_j.
-    over: the capsules among which couplings sum to 1; the paper's are the outputs.
-    Returns the v_j: (batch, outputs, dims).
+    Args:
+        votes: (batch, outputs, inputs, dims), the û_{j|i}.
+        iterations: of the procedure, at least 1.
+        over: the capsules among which couplings sum to 1; the paper's are the outputs.
+        bias: (outputs, dims), added to each s_j.
+        none_of_the_above: one more member of the softmax, whose logit is always 0, takes a share
+            of each coupling and has no capsule (section 7, CIFAR-10; the authors' code says leaky).
+
+    Returns:
+        The v_j: (batch, outputs, dims).
     """
-    return _Routing.apply(votes, bias, iterations, {"outputs": 1, "inputs": 2}[over])
+    axis = {"outputs": 1, "inputs": 2}[over]
+    return _Routing.apply(votes, bias, iterations, axis, int(none_of_the_above))
 
 
 class _Routing(torch.autograd.Function):
@@ -52,18 +65,20 @@ class _Routing(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, votes: Tensor, bias: Tensor | None, iterations: int, axis: int) -> Tensor:
+    def forward(
+        ctx: Any, votes: Tensor, bias: Tensor | None, iterations: int, axis: int, orphans: int
+    ) -> Tensor:
         batch, outputs, inputs, dims = votes.shape
         pairs = votes.reshape(batch * outputs, inputs, dims)
-        coupling = votes.new_full((batch, outputs, inputs), 1 / votes.shape[axis])
+        coupling = votes.new_full((batch, outputs, inputs), 1 / (votes.shape[axis] + orphans))
         total = torch.zeros_like(at_least_float32(votes[:, :, 0]))
         steps: list[Tensor] = []
         for t in range(iterations):
             if t > 0:
                 logits = torch.bmm(pairs, total.to(votes.dtype).view(-1, dims, 1))
                 logits = at_least_float32(logits).view(batch, outputs, inputs)
-                coupling = logits.softmax(axis).to(votes.dtype)
-            s = torch.bmm(coupling.view(-1, 1, inputs), pairs).view(batch, outputs, dims)
+                coupling = _softmax(logits, axis, orphans).to(votes.dtype)
+            s = torch.bmm(coupling.reshape(-1, 1, inputs), pairs).view(batch, outputs, dims)
             s = at_least_float32(s)
             if bias is not None:
                 s = s + bias
@@ -100,4 +115,15 @@ class _Routing(torch.autograd.Function):
         columns = torch.stack(left, -1).flatten(0, 1)
         rows = torch.stack(right, 2).flatten(0, 1).to(pairs.dtype)
         grad_votes = torch.bmm(columns, rows).view(batch, outputs, -1, dims)
-        return grad_votes, grad_bias, None, None
+        return grad_votes, grad_bias, None, None, None
+
+
+def _softmax(logits: Tensor, axis: int, orphans: int) -> Tensor:
+    """Softmax over an axis and that many further logits 0, without the shares of these.
+
+    The gradient is c·(∂c − Σ c ∂c) with or without them, since nothing depends on their shares.
+    """
+    if not orphans:
+        return logits.softmax(axis)
+    zeros = torch.zeros_like(logits.narrow(axis, 0, orphans))
+    return torch.cat([logits, zeros], axis).softmax(axis).narrow(axis, 0, logits.shape[axis])

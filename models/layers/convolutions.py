@@ -39,3 +39,23 @@ def channels_last(x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape
     inner = x.permute(0, 2, 3, 1).flatten().view(batch, height, width, channels)
     return inner.permute(0, 3, 1, 2)
+
+
+def pad_same(x: Tensor, *, kernel: int, stride: int) -> Tensor:
+    """Adds the zeros around images that TensorFlow's SAME adds before a convolution.
+
+    Behind them, a convolution without padding of its own answers with ⌈side / stride⌉ pixels.
+
+    Args:
+        x: (batch, channels, height, width).
+        kernel: the convolution's side, at least `stride`.
+        stride: the convolution's.
+
+    Returns:
+        The images with zeros around, of an odd number of rows or columns one more below or right.
+    """
+    pads: list[int] = []
+    for side in (x.shape[3], x.shape[2]):
+        added = max(0, (-(-side // stride) - 1) * stride + kernel - side)
+        pads += [added // 2, added - added // 2]
+    return F.pad(x, pads)

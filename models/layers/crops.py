@@ -17,22 +17,39 @@ def resize(x: Tensor, side: int) -> Tensor:
     return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
 
 
-def random_crop(x: Tensor, side: int, *, flip: bool) -> Tensor:
-    """A square of each image at a place of its own; with `flip` half of them are mirrored.
+def random_crop(x: Tensor, size: tuple[int, int], *, flip: bool) -> Tensor:
+    """Cuts a rectangle out of each image at a random place; with `flip` mirrors half of them.
 
-    x: (batch, channels, height, width); draws from torch's global generator.
+    Args:
+        x: (batch, channels, height, width).
+        size: rows and columns of the rectangle, at most those of the image.
+        flip: each rectangle's columns are in reverse order with probability ½.
+
+    Returns:
+        (batch, channels, *size). Places are drawn from torch's global generator.
     """
     batch, _, height, width = x.shape
-    top = torch.randint(height - side + 1, (batch, 1), device=x.device)
-    left = torch.randint(width - side + 1, (batch, 1), device=x.device)
-    steps = torch.arange(side, device=x.device)
-    columns = left + steps
+    rows, columns = size
+    top = torch.randint(height - rows + 1, (batch, 1), device=x.device)
+    left = torch.randint(width - columns + 1, (batch, 1), device=x.device)
+    down, right = torch.arange(rows, device=x.device), torch.arange(columns, device=x.device)
+    across = left + right
     if flip:
         mirrored = torch.randint(2, (batch, 1), device=x.device).bool()
-        columns = torch.where(mirrored, left + steps.flip(0), columns)
+        across = torch.where(mirrored, left + right.flip(0), across)
     sample = torch.arange(batch, device=x.device)[:, None, None]
     channels_last = x.permute(0, 2, 3, 1)
-    return channels_last[sample, (top + steps)[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return channels_last[sample, (top + down)[:, :, None], across[:, None, :]].permute(0, 3, 1, 2)
+
+
+def centre_crop(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cuts the rectangle of `size` rows and columns out of the middle of each image.
+
+    x: (batch, channels, height, width) to (batch, channels, *size); of an odd margin the larger
+    part is below and right.
+    """
+    top, left = ((whole - part) // 2 for whole, part in zip(x.shape[2:], size, strict=True))
+    return x[:, :, top : top + size[0], left : left + size[1]]
 
 
 def grey(x: Tensor) -> Tensor:

@@ -1,10 +1,16 @@
-"""Whole-batch image operations: standardised images, sides in a range, random shifts."""
+"""Whole-batch image operations: standardised images, sides in a range, shifts, contrast."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
+
+from models.variant import Hyperparameters
 
 
 class Rescale(nn.Module):
@@ -55,6 +61,44 @@ def standardise(x: Tensor) -> Tensor:
     """
     deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
     return (x - mean) / (deviation + STANDARDISED_FLOOR)
+
+
+class StandardisedConfig(Hyperparameters):
+    """Adds whether a network sees its images standardised."""
+
+    standardise: bool = Field(
+        False, description="each image minus its mean, over its deviation, before the network"
+    )
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Returns images (batch, channels, height, width) as the network sees them."""
+        return standardise(x) if self.standardise else x
+
+
+STANDARDISED: Mapping[str, Mapping[str, Any]] = {
+    dataset: {"standardise": True} for dataset in ("svhn", "cifar10")
+}
+"""Presets of variants that see photographs standardised, and digits on black as they are."""
+
+
+def random_contrast(x: Tensor, strength: float) -> Tensor:
+    """Multiplies each image's distance from its mean by a random factor of its own.
+
+    The mean is that of each channel over the image's pixels. Values are not clamped.
+
+    Args:
+        x: (batch, channels, height, width).
+        strength: the factor is uniform between 1 − strength and 1 + strength, and drawn from
+            torch's global generator; with 0 nothing is drawn.
+
+    Returns:
+        The same shape.
+    """
+    if strength == 0:
+        return x
+    factor = 1 + strength * (2 * torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype) - 1)
+    mean = x.mean((2, 3), keepdim=True)
+    return mean + factor * (x - mean)
 
 
 def random_shift(x: Tensor, pixels: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,15 +12,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.crops import grey, random_crop, resize
+from models.layers.images import STANDARDISED, StandardisedConfig
 from models.layers.labels import cross_entropy
+from models.layers.schedules import ScheduleConfig
 from models.layers.slices import mean_over_slices
-from models.variant import Hyperparameters, Images, ImageShape, Optimization, Variant
+from models.variant import Images, ImageShape, Optimization, Variant
 
 SLICE = 128
 """Images whose activations are kept at once: a larger batch is trained slice by slice."""
 
 
-class PatchConfig(Hyperparameters):
+class PatchConfig(StandardisedConfig, ScheduleConfig):
     """Sizes and recipe, of the Keras example."""
 
     batch_size: int = Field(2048, ge=1, description="samples in a training step")
@@ -35,18 +36,6 @@ class PatchConfig(Hyperparameters):
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of attention and feed-forward")
     lr: float = Field(1e-4, gt=0, description="learning rate of AdamW")
     weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of AdamW")
-    warmup_steps: int = Field(0, ge=0, description="steps in which the learning rate rises")
-    restart_steps: int = Field(
-        0, ge=0, description="steps of a cosine to zero, then again from the start; 0: constant"
-    )
-
-    def rate(self, step: int) -> float:
-        """Learning rate of the step-th training step, from 0, in units of `lr`."""
-        risen = min(1.0, (step + 1) / (self.warmup_steps + 1))
-        if not self.restart_steps:
-            return risen
-        fallen = step % self.restart_steps / self.restart_steps
-        return risen * (1 + math.cos(math.pi * fallen)) / 2
 
 
 class PatchTokens(nn.Module):
@@ -69,14 +58,18 @@ class PatchClassifier(Variant):
     """A classifier of square images cut into patches; a subclass has `scores`.
 
     Images of any size are resized (bilinear) to `image_size` in evaluation. In training they are
-    resized to `resize`, and each is cropped at a place of its own and mirrored or not.
+    resized to `resize`, and each is cropped at a place of its own and mirrored or not. With
+    `standardise` each crop, mean 0 and deviation 1, is what patches are cut from; pictures show it
+    as it was.
     """
 
     Config = PatchConfig
     config: PatchConfig
-    # Mirrored digits are other signs, or none: our choice, the example has CIFAR-10 alone.
+    # Mirrored digits are other signs, or none. Ours: the Keras example has CIFAR-10 alone.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        name: {"flip": False} for name in ("mnist", "moving_mnist", "usps", "svhn")
+        **STANDARDISED,
+        **{name: {"flip": False} for name in ("mnist", "moving_mnist", "usps")},
+        "svhn": {"flip": False, "standardise": True},
     }
 
     def __init__(self, *, shape: ImageShape, config: PatchConfig) -> None:
@@ -99,15 +92,19 @@ class PatchClassifier(Variant):
     def scores(self, image: Tensor) -> Tensor:
         """image: (batch, channels, image_size, image_size) to logits: (batch, classes)."""
 
+    def embed(self, image: Tensor) -> Tensor:
+        """image, as `scores` gets it, to tokens: (batch, tokens, dim)."""
+        return self.tokens(self.config.prepare(image))
+
     def seen(self, x: Tensor) -> Tensor:
-        """The images as the model sees them in evaluation."""
+        """The images of evaluation, before `embed` standardises them."""
         return resize(grey(x) if self.config.grey else x, self.config.image_size)
 
     def augmented(self, x: Tensor) -> Tensor:
-        """The images as the model sees them in training."""
+        """The images of training, before `embed` standardises them."""
         config = self.config
         large = resize(grey(x) if config.grey else x, config.resize)
-        return random_crop(large, config.image_size, flip=config.flip)
+        return random_crop(large, (config.image_size, config.image_size), flip=config.flip)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, height, width) to logits: (batch, classes)."""
@@ -129,4 +126,4 @@ class PatchClassifier(Variant):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
-        return Optimization(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, config.rate))
+        return Optimization(optimizer, config.scheduler(optimizer))

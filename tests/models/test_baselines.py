@@ -16,6 +16,24 @@ def test_linear_is_a_matrix_and_a_bias() -> None:
     torch.testing.assert_close(model(x), F.linear(x.view(2, -1), *model.parameters()))
 
 
+def test_linear_sees_photographs_standardised_by_preset() -> None:
+    assert set(Linear.presets) == {"svhn", "cifar10"}
+    config = LinearConfig(**Linear.presets["svhn"])
+    model = Linear(shape=ImageShape(3, 8, 8, 10), config=config)
+    x = torch.rand(2, 3, 8, 8)
+    centred = x - x.mean((1, 2, 3), keepdim=True)
+    expected = centred / (x.std((1, 2, 3), keepdim=True, correction=0) + 0.02)
+    torch.testing.assert_close(model(x), model.layer(expected.flatten(1)))
+
+
+def test_the_cnns_rate_follows_the_shared_schedule() -> None:
+    config = CNNConfig(width=4, lr=0.5, restart_steps=2)
+    recipe = CNN(shape=ImageShape(1, 28, 28, 10), config=config).optimization()
+    recipe.optimizer.step()
+    recipe.scheduler.step()
+    assert recipe.optimizer.param_groups[0]["lr"] == pytest.approx(0.25)
+
+
 def test_two_labels_share_the_cross_entropy() -> None:
     model = Linear(shape=ImageShape(1, 8, 8, 5, labels=2), config=LinearConfig())
     x, y = torch.rand(3, 1, 8, 8), torch.tensor([[0, 1], [2, 3], [4, 4]])

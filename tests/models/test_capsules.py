@@ -50,6 +50,20 @@ def test_routing_is_procedure_1(over: str, iterations: int, biased: bool) -> Non
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_none_of_the_above_takes_a_share_of_each_coupling(iterations: int) -> None:
+    votes = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    expected = torch.stack([equations.routing(v, iterations, "outputs", None, True) for v in votes])
+    routed = route(votes, iterations=iterations, none_of_the_above=True)
+    torch.testing.assert_close(routed, expected)
+    assert not torch.allclose(routed, route(votes, iterations=iterations))
+    weight = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad((routed * weight).sum(), votes),
+        torch.autograd.grad((expected * weight).sum(), votes),
+    )
+
+
 def test_the_axes_of_routing_differ() -> None:
     votes = torch.randn(2, 3, 4, 5, dtype=torch.float64)
     outputs, inputs = (route(votes, over=over) for over in ("outputs", "inputs"))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.layers.convolutions import relu_then_stride_2
-from models.layers.images import Rescale, random_shift, standardise
+from models.layers.convolutions import pad_same, relu_then_stride_2
+from models.layers.images import Rescale, random_contrast, random_shift, standardise
 from models.layers.labels import cross_entropy, multi_hot, top_labels
 from models.layers.patches import fold, unfold
 from tests.models.oracles import convlstm
@@ -112,3 +112,30 @@ def test_standardised_images_have_mean_0_and_lose_their_exposure() -> None:
 def test_standardised_images_of_another_exposure_are_nearly_the_same() -> None:
     x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     assert (standardise(0.5 * x + 0.3) - standardise(x)).abs().max() < 0.2
+
+
+def test_contrast_is_each_images_own_about_its_channels_means() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(100, 3, 4, 4, dtype=torch.float64)
+    changed = random_contrast(x, 0.8)
+    torch.testing.assert_close(changed.mean((2, 3)), x.mean((2, 3)))
+    factors = (changed.std((2, 3)) / x.std((2, 3))).T
+    torch.testing.assert_close(factors[0], factors[2])
+    assert 0.2 <= factors.min() < 0.3
+    assert 1.7 < factors.max() <= 1.8
+    assert random_contrast(x, 0.0) is x
+
+
+@pytest.mark.parametrize("side", [24, 25])
+def test_padding_keeps_sides_or_halves_them(side: int) -> None:
+    """TensorFlow's SAME; of an odd number of zeros the larger part is below and right."""
+    x = torch.ones(1, 1, side, side)
+    assert pad_same(x, kernel=9, stride=1).shape == (1, 1, side + 8, side + 8)
+    padded = pad_same(x, kernel=9, stride=2)
+    assert nn.functional.conv2d(padded, torch.ones(1, 1, 9, 9), stride=2).shape[2:] == (
+        (side + 1) // 2,
+        (side + 1) // 2,
+    )
+    assert (padded[0, 0, :, 10] == 0).nonzero().flatten()[:5].tolist() == (
+        [0, 1, 2, 27, 28] if side == 24 else [0, 1, 2, 3, 29]
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from models.layers import patch_classifier
-from models.layers.crops import grey, random_crop, resize
+from models.layers.crops import centre_crop, grey, random_crop, resize
+from models.layers.images import standardise
 from models.layers.patch_classifier import PatchTokens
 from models.layers.slices import mean_over_slices
+from models.tlb import TLB, KerasTLB
 from models.variant import Images, ImageShape
 from models.vit import ViT, ViTConfig
 
@@ -22,7 +26,7 @@ def _seeded() -> None:
 def test_each_image_is_cropped_and_mirrored_by_itself() -> None:
     """Known mistake: one place, or one decision to mirror, for a whole batch."""
     x = torch.arange(2 * 5 * 6.0).view(1, 2, 5, 6).expand(200, -1, -1, -1)
-    crops = random_crop(x, 4, flip=True)
+    crops = random_crop(x, (4, 4), flip=True)
     possible = {}
     for top in range(2):
         for left in range(3):
@@ -34,7 +38,13 @@ def test_each_image_is_cropped_and_mirrored_by_itself() -> None:
         return {next(p for p, e in possible.items() if torch.equal(c, e)) for c in crops}
 
     assert places(crops) == set(possible)
-    assert not any(mirrored for *_, mirrored in places(random_crop(x, 4, flip=False)))
+    assert not any(mirrored for *_, mirrored in places(random_crop(x, (4, 4), flip=False)))
+
+
+def test_centre_crops_leave_equal_margins() -> None:
+    x = torch.arange(6 * 7.0).view(1, 1, 6, 7)
+    assert torch.equal(centre_crop(x, (2, 4)), x[:, :, 2:4, 1:5])
+    assert torch.equal(centre_crop(x, (6, 7)), x)
 
 
 def test_resizing_takes_pixel_centres() -> None:
@@ -75,8 +85,9 @@ def test_images_are_cropped_in_training_and_resized_otherwise() -> None:
 
 
 def test_digits_are_not_mirrored() -> None:
-    assert ViT.presets["mnist"] == ViT.presets["svhn"] == {"flip": False}
-    assert "cifar10" not in ViT.presets
+    presets = {dataset: preset.get("flip", True) for dataset, preset in ViT.presets.items()}
+    digits = ("mnist", "moving_mnist", "usps", "svhn")
+    assert presets == {**dict.fromkeys(digits, False), "cifar10": True}
     model = vit(resize=8, flip=False)
     x = torch.rand(16, 3, 12, 9)
     assert torch.equal(model.augmented(x), model.seen(x))
@@ -84,6 +95,22 @@ def test_digits_are_not_mirrored() -> None:
     seen, mirrored = model.seen(x), model.augmented(x)
     flips = [torch.equal(a, b.flip(2)) for a, b in zip(seen, mirrored, strict=True)]
     assert 0 < sum(flips) < 16
+
+
+@pytest.mark.parametrize(("variant", "datasets"), [(ViT, 2), (TLB, 2), (KerasTLB, 1)])
+def test_photographs_are_standardised_by_preset(variant: Any, datasets: int) -> None:
+    """Not the Keras example's own CIFAR-10, which is raw there."""
+    seen = {d for d, preset in variant.presets.items() if preset.get("standardise")}
+    assert seen == set(["svhn", "cifar10"][:datasets])
+
+
+def test_each_crop_is_standardised_and_pictures_are_not() -> None:
+    model = vit(standardise=True).eval()
+    x = torch.rand(4, 3, 12, 9)
+    seen = model.seen(x)
+    assert torch.equal(seen, vit().seen(x))
+    torch.testing.assert_close(model.embed(seen), model.embed(0.5 * seen + 0.2), atol=0.1, rtol=0.1)
+    torch.testing.assert_close(model.embed(seen), model.tokens(standardise(seen)))
 
 
 def test_the_rate_rises_falls_and_begins_again() -> None:

@@ -68,7 +68,9 @@ def assert_equal_to(oracle: Any, model: Variant, batch: Images | Clips) -> None:
         torch.testing.assert_close(mine.grad, written.grad, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize("changes", [{}, {"heads": 2}, {"layers": 3, "r": 1}, {"grey": True}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"heads": 2}, {"layers": 3, "r": 1}, {"grey": True, "standardise": True}]
+)
 @pytest.mark.parametrize("build", [paper, keras])
 def test_loss_and_gradients_equal_the_textbook(build: Any, changes: dict[str, Any]) -> None:
     shape = ImageShape(3, 13, 17, 6, labels=2)

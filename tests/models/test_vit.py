@@ -12,10 +12,11 @@ from tests.models.comparison import gradients, total_loss
 from tests.models.oracles import vit
 
 
-@pytest.mark.parametrize("heads", [1, 2])
-def test_loss_and_gradients_equal_the_textbook(heads: int) -> None:
+@pytest.mark.parametrize(("heads", "standardise"), [(1, False), (2, False), (2, True)])
+def test_loss_and_gradients_equal_the_textbook(heads: int, standardise: bool) -> None:
     torch.manual_seed(0)
-    config = ViTConfig(image_size=12, resize=14, dim=8, layers=2, heads=heads)
+    sizes = {"image_size": 12, "resize": 14, "dim": 8, "layers": 2, "heads": heads}
+    config = ViTConfig(**sizes, standardise=standardise)
     model = ViT(shape=ImageShape(2, 9, 16, 5, labels=2), config=config).double()
     oracle = vit.textbook(model)
     x = torch.rand(3, 2, 9, 16, dtype=torch.float64)

@@ -1,4 +1,8 @@
-"""CapsNet as most write it: two convolutions, einsum votes, einsum routing left to autograd."""
+"""CapsNet as most write it: two convolutions, einsum votes, einsum routing left to autograd.
+
+Options of the authors' code (TensorFlow) are written from that code's facts: SAME padding, a leak
+in both softmaxes, biases added behind the routing of both layers, halved margins.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,13 @@ class CapsNet(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         config, network, primary = model.config, model.network, model.network.primary
-        self.rescale = network.rescale
+        self.rescale, self.standardise = network.rescale, config.standardise
+        self.same, self.leaky, self.code, self.side = (
+            getattr(config, name, None)
+            for name in ("same_padding", "none_of_the_above", "follow", "crop")
+        )
+        given = network.digits.bias
+        self.bias = None if given is None else nn.Parameter(given.detach().clone())
         self.iterations = config.routing_iterations
         self.reconstruction_weight = config.reconstruction_weight
         self.dim = config.primary_dim
@@ -49,24 +59,63 @@ class CapsNet(nn.Module):
         types = self.conv2.out_channels // self.dim
         return rearrange(weight, "(yx k) p j d -> (k yx) j d p", k=types)
 
+    def seen(self, x: Tensor) -> Tensor:
+        """The whole rescaled image, or the square around its centre."""
+        image = self.rescale(x)
+        if not self.side:
+            return image
+        height, width = image.shape[2:]
+        top, left = (height - self.side) // 2, (width - self.side) // 2
+        return image.narrow(2, top, self.side).narrow(3, left, self.side)
+
+    def normalised(self, image: Tensor) -> Tensor:
+        if not self.standardise:
+            return image
+        centred = image - image.mean((1, 2, 3), keepdim=True)
+        deviation = (centred**2).mean((1, 2, 3), keepdim=True).sqrt()
+        return centred / (deviation + 0.02)
+
+    def maps(self, image: Tensor) -> Tensor:
+        """The second convolution, without its bias."""
+        kernel = self.conv2.weight
+        if not self.same:
+            return F.conv2d(F.relu(self.conv1(image)), kernel, stride=2)
+        first = F.relu(F.conv2d(image, self.conv1.weight, self.conv1.bias, padding="same"))
+        rows, columns = (slice(1 - side % 2, None, 2) for side in image.shape[2:])
+        return F.conv2d(first, kernel, padding="same")[:, :, rows, columns]
+
+    def primary(self, image: Tensor) -> Tensor:
+        """(batch, types · positions, dims)."""
+        votes = rearrange(self.maps(image), "b (k p) y x -> b k p y x", p=self.dim)
+        if self.code == "code":
+            votes = self.softmax(torch.zeros_like(votes[:, :, 0]), 1)[:, :, None] * votes
+        votes = votes + self.conv2.bias.view(-1, self.dim, 1, 1)
+        return squash(rearrange(votes, "b k p y x -> b (k y x) p"))
+
+    def softmax(self, logits: Tensor, dim: int) -> Tensor:
+        if not self.leaky:
+            return logits.softmax(dim)
+        leak = torch.zeros_like(logits).sum(dim, keepdim=True)
+        return torch.cat([leak, logits], dim).softmax(dim).narrow(dim, 1, logits.shape[dim])
+
     def capsules(self, image: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, classes, dims)."""
-        maps = self.conv2(F.relu(self.conv1(image)))
-        u = squash(rearrange(maps, "b (k p) y x -> b (k y x) p", p=self.dim))
+        u = self.primary(self.normalised(image))
         votes = torch.einsum("ijdp,bip->bijd", self.W, u)
         logits = votes.new_zeros(votes.shape[:3])
         for iteration in range(self.iterations):
-            coupling = logits.softmax(2 if self.over == "outputs" else 1)
-            v = squash(torch.einsum("bij,bijd->bjd", coupling, votes))
+            coupling = self.softmax(logits, 2 if self.over == "outputs" else 1)
+            s = torch.einsum("bij,bijd->bjd", coupling, votes)
+            v = squash(s if self.bias is None else s + self.bias)
             if iteration < self.iterations - 1:
                 logits = logits + torch.einsum("bijd,bjd->bij", votes, v)
         return v
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.capsules(self.rescale(x)) ** 2).sum(-1).sqrt()
+        return (self.capsules(self.seen(x)) ** 2).sum(-1).sqrt()
 
     def loss(self, batch: Any) -> Tensor:
-        image = self.rescale(batch.x)
+        image = self.seen(batch.x)
         v = self.capsules(image)
         lengths = (v**2).sum(-1).sqrt()
         truth = torch.zeros_like(lengths).scatter(1, batch.y, 1.0)
@@ -74,6 +123,8 @@ class CapsNet(nn.Module):
         if self.squared:
             present, absent = present**2, absent**2
         margin = (truth * present + 0.5 * (1 - truth) * absent).sum(1).mean()
+        if self.code == "code":
+            margin = margin / 2
         best = lengths.topk(batch.y.shape[1]).indices
         mask = truth if self.masked_by_truth else torch.zeros_like(lengths).scatter(1, best, 1.0)
         error = (self.decoder((v * mask[..., None]).flatten(1)) - image.flatten(1)) ** 2

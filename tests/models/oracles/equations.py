@@ -14,8 +14,13 @@ def squash(s: Tensor) -> Tensor:
     return squared / (1 + squared) * s / squared.sqrt()
 
 
-def routing(votes: Tensor, iterations: int, over: str, bias: Tensor | None = None) -> Tensor:
-    """Procedure 1 for one sample: votes (outputs, inputs, dims) to (outputs, dims)."""
+def routing(
+    votes: Tensor, iterations: int, over: str, bias: Tensor | None = None, orphan: bool = False
+) -> Tensor:
+    """Procedure 1 for one sample: votes (outputs, inputs, dims) to (outputs, dims).
+
+    With `orphan` a rival of logit 0, to which no capsule belongs, takes part in each softmax.
+    """
     outputs, inputs, _ = votes.shape
     logits = [[votes.new_zeros(()) for _ in range(inputs)] for _ in range(outputs)]
     for _ in range(iterations):
@@ -25,7 +30,8 @@ def routing(votes: Tensor, iterations: int, over: str, bias: Tensor | None = Non
             s = torch.zeros_like(votes[0, 0]) if bias is None else bias[j]
             for i in range(inputs):
                 rivals = [row[i] for row in exp] if over == "outputs" else exp[j]
-                s = s + exp[j][i] / torch.stack(rivals).sum() * votes[j, i]
+                total = torch.stack(rivals).sum() + (1 if orphan else 0)
+                s = s + exp[j][i] / total * votes[j, i]
             capsules.append(squash(s))
         for j in range(outputs):
             for i in range(inputs):

@@ -39,6 +39,15 @@ def patches(projection: nn.Linear, image: Tensor, patch: int) -> Tensor:
     return F.conv2d(image, kernel, projection.bias, stride=patch).flatten(2).transpose(1, 2)
 
 
+def normalised(model: Any, image: Tensor) -> Tensor:
+    """Each image minus its mean, over its deviation and 0.02, if the model asks for it."""
+    if not model.config.standardise:
+        return image
+    centred = image - image.mean((1, 2, 3), keepdim=True)
+    deviation = (centred**2).mean((1, 2, 3), keepdim=True).sqrt()
+    return centred / (deviation + 0.02)
+
+
 def self_attention(block: Any, x: Tensor) -> Tensor:
     return feed_forward(block.feed_forward, attention(block.to_itself, x, x)[0])
 
@@ -67,7 +76,7 @@ class TLB(nn.Module):
 
     def chunks(self, image: Tensor) -> list[Tensor]:
         ours, size = self.ours, self.ours.config.chunk_size
-        tokens = patches(ours.tokens.projection, image, ours.config.patch_size)
+        tokens = patches(ours.tokens.projection, normalised(ours, image), ours.config.patch_size)
         positions = ours.positions.expand(ours.chunks, -1, -1)
         chunks = tokens.split(size, dim=1)
         return [ours.norm(chunk + own) for chunk, own in zip(chunks, positions, strict=True)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.models.oracles.tlb import TLB, cross_attention, patches, self_attention
+from tests.models.oracles.tlb import TLB, cross_attention, normalised, patches, self_attention
 
 
 class KerasTLB(TLB):
     def scores(self, image: Tensor) -> Tensor:
         ours, config = self.ours, self.ours.config
-        tokens = patches(ours.tokens.projection, image, config.patch_size)
+        tokens = patches(ours.tokens.projection, normalised(ours, image), config.patch_size)
         tokens = ours.norm(tokens + ours.positions.flatten(0, 1))
         state = torch.zeros(len(image), config.chunk_size, config.dim, dtype=tokens.dtype)
         for fast in tokens.split(config.chunk_size, dim=1):

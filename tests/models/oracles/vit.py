@@ -7,13 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from tests.models.oracles.tlb import TLB, patches
+from tests.models.oracles.tlb import TLB, normalised, patches
 
 
 class ViT(TLB):
     def scores(self, image: Tensor) -> Tensor:
         ours, config = self.ours, self.ours.config
-        tokens = patches(ours.tokens.projection, image, config.patch_size) + ours.positions
+        seen = normalised(ours, image)
+        tokens = patches(ours.tokens.projection, seen, config.patch_size) + ours.positions
         x = ours.dropout(tokens)
         for block in ours.blocks:
             q, k, v = block.qkv(block.attention_norm(x)).chunk(3, -1)
