@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import csv, latex, longtable, markdown, plus_minus, tex, write, write_parquet
+from reports.standings import BELOW
 from reports.tables import NOTES
 
 FORMATS = ("csv", "parquet", "markdown", "latex")
 SUFFIXES = {"csv": "csv", "parquet": "parquet", "markdown": "md", "latex": "tex"}
 
+_SIGNS = {"tied": r"^{\ast}"} | dict.fromkeys(BELOW, r"^{\dagger}")
 _DOCUMENT = r"""% Compiles as it is. The other files are for \input, with the same packages.
 \documentclass{article}
 \usepackage[utf8]{inputenc}
@@ -60,20 +62,23 @@ def write_tables(
 def matrix(leaderboard: pd.DataFrame) -> str:
     """Variants by datasets: mean ± half of the 95 % interval, n as index, the best in bold.
 
-    A star marks what is not told from the best; a dash stands where there is no final.
+    A star marks what is not told from the best, a dagger what is not above its floors; a dash
+    stands where there is no final. Floors stand below the variants.
     """
     tables = []
     for (task, profile), rows in leaderboard.groupby(["task", "profile"], sort=False):
         datasets = list(rows["dataset"].unique())
         units = dict(zip(rows["dataset"], rows["metric"], strict=True))
         cells = {(row["variant"], row["dataset"]): _score(row) for row in rows.to_dict("records")}
+        kinds = dict(zip(rows["variant"], rows["kind"], strict=True))
         lines = [
             [tex(variant), *(cells.get((variant, dataset), "") for dataset in datasets)]
-            for variant in sorted(rows["variant"].unique())
+            for variant in sorted(kinds, key=lambda name: (kinds[name] == "floor", name))
         ]
         head = ["variant", *(tex(f"{d} ({units[d]})") for d in datasets)]
         caption = rf"\noindent {tex(str(task))}, profile {tex(str(profile))}: mean $\pm$ half of "
-        caption += r"the 95\,\% interval, index: seeds; bold: best, $\ast$: not told from it" + "\n"
+        caption += r"the 95\,\% interval, index: seeds; bold: best, $\ast$: not told from it, "
+        caption += r"$\dagger$: not above its floors" + "\n"
         tables.append(caption + longtable("l" + "r" * len(datasets), head, lines))
     return "\n".join(tables)
 
@@ -85,5 +90,5 @@ def _score(row: Mapping[Hashable, Any]) -> str:
     text = rf"{value} \pm {width}" if width else value
     if row["mark"] == "best":
         text = rf"\mathbf{{{text}}}"
-    star = r"^{\ast}" if row["mark"] == "tied" else ""
-    return f"${text}_{{{row['seeds']}}}{star}$"
+    seeds = f"_{{{row['seeds']}}}" if row["seeds"] else ""
+    return f"${text}{seeds}{_SIGNS.get(row['mark'], '')}$"

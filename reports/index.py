@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.formats import connection, write_parquet
-from reports.records import Cell, Data, ReportError, Results, Run, load
+from reports.records import Cell, Data, ReportError, Results, Run, Samples, load
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
 FOLDER = Path("report") / "index"
 
-_NESTED = ("hyperparameters", "metrics", "costs", "absent", "provenance", "data")
+_NESTED = (
+    "hyperparameters",
+    "metrics",
+    "costs",
+    "absent",
+    "provenance",
+    "data",
+    "samples",
+    "floors",
+)
 _PLAIN = tuple(field.name for field in fields(Run) if field.name not in _NESTED)
 _COLUMNS = {name: "BIGINT" if name == "epochs" else "VARCHAR" for name in (*_PLAIN, *_NESTED)}
 
@@ -74,7 +83,10 @@ def curves(results: Results, cell: Cell, metric: str | None = None) -> pd.DataFr
 
 def _row(run: Run) -> tuple[Any, ...]:
     # Not asdict(run), which copies every number: it took a fourth of the time of an index.
-    row = vars(run) | {"data": run.data and vars(run.data)}
+    row = vars(run) | {
+        "data": run.data and vars(run.data),
+        "samples": run.samples and vars(run.samples),
+    }
     return tuple(
         json.dumps(row[name], sort_keys=True) if name in _NESTED else row[name] for name in _COLUMNS
     )
@@ -111,6 +123,7 @@ def _run(row: tuple[Any, ...]) -> Run:
     values |= {name: _parsed(values[name]) for name in _NESTED}
     values["seed"] = int(values["seed"])
     values["data"] = values["data"] and Data(**values["data"])
+    values["samples"] = values["samples"] and Samples(**values["samples"])
     return Run(**values)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports import tables
+from reports import floor_tables, tables
 from reports.index import curves, load_indexed
 
 
@@ -20,8 +20,19 @@ class Report:
         self._results = load_indexed(root)
 
     def leaderboard(self) -> pd.DataFrame:
-        """A row a cell: its primary metric over its completed finals, best first."""
+        """One row per cell, best first, and after each dataset's cells its floors."""
         return tables.leaderboard(self._results)
+
+    def floors(self) -> pd.DataFrame:
+        """One row per floor and metric; untrained networks have one per variant."""
+        return tables.floors(self._results)
+
+    def above_floors(self) -> pd.DataFrame:
+        """One row per cell of a trained variant: whether it is above all its floors.
+
+        `verdict` is `above`, `not above`, `no final` or `no floors` (in its records).
+        """
+        return floor_tables.above_floors(self._results)
 
     def metrics(self) -> pd.DataFrame:
         """A row a cell and test metric."""
@@ -40,7 +51,7 @@ class Report:
         return tables.runs(self._results)
 
     def best_params(self) -> pd.DataFrame:
-        """A row a cell and hyper-parameter of its best trial."""
+        """One row per cell and hyper-parameter that its finals have."""
         return tables.best_params(self._results)
 
     def pareto(self) -> pd.DataFrame:
@@ -56,7 +67,7 @@ class Report:
         return tables.failures(self._results)
 
     def data(self) -> pd.DataFrame:
-        """A row each different data that runs saw."""
+        """One row per data and number of samples used."""
         return tables.data(self._results)
 
     def provenance(self) -> pd.DataFrame:

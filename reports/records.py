@@ -16,6 +16,10 @@ from reports.order import by_dataset, by_task
 T = TypeVar("T")
 RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 """Names a folder within `runs/`, never one elsewhere."""
+SELECTIONS = ("all", "stratified", "random", "generated")
+"""How test samples are chosen from the data's test split."""
+LARGEST_COUNT = 2**63 - 1
+"""Tables hold counts as 64-bit integers."""
 
 
 class ReportError(Exception):
@@ -30,6 +34,19 @@ class Data:
     state: str
     samples: str
     sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """How many samples a run trained, validated and tested on."""
+
+    train: int
+    validation: int
+    test: int
+    test_of: int
+    """How many test samples the data has."""
+    test_selection: str
+    """How `test` samples were chosen from `test_of`: one of `SELECTIONS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +73,11 @@ class Run:
     """Code version, commit, lock, libraries and machine, as far as the record tells them."""
     data: Data | None
     """None where a run failed before it had data."""
+    samples: Samples | None
+    """None where a run failed before it had data, and in records of older versions."""
+    floors: Mapping[str, Mapping[str, float]]
+    """A final's test metrics of trivial answers and of the untrained network, by the floor's name
+    and the metric's; empty for other runs, and in records of older versions."""
     stamp: str
     """Changes with the record's file."""
 
@@ -97,6 +119,8 @@ class Cell:
     """Epochs that pruned trials did not have."""
     retries: int
     """How often a run was begun again, as its worker had died."""
+    finished_trials: int
+    """How many trials of its study have finished; 0 where its profile has no search."""
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -115,13 +139,18 @@ class Cell:
         return tuple(run for run in self.finals if run.complete)
 
     @property
+    def chosen(self) -> Run | None:
+        """A run that has the cell's hyper-parameters: its best trial, or without one a final."""
+        return self.best or next(iter(self.finals), None)
+
+    @property
     def progress(self) -> str:
         """What is there so far; `done` where nothing remains to do."""
         trials, finals = self.planned.get("trials", 0), self.planned.get("finals", 0)
         if self.reason and not self.scored:
             return "failed"
-        if len(self.trials) < trials:
-            return f"{len(self.trials)} of {trials} trials"
+        if self.finished_trials < trials:
+            return f"{self.finished_trials} of {trials} trials"
         if len(self.finals) < finals:
             return f"{len(self.finals)} of {finals} finals"
         return "done"
@@ -224,13 +253,15 @@ def _run(record: _Document, stamp: str) -> Run:
         hyperparameters=record.need("spec.hyperparameters", dict),
         status=record.need_one_of("status", ("complete", "pruned", "failed")),
         reason=record.may("reason", str) or "",
-        epochs=record.may("epochs", int) or 0,
+        epochs=_count(record, "epochs"),
         digest=record.may("digest", str) or "",
         metrics=_numbers(record, "metrics"),
         absent=_texts(record, "absent"),
         costs=_numbers(record, "costs"),
         provenance=_provenance(record),
         data=_data(record),
+        samples=_samples(record),
+        floors=_floors(record),
         stamp=stamp,
     )
     if run.run_id != record.path.parent.name:
@@ -261,6 +292,27 @@ def _data(record: _Document) -> Data | None:
         samples=record.need("provenance.data.samples", str),
         sha256=record.need("provenance.data.sha256", str),
     )
+
+
+def _samples(record: _Document) -> Samples | None:
+    if record.may("samples", dict) is None:
+        return None
+    return Samples(
+        train=_count(record, "samples.train"),
+        validation=_count(record, "samples.validation"),
+        test=_count(record, "samples.test"),
+        test_of=_count(record, "samples.test_of"),
+        test_selection=record.need_one_of("samples.test_selection", SELECTIONS),
+    )
+
+
+def _floors(record: _Document) -> dict[str, dict[str, float]]:
+    floors = {}
+    for name, metrics in (record.may("floors", dict) or {}).items():
+        if not isinstance(metrics, dict):
+            raise record.wrong(f"'{name}' in 'floors' is not an object")
+        floors[name] = _checked_numbers(record, metrics, f"floors.{name}")
+    return floors
 
 
 def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
@@ -297,18 +349,41 @@ def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
         trials=trials,
         finals=tuple(finished("finals")),
         cost=cell.may("cost", str) or "",
-        saved_epochs=cell.may("epochs.saved", int) or 0,
-        retries=cell.may("retries", int) or 0,
+        saved_epochs=_count(cell, "epochs.saved"),
+        retries=_count(cell, "retries"),
+        finished_trials=_finished_trials(cell, len(trials)),
         best=next((trial for trial in trials if trial.run_id == best), None),
     )
 
 
+def _finished_trials(cell: _Document, runs: int) -> int:
+    """How many trials have finished; a trial may have several runs, one per seed."""
+    if cell.may("states", dict) is None:  # a ledger of an older version
+        return runs
+    return sum(int(n) for n in _numbers(cell, "states").values() if 0 <= n < LARGEST_COUNT)
+
+
+def _count(document: _Document, name: str) -> int:
+    """The count at a dotted name; 0 where there is none."""
+    value = document.may(name, int) or 0
+    if not 0 <= value <= LARGEST_COUNT:
+        raise document.wrong(f"'{name}' is not a count")
+    return value
+
+
 def _numbers(document: _Document, name: str) -> dict[str, float]:
+    return _checked_numbers(document, document.may(name, dict) or {}, name)
+
+
+def _checked_numbers(document: _Document, values: Mapping[str, Any], name: str) -> dict[str, float]:
     numbers = {}
-    for key, value in (document.may(name, dict) or {}).items():
+    for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float | None):
             raise document.wrong(f"'{key}' in '{name}' is not a number")
-        numbers[key] = float("nan") if value is None else float(value)
+        try:
+            numbers[key] = float("nan") if value is None else float(value)
+        except OverflowError as error:
+            raise document.wrong(f"'{key}' in '{name}' is too large a number") from error
     return numbers
 
 

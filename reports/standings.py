@@ -1,14 +1,18 @@
-"""Who is best on each dataset, who can't be told from it, and how variants rank across datasets."""
+"""Which variants are above their floors, which is best on each dataset, which differ from it, and
+how variants rank across datasets.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 
+from reports.floors import highest, is_above, primary_floors, trained_variants
 from reports.records import Cell, Results
 from reports.statistics import (
     Difference,
@@ -22,8 +26,12 @@ from reports.statistics import (
     paired,
 )
 
+Mark = Literal["", "best", "tied", "behind", "untested", "not above floors", "floor"]
+BELOW: tuple[Mark, ...] = ("not above floors", "floor")
+"""Marks of variants that are not above their floors."""
 LEVEL = 0.05
 """Corrected p-values above this do not tell two variants apart."""
+NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan, 0, math.nan)
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,26 @@ class Standing:
 
     cell: Cell
     score: Interval
-    mark: str
-    """`best`, `tied` (not told from the best), `behind`, `untested` (too few seeds), or empty."""
+    trained: bool
+    """Whether its variant learns by gradients."""
+    floors: Mapping[str, float]
+    """What its score is held against: trivial answers and its own untrained network, by name."""
+    mark: Mark
+    """`not above floors`; `floor`, where such a variant does not learn by gradients; else `best`,
+    `tied` (not told from the best), `behind`, `untested` (too few seeds). Empty without a score."""
     behind: Difference
-    """How much worse than the best, over the seeds of both; p corrected for all on the dataset."""
+    """How much worse than the best, over the seeds of both; p corrected for all on the dataset.
+    Empty for the best, and where no variant is best."""
+
+    @property
+    def above(self) -> bool:
+        """Whether its score is better than all its floors, beyond its interval."""
+        return is_above(self.score, self.floors.values(), self.cell.direction)
+
+    @property
+    def floor(self) -> tuple[str, float]:
+        """Name and value of the best of its floors; an empty name and NaN without any."""
+        return highest(self.floors, self.cell.direction)
 
 
 @dataclass(frozen=True)
@@ -61,9 +85,10 @@ def place(cell: Cell) -> tuple[str, str, str]:
 
 
 def standings(results: Results) -> Iterator[list[Standing]]:
-    """A list a task, dataset and profile, best first; cells without finals last."""
+    """Yields one list per task, dataset and profile, best first; cells without finals last."""
+    trained = trained_variants(results)
     for _, cells in groupby(results.cells, key=place):
-        yield _ranked(list(cells))
+        yield _ranked(list(cells), trained)
 
 
 def scores(cell: Cell, metric: str | None = None) -> dict[int, float]:
@@ -92,18 +117,28 @@ def across(results: Results) -> Iterator[Across]:
         yield Across(task, profile, datasets, covered, mean_ranks(means), middle)
 
 
-def _ranked(cells: list[Cell]) -> list[Standing]:
-    by_mean = {cell.study: interval([*scores(cell).values()]) for cell in cells}
-    cells = sorted(
-        cells, key=lambda c: (rank(by_mean[c.study].mean, c.direction), c.variant, c.study)
-    )
-    best = cells[0]
-    gaps = [_behind(cell, best) for cell in cells]
-    corrected = holm([math.nan, *(gap.p for gap in gaps[1:])])
+def _ranked(cells: list[Cell], trained: frozenset[tuple[str, str]]) -> list[Standing]:
+    plain = [_unmarked(cell, (cell.task, cell.variant) in trained) for cell in cells]
+    plain.sort(key=_best_first)
+    # Only a variant that is above its floors is best.
+    best = next((standing.cell for standing in plain if standing.above), None)
+    gaps = [_behind(standing.cell, best) for standing in plain]
+    corrected = holm([gap.p for gap in gaps])
     return [
-        Standing(cell, by_mean[cell.study], _mark(cell, best, p), gap._replace(p=p))
-        for cell, gap, p in zip(cells, gaps, corrected, strict=True)
+        replace(standing, mark=_mark(standing, best, p), behind=gap._replace(p=p))
+        for standing, gap, p in zip(plain, gaps, corrected, strict=True)
     ]
+
+
+def _unmarked(cell: Cell, trained: bool) -> Standing:
+    score = interval([*scores(cell).values()])
+    floors = primary_floors(cell, trained=trained)
+    return Standing(cell, score, trained, floors, "", NO_DIFFERENCE)
+
+
+def _best_first(standing: Standing) -> tuple[object, ...]:
+    cell = standing.cell
+    return rank(standing.score.mean, cell.direction), cell.variant, cell.study
 
 
 def rank(mean: float, direction: str) -> tuple[bool, float]:
@@ -113,17 +148,19 @@ def rank(mean: float, direction: str) -> tuple[bool, float]:
     return False, -mean if direction == "maximize" else mean
 
 
-def _behind(cell: Cell, best: Cell) -> Difference:
-    if cell is best:
-        return Difference(math.nan, math.nan, math.nan, 0, math.nan)
+def _behind(cell: Cell, best: Cell | None) -> Difference:
+    if best is None or cell is best:
+        return NO_DIFFERENCE
     ours, theirs = scores(cell), scores(best)
     return paired(theirs, ours) if cell.direction == "maximize" else paired(ours, theirs)
 
 
-def _mark(cell: Cell, best: Cell, p: float) -> str:
-    if not scores(cell):
+def _mark(standing: Standing, best: Cell | None, p: float) -> Mark:
+    if not standing.score.n:
         return ""
-    if cell is best:
+    if not standing.above:
+        return "not above floors" if standing.trained else "floor"
+    if standing.cell is best:
         return "best"
     if math.isnan(p):
         return "untested"

@@ -14,12 +14,14 @@ from typing import Any
 
 import pandas as pd
 
+from reports.floor_tables import FLOORS_NOTE, floors
+from reports.floors import PREFIX, UNTRAINED, Floor, trivial_answers
 from reports.formats import frame
 from reports.order import by_dataset, by_task
 from reports.pareto import PARETO_NOTE, pareto
 from reports.published import beside, differences, gap
 from reports.published import published as all_published
-from reports.records import Cell, Results, Run
+from reports.records import Cell, Data, Results, Run, Samples
 from reports.standings import Across, Standing, across, place, rank, scores, standings
 from reports.statistics import interval
 
@@ -41,13 +43,19 @@ SCORES = {
 }
 
 LEADERBOARD = SCORES | {
+    "kind": "str",
     "mark": "str",
+    "floor": "float64",
+    "floor_name": "str",
+    "untrained": "float64",
     "behind": "float64",
     "behind_low": "float64",
     "behind_high": "float64",
     "p": "float64",
     "published": "float64",
     "gap": "float64",
+    "trials": "Int64",
+    "test_samples": "Int64",
     "progress": "str",
     "notes": "str",
 }
@@ -70,23 +78,34 @@ SCORES_NOTE = """\
 LEADERBOARD_NOTE = (
     SCORES_NOTE
     + """\
-- **mark**: *best* of its dataset; *tied*, not told from the best at the 5 % level; *behind*, told
-  from it; *untested*, fewer than two seeds in common. With three seeds only large differences are
-  told: tied is not equal.
+- **kind**: *variant*, or *floor*, a trivial answer scored on the same test data. Floors stand after
+  the variants of their dataset; they have no seeds and no mark.
+- **floor** is the best floor that counts for the row, **floor_name** its name: a trivial answer or
+  **untrained**, the mean of the same network before its first step.
+- **mark**: *not above floors*, the mean is not better than each floor of the row, or its interval
+  includes one (with one seed only the mean counts); *floor*, the same of a variant that learns
+  nothing by gradients, such as copy-last. Of the others: *best* of its dataset; *tied*, the test
+  finds no difference from the best at the 5 % level; *behind*, it finds one; *untested*, fewer than
+  two seeds in common. With three seeds the test finds large differences only: tied is not equal.
 - **behind** is how much worse than the best, over the seeds that both have, with its 95 % interval
   (*behind_low*, *behind_high*); **p** is of the paired t-test, corrected by Holm for all variants
   on the dataset.
 - **published** is the figure of the variant's paper or code, **gap** how much better (+) or worse
   (-) ours is, empty where the two can't be compared; *notes* and the table `published` say why.
+- **trials** is the number of finished trials that chose the hyper-parameters; 0 means the published
+  recipe, without a search. **test_samples** is the size of the test set that scored the row.
 - **progress** is *done*, or what is there of what is planned. **notes** say what mixes here.
 """
 )
 
 
 def leaderboard(results: Results) -> pd.DataFrame:
-    """A row a cell: its primary metric over its completed finals, best first."""
+    """One row per cell: its primary metric over its completed finals, best first.
+
+    After the cells of a dataset come its floors, best first.
+    """
     mixed = mixtures(results)
-    rows = (_standing(s, mixed) for group in standings(results) for s in group)
+    rows = (row for group in standings(results) for row in _board(group, mixed))
     return frame(LEADERBOARD, rows)
 
 
@@ -237,13 +256,16 @@ def runs(results: Results) -> pd.DataFrame:
 
 
 def best_params(results: Results) -> pd.DataFrame:
-    """A row a cell and hyper-parameter of its best trial; values that are no text as JSON."""
+    """One row per cell and hyper-parameter of its best trial; values that are no text as JSON.
+
+    A cell without a search has those of its finals.
+    """
     columns = ("study", "variant", "dataset", "profile", "parameter", "value")
     rows = (
         (cell.study, cell.variant, cell.dataset, cell.profile, parameter, as_text(value))
         for cell in results.cells
-        if cell.best
-        for parameter, value in sorted(cell.best.hyperparameters.items())
+        if cell.chosen
+        for parameter, value in sorted(cell.chosen.hyperparameters.items())
     )
     return frame(dict.fromkeys(columns, "str"), rows)
 
@@ -264,16 +286,42 @@ def failures(results: Results) -> pd.DataFrame:
     return frame(dict.fromkeys(columns, "str"), rows)
 
 
+DATA = {
+    "dataset": "str",
+    "state": "str",
+    "samples": "str",
+    "train": "Int64",
+    "validation": "Int64",
+    "test": "Int64",
+    "test_of": "Int64",
+    "test_selection": "str",
+    "runs": "int64",
+    "sha256": "str",
+}
+
+DATA_NOTE = """\
+- **samples** is what the dataset has. **train**, **validation** and **test** are how many samples
+  each of the **runs** used; they are empty where the records do not have them.
+- **test_selection** says how the test samples were chosen from **test_of**: *all*; *stratified*, a
+  seeded subset with the classes in proportion; *random*, a seeded subset; *generated* with a fixed
+  seed. Finals score them, trials do not.
+"""
+
+
 def data(results: Results) -> pd.DataFrame:
-    """A row each different data that runs saw."""
-    columns = ("dataset", "state", "samples", "sha256")
-    seen = {
-        (r.data.dataset, r.data.state, r.data.samples, r.data.sha256)
-        for r in results.runs
-        if r.data
-    }
-    rows = sorted(seen, key=lambda row: (by_dataset(row[0]), *row))
-    return frame(dict.fromkeys(columns, "str"), rows)
+    """One row per data and number of samples used, with the number of runs that used them."""
+    seen = Counter((r.data, r.samples) for r in results.runs if r.data)
+    rows = [_seen(data, samples, n) for (data, samples), n in seen.items() if data]
+    rows.sort(key=lambda row: (by_dataset(row[0]), *("" if x is None else f"{x:>20}" for x in row)))
+    return frame(DATA, rows)
+
+
+def _seen(data: Data, samples: Samples | None, runs: int) -> tuple[Any, ...]:
+    used: tuple[Any, ...] = (None, None, None, None, "")
+    if samples:
+        counts = (samples.train, samples.validation, samples.test, samples.test_of)
+        used = (*counts, samples.test_selection)
+    return (data.dataset, data.state, data.samples, *used, runs, data.sha256)
 
 
 COSTS = {
@@ -314,7 +362,7 @@ def importance(results: Results) -> pd.DataFrame:
     """A row a cell and searched hyper-parameter, the weightiest first."""
     columns = dict.fromkeys(("study", "variant", "dataset", "profile", "parameter"), "str")
     rows = (
-        (cell.study, cell.variant, cell.dataset, cell.profile, name, share, len(cell.trials))
+        (cell.study, cell.variant, cell.dataset, cell.profile, name, share, cell.finished_trials)
         for cell in results.cells
         for name, share in sorted(cell.importance.items(), key=lambda item: (-item[1], item[0]))
     )
@@ -343,6 +391,7 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
     table.__name__: table
     for table in (
         leaderboard,
+        floors,
         metrics,
         ranks,
         published,
@@ -358,12 +407,14 @@ TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
 }
 NOTES = {
     "leaderboard": LEADERBOARD_NOTE,
+    "floors": FLOORS_NOTE,
     "metrics": METRICS_NOTE,
     "ranks": RANKS_NOTE,
     "published": PUBLISHED_NOTE,
     "importance": IMPORTANCE_NOTE,
     "pareto": PARETO_NOTE,
     "costs": COSTS_NOTE,
+    "data": DATA_NOTE,
 }
 
 
@@ -388,6 +439,7 @@ def mixtures(results: Results) -> dict[tuple[str, str, str], list[str]]:
             "code versions": {r.provenance.get("code_version", "") for r in finals},
             "states of data": {r.data.sha256 for r in finals if r.data},
             "devices": {r.device for r in finals},
+            "sets of test samples": {test_set(r.samples) for r in finals if r.samples},
         }
         told = [f"{len(v)} {name} are mixed here" for name, v in differs.items() if len(v) > 1]
         if told:
@@ -402,6 +454,7 @@ def flags(results: Results) -> list[str]:
         for (task, dataset, profile), whats in mixtures(results).items()
         for what in whats
     ]
+    told += _searches(results)
     if len(found := sorted({cell.profile for cell in results.cells})) > 1:
         told.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
     if unfinished := [cell for cell in results.cells if cell.progress not in ("done", "failed")]:
@@ -420,8 +473,82 @@ def flags(results: Results) -> list[str]:
     return told
 
 
+def test_set(samples: Samples) -> str:
+    """Says how large the test set was, and how it was chosen."""
+    if samples.test_selection == "all":
+        return f"all {samples.test:,} test samples"
+    whole = f" of {samples.test_of:,}" if samples.test_of > samples.test else ""
+    return f"{samples.test:,}{whole} test samples, {samples.test_selection}"
+
+
+def _searches(results: Results) -> list[str]:
+    """Sentences on tables in which some trained variants searched and others did not."""
+    fixed: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for group in standings(results):
+        cells = [s.cell for s in group if s.trained and s.score.n]
+        unsearched = [c.variant for c in cells if not c.finished_trials]
+        if 0 < len(unsearched) < len(cells):
+            task, dataset, profile = place(cells[0])
+            fixed.setdefault((task, profile), {})[dataset] = sorted(unsearched)
+    return [
+        f"{task} (profile {profile}): some variants searched their hyper-parameters, others used "
+        "the published recipe without a search: "
+        + "; ".join(f"{', '.join(names)} on {dataset}" for dataset, names in datasets.items())
+        + "."
+        for (task, profile), datasets in fixed.items()
+    ]
+
+
+def _board(
+    group: list[Standing], mixed: dict[tuple[str, str, str], list[str]]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of one task, dataset and profile: its variants, then its floors."""
+    for standing in group:
+        yield _standing(standing, mixed)
+    for floor in shown_floors(group):
+        yield _floor_row(floor, group, mixed)
+
+
+def shown_floors(group: list[Standing]) -> list[Floor]:
+    """The trivial answers that stand below the variants of one task, dataset and profile.
+
+    They have the primary metric of these variants, and are best first.
+    """
+    cells = [standing.cell for standing in group]
+    first = cells[0]
+    found = [floor for floor in trivial_answers(cells) if floor.metric == first.metric]
+    return sorted(found, key=lambda floor: (rank(floor.value, first.direction), floor.name))
+
+
+def floor_name(floor: Floor) -> str:
+    """What a floor is called among variants."""
+    return f"{PREFIX}{floor.name} ({floor.variant})" if floor.variant else PREFIX + floor.name
+
+
+def _floor_row(
+    floor: Floor, group: list[Standing], mixed: dict[tuple[str, str, str], list[str]]
+) -> tuple[Any, ...]:
+    cell = group[0].cell
+    runs = [run for s in group for run in s.cell.scored if floor.name in run.floors]
+    states = " + ".join(sorted({run.data.state for run in runs if run.data}))
+    where = (cell.task, cell.dataset, floor_name(floor), cell.metric, cell.direction)
+    nothing = (math.nan,) * 4
+    return (
+        *(*where, floor.value, math.nan, math.nan, 0, states, cell.profile),
+        *("floor", "", math.nan, "", math.nan, *nothing, math.nan, math.nan),
+        *(None, _test_samples(runs), "", "; ".join(mixed.get(place(cell), []))),
+    )
+
+
+def _test_samples(runs: Iterable[Run]) -> int | None:
+    """The size of the test set that scored these runs; None where it is not known or differs."""
+    sizes = {run.samples.test for run in runs if run.samples}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
 def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) -> tuple[Any, ...]:
     cell, states = standing.cell, data_states(standing.cell)
+    name, floor = standing.floor
     figure = beside(cell, cell.metric)
     value, distance, notes = math.nan, math.nan, list(mixed.get(place(cell), []))
     if len(cell.scored) == 1:
@@ -431,11 +558,13 @@ def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) 
         notes.append(f"published: {'; '.join(differences(cell, figure, states))}")
     return (
         *_score(cell, cell.metric, cell.direction),
-        standing.mark,
+        *("variant", standing.mark, floor, name, standing.floors.get(UNTRAINED, math.nan)),
         *standing.behind[:3],
         standing.behind.p,
         value,
         distance,
+        cell.finished_trials,
+        _test_samples(cell.scored),
         cell.progress,
         "; ".join(notes),
     )

@@ -12,27 +12,37 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import compare
+from reports.floor_tables import count_sentences
 from reports.formats import plus_minus, readable
 from reports.records import ReportError, Results
+from reports.standings import BELOW
 from reports.tables import TABLES, failures, flags, leaderboard
 
 NOTE = """\
 mean: over n finals with fresh seeds, on test data; bold: best of its dataset, ≈: not told from it
-±: half of the mean's 95 % Student-t interval; data: its state\
+±: half of the mean's 95 % Student-t interval; data: its state
+floor: the best of trivial answers and of the same network untrained; †: the mean
+is not better than each of these, or its interval includes one\
 """
 
 
+SIGNS = {"tied": "≈ "} | dict.fromkeys(BELOW, "† ")
 KEEP = ("variant", "dataset")
 """Columns that are not folded up to 20 characters: they tell what a row is of."""
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints a table a task and profile, its datasets apart, the best of each in bold."""
+    """Prints one table per task and profile, its datasets apart, the best of each in bold.
+
+    Then how many cells are above their floors, and what to know of all tables.
+    """
     groups = leaderboard(results).groupby(["task", "profile"], sort=False)
     for (task, profile), rows in groups:
         title = Text(f"{task} (profile {profile})", style="italic")
         console.print(title, _table(rows), sep="\n")
     console.print(NOTE, highlight=False)
+    for sentence in count_sentences(results):
+        console.print(Text(sentence))
     for sentence in flags(results):
         console.print(Text(f"! {sentence}"))
     if failed := len(failures(results)):
@@ -117,6 +127,7 @@ def _table(rows: pd.DataFrame) -> Table:
     table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("±", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("floor", justify="right", no_wrap=True)
     table.add_column("data", overflow="fold")
     for dataset, group in rows.groupby("dataset", sort=False):
         _add(table, dataset, group)
@@ -125,14 +136,26 @@ def _table(rows: pd.DataFrame) -> Table:
 
 
 def _add(table: Table, dataset: Hashable, group: pd.DataFrame) -> None:
+    heads = _heads(str(dataset), group)
     for place, row in enumerate(group.to_dict("records")):
         mean, half = plus_minus(row["mean"], (row["ci_high"] - row["ci_low"]) / 2)
-        arrow = "↑" if row["direction"] == "maximize" else "↓"
-        heads = [str(dataset), f"{row['metric']} {arrow}"]
-        # The metric stands below its dataset: in the next row, where there is one.
-        name = "\n".join(heads) if len(group) == 1 else heads[place] if place < 2 else ""
-        told = f"≈ {mean}" if row["mark"] == "tied" else mean or "no final"
-        data = row["data"] if row["progress"] in ("done", "failed") else row["progress"]
-        cells = (name, row["variant"], told, half, str(row["seeds"]), data)
+        # The metric and the test set stand below their dataset: in the next rows, as far as there
+        # are some.
+        last = place == len(group) - 1
+        name = "\n".join(heads[place:] if last else heads[place : place + 1])
+        shown = f"{SIGNS.get(row['mark'], '')}{mean}" if mean else "no final"
+        seeds = str(row["seeds"]) if row["kind"] == "variant" else ""
+        data = row["data"] if row["progress"] in ("", "done", "failed") else row["progress"]
+        cells = (name, row["variant"], shown, half, seeds, readable(row["floor"]), data)
+        style = "bold" if row["mark"] == "best" else "dim" if row["kind"] == "floor" else None
         # Text, not str: what a record says is never taken for markup.
-        table.add_row(*map(Text, cells), style="bold" if row["mark"] == "best" else None)
+        table.add_row(*map(Text, cells), style=style)
+
+
+def _heads(dataset: str, group: pd.DataFrame) -> list[str]:
+    """The dataset, its metric with the better direction, and the size of its test set."""
+    first = group.iloc[0]
+    arrow = "↑" if first["direction"] == "maximize" else "↓"
+    sizes = group["test_samples"].dropna().unique()
+    test = [f"{sizes[0]:,} test"] if len(sizes) == 1 else []
+    return [dataset, f"{first['metric']} {arrow}", *test]

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from reports.figures import INK, LINE, PAPER, Drawing
 from reports.files import SUFFIXES
+from reports.floor_tables import count_sentences
 from reports.formats import one_line, plus_minus, readable, write
 from reports.page.frames import first_column, leaderboards, published, with_records
 from reports.page.heatmaps import matrices, settings
@@ -29,6 +30,7 @@ HERE = Path(__file__).parent
 SECTIONS = {
     "matrix": "Matrix",
     "leaderboard": "Leaderboards",
+    "floors": "Floors",
     "ranks": "Across datasets",
     "published": "Published figures",
     "curves": "Learning curves",
@@ -61,10 +63,12 @@ def write_page(
     }
     script = (HERE / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals["row_class"] = _row_class
     groups = [*standings(results)]
     page = environment.get_template("index.html.j2").render(
         title="capsbench: variants on datasets",
         summary=_summary(results),
+        counts=count_sentences(results),
         flags=flags(results),
         sections=SECTIONS.items(),
         suffixes=SUFFIXES.values(),
@@ -127,6 +131,11 @@ def _breadth(value: Any) -> str:
     """Short texts stay on a line; long ones show their beginning, and unfold."""
     length = len(str(value))
     return "short" if length <= 24 else "long" if length > 48 else ""
+
+
+def _row_class(mark: str, kind: str = "variant") -> str:
+    """The style of a row or cell: one word from its mark, or that it is a floor."""
+    return "floor" if kind == "floor" else mark.replace(" ", "-")
 
 
 def _numeric(column: pd.Series[Any]) -> bool:

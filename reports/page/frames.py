@@ -12,24 +12,27 @@ from reports.formats import stem
 from reports.page.runs import anchor, group_name
 from reports.standings import Standing
 from reports.statistics import interval
+from reports.tables import shown_floors
 
-BOARD = ("variant", "dataset", "mean", "metric", "n", "mark", "behind", "p", "published", "gap")
-BOARD_REST = ("seconds", "data", "progress", "notes")
+BOARD = ("variant", "dataset", "mean", "metric", "n", "mark", "floor", "floor_name", "untrained")
+BOARD_REST = ("behind", "p", "published", "gap", "trials", "test_samples", "seconds", "data")
+BOARD_LAST = ("progress", "notes", "kind")
 
 
 def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
-    """A table a task and profile; `id` is the link to a row's runs."""
-    cells = [standing.cell for group in groups for standing in group]
-    seconds = [interval([r.costs.get("seconds", math.nan) for r in c.scored]).mean for c in cells]
-    shown = table.rename(columns={"seeds": "n"}).assign(
+    """Yields one table per task and profile; `id` is the link to a row's runs, empty for floors."""
+    seconds = [second for group in groups for second in _seconds(group)]
+    links = [link for group in groups for link in _links(group)]
+    shown = table.assign(
         **{
             "±": (table["ci_high"] - table["ci_low"]) / 2,
             "behind ±": (table["behind_high"] - table["behind_low"]) / 2,
         },
+        n=table["seeds"].astype("Int64").where(table["kind"] == "variant"),
         seconds=seconds,
-        id=[f"#{anchor(cell)}" for cell in cells],
+        id=links,
     )
-    columns = [*BOARD, *BOARD_REST, "±", "behind ±", "id"]
+    columns = [*BOARD, *BOARD_REST, *BOARD_LAST, "±", "behind ±", "id"]
     for (task, profile), rows in shown.groupby(["task", "profile"], sort=False):
         place = str(task), str(profile)
         yield {
@@ -37,6 +40,18 @@ def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Itera
             "id": stem("leaderboard", *place),
             "frame": rows[columns],
         }
+
+
+def _seconds(group: list[Standing]) -> list[float]:
+    """Seconds of a final, mean over seeds, in the leaderboard's rows; floors have none."""
+    runs = (standing.cell.scored for standing in group)
+    means = [interval([r.costs.get("seconds", math.nan) for r in finals]).mean for finals in runs]
+    return [*means, *(math.nan for _ in shown_floors(group))]
+
+
+def _links(group: list[Standing]) -> list[str]:
+    """Where the leaderboard's rows lead; floors lead nowhere."""
+    return [*(f"#{anchor(s.cell)}" for s in group), *("" for _ in shown_floors(group))]
 
 
 def published(table: pd.DataFrame) -> pd.DataFrame:

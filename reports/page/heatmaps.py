@@ -6,17 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from reports.floors import UNTRAINED
 from reports.formats import one_line, plus_minus, readable
 from reports.page.runs import anchor, group_name
 from reports.records import Cell, Results
-from reports.standings import Standing, place
-from reports.tables import as_text, data_states, mixtures
+from reports.standings import BELOW, Standing, place
+from reports.tables import as_text, data_states, floor_name, mixtures, shown_floors, test_set
 
 
 def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
-    """Of each task and profile: a row a variant, a column a dataset, shaded by the mean.
+    """Yields per task and profile one row per variant and floor, one column per dataset.
 
-    A column's head says what mixes in it.
+    Cells above their floors are shaded by the mean. A column's head has the metric and the size of
+    the test set, and says what mixes in it.
     """
     mixed = mixtures(results)
     tables: dict[tuple[str, str], list[list[Standing]]] = {}
@@ -35,14 +37,36 @@ def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dic
             }
             for variant in sorted({variant for variant, _ in cells})
         ]
-        heads = [
-            {
-                "dataset": one_line(cell.dataset),
-                "small": "; ".join((_metric(cell), *mixed.get(place(cell), []))),
-            }
-            for cell in firsts
-        ]
+        heads = [_head(group, mixed.get(place(group[0].cell), [])) for group in columns]
+        rows += _floor_rows(columns)
         yield {"name": group_name(*where), "corner": "variant", "heads": heads, "rows": rows}
+
+
+def _head(group: list[Standing], mixed: list[str]) -> dict[str, str]:
+    cell = group[0].cell
+    tests = {test_set(r.samples) for s in group for r in s.cell.scored if r.samples}
+    test = sorted(tests) if len(tests) == 1 else []
+    return {
+        "dataset": one_line(cell.dataset),
+        "small": "; ".join((_metric(cell), *test, *mixed)),
+    }
+
+
+def _floor_rows(columns: list[list[Standing]]) -> list[dict[str, Any]]:
+    """One row per trivial answer that any dataset has."""
+    found = [{floor_name(floor): floor.value for floor in shown_floors(group)} for group in columns]
+    return [
+        {
+            "name": one_line(name),
+            "small": "",
+            "cells": [_floor(floors[name]) if name in floors else None for floors in found],
+        }
+        for name in sorted({name for floors in found for name in floors})
+    ]
+
+
+def _floor(value: float) -> dict[str, Any]:
+    return {"id": "", "heat": None, "mark": "floor", "text": readable(value), "small": ""}
 
 
 def settings(results: Results) -> Iterator[dict[str, Any]]:
@@ -53,7 +77,7 @@ def settings(results: Results) -> Iterator[dict[str, Any]]:
     """
     tables: dict[tuple[str, str], list[Cell]] = {}
     for cell in results.cells:
-        if cell.best:
+        if cell.chosen:
             tables.setdefault((cell.task, cell.profile), []).append(cell)
     for where, cells in tables.items():
         datasets = [*dict.fromkeys(cell.dataset for cell in cells)]
@@ -83,30 +107,32 @@ def _metric(cell: Cell) -> str:
 
 def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
     cell, score = standing.cell, standing.score
-    means = [s.score.mean for s in group if math.isfinite(s.score.mean)]
+    means = [s.score.mean for s in group if s.above]
     heat = None
-    if math.isfinite(score.mean) and len(means) > 1 and max(means) > min(means):
+    if standing.above and len(means) > 1 and max(means) > min(means):
         share = (score.mean - min(means)) / (max(means) - min(means))
         heat = round(100 * (share if cell.direction == "maximize" else 1 - share))
     mean, half = plus_minus(score.mean, score.half_width)
-    tied = "≈ " if standing.mark == "tied" else ""
+    sign = {"tied": "≈ "}.get(standing.mark, "† " if standing.mark in BELOW else "")
     seeds = f"n = {score.n}" if score.n else ""
+    untrained = readable(standing.floors.get(UNTRAINED, math.nan))
     progress = "" if cell.progress == "done" else cell.progress
     data = "stand-in" if score.n and "stand-in" in data_states(cell) else ""
     return {
         "id": anchor(cell),
         "heat": heat,
         "mark": standing.mark,
-        "text": f"{tied}{mean} ± {half}" if half else f"{tied}{mean}" if mean else "no final",
+        "text": f"{sign}{mean} ± {half}" if half else f"{sign}{mean}" if mean else "no final",
         "small": ", ".join(filter(None, (seeds, data, progress))),
+        "untrained": f"untrained {untrained}" if untrained else "",
     }
 
 
 def _setting(cell: Cell | None, name: str) -> dict[str, Any] | None:
-    if cell is None or cell.best is None or name not in cell.best.hyperparameters:
+    if cell is None or cell.chosen is None or name not in cell.chosen.hyperparameters:
         return None
     share = cell.importance.get(name, math.nan)
-    value = cell.best.hyperparameters[name]
+    value = cell.chosen.hyperparameters[name]
     told = math.isfinite(share)
     return {
         "id": anchor(cell),
@@ -114,4 +140,5 @@ def _setting(cell: Cell | None, name: str) -> dict[str, Any] | None:
         "mark": "",
         "text": readable(value) if isinstance(value, float) else one_line(as_text(value)),
         "small": f"{share:.0%}" if told else "",
+        "untrained": "",
     }

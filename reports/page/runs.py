@@ -34,7 +34,7 @@ def cell_runs(results: Results, cell: Cell) -> dict[str, Any]:
 
     names = sorted(name.removeprefix("test/") for name in metrics)
     best = [cell.best] if cell.best else []
-    settings = cell.best.hyperparameters if cell.best else {}
+    settings = cell.chosen.hyperparameters if cell.chosen else {}
     return {
         "id": anchor(cell),
         "name": one_line(f"{cell.variant} on {cell.dataset} ({cell.task}, profile {cell.profile})"),

@@ -17,6 +17,12 @@ from typing import Any
 
 SAMPLES = "60000 train, 10000 test"
 PRIMARY = {"classification": ("accuracy", "maximize"), "prediction": ("mse", "minimize")}
+FLOORS = {
+    "classification": {"largest class": 0.125},
+    "prediction": {"last frame": 400.0, "mean image": 450.0},
+}
+"""By task the trivial answers with their primary metric: all finals of `sweep` are above them."""
+UNTRAINED = {"classification": 0.1, "prediction": 500.0}
 
 
 @dataclass
@@ -131,7 +137,10 @@ def _record(
     metric = cell["metric"]
     last = curve[-1]["metrics"][f"validation/{metric}"] if curve else 0.5
     metrics = {f"validation/{metric}": last}
+    floors = {}
     if role == "final":
+        floors = {name: {metric: value} for name, value in FLOORS[cell["task"]].items()}
+        floors["untrained"] = {metric: UNTRAINED[cell["task"]] * (1 + number / 100), "loss": 2.5}
         metrics |= {f"test/{metric}": last * 0.99, "test/loss": 0.25, "test/oddity": 7.0}
     return {
         "run_id": run_id,
@@ -157,6 +166,14 @@ def _record(
         "directions": cell["directions"],
         "metrics": metrics,
         "absent": {},
+        "floors": floors,
+        "samples": {
+            "train": 5000,
+            "validation": 1000,
+            "test": 2000,
+            "test_of": 10_000,
+            "test_selection": "stratified",
+        },
         "digest": hashlib.sha256(run_id.encode()).hexdigest(),
         "costs": {
             "parameters": 8_215_568,

@@ -2,14 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from results_folder import sweep
 
 from benchmarks.datasets import names
 from reports import compare, load, order
+from reports.floor_tables import ABOVE_FLOORS
 from reports.library import Report
 from reports.records import load as load_results
+from reports.standings import Mark
 from reports.tables import TABLES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reading-the-tables.md").read_text("utf-8")
@@ -42,9 +45,15 @@ def test_every_column_of_a_comparison_is_explained():
     assert set(compare.COLUMNS) - known == set()
 
 
+def test_every_column_of_above_floors_is_explained(root):
+    known = told(section("above_floors")) | told(section("In many tables"))
+    assert set(load(root).above_floors()) - known - told(section("leaderboard")) == set()
+    assert list(load(root).above_floors()) == list(ABOVE_FLOORS)
+
+
 def test_every_mark_is_explained():
     marks = TEXT.partition("## Marks")[2].partition("## Columns")[0]
-    assert {"best", "tied", "behind", "untested"} <= told(marks)
+    assert {*get_args(Mark)} - {""} <= told(marks)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -38,6 +38,10 @@ def report(tmp_path_factory):
     files.records |= usps.records
     files.curves |= usps.curves
     files.cells["cnn-usps-quick"]["finals"] = []
+    for dataset in ("mnist", "usps"):
+        for number in range(3):
+            record = files.run(f"capsnet-{dataset}-quick", "final", number)
+            record["metrics"]["test/accuracy"] = 0.1 + number / 1000
     files.cells["linear-mnist-quick"]["importance"] = {"learning_rate": 0.2, "routing": 0.8}
     for number in range(3):
         files.run("linear-usps-quick", "final", number)["provenance"]["data"]["state"] = "stand-in"
@@ -119,9 +123,9 @@ def test_a_table_sorts_by_number_both_ways_and_keeps_gaps_last(page):
 def test_a_table_filters_by_all_words(page):
     page.locator(f"input[data-for=t-{BOARD}]").fill("usps LINEAR")
     assert column(page, "variant") == ["linear"]
-    assert page.locator(f"#n-{BOARD}").inner_text() == "1 of 7 rows"
+    assert page.locator(f"#n-{BOARD}").inner_text() == "1 of 9 rows"
     page.locator(f"input[data-for=t-{BOARD}]").fill("")
-    assert len(column(page, "variant")) == 7
+    assert len(column(page, "variant")) == 9  # seven cells, a floor of two datasets
 
 
 def test_a_cell_leads_to_its_runs(page, report):
@@ -229,6 +233,20 @@ def test_unfinished_failed_and_stand_in_are_said(page, report):
     assert "7 epochs saved by pruning" in page.locator("header").inner_text()
 
 
+def test_floors_stand_below_variants_and_are_no_links(page):
+    rows = page.locator("#matrix tbody tr").all_inner_texts()
+    assert rows[-1].split("\t")[0] == "floor: largest class"
+    assert "0.1250" in rows[-1]
+    assert page.locator("#matrix tbody tr").last.locator("a").count() == 0
+    assert "† 0.1" in next(row for row in rows if row.startswith("capsnet"))
+    assert "untrained 0.1010" in next(row for row in rows if row.startswith("linear"))
+    names = column(page, "variant")
+    assert names.count("floor: largest class") == 2
+    head = page.locator("header").inner_text()
+    assert "4 of 7 cells of trained variants are above all their floors." in head
+    assert "Not above: capsnet on mnist, usps. Without a final: cnn on usps." in head
+
+
 def test_the_page_prints(page):
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
@@ -239,7 +257,7 @@ def test_without_scripts_all_is_there(browser, report):
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto((report / "index.html").as_uri())
-    assert tab.locator(f"#t-{BOARD} tbody tr").count() == 7
+    assert tab.locator(f"#t-{BOARD} tbody tr").count() == 9
     tab.locator("#matrix td a").filter(has_text="±").first.click()
     assert tab.url.partition("#")[2].startswith("cell-")
     context.close()

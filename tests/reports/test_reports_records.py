@@ -64,6 +64,22 @@ def test_a_run_that_failed_early_lacks_most_fields(tmp_path):
     assert (run.status, run.reason, run.digest, run.data) == ("failed", "no memory", "", None)
 
 
+def test_floors_and_samples_are_read(tmp_path):
+    run = load(sweep().write(tmp_path)).cells[0].finals[0]
+    assert run.floors["largest class"] == {"accuracy": 0.125}
+    assert (run.samples.train, run.samples.validation) == (5000, 1000)
+    assert (run.samples.test, run.samples.test_of) == (2000, 10_000)
+    assert run.samples.test_selection == "stratified"
+
+
+def test_records_of_older_versions_have_neither_floors_nor_samples(tmp_path):
+    files = sweep()
+    for record in files.records.values():
+        del record["floors"], record["samples"]
+    run = load(files.write(tmp_path)).cells[0].finals[0]
+    assert (run.floors, run.samples) == ({}, None)
+
+
 def told(root):
     with pytest.raises(ReportError) as error:
         load(root)
@@ -107,6 +123,26 @@ def test_a_torn_record_is_named(tmp_path, content):
         ({"metrics": {"test/accuracy": "high"}}, "'test/accuracy' in 'metrics' is not a number"),
         ({"absent": {"nll": 1}}, "'nll' in 'absent' is not a text"),
         ({"metrics": {}}, "a completed final lacks 'test/accuracy'"),
+        ({"metrics": {"loss": 10**400}}, "'loss' in 'metrics' is too large a number"),
+        ({"epochs": -1}, "'epochs' is not a count"),
+        ({"floors": []}, "'floors' is not of type dict"),
+        ({"floors": {"blank": 1}}, "'blank' in 'floors' is not an object"),
+        ({"floors": {"a.b": {"mse": "0"}}}, "'mse' in 'floors.a.b' is not a number"),
+        ({"floors": {"blank": {"mse": True}}}, "'mse' in 'floors.blank' is not a number"),
+        ({"samples": 60_000}, "'samples' is not of type dict"),
+        ({"samples": {}}, "lacks 'samples.test_selection'"),
+        (
+            {"samples": {"test_selection": "<b>"}},
+            "'samples.test_selection' is none of all, stratified, random, generated",
+        ),
+        (
+            {"samples": {"test_selection": "all", "test": 2**63}},
+            "'samples.test' is not a count",
+        ),
+        (
+            {"samples": {"test_selection": "all", "train": 0.5}},
+            "'samples.train' is not of type int",
+        ),
         ({"run_id": "another"}, "'run_id' is not the name of its folder"),
     ],
 )

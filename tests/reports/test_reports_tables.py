@@ -14,7 +14,10 @@ from reports.statistics import interval
 from reports.tables import COSTS, TABLES, flags, leaderboard, make, published, ranks
 
 SCORES = "task,dataset,variant,metric,direction,mean,ci_low,ci_high,seeds,data,profile"
-LEADERBOARD = f"{SCORES},mark,behind,behind_low,behind_high,p,published,gap,progress,notes"
+LEADERBOARD = (
+    f"{SCORES},kind,mark,floor,floor_name,untrained,behind,behind_low,behind_high,p,published,gap,"
+    "trials,test_samples,progress,notes"
+)
 
 
 def written(files, root, formats=("csv", "markdown"), **options):
@@ -34,12 +37,18 @@ def put(files, study, values):
         files.run(study, "final", number)["metrics"]["test/accuracy"] = value
 
 
+def variants(results):
+    """The leaderboard without its floors."""
+    table = leaderboard(results)
+    return table[table["kind"] == "variant"]
+
+
 def test_leaderboard_has_a_row_a_cell_best_first(tmp_path):
     files = sweep(variants=("cnn", "linear", "vit"), datasets=("usps", "mnist"))
     put(files, "cnn-mnist-quick", [0.9, 0.9, 0.9])
     put(files, "linear-mnist-quick", [0.91, 0.92, 0.93])
     put(files, "vit-mnist-quick", [0.9, 0.9, 0.9])
-    table = leaderboard(load(files.write(tmp_path)))
+    table = variants(load(files.write(tmp_path)))
     assert ",".join(table) == LEADERBOARD
     assert list(table["dataset"]) == ["mnist"] * 3 + ["usps"] * 3
     assert list(table["variant"][:3]) == ["linear", "cnn", "vit"]  # the tie by name
@@ -55,7 +64,7 @@ def test_leaderboard_has_a_row_a_cell_best_first(tmp_path):
 
 def test_leaderboard_of_errors_has_the_lowest_first(tmp_path):
     files = sweep(variants=("convlstm", "copy-last"), datasets=("mnist",), task="prediction")
-    table = leaderboard(load(files.write(tmp_path)))
+    table = variants(load(files.write(tmp_path)))
     assert list(table["direction"]) == ["minimize"] * 2
     assert table["mean"].is_monotonic_increasing
 
@@ -67,7 +76,7 @@ def test_cells_without_finals_keep_their_row_last(tmp_path):
     files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:2]
     lines = written(files, tmp_path)["leaderboard.csv"].decode().splitlines()
     first = "classification,mnist,cnn,accuracy,maximize,,,,0,official,quick"
-    assert lines[3] == f"{first},,,,,,,,0 of 3 finals,"
+    assert lines[3] == f"{first},variant,,,,,,,,,,,4,,0 of 3 finals,"
     by_variant = {line.split(",")[2]: line.split(",") for line in lines[1:]}
     assert by_variant["vit"][6:9] == ["", "", "1"]  # one completed final: a mean, no interval
     assert by_variant["vit"][5]
@@ -160,9 +169,22 @@ def test_a_cell_with_a_final_is_no_failure(tmp_path):
 def test_data_lists_each_state_once(tmp_path):
     files = sweep(variants=("cnn",), datasets=("usps", "mnist"))
     files.run("cnn-usps-quick", "trial", 0)["provenance"]["data"] = None
+    used = (5000, 1000, 2000, 10_000, "stratified")
     assert list(read(written(files, tmp_path), "data").itertuples(index=False, name=None)) == [
-        ("mnist", "official", SAMPLES, "ab" * 32),
-        ("usps", "official", SAMPLES, "ab" * 32),
+        ("mnist", "official", SAMPLES, *used, 7, "ab" * 32),
+        ("usps", "official", SAMPLES, *used, 6, "ab" * 32),
+    ]
+
+
+def test_data_says_how_many_samples_runs_used(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    del files.run("cnn-mnist-quick", "trial", 0)["samples"]  # of an older version
+    files.run("cnn-mnist-quick", "trial", 1)["samples"] |= {"train": 128, "test": 64}
+    table = read(written(files, tmp_path), "data")
+    assert list(zip(table["train"], table["test"], table["runs"], strict=True)) == [
+        ("", "", 1),
+        ("128", "64", 1),
+        ("5000", "2000", 5),
     ]
 
 
@@ -234,7 +256,7 @@ def test_the_best_and_what_is_not_told_from_it_are_marked(tmp_path):
     put(files, "mlp-mnist-quick", [0.97, 0.94, 0.955])
     put(files, "vit-mnist-quick", [0.80, 0.1, 0.2])
     files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:1]
-    table = leaderboard(load(files.write(tmp_path))).set_index("variant")
+    table = variants(load(files.write(tmp_path))).set_index("variant")
     marks = {"cnn": "best", "mlp": "tied", "linear": "behind", "vit": "untested"}
     assert dict(table["mark"]) == marks
     assert table.loc["linear", "behind"] == pytest.approx(0.0496667, abs=1e-6)
@@ -246,7 +268,7 @@ def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
     files = sweep(variants=("capsnet",), datasets=("mnist", "cifar10"))
     put(files, "capsnet-mnist-quick", [0.98, 0.98, 0.98])
     results = load(files.write(tmp_path))
-    table = leaderboard(results).set_index("dataset")
+    table = variants(results).set_index("dataset")
     assert table.loc["mnist", "gap"] == pytest.approx(0.98 - 0.9975)
     assert "profile quick" in table.loc["mnist", "notes"]
     assert pd.isna(table.loc["cifar10", "gap"])
@@ -363,3 +385,54 @@ def test_one_seed_is_told_in_its_own_words(tmp_path):
     one, two = (sweep(variants=("cnn",), finals=n).write(tmp_path / str(n)) for n in (1, 2))
     assert flags(load(one))[-1].startswith("Some means are over 1 seed: they have no interval")
     assert flags(load(two))[-1].startswith("Some means are over 2 seeds: that few")
+
+
+def test_a_cell_without_a_search_has_the_hyperparameters_of_its_finals(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",), trials=0, profile="published")
+    results = load(files.write(tmp_path))
+    for name in TABLES:
+        make(results, [name])
+    assert results.cells[0].progress == "done"
+    table = make(results, ["best_params"])["best_params"]
+    assert dict(zip(table["parameter"], table["value"], strict=True)) == {
+        "bias": "true",
+        "learning_rate": "0.001",
+        "routing": "3",
+    }
+    assert list(variants(results)["trials"]) == [0]
+
+
+def test_trials_of_several_seeds_count_once(tmp_path):
+    files = sweep(variants=("cnn",), datasets=("mnist",), trials=4)
+    files.cells["cnn-mnist-quick"] |= {
+        "states": {"complete": 1, "pruned": 1, "fail": 0},
+        "planned": {"trials": 3, "finals": 3},
+    }
+    results = load(files.write(tmp_path))
+    assert list(variants(results)["trials"]) == [2]
+    assert results.cells[0].progress == "2 of 3 trials"
+
+
+def test_a_table_in_which_some_searched_says_who_did_not(tmp_path):
+    files = sweep(variants=("cnn", "linear", "kmeans"), datasets=("mnist", "usps"))
+    assert not any("without a search" in flag for flag in flags(load(files.write(tmp_path / "a"))))
+    for study in ("cnn-usps-quick", "kmeans-usps-quick"):
+        files.cells[study] |= {"trials": [], "best": None, "planned": {"trials": 0, "finals": 3}}
+    for number in range(3):
+        files.run("kmeans-usps-quick", "final", number)["epochs"] = 0
+        files.run("kmeans-mnist-quick", "final", number)["epochs"] = 0
+    for number in range(4):
+        files.run("kmeans-mnist-quick", "trial", number)["epochs"] = 0
+    assert (
+        "classification (profile quick): some variants searched their hyper-parameters, others "
+        "used the published recipe without a search: cnn on usps."
+    ) in flags(load(files.write(tmp_path / "b")))
+
+
+def test_the_size_of_the_test_set_stands_in_the_leaderboard(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
+    files.run("linear-mnist-quick", "final", 1)["samples"]["test"] = 500
+    table = leaderboard(load(files.write(tmp_path))).set_index("variant")
+    assert table.loc["cnn", "test_samples"] == 2000
+    assert pd.isna(table.loc["linear", "test_samples"])  # two sizes
+    assert "2 sets of test samples are mixed here" in table.loc["cnn", "notes"]

@@ -1,0 +1,132 @@
+"""Tables of floors, and of which cells are above theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from reports.floors import Floor, trivial_answers, untrained_networks
+from reports.formats import frame, one_line
+from reports.order import by_task
+from reports.records import Results
+from reports.standings import Standing, place, standings
+
+FLOORS = {
+    "task": "str",
+    "dataset": "str",
+    "profile": "str",
+    "floor": "str",
+    "variant": "str",
+    "metric": "str",
+    "value": "float64",
+    "n": "int64",
+}
+
+FLOORS_NOTE = """\
+- **floor** names a trivial answer, scored on the same test data as the variants, or *untrained*:
+  the network of **variant** before its first step. A trivial answer has a variant only where its
+  score depends on what the variant reconstructs or on the test data that scored it.
+- **value** is the mean over **n** seeds.
+"""
+
+ABOVE_FLOORS = {
+    "task": "str",
+    "dataset": "str",
+    "variant": "str",
+    "profile": "str",
+    "verdict": "str",
+    "metric": "str",
+    "direction": "str",
+    "mean": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "seeds": "int64",
+    "floor": "float64",
+    "floor_name": "str",
+}
+
+
+def floors(results: Results) -> pd.DataFrame:
+    """One row per floor and metric; untrained networks have one per variant."""
+    rows: list[tuple[Any, ...]] = []
+    for (task, dataset, profile), group in groupby(results.cells, key=place):
+        cells = list(group)
+        untrained = [floor for cell in cells for floor in untrained_networks(cell)]
+        found = [*trivial_answers(cells), *untrained]
+        rows += [(task, dataset, profile, *_floor(floor)) for floor in found]
+    return frame(FLOORS, rows)
+
+
+def above_floors(results: Results) -> pd.DataFrame:
+    """One row per cell of a trained variant: whether it is above all its floors."""
+    return frame(ABOVE_FLOORS, map(_verdict_row, _trained(results)))
+
+
+def count_sentences(results: Results) -> list[str]:
+    """Says for each profile how many cells of trained variants are above their floors.
+
+    Names the other cells. A profile whose records have no floors has no sentence.
+    """
+    by_profile: dict[str, dict[str, list[Standing]]] = {}
+    for standing in _trained(results):
+        verdicts = by_profile.setdefault(standing.cell.profile, {})
+        verdicts.setdefault(_verdict(standing), []).append(standing)
+    return [
+        _sentence(profile, verdicts)
+        for profile, verdicts in sorted(by_profile.items())
+        if verdicts.keys() & {"above", "not above"}
+    ]
+
+
+def _floor(floor: Floor) -> tuple[Any, ...]:
+    return floor.name, floor.variant, floor.metric, floor.value, floor.n
+
+
+def _trained(results: Results) -> Iterator[Standing]:
+    return (s for group in standings(results) for s in group if s.trained)
+
+
+def _verdict(standing: Standing) -> str:
+    if not standing.score.n:
+        return "no final"
+    if not standing.floors:
+        return "no floors"
+    return "above" if standing.above else "not above"
+
+
+def _verdict_row(standing: Standing) -> tuple[Any, ...]:
+    cell, (name, value) = standing.cell, standing.floor
+    where = cell.task, cell.dataset, cell.variant, cell.profile
+    return (
+        *(*where, _verdict(standing), cell.metric, cell.direction),
+        *(*standing.score, value, name),
+    )
+
+
+def _sentence(profile: str, verdicts: dict[str, list[Standing]]) -> str:
+    above = len(verdicts.get("above", []))
+    cells = sum(map(len, verdicts.values()))
+    text = f"{above} of {cells} cells of trained variants are above all their floors"
+    text = f"Profile {one_line(profile)}: {text}."
+    heads = {
+        "not above": "Not above",
+        "no final": "Without a final",
+        "no floors": "Without floors in their records",
+    }
+    for verdict, head in heads.items():
+        if named := verdicts.get(verdict):
+            text += f" {head}: {_names(named)}."
+    return text
+
+
+def _names(cells: list[Standing]) -> str:
+    """Names cells by variant: `cnn on mnist, usps; vit on svhn`."""
+    by_variant: dict[tuple[str, str], list[str]] = {}
+    for standing in cells:
+        cell = standing.cell
+        by_variant.setdefault((cell.task, cell.variant), []).append(one_line(cell.dataset))
+    order = sorted(by_variant, key=lambda key: (by_task(key[0]), key[1]))
+    return "; ".join(f"{one_line(key[1])} on {', '.join(by_variant[key])}" for key in order)
