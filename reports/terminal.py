@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 from rich import box
@@ -19,10 +19,10 @@ from reports.standings import BELOW
 from reports.tables import TABLES, failures, flags, leaderboard
 
 NOTE = """\
-mean: over n finals with fresh seeds, on test data; bold: best of its dataset, ≈: not told from it
-±: half of the mean's 95 % Student-t interval; data: its state
-floor: the best of trivial answers and of the same network untrained; †: the mean
-is not better than each of these, or its interval includes one\
+mean: over n finals with fresh seeds, on test data; bold: best of its dataset,
+≈: not told from it; ±: half of the mean's 95 % Student-t interval
+floor: the best of trivial answers and of the same network untrained
+†: the mean is not better than each floor, or its interval includes one\
 """
 
 
@@ -120,23 +120,25 @@ def _shown(value: object) -> str:
 
 
 def _table(rows: pd.DataFrame) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("dataset", overflow="fold")
-    widest = max(map(len, rows["variant"]), default=0)
-    table.add_column("variant", overflow="fold", min_width=min(widest, 20))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    datasets = [(str(name), group) for name, group in rows.groupby("dataset", sort=False)]
+    heads = max(len(head) for name, group in datasets for head in _heads(name, group))
+    # A fixed width: with `min_width`, Rich 15 makes the table too wide and cuts words off.
+    table.add_column("dataset", overflow="fold", width=min(heads, 16))
+    table.add_column("variant", overflow="fold", width=min(max(map(len, rows["variant"])), 20))
     table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("±", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("floor", justify="right", no_wrap=True)
     table.add_column("data", overflow="fold")
-    for dataset, group in rows.groupby("dataset", sort=False):
+    for dataset, group in datasets:
         _add(table, dataset, group)
         table.add_section()
     return table
 
 
-def _add(table: Table, dataset: Hashable, group: pd.DataFrame) -> None:
-    heads = _heads(str(dataset), group)
+def _add(table: Table, dataset: str, group: pd.DataFrame) -> None:
+    heads = _heads(dataset, group)
     for place, row in enumerate(group.to_dict("records")):
         mean, half = plus_minus(row["mean"], (row["ci_high"] - row["ci_low"]) / 2)
         # The metric and the test set stand below their dataset: in the next rows, as far as there
@@ -144,10 +146,11 @@ def _add(table: Table, dataset: Hashable, group: pd.DataFrame) -> None:
         last = place == len(group) - 1
         name = "\n".join(heads[place:] if last else heads[place : place + 1])
         shown = f"{SIGNS.get(row['mark'], '')}{mean}" if mean else "no final"
-        seeds = str(row["seeds"]) if row["kind"] == "variant" else ""
-        data = row["data"] if row["progress"] in ("", "done", "failed") else row["progress"]
+        of_variant = row["kind"] == "variant"
+        seeds = str(row["seeds"]) if of_variant else ""
+        data = row["data"] if row["progress"] in ("done", "failed") else row["progress"]
         cells = (name, row["variant"], shown, half, seeds, readable(row["floor"]), data)
-        style = "bold" if row["mark"] == "best" else "dim" if row["kind"] == "floor" else None
+        style = "bold" if row["mark"] == "best" else None if of_variant else "dim"
         # Text, not str: what a record says is never taken for markup.
         table.add_row(*map(Text, cells), style=style)
 

@@ -32,6 +32,7 @@ def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dic
         rows = [
             {
                 "name": one_line(variant),
+                "kind": "variant",
                 "small": "",
                 "cells": [cells.get((variant, cell.dataset)) for cell in firsts],
             }
@@ -58,6 +59,7 @@ def _floor_rows(columns: list[list[Standing]]) -> list[dict[str, Any]]:
     return [
         {
             "name": one_line(name),
+            "kind": "floor",
             "small": "",
             "cells": [_floor(floors[name]) if name in floors else None for floors in found],
         }
@@ -90,6 +92,7 @@ def settings(results: Results) -> Iterator[dict[str, Any]]:
         rows = [
             {
                 "name": one_line(name),
+                "kind": "setting",
                 "small": one_line(variant),
                 "cells": [_setting(by_place.get((variant, d)), name) for d in datasets],
             }

@@ -8,9 +8,11 @@ import pytest
 from results_folder import sweep
 
 from benchmarks.datasets import names
+from benchmarks.spec import Selection
 from reports import compare, load, order
 from reports.floor_tables import ABOVE_FLOORS
 from reports.library import Report
+from reports.records import SELECTIONS
 from reports.records import load as load_results
 from reports.standings import Mark
 from reports.tables import TABLES
@@ -69,6 +71,10 @@ def test_the_library_reads_curves_and_flags(root):
     assert "3 seeds" in report.flags()[0]
     with pytest.raises(KeyError):
         report.curves("no such study")
+
+
+def test_test_sets_are_chosen_in_the_ways_that_records_have():
+    assert get_args(Selection) == SELECTIONS
 
 
 def test_datasets_are_in_the_order_of_the_benchmark():

@@ -211,3 +211,15 @@ def test_show_has_floors_their_sign_and_the_count(tmp_path):
     assert "floor: largest class" in text
     assert "2,000 test" in text
     assert "1 of 2 cells of trained variants are above all their floors" in text
+
+
+def test_show_cuts_no_word_off(tmp_path):
+    from rich.console import Console
+
+    files = sweep(variants=("capsule-transformer", "linear"), datasets=("moving_mnist",))
+    for record in files.records.values():
+        record["provenance"]["data"]["state"] = "generated from unofficial"
+    console = Console(width=80, record=True)
+    show(load(files.write(tmp_path)), console)
+    words = console.export_text().split()
+    assert {"capsule-transformer", "moving_mnist", "generated", "unofficial"} <= set(words)
