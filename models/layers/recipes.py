@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
+from models.layers.rmsprop import RMSProp
 from models.variant import Hyperparameters, Optimization
 
 
@@ -32,10 +33,16 @@ class RecipeConfig(Hyperparameters):
 
 
 def recipe(groups: Iterable[dict[str, Any]], config: RecipeConfig) -> Optimization:
-    """The optimiser over parameter groups, with its schedule by steps.
+    """Builds the optimiser over parameter groups, with its schedule by steps.
 
-    RMSProp is the authors': decay .9, ε = (1/(10·batch))² added to the mean square. Here the root
-    of ε is added to the root.
+    RMSProp has the authors' numbers: decay .9, ε = (1/(10·batch))².
+
+    Args:
+        groups: parameter groups, as torch's optimisers take them.
+        config: which optimiser and schedule, and their numbers.
+
+    Returns:
+        The optimiser, its schedule and the norm to which gradients are clipped.
     """
     lr, momentum, decay = config.lr, config.momentum, config.weight_decay
     optimizer: torch.optim.Optimizer
@@ -47,14 +54,13 @@ def recipe(groups: Iterable[dict[str, Any]], config: RecipeConfig) -> Optimizati
         case "radam":
             optimizer = torch.optim.RAdam(groups, lr=lr, weight_decay=decay, foreach=True)
         case "rmsprop":
-            optimizer = torch.optim.RMSprop(
+            optimizer = RMSProp(
                 groups,
                 lr=lr,
-                alpha=0.9,
+                decay=0.9,
                 momentum=momentum,
-                eps=1 / (10 * config.batch_size),
+                epsilon=(1 / (10 * config.batch_size)) ** 2,
                 weight_decay=decay,
-                foreach=True,
             )
     schedules = torch.optim.lr_scheduler
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None

@@ -23,6 +23,7 @@ from models.layers.object_capsules import (
     prior_sparsity,
 )
 from models.layers.parts import Parts
+from models.layers.rmsprop import RMSProp
 from models.layers.set_transformer import SetTransformer
 from tests.models.comparison import gradients
 from tests.models.oracles import object_capsules as oracle
@@ -262,9 +263,7 @@ def test_long_training_stays_finite() -> None:
     with torch.no_grad():
         ours.capsules.rest.bias[..., -7:-4] = -1e4
         ours.capsules.rest.bias[..., -4:] = 1e4
-    optimizer = torch.optim.RMSprop(
-        ours.parameters(), lr=1e-2, alpha=0.9, momentum=0.9, eps=1e-3, foreach=True
-    )
+    optimizer = RMSProp(ours.parameters(), lr=1e-2, momentum=0.9, epsilon=1e-6)
     templates = torch.rand(7, 9)
     for step in range(2000):
         given = parts()

@@ -449,13 +449,6 @@ def test_optimisers_and_the_decoders_coefficient(name: str) -> None:
     assert not torch.equal(total_loss(model, batch), before)
 
 
-def test_rmsprop_is_the_authors() -> None:
-    """TensorFlow adds ε = (1/(10·batch))² to the mean square; torch its root to the root."""
-    (group, _) = small(optimizer="rmsprop", batch_size=8).optimization().optimizer.param_groups
-    assert (group["alpha"], group["momentum"]) == (0.9, 0.9)
-    assert group["eps"] ** 2 == pytest.approx((1 / 80) ** 2)
-
-
 def test_schedules_count_training_steps() -> None:
     falling = small(lr_decay=0.5, lr_decay_steps=4, scheduler="exp").optimization()
     cosine = small(restart_steps=6, scheduler="cosrestarts").optimization()

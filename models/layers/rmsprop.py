@@ -1,0 +1,103 @@
+"""RMSProp as TensorFlow 1 computes it.
+
+Formulas and initial values: TensorFlow's documentation of `ApplyRMSProp`, and the slots of
+`tf.train.RMSPropOptimizer`. torch.optim.RMSprop starts its mean square at 0, adds ε to the root,
+and multiplies the momentum by the learning rate of the present step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RMSProp(torch.optim.Optimizer):
+    """Divides a gradient by the root of its mean square, and accumulates the steps as momentum.
+
+    For each parameter, with its gradient g:
+
+        mean square ← decay · mean square + (1 − decay) · g², from 1
+        momentum ← momentum factor · momentum + lr · g / √(mean square + ε), from 0
+        parameter ← parameter − momentum
+
+    Since the mean square starts at 1, the first step is 1/√(1 + 9/g²) of torch's at decay .9: a
+    third where g is 1, less where it is smaller. The learning rate is inside the momentum: a
+    schedule changes new steps, not those that the momentum already holds.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        decay: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-10,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """Builds the optimiser over parameters or parameter groups.
+
+        Args:
+            params: parameters, or groups as in every optimiser of torch.
+            lr: learning rate.
+            decay: share of the old mean square that a step keeps, in [0, 1).
+            momentum: share of the old momentum that a step keeps, in [0, 1).
+            epsilon: number added to the mean square, inside the root.
+            weight_decay: each parameter times this is added to its gradient.
+        """
+        defaults = {
+            "lr": lr,
+            "decay": decay,
+            "momentum": momentum,
+            "epsilon": epsilon,
+            "weight_decay": weight_decay,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates all parameters that have a gradient.
+
+        Args:
+            closure: computes the loss and its gradients anew, if given.
+
+        Returns:
+            What `closure` returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._update(group)
+        return loss
+
+    def _update(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None]
+        if not params:
+            return
+        grads = [p.grad for p in params if p.grad is not None]
+        if group["weight_decay"]:
+            grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
+        squares, momenta = self._averages(params)
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, grads, grads, value=1 - group["decay"])
+        root = torch._foreach_add(squares, group["epsilon"])
+        torch._foreach_sqrt_(root)
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_addcdiv_(momenta, grads, root, value=group["lr"])
+        torch._foreach_sub_(params, momenta)
+
+    def _averages(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The parameters' mean squares and momenta, made before a parameter's first step."""
+        for p in params:
+            if not self.state[p]:
+                self.state[p] = {
+                    "mean_square": torch.ones_like(p),
+                    "momentum": torch.zeros_like(p),
+                }
+        states = [self.state[p] for p in params]
+        return [s["mean_square"] for s in states], [s["momentum"] for s in states]
