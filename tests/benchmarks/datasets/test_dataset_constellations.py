@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 
-from benchmarks.datasets.constellations import PATTERNS, POINTS, constellations
+from benchmarks.datasets.constellations import CALL, PATTERNS, POINTS, constellations
+from benchmarks.datasets.counter import bits, uniform
 from benchmarks.tasks.segmentation import matched
 
 
@@ -43,11 +45,52 @@ def test_patterns_are_two_squares_and_a_triangle_shuffled() -> None:
             assert np.allclose(sides[4:], sides[0] * 2**0.5, atol=1e-5)
 
 
-def test_a_full_sample_reaches_from_border_to_border() -> None:
-    points, _ = constellations(0, 0, np.arange(500))
-    full = points[points[..., 2].all(1)][..., :2]
-    assert np.allclose(full.min((1, 2)), -1)
-    assert np.allclose(full.max((1, 2)), 1)
+def textbook(seed: int, epoch: int, index: int) -> list[tuple[int, float, float, float]]:
+    """Pattern, x, y and presence of a sample's 11 points in the plane, neither shuffled nor scaled.
+
+    Point by point from the authors' description: turned by up to ±90°, scaled by 1 to 4, and
+    translated by up to 24 over the scale.
+    """
+    draws = uniform(bits(seed, epoch, np.array([index]), 0, draws=15)).reshape(3, 5).tolist()
+    square, triangle = [(1, 1), (1, 3), (3, 1), (3, 3)], [(1, 2), (3, 1), (3, 3)]
+    points = []
+    for k, corners in enumerate((square, triangle, square)):
+        there, turn, size, x, y = draws[k]
+        angle, scale = math.radians(180 * turn - 90), 1 + 3 * size
+        for across, down in corners:
+            turned = scale * complex(across, down) * complex(math.cos(angle), math.sin(angle))
+            points.append(
+                (k, turned.real + 24 * x / scale, turned.imag + 24 * y / scale, float(there < 0.5))
+            )
+    return points
+
+
+def test_points_are_those_of_the_authors_generator() -> None:
+    """Known mistakes: a translation not divided by the scale, extremes of single samples."""
+    call = [textbook(5, 2, index) for index in range(CALL, 2 * CALL)]
+    numbers = [number for sample in call for _, x, y, _ in sample for number in (x, y)]
+    low, high = min(numbers), max(numbers)
+    offsets = [0, 17, CALL - 1]
+    # The last index is of the next call: its extremes are others.
+    found, pattern = constellations(5, 2, CALL + np.array([*offsets, CALL]))
+    for n, offset in enumerate(offsets):
+        theirs = sorted(
+            (k, *((2 * (v - low) / (high - low) - 1) * there for v in (x, y)), there)
+            for k, x, y, there in call[offset]
+        )
+        ours = sorted((k, *point) for k, point in zip(pattern[n], found[n].tolist(), strict=True))
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_samples_of_a_call_reach_from_border_to_border_together() -> None:
+    """One call of the authors' generator makes 3,200 samples and normalises them all alike."""
+    assert CALL == 100 * 32
+    points, _ = constellations(0, 0, np.arange(CALL))
+    there = points[points[..., 2] == 1][:, :2]
+    assert -1 <= there.min() < -0.9
+    assert 0.9 < there.max() <= 1
+    extents = np.ptp(points[points[..., 2].all(1)][..., :2], axis=1).max(1)
+    assert np.median(extents) < 1.5
 
 
 def test_segments_are_matched_to_patterns_as_by_brute_force() -> None:
