@@ -18,6 +18,7 @@ from models.layers.affine import affine
 from models.layers.canvas import place, sobel
 from models.layers.colours import hues
 from models.layers.images import standardise
+from models.layers.initialisation import initialise_as_sonnet
 from models.layers.mixture import pixel_mixture
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
@@ -138,6 +139,7 @@ class PartEncoder(nn.Module):
             parts=config.part_capsules,
             dims=config.part_dims + 1 + config.part_features,
         )
+        initialise_as_sonnet(self)
 
     def forward(self, image: Tensor, *, noisy: bool = False) -> Parts:
         numbers = self.pooling(self.features(channels_last(image)))
@@ -193,6 +195,7 @@ class TemplateDecoder(nn.Module):
             if config.colour
             else None
         )
+        initialise_as_sonnet(self)
 
     @property
     def templates(self) -> Tensor:

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.colours import hues
+from models.layers.initialisation import initialise_as_sonnet
 from models.layers.labels import cross_entropy
 from models.layers.object_capsules import (
     ObjectAutoencoder,
@@ -106,6 +107,8 @@ class SCAE(PartVariant):
         capsules = config.object_capsules if config.object_levels == 1 else config.upper_capsules
         self.prior_probe = nn.Linear(capsules, shape.classes)
         self.posterior_probe = nn.Linear(capsules, shape.classes)
+        for probe in (self.prior_probe, self.posterior_probe):
+            initialise_as_sonnet(probe)
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.affine import affine, compose
+from models.layers.initialisation import sonnet_normal_
 from models.layers.numerics import at_least_float32
 from models.layers.parts import Parts
 from models.layers.set_transformer import SetTransformer
@@ -122,8 +123,9 @@ class PerCapsule(nn.Module):
 
     def __init__(self, capsules: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        reach = inputs**-0.5
-        self.weight = nn.Parameter(torch.empty(capsules, inputs, outputs).uniform_(-reach, reach))
+        self.weight = nn.Parameter(
+            sonnet_normal_(torch.empty(capsules, inputs, outputs), inputs=inputs)
+        )
         self.bias = nn.Parameter(torch.zeros(capsules, 1, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,7 +158,7 @@ class CapsuleLayer(nn.Module):
         )
         self.hidden = PerCapsule(capsules, dims, hidden)
         self.dynamic = nn.Parameter(
-            torch.empty(capsules, hidden, 6 * votes).uniform_(-(hidden**-0.5), hidden**-0.5)
+            sonnet_normal_(torch.empty(capsules, hidden, 6 * votes), inputs=hidden)
         )
         self.rest = PerCapsule(capsules, hidden, 6 + 1 + 2 * votes)
         # As large as the authors' initialiser makes it for 24 parts and capsules; zeros would put
@@ -259,6 +261,10 @@ class ObjectAutoencoder(nn.Module):
         self.embed = nn.Linear(7 + features, dims)
         # A part's template is the same in all images: its share of the embedding is made once.
         self.embed_template = nn.Linear(templates, dims, bias=False) if templates else None
+        nn.init.zeros_(self.embed.bias)
+        for share in (self.embed, self.embed_template):
+            if share is not None:
+                sonnet_normal_(share.weight, inputs=7 + features + templates)
         self.encoder = SetTransformer(
             layers=config.attention_layers,
             heads=config.attention_heads,

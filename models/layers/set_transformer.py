@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.layers.initialisation import initialise_as_sonnet
 from models.layers.numerics import at_least_float32
 
 
@@ -110,6 +111,7 @@ class SetTransformer(nn.Module):
             Block(dims=dims, heads=heads, layer_norm=layer_norm) for _ in range(layers)
         )
         self.pool = Pool(dims=dims, out=out, seeds=seeds, heads=heads)
+        initialise_as_sonnet(self)
 
     def forward(self, x: Tensor, presence: Tensor | None = None) -> Tensor:
         """presence: (batch, n) in [0, 1]; all are there where it is None."""

@@ -1,0 +1,86 @@
+"""Every trained variant learns: within 200 steps it beats its untrained self on unseen samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from models import registry
+from models.variant import Clips, ClipShape, Coded, Images, Variant
+from tests.contracts.test_variants import SHAPES, build
+from tests.models.comparison import total_loss
+
+STEPS = 200
+CLASSES = 4
+"""Corners, in one of which each image of the learnable set is bright."""
+
+
+def corners(shape: Any, seed: int, count: int = 32) -> Images | Clips:
+    """Dim noise, with a bright square in the corner of its class; in clips it moves to the right.
+
+    Squares vary in place and brightness, so that training images are not test images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randint(CLASSES, (count,), generator=generator)
+    frames = shape.past + shape.future if isinstance(shape, ClipShape) else 1
+    size = (shape.channels, shape.height, shape.width)
+    x = 0.1 * torch.rand(count, frames, *size, generator=generator)
+    side = shape.height // 4
+    for image, label in zip(x, y.tolist(), strict=True):
+        down, right = torch.randint(side // 2, (2,), generator=generator).tolist()
+        top, left = down + (label // 2) * 2 * side, right + (label % 2) * 2 * side
+        bright = 0.7 + 0.3 * torch.rand((), generator=generator)
+        for frame in range(frames):
+            image[frame, :, top : top + side, left + frame : left + frame + side] = bright
+    if isinstance(shape, ClipShape):
+        return Clips(x[:, : shape.past], x[:, shape.past :])
+    return Images(x[:, 0], y[:, None])
+
+
+def error(model: Variant, batch: Images | Clips) -> float:
+    """Measures unseen samples: the share of wrong classes, or the squared error of pixels.
+
+    Variants that reconstruct no pixels of their own are measured by their loss.
+    """
+    with torch.no_grad():
+        output = model.eval()(batch[0])
+        if isinstance(output, Coded):
+            if output.reconstruction is None or model.rests_on is not None:
+                value = total_loss(model, batch)
+            else:
+                value = (output.reconstruction - output.target).square().mean()
+        elif isinstance(batch, Clips):
+            value = (output - batch.future).square().mean()
+        else:
+            value = (output.argmax(1) != batch.y[:, 0]).float().mean()
+    model.train()
+    return float(value)
+
+
+def learns(name: str, rate: float) -> bool:
+    """Whether the error on unseen samples falls by a quarter, in at most 200 steps."""
+    shape = next(iter(SHAPES[registry.available()[name].task].values()))
+    model, unseen = build(name, shape), corners(shape, seed=1)
+    untrained = error(model, unseen)
+    recipe = model.optimization()
+    for group in recipe.optimizer.param_groups:
+        group["lr"] = rate
+    for step in range(STEPS):
+        recipe.optimizer.zero_grad()
+        torch.manual_seed(step)
+        total_loss(model, corners(shape, seed=2 + step, count=8)).backward()
+        recipe.clip(model)
+        recipe.optimizer.step()
+        if step % 10 == 9 and error(model, unseen) < untrained - 0.25 * abs(untrained):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in registry.available() if name not in ("kmeans", "copy-last")],
+)
+def test_every_trained_variant_beats_its_untrained_self(name: str) -> None:
+    assert learns(name, 1e-3) or learns(name, 1e-2)

@@ -1,0 +1,68 @@
+"""Stacked capsules begin with the weights of the library that they were published with."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import registry
+from models.layers.initialisation import initialise_as_sonnet, sonnet_normal_
+from models.layers.object_capsules import CapsuleLayer
+from models.layers.set_transformer import SetTransformer
+from models.variant import ImageShape
+from tests.contracts.test_variants import build
+
+CUT_NORMAL = 0.8796
+"""Deviation of a standard normal that is cut at two deviations."""
+
+
+def assert_sonnet(weight: Tensor, inputs: int) -> None:
+    scaled = weight.detach() * inputs**0.5
+    assert scaled.abs().max() <= 2
+    error = 4 * CUT_NORMAL / (2 * scaled.numel()) ** 0.5
+    assert abs(float(scaled.std(correction=0)) - CUT_NORMAL) < max(error, 0.02)
+
+
+def test_weights_are_a_cut_normal_of_one_over_the_root_of_their_inputs() -> None:
+    torch.manual_seed(0)
+    assert_sonnet(sonnet_normal_(torch.empty(400, 100), inputs=100), 100)
+    layers = nn.Sequential(nn.Conv2d(8, 64, 3), nn.Flatten(), nn.Linear(64, 200, bias=False))
+    initialise_as_sonnet(layers)
+    assert_sonnet(layers[0].weight, 8 * 9)
+    assert_sonnet(layers[2].weight, 64)
+    assert not layers[0].bias.any()
+
+
+def test_every_layer_of_stacked_capsules_begins_so() -> None:
+    torch.manual_seed(0)
+    transformer = SetTransformer(layers=2, heads=1, dims=64, seeds=8, out=64)
+    for layer in transformer.modules():
+        if isinstance(layer, nn.Linear):
+            assert_sonnet(layer.weight, layer.in_features)
+    capsules = CapsuleLayer(capsules=8, votes=6, inputs=64, dims=32, hidden=48, noise=0)
+    assert_sonnet(capsules.describe[0].weight, 64)
+    assert_sonnet(capsules.describe[2].weight, 48)
+    assert_sonnet(capsules.dynamic, 48)
+    assert_sonnet(capsules.rest.weight, 48)
+
+
+@pytest.mark.parametrize("name", ["pcae", "scae"])
+def test_poses_of_different_images_begin_apart(name: str) -> None:
+    """With torch's default weights they lay within some thousandths."""
+    model = build(name, ImageShape(1, 28, 28, 10)).eval()
+    x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    x[::2, :, :14] = 0
+    x[1::2, :, 14:] = 0
+    with torch.no_grad():
+        pose = model.network.encode(model.network.views(x).image).pose
+    assert pose.std(0).mean() > 0.02
+
+
+def test_the_embedding_counts_all_inputs_of_a_part() -> None:
+    model = build("scae", ImageShape(1, 28, 28, 10))
+    objects = model.objects
+    inputs = objects.embed.in_features + objects.embed_template.in_features
+    for share in (objects.embed, objects.embed_template):
+        assert (share.weight.abs() <= 2 * inputs**-0.5).all()
+    assert registry.variant("scae").Config().part_features + 7 == 23
