@@ -31,6 +31,7 @@ from models.variant import (
     ImageShape,
     Optimization,
     Picture,
+    SourceBudget,
     Variant,
 )
 
@@ -347,6 +348,13 @@ class CapsNet(CapsuleVariant):
             "shift": 0,
         },
     }
+    published_budgets: ClassVar = {
+        "mnist": SourceBudget(
+            "the authors train for hundreds of epochs and state no number: 50 is our choice",
+            train_samples=60_000,
+            epochs=50,
+        )
+    }
 
     def __init__(self, *, shape: ImageShape, config: CapsNetConfig) -> None:
         super().__init__(shape=shape, config=config)
@@ -424,6 +432,11 @@ class NotebookCapsNet(CapsuleVariant):
     Config = NotebookConfig
     config: NotebookConfig
     presets: ClassVar = STANDARDISED
+    published_budgets: ClassVar = {
+        "mnist": SourceBudget(
+            "the notebook: test accuracy after the last epoch", train_samples=60_000, epochs=5
+        )
+    }
 
     def __init__(self, *, shape: ImageShape, config: NotebookConfig) -> None:
         super().__init__(shape=shape, config=config)

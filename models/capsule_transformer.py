@@ -7,7 +7,7 @@ defaults. Capsules: Sabour, Frosst, Hinton 2017 (arXiv 1710.09829).
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from models.variant import (
     ClipShape,
     Optimization,
     Picture,
+    SourceBudget,
     Variant,
 )
 
@@ -258,6 +259,11 @@ class CapsuleTransformer(Variant):
 
     Config = CapsuleTransformerConfig
     config: CapsuleTransformerConfig
+    published_budgets: ClassVar = {
+        "moving_mnist": SourceBudget(
+            "the public code: 16 frames to 1 of 32×32", train_samples=5_000, epochs=300
+        )
+    }
 
     def __init__(self, *, shape: ClipShape, config: CapsuleTransformerConfig) -> None:
         super().__init__(shape=shape, config=config)

@@ -28,6 +28,7 @@ from models.variant import (
     Picture,
     Points,
     PointShape,
+    SourceBudget,
     Variant,
 )
 
@@ -152,6 +153,13 @@ class CCAE(Variant):
 
     Config = CCAEConfig
     config: CCAEConfig
+    published_budgets: ClassVar = {
+        "constellations": SourceBudget(
+            "the authors: batches of 32 fresh samples; an epoch of 10,000 is our choice",
+            train_samples=10_000,
+            steps=300_000,
+        )
+    }
     lacks: ClassVar[Mapping[str, str]] = {
         "mse": "it reconstructs points, not pixels",
         "nll": "its likelihood is that of points, not of pixels",

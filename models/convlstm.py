@@ -7,6 +7,7 @@ NeurIPS 2015 (arXiv 1506.04214).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from models.layers.brightness import BrightnessConfig, begin_with_brightness
 from models.layers.numerics import at_least_float32
 from models.layers.patches import fold, unfold
 from models.registry import register
-from models.variant import Clips, ClipShape, Optimization, Variant
+from models.variant import Clips, ClipShape, Optimization, SourceBudget, Variant
 
 State = tuple[Tensor, Tensor]
 
@@ -103,6 +104,11 @@ class ConvLSTM(Variant):
 
     Config = ConvLSTMConfig
     config: ConvLSTMConfig
+    published_budgets: ClassVar = {
+        "moving_mnist": SourceBudget(
+            "the guide: batches of 12, 10 frames to 10", train_samples=10_000, epochs=300
+        )
+    }
 
     def __init__(self, *, shape: ClipShape, config: ConvLSTMConfig) -> None:
         super().__init__(shape=shape, config=config)

@@ -33,7 +33,7 @@ from models.layers.parts import Parts
 from models.layers.recipes import RecipeConfig, recipe
 from models.layers.templates import inverse, warp
 from models.registry import register
-from models.variant import Coded, Images, ImageShape, Optimization, Picture, Variant
+from models.variant import Coded, Images, ImageShape, Optimization, Picture, SourceBudget, Variant
 
 LEAST_PRESENCE = 1e-16
 """Presences are kept from 0 by this where their logarithm is taken."""
@@ -429,6 +429,15 @@ class PCAE(PartVariant):
             "standardise": True,
         },
         "moving_mnist": {"part_capsules": 24},
+    }
+    published_budgets: ClassVar = {
+        dataset: SourceBudget("the default of its users", train_samples=samples, epochs=3000)
+        for dataset, samples in (
+            ("mnist", 60_000),
+            ("usps", 7_291),
+            ("cifar10", 50_000),
+            ("svhn", 73_257),
+        )
     }
 
     def __init__(self, *, shape: ImageShape, config: PartConfig) -> None:

@@ -24,7 +24,7 @@ from models.layers.object_capsules import (
 from models.layers.parts import Parts
 from models.pcae import Decoded, PartAutoencoder, PartConfig, PartVariant, Views
 from models.registry import register
-from models.variant import Coded, Images, ImageShape, Picture
+from models.variant import Coded, Images, ImageShape, Picture, SourceBudget
 
 
 class SCAEConfig(ObjectConfig, PartConfig):
@@ -92,6 +92,13 @@ class SCAE(PartVariant):
             "standardise": True,
         },
         "moving_mnist": {"object_capsules": 64},
+    }
+    published_budgets: ClassVar = {
+        "mnist": SourceBudget(
+            "the authors: batches of 128 of all training images",
+            train_samples=60_000,
+            steps=300_000,
+        )
     }
 
     def __init__(self, *, shape: ImageShape, config: SCAEConfig) -> None:

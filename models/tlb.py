@@ -38,6 +38,7 @@ from models.variant import (
     ImageShape,
     Optimization,
     Picture,
+    SourceBudget,
     Variant,
 )
 
@@ -292,6 +293,14 @@ class KerasTLB(BottleneckClassifier):
     # The example's own dataset stays as the example has it.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         dataset: preset for dataset, preset in TLB.presets.items() if dataset != "cifar10"
+    }
+    published_budgets: ClassVar = {
+        "cifar10": SourceBudget(
+            "the Keras example: accuracy on the images held out, batches of 2048",
+            train_samples=40_000,
+            epochs=30,
+            validation_samples=10_000,
+        )
     }
 
     def __init__(self, *, shape: ImageShape, config: BottleneckConfig) -> None:

@@ -136,6 +136,36 @@ class Optimization(NamedTuple):
             nn.utils.clip_grad_value_(model.parameters(), self.clip_value)
 
 
+class SourceBudget(NamedTuple):
+    """How long a published source trains on one dataset, in epochs or in steps."""
+
+    source: str
+    """One line: who trains so long, and what of it is our own choice."""
+    train_samples: int
+    """Training samples in an epoch."""
+    epochs: int | None = None
+    steps: int | None = None
+    """Training steps in all, where the source counts these."""
+    validation_samples: int = 0
+    """Samples that the source holds out of its training data; 0: none."""
+
+    def epochs_of(self, *, batch_size: int, train_samples: int | None = None) -> int:
+        """Counts the epochs in which a run makes the source's steps.
+
+        Args:
+            batch_size: samples in a training step; an epoch has whole batches alone.
+            train_samples: training samples in an epoch; by default the source's.
+
+        Returns:
+            The source's epochs, or its steps divided by those of an epoch, rounded up.
+        """
+        if self.epochs is not None:
+            return self.epochs
+        assert self.steps is not None, "a source counts epochs or steps"
+        whole = max(1, (train_samples or self.train_samples) // batch_size)
+        return -(-self.steps // whole)
+
+
 class Variant(nn.Module):
     """Base of all variants.
 
@@ -150,6 +180,8 @@ class Variant(nn.Module):
     Config: ClassVar[type[Hyperparameters]] = Hyperparameters
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Hyper-parameters that the paper sets apart from the defaults, by the dataset's name."""
+    published_budgets: ClassVar[Mapping[str, SourceBudget]] = {}
+    """How long the source trains, by the dataset's name, for profiles `paper` and `published`."""
     rests_on: ClassVar[str | None] = None
     """The variant whose trained, frozen model this one is built on, given to it as `base`."""
     lacks: ClassVar[Mapping[str, str]] = {}
