@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmarks import datasets
 from benchmarks.spec import Budget
+from models import registry
+
+if TYPE_CHECKING:
+    from models.variant import SourceBudget
 
 
 class Name(StrEnum):
@@ -18,6 +24,7 @@ class Name(StrEnum):
     quick = "quick"
     standard = "standard"
     paper = "paper"
+    published = "published"
 
 
 class Profile(BaseModel):
@@ -27,13 +34,59 @@ class Profile(BaseModel):
 
     name: Name
     download: Literal["none", "small", "all"]
-    trials: int = Field(ge=1)
+    sources: bool = False
+    trials: int = Field(ge=0)
     finals: int = Field(ge=1)
     lag: int = Field(ge=1)
     startup: int = Field(ge=1)
     warmup: int = Field(ge=0)
     threads: int = Field(ge=1)
     budgets: dict[str, Budget]
+
+    def budget(
+        self,
+        variant: str,
+        dataset: str,
+        *,
+        batch_size: int,
+        searching: bool,
+        changes: Mapping[str, int] | None = None,
+    ) -> Budget:
+        """Says what one run of a variant may spend on a dataset.
+
+        Args:
+            variant: its name.
+            dataset: its name.
+            batch_size: samples in a training step, by which a source's steps become epochs.
+            searching: whether runs are compared by a validation score, so that validation samples
+                are needed. In a profile without a search other runs hold out what the source does.
+            changes: fields of the budget that go before all others.
+
+        Returns:
+            The profile's budget of the task; or, in a profile that spends the sources' budgets,
+            that of the variant's source, where there is one for the dataset.
+        """
+        budget = self.budgets[registry.available()[variant].task]
+        source = None
+        if self.sources:
+            source = registry.variant(variant).published_budgets.get(dataset)
+        held = 0 if source is None else source.validation_samples
+        if searching or self.trials:
+            held = held or budget.validation_samples
+        spent: dict[str, Any] = {"validation_samples": held}
+        if source is not None:
+            samples = _left(source, dataset, held)
+            epochs = source.epochs_of(batch_size=batch_size, train_samples=samples)
+            spent |= {"epochs": epochs, "train_samples": samples}
+        return Budget.model_validate({**budget.model_dump(), **spent, **(changes or {})})
+
+
+def _left(source: SourceBudget, dataset: str, held: int) -> int:
+    """Training samples of an epoch, less those held out that the source trains on."""
+    generated = dataset in datasets.GENERATED
+    if generated or source.validation_samples:
+        return source.train_samples
+    return source.train_samples - min(held, source.train_samples // 5)
 
 
 def load(name: Name) -> Profile:

@@ -6,19 +6,32 @@
       momentum: {low: 0.5, high: 0.99, when: {optimizer: sgd}}
     fixed: {size: 64}
     profiles:
-      smoke: {channels: 8}
+      smoke: {set: {channels: 8}}
+      quick:
+        set: {lr: 3.0e-3, channels: 16}
+        search: {lr: {low: 1.0e-3}, momentum: }
+        budget: {epochs: 5}
     study: {sampler: tpe, pruner: median}
 
-`search` says what a study varies; a condition (`when`) names an earlier entry and the value, or the
+`search` says what studies vary; a condition (`when`) names an earlier entry and the value, or the
 list of values, under which the entry counts. `fixed` says what all sweeps set apart from the
-variant's defaults, `profiles` what one profile does; what they set is not searched. Below all these
-come the presets that the variant has for a dataset (`Variant.presets`), then its defaults. `study`
-says how studies search: see strategy.py.
+variant's defaults. A profile may have three entries:
+
+- `set`: values apart from the defaults in this profile.
+- `search`: which names of the section `search` the studies of this profile vary, as a list, or as a
+  mapping whose entries replace parts of the section's (a narrower range). Left out: all that `set`
+  does not give.
+- `budget`: fields of the profile's budget that differ for this variant.
+
+The recipe is: defaults, then the variant's presets for the dataset, then `fixed`, then `set`. It is
+trial 0 of each study, so every searched range must contain its value. `study` says how studies
+search: see strategy.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -34,6 +47,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, StrictFloat, StrictInt, V
 
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name
+from benchmarks.spec import Budget
 from models.registry import nearest
 from models.variant import Hyperparameters, Variant
 from sweeps.strategy import Strategy
@@ -74,16 +88,17 @@ class Space:
         self,
         distributions: dict[str, BaseDistribution],
         conditions: dict[str, dict[str, list[Value]]],
-        fixed: dict[str, JsonValue],
-        presets: Mapping[str, JsonValue],
+        defaults: Mapping[str, JsonValue],
         config: type[Hyperparameters],
         strategy: Strategy,
+        budget: Mapping[str, int],
     ) -> None:
         self.strategy = strategy
         self.distributions = distributions
         self.conditions = conditions
-        self.fixed = fixed
-        self._base = {**presets, **fixed}
+        self.budget = budget
+        """Fields of the profile's budget that differ for this variant."""
+        self._defaults = defaults
         self._config = config
 
     def suggest(self, trial: optuna.Trial) -> None:
@@ -92,23 +107,77 @@ class Space:
             if self.holds(name, trial.params):
                 _suggest(trial, name, distribution)
 
-    def holds(self, name: str, params: dict[str, Any]) -> bool:
+    def holds(self, name: str, params: Mapping[str, Any]) -> bool:
         """Whether an entry counts beside these."""
         return all(
             key in params and params[key] in values for key, values in self.conditions[name].items()
         )
 
-    def resolve(self, params: dict[str, Any]) -> dict[str, JsonValue]:
-        """All hyper-parameters: proposed ones, the profile's, presets, and the defaults."""
-        return self._config.model_validate({**self._base, **params}).model_dump(mode="json")
+    def resolve(self, params: Mapping[str, Any]) -> dict[str, JsonValue]:
+        """All hyper-parameters: proposed ones, and those of the recipe."""
+        return self._config.model_validate({**self._defaults, **params}).model_dump(mode="json")
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """What trial 0 tries: of each entry whose condition holds, the recipe's value."""
+        return self.point({})
+
+    def point(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Completes a partial point.
+
+        Args:
+            values: searched hyper-parameters, by name.
+
+        Returns:
+            Every entry whose condition holds: as `values` says, or else as the recipe does. An
+            entry that counts here but not in the recipe is left to the sampler where its range
+            does not contain the recipe's value.
+        """
+        whole = {**self.resolve({}), **values}
+        found: dict[str, Any] = {}
+        for name, distribution in self.distributions.items():
+            if self.holds(name, found) and contains(distribution, whole[name]):
+                found[name] = whole[name]
+        return found
 
     def identity(self) -> dict[str, JsonValue]:
         """What makes two spaces the same to a study."""
         return {
             "search": {n: repr(d) for n, d in self.distributions.items()},
             "when": {n: repr(c) for n, c in self.conditions.items() if c},
-            "defaults": self._config.model_validate(self._base).model_dump(mode="json"),
+            "defaults": self.resolve({}),
         }
+
+
+def contains(distribution: BaseDistribution, value: object) -> bool:
+    """Whether a value is one that a distribution can propose."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            # True equals 1 in Python.
+            return any(
+                c == value and isinstance(c, bool) == isinstance(value, bool) for c in choices
+            )
+        case FloatDistribution() | IntDistribution():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return False
+            low, high, step = distribution.low, distribution.high, distribution.step
+            steps = 0.0 if step is None else (value - low) / step
+            return low <= value <= high and abs(steps - round(steps)) < 1e-6
+    raise AssertionError(f"no such distribution: {distribution}")
+
+
+def shown(distribution: BaseDistribution) -> str:
+    """A range or choices, as a person writes them."""
+    match distribution:
+        case CategoricalDistribution(choices=(True, False) | (False, True)):
+            return "yes or no"
+        case CategoricalDistribution(choices=choices):
+            return f"one of {', '.join(map(str, choices))}"
+        case FloatDistribution() | IntDistribution():
+            low, high, step = distribution.low, distribution.high, distribution.step
+            plain = step is None or (isinstance(distribution, IntDistribution) and step == 1)
+            return f"{low:g} … {high:g}" + ("" if plain else f" in steps of {step:g}")
+    raise AssertionError(f"no such distribution: {distribution}")
 
 
 def load(
@@ -121,11 +190,13 @@ def load(
 ) -> Space:
     """Reads and checks a variant's space, with its presets for a dataset.
 
-    Raises InputError for an unknown or ill-typed entry, and names the nearest known one.
+    Raises:
+        InputError: for an unknown or ill-typed entry, with the nearest known one; for a range that
+            does not contain the recipe's value.
     """
     path = path or FOLDER / f"{variant}.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{variant} has no search space: write {path.name} into sweeps/spaces"
@@ -139,7 +210,36 @@ def load(
         _mapping(path, "the file", content),
         ("search", "fixed", "profiles", "study"),
     )
-    return _Reader(path, cls.Config).read(content, profile, cls.presets.get(dataset or "", {}))
+    space = _Reader(path, cls.Config).read(content, profile, cls.presets.get(dataset or "", {}))
+    _require_recipe(path, space, f"profile {profile.value}" + (f" on {dataset}" if dataset else ""))
+    return space
+
+
+@lru_cache(maxsize=64)  # a sweep reads each file once for every dataset
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text) or {}
+
+
+def _require_recipe(path: Path, space: Space, where: str) -> None:
+    """Raises InputError where a range does not contain what trial 0 is to try."""
+    recipe, values = space.recipe, space.resolve({})
+    for name, distribution in space.distributions.items():
+        if space.holds(name, recipe) and name not in recipe:
+            raise InputError(
+                f"{path.name}: {where}: {name} is {values[name]} in the recipe, which "
+                f"{shown(distribution)} does not contain: widen the range, or give another value "
+                "in the profile's `set`"
+            )
+
+
+class _Section(BaseModel):
+    """What a space file may say of one profile."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set: dict[str, Any] = {}
+    search: dict[str, dict[str, Any]] | None = None
+    budget: dict[str, int] = {}
 
 
 class _Reader:
@@ -151,34 +251,80 @@ class _Reader:
     ) -> Space:
         fixed = _mapping(self.path, "fixed", content.get("fixed") or {})
         self._check("fixed", fixed)
-        profiles = _mapping(self.path, "profiles", content.get("profiles") or {})
-        _known(self.path, "profile", profiles, [n.value for n in Name])
-        for name, values in profiles.items():
-            values = _mapping(self.path, f"profile {name}", values or {})
-            self._check(f"profile {name}", values)
-            if name == profile.value:
-                fixed = {**fixed, **values}
         search = _mapping(self.path, "search", content.get("search") or {})
         _known(self.path, "hyper-parameter", search, self.config.model_fields)
+        profiles = _mapping(self.path, "profiles", content.get("profiles") or {})
+        _known(self.path, "profile", profiles, [n.value for n in Name])
+        sections = {n: self._section(f"profile {n}", v, search) for n, v in profiles.items()}
+        section = sections.get(profile.value, _Section())
+        given = {**fixed, **section.set}
+        if section.search is None:
+            varied: Mapping[str, dict[str, Any]] = {n: {} for n in search if n not in given}
+        else:
+            varied = section.search
+        defaults = self.config.model_validate({**presets, **given}).model_dump(mode="json")
+        distributions, conditions = self._searched(search, varied, defaults, given)
+        strategy = self._strategy(content.get("study") or {})
+        return Space(
+            distributions,
+            conditions,
+            {**presets, **given},
+            self.config,
+            strategy,
+            section.budget,
+        )
+
+    def _searched(
+        self,
+        search: dict[str, Any],
+        varied: Mapping[str, dict[str, Any]],
+        defaults: Mapping[str, Any],
+        given: Mapping[str, Any],
+    ) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, list[Value]]]]:
+        """The ranges of what is varied, and the conditions that are decided trial by trial.
+
+        A condition on what is not varied is decided here, by the recipe's value.
+        """
         distributions: dict[str, BaseDistribution] = {}
         conditions: dict[str, dict[str, list[Value]]] = {}
+        read: list[str] = []
+        never: set[str] = set()
         for name, value in search.items():
+            value = {**_mapping(self.path, name, value), **varied.get(name, {})}
             entry = self._entry(name, value)
             distribution = self._distribution(name, entry)
-            _known(
-                self.path, f"condition of {name}", entry.when, tuple(distributions) + tuple(fixed)
-            )
+            _known(self.path, f"condition of {name}", entry.when, (*read, *given))
             when = {k: v if isinstance(v, list) else [v] for k, v in entry.when.items()}
             for key, values in when.items():
                 self._possible(f"condition of {name}", key, values, distributions.get(key))
-            if name in fixed:
-                continue
-            if any(k in fixed and fixed[k] not in v for k, v in when.items()):
-                continue
-            distributions[name] = distribution
-            conditions[name] = {k: v for k, v in when.items() if k not in fixed}
-        strategy = self._strategy(content.get("study") or {})
-        return Space(distributions, conditions, fixed, presets, self.config, strategy)
+            read.append(name)
+            settled = {k: v for k, v in when.items() if k not in distributions}
+            if any(k in never or defaults[k] not in v for k, v in settled.items()):
+                never.add(name)
+            elif name in varied:
+                distributions[name] = distribution
+                conditions[name] = {k: v for k, v in when.items() if k in distributions}
+        return distributions, conditions
+
+    def _section(self, where: str, value: Any, search: Mapping[str, Any]) -> _Section:
+        value = _mapping(self.path, where, value or {})
+        _known(self.path, f"entry of {where}", value, _Section.model_fields)
+        given = _mapping(self.path, f"set of {where}", value.get("set") or {})
+        self._check(where, given)
+        budget = _mapping(self.path, f"budget of {where}", value.get("budget") or {})
+        _known(self.path, f"budget of {where}", budget, Budget.model_fields.keys() - {"profile"})
+        varied = value.get("search")
+        if isinstance(varied, list) and all(isinstance(name, str) for name in varied):
+            varied = dict.fromkeys(varied)
+        if varied is not None:
+            varied = _mapping(self.path, f"search of {where}", varied)
+            _known(self.path, f"search of {where}", varied, search)
+            varied = {n: _mapping(self.path, n, v or {}) for n, v in varied.items()}
+        try:
+            Budget.model_validate({"profile": "", "epochs": 1, "validation_samples": 10, **budget})
+        except ValidationError as error:
+            raise self._wrong(f"budget of {where}", error) from None
+        return _Section(set=given, search=varied, budget=budget)
 
     def _strategy(self, value: Any) -> Strategy:
         value = _mapping(self.path, "study", value)
@@ -236,7 +382,7 @@ class _Reader:
         """A condition that can never hold is a mistake."""
         for value in values:
             self._check(where, {key: value})
-        if distribution is None:  # a profile sets the entry
+        if distribution is None:  # it is not varied
             return
         choices = getattr(distribution, "choices", ())
         if not any(value in choices for value in values):

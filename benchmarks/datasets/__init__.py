@@ -12,6 +12,9 @@ from pathlib import Path
 BESIDE = ("constellations",)
 """Datasets that are no column of the tables: single runs may name them."""
 
+GENERATED = ("moving_mnist", *BESIDE)
+"""Datasets whose samples are generated, so that those held out are taken from no others."""
+
 _COLUMN = re.compile(r"^COLUMN = (\d+)$", re.MULTILINE)
 
 

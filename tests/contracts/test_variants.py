@@ -87,7 +87,7 @@ def smoke(name: str, dataset: str = "") -> Any:
     path = SPACES / f"{name}.yaml"
     space = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     space = space or {}
-    settings = (space.get("profiles") or {}).get("smoke") or {}
+    settings = ((space.get("profiles") or {}).get("smoke") or {}).get("set") or {}
     variant = registry.variant(name)
     preset = variant.presets.get(dataset, {})
     return variant.Config(**{**(space.get("fixed") or {}), **settings, **preset})

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name
-from models import registry
 from models.variant import Hyperparameters, Variant
 from sweeps import space
 
@@ -33,15 +32,40 @@ def read(text: str, folder: Path, profile: Name = Name.quick) -> space.Space:
     return space.load("thing", _Variant, profile, path)
 
 
+LAYERS = """search: {layers: {low: 1, high: 4}}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("search: {lrr: {low: 1, high: 2}}", "did you mean 'lr'"),
         ("serch: {}", "did you mean 'search'"),
         ("profiles: {quik: {}}", "did you mean 'quick'"),
-        ("profiles: {quick: {layer: 3}}", "did you mean 'layers'"),
-        ("profiles: {quick: {layers: many}}", "layers"),
-        ("profiles: {quick: {layers: 99}}", "less than or equal to 8"),
+        ("profiles: {quick: {layers: 3}}", "no entry of profile quick is called 'layers'"),
+        ("profiles: {quick: {sett: {}}}", "did you mean 'set'"),
+        ("profiles: {quick: {set: {layer: 3}}}", "did you mean 'layers'"),
+        ("profiles: {quick: {set: {layers: many}}}", "layers"),
+        ("profiles: {quick: {set: {layers: 99}}}", "less than or equal to 8"),
+        ("profiles: {quick: {set: [layers]}}", "set of profile quick must be a mapping"),
+        (LAYERS + "profiles: {quick: {search: [layer]}}", "did you mean 'layers'"),
+        (LAYERS + "profiles: {quick: {search: [lr]}}", "no search of profile quick is called"),
+        (LAYERS + "profiles: {quick: {search: layers}}", "must be a mapping of names"),
+        (LAYERS + "profiles: {quick: {search: [3]}}", "must be a mapping of names"),
+        (LAYERS + "profiles: {quick: {search: {layers: {hihg: 3}}}}", "did you mean 'high'"),
+        (LAYERS + "profiles: {quick: {search: {layers: 3}}}", "layers must be a mapping"),
+        ("profiles: {quick: {budget: {epoch: 3}}}", "did you mean 'epochs'"),
+        ("profiles: {quick: {budget: {profile: 3}}}", "no budget of profile quick is called"),
+        ("profiles: {quick: {budget: {epochs: 0}}}", "greater than or equal to 1"),
+        ("profiles: {quick: {budget: {epochs: many}}}", "epochs"),
+        # The recipe: lr is 0.001, layers are 2, by default.
+        ("search: {lr: {low: 0.01, high: 0.1}}", "lr is 0.001 in the recipe, which 0.01 … 0.1"),
+        ("search: {lr: {choices: [0.01]}}", "lr is 0.001 in the recipe, which one of 0.01 does"),
+        ("search: {layers: {low: 1, high: 7, step: 3}}", "which 1 … 7 in steps of 3 does not"),
+        (
+            LAYERS + "profiles: {quick: {set: {layers: 5}, search: [layers]}}",
+            "profile quick: layers is 5 in the recipe, which 1 … 4 does not contain",
+        ),
         ("search: {lr: {low: 1, hihg: 2}}", "did you mean 'high'"),
         ("search: {lr: {low: 1}}", "needs low and high, or choices"),
         ("search: {lr: {low: 1, high: 2, choices: [1]}}", "needs low and high, or choices"),
@@ -68,7 +92,7 @@ def read(text: str, folder: Path, profile: Name = Name.quick) -> space.Space:
             "lr: {low: 1, high: 2, when: {optimizer: radam}}}",
             "optimizer never is ['radam']",
         ),
-        ("profiles: {quick: {layers: '3'}}", "layers"),
+        ("profiles: {quick: {set: {layers: '3'}}}", "layers"),
         ("search: [lr]", "mapping"),
         ("search: {lr: 3}", "mapping"),
         ("search: {lr", "not readable YAML"),
@@ -90,8 +114,8 @@ search:
   layers: {low: 1, high: 8}
   lr: {low: 1.0e-4, high: 1.0e-1, log: true}
 profiles:
-  smoke: {optimizer: radam}
-  standard: {optimizer: sgd}
+  smoke: {set: {optimizer: radam}}
+  standard: {set: {optimizer: sgd}}
 """
 
 
@@ -118,8 +142,62 @@ def test_what_a_profile_sets_is_not_searched(tmp_path: Path) -> None:
     assert read(CONDITIONAL, tmp_path, Name.smoke).resolve({})["optimizer"] == "radam"
 
 
-@pytest.mark.parametrize("profile", list(Name))
-@pytest.mark.parametrize("variant", registry.available())
-def test_every_variant_has_a_space(variant: str, profile: Name) -> None:
-    chosen = space.load(variant, registry.variant(variant), profile)
-    chosen.resolve({})
+PROFILES = """
+search:
+  lr: {low: 1.0e-4, high: 1.0e-1, log: true}
+  layers: {low: 1, high: 8}
+  optimizer: {choices: [sgd, radam]}
+  momentum: {low: 0.1, high: 0.9, when: {optimizer: sgd}}
+profiles:
+  smoke: {set: {lr: 0.02, layers: 3}, search: [lr, momentum]}
+  quick: {set: {lr: 0.02}, search: {lr: {low: 1.0e-2}, layers: , momentum: {}}}
+  standard: {set: {lr: 0.02}, budget: {epochs: 7, train_samples: 30}}
+  paper: {set: {optimizer: radam}, search: [lr, momentum]}
+"""
+
+
+def test_a_profile_says_what_is_searched_and_where_that_begins(tmp_path: Path) -> None:
+    found = {name: read(PROFILES, tmp_path, name) for name in Name}
+    searched = {name.value: list(chosen.distributions) for name, chosen in found.items()}
+    every = ["lr", "layers", "optimizer", "momentum"]
+    assert searched == {
+        "smoke": ["lr", "momentum"],
+        "quick": ["lr", "layers", "momentum"],
+        "standard": every[1:],
+        "paper": ["lr"],  # momentum is of sgd, which this profile does not use
+        "published": every,
+    }
+    assert found[Name.smoke].recipe == {"lr": 0.02, "momentum": 0.9}
+    assert found[Name.quick].recipe == {"lr": 0.02, "layers": 2, "momentum": 0.9}
+    assert found[Name.paper].recipe == {"lr": 1e-3}
+    assert found[Name.smoke].resolve({})["layers"] == 3
+
+
+def test_a_profile_may_narrow_a_range(tmp_path: Path) -> None:
+    wide = read(PROFILES, tmp_path, Name.published).distributions["lr"]
+    narrow = read(PROFILES, tmp_path, Name.quick).distributions["lr"]
+    assert wide == optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)
+    assert narrow == optuna.distributions.FloatDistribution(1e-2, 1e-1, log=True)
+
+
+def test_a_profile_may_give_a_variant_another_budget(tmp_path: Path) -> None:
+    assert read(PROFILES, tmp_path, Name.standard).budget == {"epochs": 7, "train_samples": 30}
+    assert read(PROFILES, tmp_path, Name.quick).budget == {}
+
+
+def test_a_partial_point_is_completed_by_the_recipe(tmp_path: Path) -> None:
+    chosen = read(PROFILES, tmp_path, Name.published)
+    assert chosen.recipe == {"lr": 1e-3, "layers": 2, "optimizer": "sgd", "momentum": 0.9}
+    assert chosen.point({"optimizer": "radam"}) == {"lr": 1e-3, "layers": 2, "optimizer": "radam"}
+    assert chosen.point({"layers": 5}) == {**chosen.recipe, "layers": 5}
+
+
+def test_a_dataset_s_preset_is_part_of_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Variant, "presets", {"usps": {"layers": 5}})
+    path = tmp_path / "thing.yaml"
+    path.write_text(LAYERS)
+    with pytest.raises(InputError, match="profile quick on usps: layers is 5 in the recipe"):
+        space.load("thing", _Variant, Name.quick, path, dataset="usps")
+    assert space.load("thing", _Variant, Name.quick, path, dataset="mnist").recipe["layers"] == 2

@@ -1,0 +1,55 @@
+"""What the space file of every variant keeps, in each profile, on each dataset."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import datasets
+from benchmarks.profiles import Name
+from models import registry
+from sweeps import space
+from sweeps.space import Space, contains
+
+CELLS = [
+    pytest.param(variant, dataset, id=f"{variant}-{dataset}")
+    for variant in registry.available()
+    for dataset in datasets.names()
+]
+
+
+def load(variant: str, dataset: str, profile: Name) -> Space:
+    return space.load(variant, registry.variant(variant), profile, dataset=dataset)
+
+
+@pytest.mark.parametrize("profile", list(Name))
+@pytest.mark.parametrize(("variant", "dataset"), CELLS)
+def test_every_range_contains_the_recipe(variant: str, dataset: str, profile: Name) -> None:
+    """Of each entry that counts beside the recipe's other values: trial 0 tries it."""
+    chosen = load(variant, dataset, profile)
+    recipe = chosen.resolve({})
+    for name, distribution in chosen.distributions.items():
+        if chosen.holds(name, recipe):
+            assert contains(distribution, recipe[name]), name
+    assert chosen.resolve(chosen.recipe) == recipe
+
+
+@pytest.mark.parametrize("profile", [Name.standard, Name.paper])
+@pytest.mark.parametrize(("variant", "dataset"), CELLS)
+def test_large_budgets_begin_with_the_published_rate(
+    variant: str, dataset: str, profile: Name
+) -> None:
+    """The variant's defaults with its presets are the source's recipe."""
+    cls = registry.variant(variant)
+    published = cls.Config(**cls.presets.get(dataset, {})).model_dump(mode="json")
+    recipe = load(variant, dataset, profile).resolve({})
+    assert recipe.get("lr") == published.get("lr")
+    if profile is Name.paper:
+        differing = {name for name, value in recipe.items() if value != published[name]}
+        assert differing <= {"past", "future", "size", "initial_brightness", "capsules", "points"}
+
+
+@pytest.mark.parametrize(("variant", "dataset"), CELLS)
+def test_quick_searches_a_learning_rate_of_each_trained_variant(variant: str, dataset: str) -> None:
+    """One protocol for all rows of a table."""
+    chosen = load(variant, dataset, Name.quick)
+    assert ("lr" in chosen.distributions) == ("lr" in chosen.resolve({}))
