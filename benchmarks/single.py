@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +49,27 @@ def make(
     """Makes one run, prints its metrics, and draws their curves. Raises InputError.
 
     Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`; the
-    budget is the profile's, but for what `budget` says of its fields. A variant that rests on
-    another's trained model takes that of the run `base`, or has one trained.
+    budget is the profile's for the variant and the dataset, but for what `budget` says of its
+    fields. A variant that rests on another's trained model takes that of the run `base`, or has one
+    trained.
     """
     if dataset not in (*datasets.names(), *registry.variant(variant).also_on):
         takers = [v for v in registry.available() if dataset in registry.variant(v).also_on]
         raise InputError(f"{variant} does not read {dataset}: {', '.join(takers)} does")
     task = registry.available()[variant].task
+    chosen = hyperparameters(variant, dataset, settings)
+
+    def budget_of(name: str, values: Mapping[str, Any]) -> Budget:
+        return profile.budget(
+            name,
+            dataset,
+            batch_size=values["batch_size"],
+            searching=role == "trial",
+            changes=budget,
+        )
+
     try:
-        planned = profile.budgets[task].model_dump()
-        spent = Budget.model_validate({**planned, **budget})
+        spent = budget_of(variant, chosen)
     except ValidationError as error:
         raise InputError(_first(error)) from None
     if device == "cuda":
@@ -71,7 +82,7 @@ def make(
             variant=variant,
             dataset=dataset,
             role=role,
-            hyperparameters=hyperparameters(variant, dataset, settings),
+            hyperparameters=chosen,
             seed=seed,
             budget=spent,
             precision=precision,
@@ -82,7 +93,7 @@ def make(
         )
     except ValidationError as error:
         raise InputError(_first(error)) from None
-    spec = plain.model_copy(update={"base": _base(plain, base, results)})
+    spec = plain.model_copy(update={"base": _base(plain, base, results, source, budget_of)})
     console = Console()
     console.print(f"run {spec.run_id}")
     metric = next(iter(metrics.directions(task, dataset)))
@@ -101,8 +112,14 @@ def make(
     return record
 
 
-def _base(spec: RunSpec, named: str | None, results: Path) -> RunSpec | None:
-    """The run that this one rests on: the named one's spec, or one of the same budget and seed."""
+def _base(
+    spec: RunSpec,
+    named: str | None,
+    results: Path,
+    source: DataSource,
+    budget_of: Callable[[str, Mapping[str, Any]], Budget],
+) -> RunSpec | None:
+    """The run that this one is built on: the named one's spec, or one of the same seed."""
     rests_on = registry.variant(spec.variant).rests_on
     if named is not None:
         record = read_record(results, named)
@@ -118,8 +135,11 @@ def _base(spec: RunSpec, named: str | None, results: Path) -> RunSpec | None:
     if rests_on is None:
         return None
     settings = hyperparameters(rests_on, spec.dataset, {})
-    under = {"variant": rests_on, "role": "base", "hyperparameters": settings}
-    return spec.model_copy(update=under)
+    budget = budget_of(rests_on, settings)
+    task = registry.available()[rests_on].task
+    data = protocol.describe(task, spec.dataset, budget=budget, source=source)
+    under = {"variant": rests_on, "role": "base", "hyperparameters": settings, "budget": budget}
+    return spec.model_copy(update={**under, "data_sha256": data.sha256})
 
 
 def hyperparameters(variant: str, dataset: str | None, settings: dict[str, Any]) -> dict[str, Any]:

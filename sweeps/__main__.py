@@ -25,7 +25,7 @@ from benchmarks.cli import (
 from benchmarks.errors import InputError
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
-from sweeps import options
+from sweeps import options, starts
 from sweeps.options import Device, EngineName, Options
 from sweeps.strategy import Sampler
 
@@ -72,10 +72,23 @@ def run(
         ),
     ] = options.EPOCH_HOURS,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials a study.", show_default="the profile's")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Trials in a study; 0: no search, finals of the recipe.",
+            show_default="the profile's",
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Finals a cell.", show_default="the profile's")
+    ] = None,
+    start: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Points to try after the recipe: a YAML or JSON file of cells and points, or an "
+            "earlier results folder, of which the best trials are taken; repeatable.",
+        ),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto,
     project: Project = PLAIN.project,
@@ -98,6 +111,7 @@ def run(
         epoch_hours=epoch_hours,
         trials=trials,
         seeds=seeds,
+        start=starts.read(start or (), profile),
         device=device,
         log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
         offline=offline,

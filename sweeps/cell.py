@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import JsonValue
 
 from benchmarks import metrics, protocol
@@ -21,7 +22,7 @@ from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
 from benchmarks.records import intact, kept_record
 from benchmarks.seeds import derive
-from benchmarks.spec import Direction, Role, RunRecord, RunSpec
+from benchmarks.spec import Budget, DataInfo, Direction, Role, RunRecord, RunSpec
 from models import registry
 from sweeps import pruners, space
 from sweeps.engines import Job
@@ -66,16 +67,18 @@ class Cell:
         storage: optuna.storages.BaseStorage,
         sampler: Sampler | None = None,
         device: Literal["cpu", "cuda"] = "cpu",
+        start: Sequence[Mapping[str, JsonValue]] = (),
     ) -> None:
         self.variant, self.dataset, self.profile = variant, dataset, profile
         self.task = registry.available()[variant].task
         self.study = f"{variant}-{dataset}-{profile.name}"
-        self._results, self._device = results, device
-        self._budget = profile.budgets[self.task]
+        self._results, self._device, self._source = results, device, source
         self._space = self._space_of(variant)
         self.strategy = self._space.strategy.sampled_by(sampler)
         self._rests_on = registry.variant(variant).rests_on
-        data = protocol.describe(self.task, dataset, budget=self._budget, source=source)
+        self._spending: dict[tuple[str, bool], tuple[Budget, DataInfo]] = {}
+        points: list[Any] = [self._space.point(point) for point in start]
+        self._budget, data = self._spent(variant, searching=True)
         self.data = data
         self.directions = metrics.directions(self.task, dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
@@ -88,6 +91,7 @@ class Cell:
             directions=self.objectives,
             identity={
                 "space": self._space.identity(),
+                "start": points,
                 "base": self._rests_on and self._space_of(self._rests_on).identity(),
                 "budget": self._budget.model_dump(mode="json"),
                 "data": f"{data.state}, {data.sha256}",
@@ -108,10 +112,11 @@ class Cell:
             lag=profile.lag,
             startup=profile.startup,
             sampler=self.strategy.sampler,
+            start=points,
         )
         planned, self._retries = self._kept()
         # A variant without a choice to make needs one trial. A plan grows, and never shrinks.
-        wanted = trials if self._space.distributions else 1
+        wanted = trials if self._space.distributions else min(trials, 1)
         self.trials_wanted = max(wanted, planned["trials"], len(self.trials))
         if self._proposals.limit is not None:
             self.trials_wanted = min(self.trials_wanted, self._proposals.limit)
@@ -135,6 +140,21 @@ class Cell:
             variant, registry.variant(variant), self.profile.name, dataset=self.dataset
         )
 
+    def _spent(self, variant: str, *, searching: bool) -> tuple[Budget, DataInfo]:
+        """What a run of this cell's variant, or of its base, may spend, and its data.
+
+        `searching`: for a trial, which needs validation data.
+        """
+        key = variant, searching
+        if key not in self._spending:
+            budget = self._space_of(variant).spent(
+                variant, self.dataset, profile=self.profile, searching=searching
+            )
+            task = registry.available()[variant].task
+            data = protocol.describe(task, self.dataset, budget=budget, source=self._source)
+            self._spending[key] = budget, data
+        return self._spending[key]
+
     def _kept(self) -> tuple[dict[str, int], int]:
         """What the ledger alone knows: the plan, and the retries so far."""
         try:
@@ -153,10 +173,8 @@ class Cell:
             for place, run_id in enumerate(trial.user_attrs["run_ids"]):
                 if not intact(self._results, run_id):
                     self._lost.append(self._trial_job(trial.number, trial.params, place))
-        for number in range(self.finals_wanted):
-            base = self._base(number)
-            if base is not None:
-                self._has(base)
+        for base in self._bases_wanted:
+            self._has(base)
         if self.best is not None:
             for number in range(self.finals_wanted):
                 spec = self._final(self.best, number)
@@ -176,10 +194,25 @@ class Cell:
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The trial that finals repeat; None before all trials are done, or where all failed."""
+        """The trial that finals repeat; None before all trials are done, or where all failed.
+
+        Where no trial is planned: the recipe, as a trial without runs.
+        """
         if len(self.trials) < self.trials_wanted:
             return None
+        if self.trials_wanted == 0:
+            return self._recipe
         return best(self.trials, self.objectives)
+
+    @cached_property
+    def _recipe(self) -> FrozenTrial:
+        params = self._space.recipe
+        return create_trial(
+            values=[0.0] * len(self.objectives),
+            params=params,
+            distributions={name: self._space.distributions[name] for name in params},
+            user_attrs={"run_ids": [], "reason": None},
+        )
 
     @property
     def mixes_code(self) -> bool:
@@ -194,8 +227,8 @@ class Cell:
     @property
     def planned(self) -> int:
         """Runs of this cell in all."""
-        bases = self.finals_wanted if self._rests_on else 0
-        return self.trials_wanted * self.strategy.seeds + self.finals_wanted + bases
+        trials = self.trials_wanted * self.strategy.seeds
+        return trials + self.finals_wanted + len(self._bases_wanted)
 
     @property
     def finished(self) -> int:
@@ -307,28 +340,45 @@ class Cell:
 
     def _spec(self, role: Role, params: dict[str, Any], seed: int, *, base: int) -> RunSpec:
         """Where the variant rests on another: trials on base 0, each final on one of its own."""
-        spec = self._plain_spec(self.variant, role, self._space.resolve(params), seed)
-        return spec.model_copy(update={"base": self._base(base)})
+        searching = role == "trial"
+        settings = self._space.resolve(params)
+        spec = self._plain_spec(self.variant, role, settings, seed, searching)
+        return spec.model_copy(update={"base": self._base(base, searching)})
 
-    def _base(self, number: int) -> RunSpec | None:
+    def _base(self, number: int, searching: bool) -> RunSpec | None:
         if self._rests_on is None:
             return None
         settings = self._space_of(self._rests_on).resolve({})
-        return self._plain_spec(self._rests_on, "base", settings, derive(SEED, base=number))
+        seed = derive(SEED, base=number)
+        return self._plain_spec(self._rests_on, "base", settings, seed, searching)
+
+    @cached_property
+    def _bases_wanted(self) -> list[RunSpec]:
+        """The different bases of the finals and, where there are any, of the trials."""
+        bases = [self._base(number, searching=False) for number in range(self.finals_wanted)]
+        if self.trials_wanted:
+            bases.append(self._base(0, searching=True))
+        return list({base.run_id: base for base in bases if base is not None}.values())
 
     def _plain_spec(
-        self, variant: str, role: Role, hyperparameters: dict[str, JsonValue], seed: int
+        self,
+        variant: str,
+        role: Role,
+        hyperparameters: dict[str, JsonValue],
+        seed: int,
+        searching: bool,
     ) -> RunSpec:
+        budget, data = self._spent(variant, searching=searching)
         return RunSpec(
             variant=variant,
             dataset=self.dataset,
             role=role,
             hyperparameters=hyperparameters,
             seed=seed,
-            budget=self._budget,
+            budget=budget,
             threads=self.profile.threads,
             device=self._device,
-            data_sha256=self.data.sha256,
+            data_sha256=data.sha256,
         )
 
     def take(self, record: RunRecord) -> None:
@@ -403,7 +453,7 @@ class Cell:
                 "trials": list(
                     dict.fromkeys(r for t in self.trials for r in t.user_attrs["run_ids"])
                 ),
-                "best": winner and winner.user_attrs["run_ids"][0],
+                "best": next(iter(winner.user_attrs["run_ids"]), None) if winner else None,
                 "cost": self.strategy.cost,
                 "states": self._states(),
                 "epochs": self._epochs(),

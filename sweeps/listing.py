@@ -91,7 +91,7 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
         row = {
             "study": cell["study"],
             "data": cell["data"],
-            "trials": f"{trials}/{planned['trials']}",
+            "trials": f"{trials}/{planned['trials']}" if planned["trials"] else "none",
             "pruned": str(states["pruned"] or ""),
             "failed": str(states["fail"] or ""),
             "retries": str(cell.get("retries") or ""),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from benchmarks import datasets, profiles
 from benchmarks.errors import InputError
@@ -63,9 +63,12 @@ class Options(BaseModel):
     storage: str | None = None
     """Of the studies: a database's URL, or the absolute path of a journal file; none: SQLite."""
     epoch_hours: float = Field(EPOCH_HOURS, gt=0, le=1e6)
-    trials: int | None = Field(None, ge=1)
+    trials: int | None = Field(None, ge=0)
+    """0: no search, finals of the recipe alone."""
     seeds: int | None = Field(None, ge=1)
     device: Device = Device.auto
+    start: dict[str, list[dict[str, JsonValue]]] = {}
+    """Points that studies try after the recipe, by cell, as variant/dataset."""
     log: Logging = PLAIN
     offline: bool = False
 
@@ -76,14 +79,22 @@ class Options(BaseModel):
             kept["storage"] = without_password(self.storage)
         write_json(results / "sweep.json", {"options": kept})
 
+    def trials_of(self, profile: profiles.Profile) -> int:
+        """Trials in a study."""
+        return profile.trials if self.trials is None else self.trials
+
+    def finals_of(self, profile: profiles.Profile) -> int:
+        """Finals in a cell."""
+        return profile.finals if self.seeds is None else self.seeds
+
     def grown(self, trials: int, seeds: int, only: tuple[str, ...]) -> Options:
         """These with more: trials a study, finals a cell, cells. Raises InputError."""
         choose(only)
         profile = profiles.load(self.profile)
         return self.model_copy(
             update={
-                "trials": (self.trials or profile.trials) + trials,
-                "seeds": (self.seeds or profile.finals) + seeds,
+                "trials": self.trials_of(profile) + trials,
+                "seeds": self.finals_of(profile) + seeds,
                 "only": (*self.only, *only) if self.only else (),
             }
         )
@@ -131,10 +142,10 @@ def matrix() -> list[tuple[str, str]]:
     return [(v, d) for v in registry.available() for d in datasets.names()]
 
 
-def choose(patterns: tuple[str, ...]) -> list[tuple[str, str]]:
+def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
     """The cells whose `variant/dataset` matches one of the patterns; all, where there is none.
 
-    Raises InputError for a pattern that matches nothing.
+    Raises InputError, which names the option, for a pattern that matches nothing.
     """
     cells = {f"{v}/{d}": (v, d) for v, d in matrix()}
     chosen = set()
@@ -142,7 +153,7 @@ def choose(patterns: tuple[str, ...]) -> list[tuple[str, str]]:
         found = {cell for cell in cells if fnmatchcase(cell, pattern)}
         if not found:
             raise InputError(
-                f"--only {pattern!r} matches no cell: write variant/dataset, with * for any, as "
+                f"{option} {pattern!r} matches no cell: write variant/dataset, with * for any, as "
                 f"`python -m sweeps list` names them; "
                 f"{registry.nearest(pattern, cells, cutoff=0.3)}"
             )

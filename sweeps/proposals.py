@@ -3,12 +3,15 @@
 Trial n of a study is proposed from the results of trials 0 … n - lag alone, by a sampler seeded
 from (study, n). Any number of workers up to the lag, any order of finishing, any crash: the same
 trials. Pruning follows the same rule: a run is given the history of trials 0 … n - lag.
+
+Trial 0 is the recipe, the trials after it are the points that a user starts from. Optuna's own
+`enqueue_trial` has the mirror study try them.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,11 +136,16 @@ class Proposals:
         lag: int,
         startup: int,
         sampler: Sampler = Sampler.tpe,
+        start: Sequence[dict[str, Any]] = (),
     ) -> None:
         samplers.check(sampler, space, study)
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
         self._seed = derive(seed, study=study)
-        self._grid = samplers.grid(space, seed=self._seed) if sampler is Sampler.grid else None
+        self._known_points = _distinct([space.recipe, *start])
+        self._planned = self._known_points
+        if sampler is Sampler.grid:
+            grid = samplers.grid(space, seed=self._seed)
+            self._planned = _distinct([*self._known_points, *grid])
         self._mirror = optuna.create_study(storage=Shown(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._shown = 0
@@ -146,8 +154,8 @@ class Proposals:
 
     @property
     def limit(self) -> int | None:
-        """How many different trials there are, where that is known: a grid's points."""
-        return None if self._grid is None else len(self._grid)
+        """How many different trials there are, where that is known: by a grid."""
+        return len(self._planned) if self._sampler is Sampler.grid else None
 
     @property
     def ready(self) -> bool:
@@ -163,10 +171,15 @@ class Proposals:
         number = self.proposed
         self._show(number)
         self._mirror.sampler = samplers.make(
-            self._sampler, self._space, seed=self._seed, number=number, startup=self._startup
+            self._sampler,
+            self._space,
+            seed=self._seed,
+            number=number,
+            known=len(self._known_points),
+            startup=self._startup,
         )
-        if self._grid is not None:
-            self._mirror.enqueue_trial(self._grid[number])
+        if number < len(self._planned):
+            self._mirror.enqueue_trial(self._planned[number])
         # How sums are cut decides their last bits: threads are not the machine's choice.
         with threadpool_limits(1):
             trial = self._mirror.ask()
@@ -207,6 +220,18 @@ class Proposals:
     def known(self, number: int) -> list[FrozenTrial]:
         """The finished trials that trial `number` may know of."""
         return [self._results[n] for n in range(self._known(number))]
+
+
+def _distinct(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points in their order, each once; numbers that agree to 12 digits are equal."""
+    found: dict[str, dict[str, Any]] = {}
+    for point in points:
+        found.setdefault(repr({n: _rounded(v) for n, v in point.items()}), point)
+    return list(found.values())
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _seen(trial: FrozenTrial, *, running: bool) -> FrozenTrial:

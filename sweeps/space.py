@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import optuna
 import yaml
@@ -46,7 +46,7 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictFloat, StrictInt, ValidationError
 
 from benchmarks.errors import InputError
-from benchmarks.profiles import Name
+from benchmarks.profiles import Name, Profile
 from benchmarks.spec import Budget
 from models.registry import nearest
 from models.variant import Hyperparameters, Variant
@@ -139,6 +139,16 @@ class Space:
             if self.holds(name, found) and contains(distribution, whole[name]):
                 found[name] = whole[name]
         return found
+
+    def spent(self, variant: str, dataset: str, *, profile: Profile, searching: bool) -> Budget:
+        """What a run of the variant, whose space this is, may spend: see `Profile.budget`."""
+        return profile.budget(
+            variant,
+            dataset,
+            batch_size=cast(int, self.resolve({})["batch_size"]),
+            searching=searching,
+            changes=self.budget,
+        )
 
     def identity(self) -> dict[str, JsonValue]:
         """What makes two spaces the same to a study."""

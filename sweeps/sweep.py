@@ -19,7 +19,7 @@ from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
 from benchmarks.spec import RunRecord, RunSpec
 from models import registry
-from sweeps import engines, options, studies
+from sweeps import engines, options, space, starts, studies
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
 from sweeps.options import LOCK, STOP, Device, EngineName
@@ -39,9 +39,10 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
     """
     choice.log.require_login()
     _require_names(choice)
+    points = _start_points(choice)
     with _alone(results), studies.storage(results, choice.storage) as storage:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
-        cells = _cells(choice, results, storage)
+        cells = _cells(choice, results, storage, points)
         choice.save(results)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
@@ -87,12 +88,26 @@ def _require_names(choice: options.Options) -> None:
         choice.log.name_of(spec)
 
 
+def _start_points(choice: options.Options) -> starts.Points:
+    """Start points of the chosen cells. Raises InputError for those that cannot be tried."""
+    found: starts.Points = {}
+    for variant, dataset in options.choose(choice.only):
+        cell = f"{variant}/{dataset}"
+        if cell in choice.start:
+            chosen = space.load(variant, registry.variant(variant), choice.profile, dataset=dataset)
+            found[cell] = starts.checked(chosen, choice.start[cell], cell)
+    return found
+
+
 def _source(choice: options.Options, profile: profiles.Profile) -> DataSource:
     return DataSource(choice.data, "none" if choice.offline else profile.download)
 
 
 def _cells(
-    choice: options.Options, results: Path, storage: optuna.storages.BaseStorage
+    choice: options.Options,
+    results: Path,
+    storage: optuna.storages.BaseStorage,
+    points: starts.Points,
 ) -> list[Cell]:
     profile = profiles.load(choice.profile)
     return [
@@ -100,13 +115,14 @@ def _cells(
             variant,
             dataset,
             profile=profile,
-            trials=choice.trials or profile.trials,
-            finals=choice.seeds or profile.finals,
+            trials=choice.trials_of(profile),
+            finals=choice.finals_of(profile),
             source=_source(choice, profile),
             results=results,
             storage=storage,
             sampler=choice.sampler,
             device=_device(choice.device),
+            start=points.get(f"{variant}/{dataset}", []),
         )
         for variant, dataset in options.choose(choice.only)
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import datasets
+from benchmarks.profiles import Name, load
+from benchmarks.spec import Budget
 from models import registry
 
 PUBLISHED = {
@@ -59,3 +61,55 @@ def test_steps_become_epochs_of_whole_batches(
     budget = cls.published_budgets[dataset]
     batch = cls.Config().batch_size
     assert budget.epochs_of(batch_size=batch, train_samples=samples) == epochs
+
+
+def budget(name: Name, variant: str, dataset: str, *, searching: bool) -> Budget:
+    recipe = registry.variant(variant).Config(**registry.variant(variant).presets.get(dataset, {}))
+    return load(name).budget(variant, dataset, batch_size=recipe.batch_size, searching=searching)
+
+
+@pytest.mark.parametrize(
+    ("variant", "dataset", "finals", "trials"),
+    [
+        # epochs, training samples, validation samples; without a search, and with one.
+        ("capsnet-notebook", "mnist", (5, 60_000, 0), (5, 55_000, 5000)),
+        ("tlb-keras", "cifar10", (30, 40_000, 10_000), (30, 40_000, 10_000)),
+        ("pcae", "usps", (3000, 7_291, 0), (3000, 5_833, 5000)),  # a fifth is 1,458
+        ("scae", "mnist", (642, 60_000, 0), (700, 55_000, 5000)),
+        ("ccae", "constellations", (962, 10_000, 0), (962, 10_000, 5000)),
+        ("convlstm", "moving_mnist", (300, 10_000, 0), (300, 10_000, None)),
+        ("capsule-transformer", "moving_mnist", (300, 5_000, 0), (300, 5_000, None)),
+    ],
+)
+def test_paper_and_published_spend_the_source_s_budget(
+    variant: str, dataset: str, finals: tuple[int, ...], trials: tuple[int, ...]
+) -> None:
+    """A search needs validation data: where the source holds out none, the profile does."""
+
+    def spent(name: Name, searching: bool) -> tuple[int | None, ...]:
+        found = budget(name, variant, dataset, searching=searching)
+        held = found.validation_samples
+        if trials[2] is None and held == load(name).budgets["prediction"].validation_samples:
+            held = None
+        return found.epochs, found.train_samples, held
+
+    assert spent(Name.published, False) == finals
+    for name, searching in ((Name.published, True), (Name.paper, True), (Name.paper, False)):
+        assert spent(name, searching) == trials
+
+
+@pytest.mark.parametrize("variant", ["cnn", "ocae", "tlb-frames"])
+def test_without_a_source_a_run_spends_the_profile_s_budget(variant: str) -> None:
+    task = registry.available()[variant].task
+    for name in Name:
+        plain = load(name).budgets[task]
+        assert budget(name, variant, "usps", searching=True) == plain
+        whole = {"validation_samples": 0} if name is Name.published else {}
+        found = budget(name, variant, "usps", searching=False)
+        assert found == plain.model_copy(update=whole)
+        assert registry.variant(variant).published_budgets.get("usps") is None
+
+
+def test_small_profiles_spend_no_source_s_budget() -> None:
+    for name in (Name.smoke, Name.quick, Name.standard):
+        assert budget(name, "pcae", "mnist", searching=False) == load(name).budgets["autoencoding"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.profiles import Name, load
+from benchmarks.errors import InputError
+from benchmarks.profiles import Name, Profile, load
 from benchmarks.protocol import DataSource
 from benchmarks.spec import RunSpec
 from sweeps import space, studies
@@ -41,17 +42,25 @@ def several_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def opened(results: Path) -> Iterator[Cell]:
+def opened(
+    results: Path,
+    variant: str = "linear",
+    profile: Profile = PROFILE,
+    trials: int = TRIALS,
+    start: Sequence[Mapping[str, Any]] = (),
+) -> Iterator[Cell]:
+    (results / "cells").mkdir(exist_ok=True)
     with studies.storage(results) as storage:
         yield Cell(
-            "linear",
+            variant,
             "usps",
-            profile=PROFILE,
-            trials=TRIALS,
+            profile=profile,
+            trials=trials,
             finals=2,
             source=DataSource(results / "no data: stand-ins"),
             results=results,
             storage=storage,
+            start=start,
         )
 
 
@@ -73,8 +82,8 @@ def work(cell: Cell, results: Path, workers: int, draw: random.Random, runs: int
         cell.take(recorded(results, spec, [score(spec)], pruned=False))
 
 
-def ledger(results: Path) -> dict[str, Any]:
-    return json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
+def ledger(results: Path, study: str = "linear-usps-smoke") -> dict[str, Any]:
+    return json.loads((results / "cells" / f"{study}.json").read_bytes())
 
 
 def swept(results: Path, workers: int, kills: int = 0) -> dict[str, Any]:
@@ -109,3 +118,94 @@ def test_status_tells_how_many_runs_remain(
         work(cell, tmp_path, 1, random.Random(0), SEEDS)
     show_status(tmp_path)
     assert f"{(TRIALS - 1) * SEEDS + 2} runs and" in " ".join(capsys.readouterr().out.split())
+
+
+RECIPE = {"lr": 1e-3, "weight_decay": 1e-2}
+SMALL_SEARCH = load(Name.published).model_copy(update={"budgets": PROFILE.budgets})
+"""`published`, with small budgets where a variant has none of its source."""
+
+
+def searched(spec: RunSpec) -> dict[str, Any]:
+    return {name: spec.hyperparameters[name] for name in RECIPE}
+
+
+def test_without_trials_finals_are_of_the_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path, trials=0) as cell:
+        assert (cell.planned, cell.left, cell.done) == (2, 2, False)
+        jobs = [cell.next(), cell.next()]
+        assert cell.next() is None
+        assert [(job.spec.role, searched(job.spec)) for job in jobs] == [("final", RECIPE)] * 2
+        cell.take(recorded(tmp_path, jobs[0].spec, [0.5], pruned=False))
+    with opened(tmp_path, trials=0) as cell:  # resumed
+        assert (cell.left, cell.done) == (1, False)
+        work(cell, tmp_path, 1, random.Random(0), 100)
+        assert (cell.left, cell.done, cell.failure) == (0, True, None)
+    kept = ledger(tmp_path)
+    assert (kept["best"], kept["trials"]) == (None, [])
+    assert kept["planned"] == {"trials": 0, "finals": 2}
+    assert len(kept["finals"]) == 2
+    show_status(tmp_path)
+    told = capsys.readouterr().out
+    assert "1 of 1 cells done" in told
+    heading, row = told.splitlines()[:2]
+    assert row[heading.index("trials") :].split()[0] == "none"
+
+
+def test_trials_are_added_to_a_sweep_without_a_search(tmp_path: Path) -> None:
+    """They begin with the recipe; a worse one changes no final."""
+    with opened(tmp_path, trials=0) as cell:
+        work(cell, tmp_path, 1, random.Random(0), 100)
+    before = ledger(tmp_path)["finals"]
+    with opened(tmp_path, trials=1) as cell:
+        job = cell.next()
+        assert (job.spec.role, searched(job.spec)) == ("trial", RECIPE)
+        cell.take(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
+        assert cell.next() is None
+    kept = ledger(tmp_path)
+    assert kept["finals"] == before
+    assert kept["best"] == kept["trials"][0]
+    with opened(tmp_path, trials=0) as cell:  # a plan never shrinks
+        assert cell.trials_wanted == 1
+
+
+def test_published_trains_on_all_data_and_a_search_added_later_holds_some_out(
+    tmp_path: Path,
+) -> None:
+    held = SMALL_SEARCH.budgets["classification"].validation_samples
+    with opened(tmp_path, profile=SMALL_SEARCH, trials=0) as cell:
+        assert cell.next().spec.budget.validation_samples == 0
+    with opened(tmp_path, profile=SMALL_SEARCH, trials=1) as cell:
+        trial = cell.next()
+        assert (trial.spec.role, trial.spec.budget.validation_samples) == ("trial", held)
+        cell.take(recorded(tmp_path, trial.spec, [0.5], pruned=False))
+        final = cell.next()
+        assert (final.spec.role, final.spec.budget.validation_samples) == ("final", 0)
+
+
+def test_a_base_spends_its_own_variant_s_published_budget(tmp_path: Path) -> None:
+    with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
+        assert cell.planned == 2 + 2
+        job = cell.next()
+    base = job.spec.budget
+    assert (job.spec.role, job.spec.variant) == ("base", "pcae")
+    assert (base.epochs, base.train_samples, base.validation_samples) == (3000, 7291, 0)
+    with opened(tmp_path, "ocae", SMALL_SEARCH, trials=2) as cell:
+        assert cell.planned == 2 + 2 + 3  # trials are built on a base with data held out
+        assert cell.next().spec.budget.train_samples == 7291 - 64
+
+
+def test_a_study_begins_with_the_recipe_and_the_points_given(tmp_path: Path) -> None:
+    points = [{"lr": 5e-3}, {"lr": 1e-3}, {"weight_decay": 1e-4}]
+    with opened(tmp_path, start=points) as cell:
+        jobs = [cell.next() for _ in range(3)]
+    assert [searched(job.spec) for job in jobs] == [
+        RECIPE,
+        {**RECIPE, "lr": 5e-3},
+        {**RECIPE, "weight_decay": 1e-4},
+    ]
+    with pytest.raises(InputError, match="begun with other start"), opened(tmp_path):
+        pass
+    with opened(tmp_path, start=points):
+        pass

@@ -8,6 +8,7 @@ import math
 import random
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +28,12 @@ from sweeps.strategy import Sampler
 TRIALS = 8
 
 
-def proposals(lag: int, sampler: Sampler = Sampler.tpe, objectives: int = 1) -> Proposals:
+def proposals(
+    lag: int,
+    sampler: Sampler = Sampler.tpe,
+    objectives: int = 1,
+    points: Sequence[dict[str, Any]] = (),
+) -> Proposals:
     # capsnet's space has a condition; cmaes asks for two ranges without one.
     variant = "cnn" if sampler is Sampler.cmaes else "capsnet"
     chosen = space.load(variant, registry.variant(variant), Name.standard)
@@ -39,6 +45,7 @@ def proposals(lag: int, sampler: Sampler = Sampler.tpe, objectives: int = 1) -> 
         lag=lag,
         startup=4,
         sampler=sampler,
+        start=[chosen.point(point) for point in points],
     )
 
 
@@ -194,8 +201,9 @@ def test_a_sequence_fills_the_space(sampler: Sampler) -> None:
     """Each quarter of a range has its quarter of the values."""
     chosen = space.load("linear", registry.variant("linear"), Name.quick)
     study = Proposals(
-        chosen, study="s", seed=0, directions=["maximize"], lag=16, startup=1, sampler=sampler
+        chosen, study="s", seed=0, directions=["maximize"], lag=17, startup=1, sampler=sampler
     )
+    study.propose()  # the recipe
     quarters = Counter()
     for _ in range(16):
         rate = study.propose().params["lr"]
@@ -203,12 +211,60 @@ def test_a_sequence_fills_the_space(sampler: Sampler) -> None:
     assert quarters == {0: 4, 1: 4, 2: 4, 3: 4}
 
 
+RECIPE = {
+    "cnn": {"lr": 3e-3, "weight_decay": 1e-2, "dropout": 0.0, "shift": 2},
+    "capsnet": {
+        "lr": 1e-3,
+        "routing_iterations": 3,
+        "reconstruction": True,
+        "reconstruction_weight": 0.0005,
+    },
+}
+
+
+@pytest.mark.parametrize(("sampler", "objectives"), EVERY_SAMPLER)
+def test_trial_0_is_the_recipe_and_then_come_the_points_to_start_from(
+    sampler: Sampler, objectives: int
+) -> None:
+    variant = "cnn" if sampler is Sampler.cmaes else "capsnet"
+    recipe = RECIPE[variant]
+    points = [{"lr": 2e-3}, {}, {"lr": 2e-3}, {"lr": 4e-3}]
+    study = proposals(3, sampler, objectives, points)
+    tried = [study.propose().params for _ in range(3)]
+    assert tried == [recipe, {**recipe, "lr": 2e-3}, {**recipe, "lr": 4e-3}]
+    expected = simulate(proposals(3, sampler, objectives, points), 1, random.Random(0), objectives)
+    assert expected[:3] == tried
+    assert len({repr(params) for params in expected}) == TRIALS
+    again = proposals(3, sampler, objectives, points)
+    assert simulate(again, 3, random.Random(1), objectives) == expected
+
+
+def test_a_grid_does_not_try_a_start_point_again() -> None:
+    """linear's grid has the corners of its ranges."""
+    corner = {"lr": 3e-4, "weight_decay": 1e-5}
+    study = Proposals(
+        space.load("linear", registry.variant("linear"), Name.quick),
+        study="s",
+        seed=0,
+        directions=["maximize"],
+        lag=100,
+        startup=1,
+        sampler=Sampler.grid,
+        start=[corner],
+    )
+    assert study.limit == 1 + 4 * 4
+    tried = [study.propose().params for _ in range(study.limit)]
+    assert tried[:2] == [{"lr": 1e-3, "weight_decay": 1e-2}, corner]
+    assert tried.count(corner) == 1
+
+
 def test_a_grid_has_each_point_once_and_then_ends() -> None:
     study = proposals(1000, Sampler.grid)
     points = [study.propose().params for _ in range(study.limit or 0)]
     assert len({repr(sorted(point.items())) for point in points}) == len(points)
-    # lr and reconstruction_weight have 4 values, routing 3; without reconstruction no weight.
-    assert len(points) == 4 * 3 * (4 + 1)
+    # The recipe; lr and reconstruction_weight have 4 values, routing 3; without reconstruction no
+    # weight.
+    assert len(points) == 1 + 4 * 3 * (4 + 1)
     assert all(("reconstruction_weight" in p) == p["reconstruction"] for p in points)
 
 
