@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from models.variant import Clips, ClipShape, Hyperparameters, Images, ImageShape, Variant
+    from models.variant import Hyperparameters, Shape, Variant
 
 ROUNDS = 4
 SHORTEST = 0.2
@@ -202,14 +202,10 @@ def _trainable(name: str) -> bool:
 
 
 def _model(case: Case) -> Variant:
-    """Untrained; on an untrained base with its defaults, where it rests on one."""
-    from models import registry
+    """Untrained; on an untrained base with its defaults, where it needs one."""
+    from benchmarks.timing import untrained
 
-    rests_on = registry.variant(case.variant).rests_on
-    base = None
-    if rests_on is not None:
-        base = _model(Case(rests_on, case.batch, {})).requires_grad_(False).eval()
-    return registry.build(case.variant, shape=_shape(case), config=_config(case), base=base)
+    return untrained(case.variant, _shape(case), _config(case))
 
 
 def _config(case: Case) -> Hyperparameters:
@@ -218,59 +214,35 @@ def _config(case: Case) -> Hyperparameters:
     return registry.variant(case.variant).Config.model_validate(case.settings)
 
 
-def _shape(case: Case) -> ImageShape | ClipShape:
-    from models.variant import ClipShape, ImageShape, PredictionHyperparameters
+def _shape(case: Case) -> Shape:
+    from benchmarks.shapes import shape_of
 
-    config = _config(case)
-    if isinstance(config, PredictionHyperparameters):
-        return ClipShape(1, config.size, config.size, past=config.past, future=config.future)
-    return ImageShape(1, 28, 28, 10)
-
-
-def _batch(case: Case) -> Images | Clips:
-    import torch
-
-    from models.variant import Clips, ClipShape, Images
-
-    shape, count = _shape(case), case.batch
-    frame = (shape.channels, shape.height, shape.width)
-    if isinstance(shape, ClipShape):
-        past = torch.rand(count, shape.past, *frame)
-        return Clips(past, torch.rand(count, shape.future, *frame))
-    return Images(torch.rand(count, *frame), torch.randint(shape.classes, (count, shape.labels)))
+    return shape_of("mnist", _config(case))
 
 
 def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
     """A training step on a fixed batch; None of a textbook version that nobody wrote."""
     import torch
 
+    from benchmarks.timing import batch_of, training_step
+
     torch.manual_seed(0)
-    model, batch = _model(case), _batch(case)
+    model, batch = _model(case), batch_of(_shape(case), case.batch)
     is_textbook, precision = contender
+    if not is_textbook:
+        return training_step(model, batch, getattr(torch, precision))
+    textbook = _oracle(case.variant)
+    if textbook is None:
+        return None
+    oracle = textbook(model)
+    adam = torch.optim.Adam(oracle.parameters(), lr=1e-4)
 
-    if is_textbook:
-        textbook = _oracle(case.variant)
-        if textbook is None:
-            return None
-        oracle = textbook(model)
-        adam = torch.optim.Adam(oracle.parameters(), lr=1e-4)
+    def plain() -> None:
+        adam.zero_grad()
+        oracle.loss(batch).backward()
+        adam.step()
 
-        def plain() -> None:
-            adam.zero_grad()
-            oracle.loss(batch).backward()
-            adam.step()
-
-        return plain
-
-    recipe = model.optimization()
-
-    def step() -> None:
-        recipe.optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            terms, _ = model.loss(batch)
-        recipe.update(model, model.total(terms))
-
-    return step
+    return plain
 
 
 def _oracle(name: str) -> Callable[[Any], Any] | None:

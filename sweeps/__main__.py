@@ -97,6 +97,10 @@ def run(
     upload: Upload = PLAIN.upload,
     log_every: LogEvery = PLAIN.every,
     offline: Offline = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the plan and the estimated hours, and end there."),
+    ] = False,
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
     choice = Options(
@@ -116,7 +120,10 @@ def run(
         log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
         offline=offline,
     )
-    _sweep(choice, results)
+    if dry_run:
+        _show_plan(choice)
+    else:
+        _sweep(choice, results)
 
 
 @app.command()
@@ -175,6 +182,13 @@ def list_() -> None:
     from sweeps.listing import show_matrix
 
     show_matrix()
+
+
+def _show_plan(choice: Options) -> None:
+    options.choose(choice.only)  # before the slow imports
+    from sweeps.sweep import show_plan
+
+    show_plan(choice)
 
 
 def _sweep(choice: Options, results: Path) -> None:

@@ -12,14 +12,16 @@ from typing import Literal
 import optuna
 import torch
 from filelock import FileLock, Timeout
+from rich.console import Console
 
 from benchmarks import leaving, profiles
 from benchmarks.cli import require_gpu
 from benchmarks.errors import InputError
+from benchmarks.profiles import Name
 from benchmarks.protocol import DataSource
 from benchmarks.spec import RunRecord, RunSpec
 from models import registry
-from sweeps import engines, options, space, starts, studies
+from sweeps import engines, options, plan, space, starts, studies
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
 from sweeps.options import LOCK, STOP, Device, EngineName
@@ -44,9 +46,27 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
         cells = _cells(choice, results, storage, points)
         choice.save(results)
+        _announce(choice, cells)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
         return cells
+
+
+def show_plan(choice: options.Options) -> None:
+    """Prints what a sweep would do and about how long it would take; writes nothing.
+
+    Raises InputError as `sweep` does for names and start points.
+    """
+    _require_names(choice)
+    _start_points(choice)
+    plan.show(choice, options.choose(choice.only), _device(choice.device), Console())
+
+
+def _announce(choice: options.Options, cells: list[Cell]) -> None:
+    """Prints the plan of what remains of a sweep whose runs are long."""
+    remaining = [(cell.variant, cell.dataset) for cell in cells if not cell.done]
+    if choice.profile is Name.published and remaining:
+        plan.show(choice, remaining, _device(choice.device), Console(stderr=True))
 
 
 @contextmanager

@@ -87,6 +87,16 @@ def load_still(
         return real or _stand_in(name, train_samples, test_samples)
 
 
+def official(name: str) -> Source:
+    """What the file of a dataset of still images declares. Raises InputError for an unknown one."""
+    module = importlib.import_module(f"{__package__}.{name}") if name in names() else None
+    source = getattr(module, "SOURCE", None)
+    if source is None:
+        still = [known for known in names() if known != "moving_mnist"]
+        raise InputError(f"no dataset of still images is called {name!r}: {nearest(name, still)}")
+    return source
+
+
 def load_moving_test(*, root: Path, download: bool) -> tuple[np.ndarray, str, str, str] | None:
     """The standard Moving MNIST test file: frames, state, SHA-256 and folder; None without it.
 
@@ -98,7 +108,7 @@ def load_moving_test(*, root: Path, download: bool) -> tuple[np.ndarray, str, st
 
 @cache
 def _real(name: str, root: Path, download: bool) -> Still | None:
-    source = _source(name)
+    source = official(name)
     try:
         place = obtain(source.layouts, root, download=download)
     except UnavailableError as reason:
@@ -123,7 +133,7 @@ def _real(name: str, root: Path, download: bool) -> Still | None:
 
 @cache
 def _stand_in(name: str, train_samples: int | None, test_samples: int | None) -> Still:
-    source = _source(name)
+    source = official(name)
     train = source.render("train", source.samples[0] if train_samples is None else train_samples)
     test = source.render("test", source.samples[1] if test_samples is None else test_samples)
     return Still(
@@ -148,15 +158,6 @@ def _moving_test(root: Path, download: bool) -> tuple[np.ndarray, str, str, str]
     (frames,) = place.decoded()
     state = _state(place, partial=len(frames) < moving_mnist.SEQUENCES)
     return frames, state, _fingerprint((frames,)), str(place.folder)
-
-
-def _source(name: str) -> Source:
-    module = importlib.import_module(f"{__package__}.{name}") if name in names() else None
-    source = getattr(module, "SOURCE", None)
-    if source is None:
-        still = [known for known in names() if known != "moving_mnist"]
-        raise InputError(f"no dataset of still images is called {name!r}: {nearest(name, still)}")
-    return source
 
 
 def _state(place: Place, *, partial: bool) -> str:

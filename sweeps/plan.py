@@ -1,0 +1,171 @@
+"""What a sweep is going to do, cell by cell, and about how long it takes: `--dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import profiles, shapes, timing
+from benchmarks.cli import duration
+from benchmarks.profiles import Profile
+from benchmarks.spec import Budget
+from models import registry
+from models.variant import Hyperparameters, Shape
+from sweeps import space
+from sweeps.options import Options
+from sweeps.space import Space
+
+NOTE = (
+    "Estimated from one timed training step and one forward pass of each cell at the recipe's "
+    "sizes, on this machine as busy as it is now. Counted: training, validation and test, and for "
+    "autoencoding the codes of the training data after each epoch. Not counted: pruning, which "
+    "saves time; starting a run, generating its data and fitting its probes, which take some."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The plan of one cell."""
+
+    variant: str
+    dataset: str
+    trials: int
+    finals: int
+    bases: int
+    """Runs of the variant that this one is built on."""
+    budget: Budget
+    """Of a trial; of a final where there are none."""
+    samples: int
+    """Training samples in an epoch."""
+    batch: int
+    seconds: float
+    """Of all its runs, one after the other."""
+
+
+def rows(choice: Options, cells: Iterable[tuple[str, str]], device: str) -> Iterable[Row]:
+    """Plans cells, one after the other, and times their steps; needs no data.
+
+    Args:
+        choice: the sweep's options.
+        cells: variants and datasets.
+        device: where steps are timed, cpu or cuda.
+    """
+    profile = profiles.load(choice.profile)
+    for variant, dataset in cells:
+        yield _row(choice, profile, variant, dataset, device)
+
+
+def _row(choice: Options, profile: Profile, variant: str, dataset: str, device: str) -> Row:
+    chosen = _space(variant, profile, dataset)
+    trials, finals = choice.trials_of(profile), choice.finals_of(profile)
+    trials = trials if chosen.distributions else min(trials, 1)
+    trial, final = (
+        chosen.spent(variant, dataset, profile=profile, searching=searching)
+        for searching in (True, False)
+    )
+    runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
+    seconds = runs * _run_seconds(variant, dataset, profile, trial, device, tested=False)
+    seconds += finals * _run_seconds(variant, dataset, profile, final, device, tested=True)
+    rests_on = registry.variant(variant).rests_on
+    if rests_on is not None:
+        base = _space(rests_on, profile, dataset)
+        spent = base.spent(rests_on, dataset, profile=profile, searching=False)
+        seconds += finals * _run_seconds(rests_on, dataset, profile, spent, device, tested=False)
+    shown = trial if trials else final
+    task = registry.available()[variant].task
+    return Row(
+        variant,
+        dataset,
+        trials,
+        finals,
+        0 if rests_on is None else finals,
+        shown,
+        shapes.sizes_of(task, dataset, shown).train,
+        _config(variant, chosen).batch_size,
+        seconds,
+    )
+
+
+def _space(variant: str, profile: Profile, dataset: str) -> Space:
+    return space.load(variant, registry.variant(variant), profile.name, dataset=dataset)
+
+
+def _config(variant: str, chosen: Space) -> Hyperparameters:
+    return registry.variant(variant).Config.model_validate(chosen.resolve({}))
+
+
+def _run_seconds(
+    variant: str, dataset: str, profile: Profile, budget: Budget, device: str, *, tested: bool
+) -> float:
+    """Seconds of one run with the recipe's hyper-parameters."""
+    config = _config(variant, _space(variant, profile, dataset))
+    rests_on = registry.variant(variant).rests_on
+    base = rests_on and _config(rests_on, _space(rests_on, profile, dataset))
+    shape = shapes.shape_of(dataset, config)
+    times = _times(variant, shape, config, base or None, profile.threads, device)
+    task = registry.available()[variant].task
+    sizes = shapes.sizes_of(task, dataset, budget)
+    batch = min(config.batch_size, sizes.train)
+    trained = sizes.train // batch * batch
+    evaluated = sizes.validation + (sizes.train if task == "autoencoding" else 0)
+    epoch = trained * times.training + evaluated * times.evaluation
+    epochs = budget.epochs if times.training else 1
+    return epochs * epoch + (sizes.test * times.evaluation if tested else 0)
+
+
+@cache  # equal shapes of several datasets are timed once
+def _times(
+    variant: str,
+    shape: Shape,
+    config: Hyperparameters,
+    base: Hyperparameters | None,
+    threads: int,
+    device: str,
+) -> timing.SampleTimes:
+    model = timing.untrained(variant, shape, config, base)
+    return timing.sample_times(
+        model, shape, batch_size=config.batch_size, threads=threads, device=device
+    )
+
+
+def show(choice: Options, cells: list[tuple[str, str]], device: str, console: Console) -> None:
+    """Prints the plan of cells, and the time that all take by so many workers."""
+    with console.status("timing a training step of each cell"):
+        planned = list(rows(choice, cells, device))
+    console.print(_table(choice, planned))
+    alone = sum(row.seconds for row in planned)
+    threads = profiles.load(choice.profile).threads
+    told = f"{len(planned)} cells: {duration(alone)} by one worker of {threads} threads"
+    if choice.workers > 1:
+        spread = duration(alone / choice.workers)
+        told += f"; {spread} at least by {choice.workers} that do not slow each other down"
+    console.print(f"{told}.\n{NOTE}")
+
+
+def _table(choice: Options, planned: list[Row]) -> Table:
+    table = Table(
+        title=f"Plan of profile {choice.profile.value}",
+        box=None,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        title_justify="left",
+    )
+    based = any(row.bases for row in planned)
+    table.add_column("cell", no_wrap=True)
+    numbers = ("trials", "finals", *(["bases"] if based else []), "epochs", "samples", "batch")
+    for heading in (*numbers, "hours"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in planned:
+        counts = [row.trials or "none", row.finals, *([row.bases or ""] if based else [])]
+        sizes = [row.budget.epochs, f"{row.samples:,}", row.batch, _hours(row.seconds)]
+        table.add_row(f"{row.variant}/{row.dataset}", *map(str, (*counts, *sizes)))
+    return table
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return "<0.01" if hours < 0.01 else f"{hours:,.0f}" if hours >= 10 else f"{hours:.2f}"
