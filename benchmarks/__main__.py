@@ -152,23 +152,12 @@ def data_(
 
 @app.command()
 def options(variant: Variant) -> None:
-    """Shows a variant's hyper-parameters: type, default, bounds, meaning."""
+    """Shows a variant's hyper-parameters: default, bounds, meaning; presets; what is searched."""
     from rich.console import Console
-    from rich.table import Table
 
-    cls = registry.variant(_variant(variant))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("name", "default", "type and bounds", "meaning"):
-        table.add_column(heading, no_wrap=heading != "meaning")
-    for name, field in cls.Config.model_fields.items():
-        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
-        bounds = " ".join(str(m) for m in field.metadata)
-        table.add_row(name, repr(field.default), f"{kind} {bounds}", field.description or "")
-    console = Console()
-    console.print(table)
-    for dataset, preset in cls.presets.items():
-        values = ", ".join(f"{name} = {value}" for name, value in preset.items())
-        console.print(f"on {dataset}: {values}")
+    from sweeps.description import describe
+
+    Console().print(describe(_variant(variant)))
 
 
 @app.command()

@@ -45,6 +45,7 @@ from optuna.distributions import (
 )
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictFloat, StrictInt, ValidationError
 
+from benchmarks import written
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name, Profile
 from benchmarks.spec import Budget
@@ -179,14 +180,13 @@ def contains(distribution: BaseDistribution, value: object) -> bool:
 def shown(distribution: BaseDistribution) -> str:
     """A range or choices, as a person writes them."""
     match distribution:
-        case CategoricalDistribution(choices=(True, False) | (False, True)):
-            return "yes or no"
         case CategoricalDistribution(choices=choices):
-            return f"one of {', '.join(map(str, choices))}"
+            return written.choices(choices)
         case FloatDistribution() | IntDistribution():
             low, high, step = distribution.low, distribution.high, distribution.step
             plain = step is None or (isinstance(distribution, IntDistribution) and step == 1)
-            return f"{low:g} … {high:g}" + ("" if plain else f" in steps of {step:g}")
+            steps = "" if plain else f" in steps of {written.value(step)}"
+            return f"{written.value(low)} … {written.value(high)}{steps}"
     raise AssertionError(f"no such distribution: {distribution}")
 
 
@@ -235,8 +235,9 @@ def _require_recipe(path: Path, space: Space, where: str) -> None:
     recipe, values = space.recipe, space.resolve({})
     for name, distribution in space.distributions.items():
         if space.holds(name, recipe) and name not in recipe:
+            value = written.value(values[name])
             raise InputError(
-                f"{path.name}: {where}: {name} is {values[name]} in the recipe, which "
+                f"{path.name}: {where}: {name} is {value} in the recipe, which "
                 f"{shown(distribution)} does not contain: widen the range, or give another value "
                 "in the profile's `set`"
             )

@@ -60,7 +60,10 @@ LAYERS = """search: {layers: {low: 1, high: 4}}
         ("profiles: {quick: {budget: {epochs: many}}}", "epochs"),
         # The recipe: lr is 0.001, layers are 2, by default.
         ("search: {lr: {low: 0.01, high: 0.1}}", "lr is 0.001 in the recipe, which 0.01 … 0.1"),
-        ("search: {lr: {choices: [0.01]}}", "lr is 0.001 in the recipe, which one of 0.01 does"),
+        (
+            "search: {lr: {choices: [0.01]}}",
+            "lr is 0.001 in the recipe, which 0.01 does not contain",
+        ),
         ("search: {layers: {low: 1, high: 7, step: 3}}", "which 1 … 7 in steps of 3 does not"),
         (
             LAYERS + "profiles: {quick: {set: {layers: 5}, search: [layers]}}",

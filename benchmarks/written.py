@@ -1,0 +1,51 @@
+"""Values and bounds as a person writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+
+def value(number: object) -> str:
+    """Writes a hyper-parameter's value: yes or no, or a number without an exponent."""
+    if isinstance(number, bool):
+        return "yes" if number else "no"
+    if isinstance(number, float):
+        return f"{number:.12f}".rstrip("0").rstrip(".") if abs(number) >= 1e-9 else f"{number:g}"
+    return str(number)
+
+
+def choices(values: Iterable[object]) -> str:
+    """Writes what may be chosen: `one of a, b, c`, `4 or 6`, `yes or no`."""
+    listed = [value(choice) for choice in values]
+    if set(listed) == {"yes", "no"}:
+        return "yes or no"
+    return " or ".join(listed) if len(listed) < 3 else f"one of {', '.join(listed)}"
+
+
+def bounds(field: FieldInfo) -> str:
+    """Writes what a hyper-parameter may be, such as `whole number, at least 1`."""
+    if get_origin(field.annotation) is Literal:
+        return choices(get_args(field.annotation))
+    if field.annotation is bool:
+        return "yes or no"
+    limits = {
+        name: getattr(rule, name)
+        for rule in field.metadata
+        for name in ("ge", "gt", "le", "lt", "multiple_of")
+        if hasattr(rule, name)
+    }
+    parts = [*(["whole number"] if field.annotation is int else []), *_limits(limits)]
+    return ", ".join(parts) or "number"
+
+
+def _limits(limits: dict[str, Any]) -> list[str]:
+    written = {name: value(limit) for name, limit in limits.items()}
+    parts = []
+    if written.keys() >= {"ge", "le"}:
+        parts.append(f"{written.pop('ge')} … {written.pop('le')}")
+    signs = {"gt": "> ", "ge": "at least ", "lt": "< ", "le": "at most "}
+    signs["multiple_of"] = "a multiple of "
+    return parts + [f"{sign}{written[name]}" for name, sign in signs.items() if name in written]
