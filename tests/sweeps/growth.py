@@ -27,7 +27,7 @@ from benchmarks import profiles, protocol
 from benchmarks.profiles import Name
 from benchmarks.protocol import DataSource
 from benchmarks.records import DECIDED, folder
-from benchmarks.spec import RunRecord, RunSpec, fingerprint
+from benchmarks.spec import RunRecord, RunSpec, SampleCounts, fingerprint
 from models import registry
 from sweeps import space, studies
 from sweeps.cell import Cell
@@ -35,6 +35,7 @@ from sweeps.cell import Cell
 SIZES = (100, 1_000, 10_000)
 FURTHER = 20
 VARIANT, DATASET = "cnn", "mnist"
+SAMPLES = SampleCounts(train=1, validation=1, test=1, test_of=1, test_selection="all")
 
 
 class Clock:
@@ -74,6 +75,8 @@ def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool)
         "directions": {"accuracy": "maximize", "balanced_accuracy": "maximize"},
         "absent": {},
         "metrics": {"validation/accuracy": scores[-1]},
+        "floors": {},
+        "samples": SAMPLES.model_dump(mode="json"),
         "history": scores,
         "weights_sha256": "0" * 64,
     }
