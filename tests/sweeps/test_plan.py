@@ -84,7 +84,7 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
 
 
 @pytest.mark.usefixtures("steady")
-def test_a_published_sweep_says_its_plan_before_it_starts(
+def test_a_published_sweep_prints_its_plan_and_trains_on_all_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = profiles.load(Name.smoke).budgets
@@ -95,11 +95,11 @@ def test_a_published_sweep_says_its_plan_before_it_starts(
 
     monkeypatch.setattr(profiles, "load", loaded)
     choice = CHOICE.model_copy(update={"profile": Name.published, "trials": None})
-    monkeypatch.setattr("sweeps.sweep._Driver.drive", lambda driver: None)
-    sweep(choice, tmp_path)
+    (cell,) = sweep(choice, tmp_path)
+    (final,) = cell.finals.values()
+    assert (final.status, final.samples.validation, final.samples.train) == ("complete", 0, 128)
     told = capsys.readouterr()
     assert "Plan of profile published" in told.err
     assert re.search(r"^linear/usps +none +1 ", told.err, re.MULTILINE)
-    monkeypatch.setattr("sweeps.cell.Cell.done", True)  # nothing remains
-    sweep(choice, tmp_path)
+    sweep(choice, tmp_path)  # nothing remains
     assert "Plan of" not in capsys.readouterr().err
