@@ -141,11 +141,8 @@ class Proposals:
         samplers.check(sampler, space, study)
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
         self._seed = derive(seed, study=study)
-        self._known_points = _distinct([space.recipe, *start])
-        self._planned = self._known_points
-        if sampler is Sampler.grid:
-            grid = samplers.grid(space, seed=self._seed)
-            self._planned = _distinct([*self._known_points, *grid])
+        grid = samplers.grid(space, seed=self._seed) if sampler is Sampler.grid else []
+        self._planned = _distinct([space.recipe, *start, *grid])
         self._mirror = optuna.create_study(storage=Shown(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._shown = 0
@@ -175,7 +172,6 @@ class Proposals:
             self._space,
             seed=self._seed,
             number=number,
-            known=len(self._known_points),
             startup=self._startup,
         )
         if number < len(self._planned):

@@ -29,13 +29,8 @@ GRID_POINTS = 4
 """Values that a grid has of a range without steps."""
 
 
-def make(
-    name: Sampler, space: Space, *, seed: int, number: int, known: int, startup: int
-) -> BaseSampler:
-    """The sampler for trial `number` of the study that `seed` names, with no state of its own.
-
-    The first `known` trials of the study are points that no sampler proposes.
-    """
+def make(name: Sampler, space: Space, *, seed: int, number: int, startup: int) -> BaseSampler:
+    """The sampler for trial `number` of the study that `seed` names, with no state of its own."""
     own = derive(seed, trial=number) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -55,7 +50,7 @@ def make(
                     seed=own, n_startup_trials=startup, warn_independent_sampling=False
                 )
             case Sampler.qmc:
-                return Sobol(space, seed=seed, number=max(0, number - known))
+                return Sobol(space, seed=seed, number=number)
             case Sampler.random | Sampler.grid:
                 return optuna.samplers.RandomSampler(seed=own)
 
