@@ -6,6 +6,7 @@ import pytest
 from results_folder import FLOORS, sweep
 
 from reports import load as load_report
+from reports.files import matrix
 from reports.floor_tables import count_sentences, floors
 from reports.floors import is_above
 from reports.records import load
@@ -223,3 +224,14 @@ def test_show_cuts_no_word_off(tmp_path):
     show(load(files.write(tmp_path)), console)
     words = console.export_text().split()
     assert {"capsule-transformer", "moving_mnist", "generated", "unofficial"} <= set(words)
+
+
+def test_latex_has_floors_last_and_a_dagger(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
+    put(files, "linear-mnist-quick", [0.12, 0.11, 0.1])
+    text = matrix(leaderboard(load(files.write(tmp_path))))
+    rows = [line for line in text.splitlines() if line.endswith(r" \\")]
+    assert rows[-1] == r"floor: largest class & $0.1250$ \\"
+    assert rows[-2].startswith("linear")
+    assert r"^{\dagger}" in rows[-2]
+    assert r"^{\dagger}" not in rows[-3]
