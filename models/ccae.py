@@ -7,7 +7,7 @@ section 2.1; sizes and weights as in the authors' code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from models.layers.colours import dots, hues
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import CapsuleLayer, Votes, gaussian, prior_sparsity
+from models.layers.recipes import RecipeConfig, recipe
 from models.layers.set_transformer import SetTransformer
 from models.registry import register
 from models.variant import (
     Coded,
-    Hyperparameters,
     Images,
     ImageShape,
     Optimization,
@@ -40,11 +40,14 @@ CANVAS = 64
 """Side of a drawn constellation, in pixels."""
 
 
-class CCAEConfig(Hyperparameters):
-    """Sizes, loss weights and recipe; defaults of the paper's constellations.
+class CCAEConfig(RecipeConfig):
+    """Sizes, loss weights and recipe; defaults of the authors' constellations.
 
-    But for the prior sparsity's weights, 1 and 1 in the authors' script: by how many capsules are
-    active in an example, and how often one is in a batch, these would outweigh which ones are.
+    The prior sparsity's weights are a departure. The authors' script passes 1 and 1, but their code
+    computes these two terms from presences that are 0 or 1 (above the dummy's or not), so that they
+    have no gradient. Segmentation accuracy on 2,000 validation samples after 3,000 steps, of seeds
+    0 and 1, where one segment for all scores .61: .84 and .82 at the weights here; .66 at 1 and 1
+    (seed 0 alone); .87 and .61 without the two terms, where seed 1 uses one capsule for all points.
     """
 
     batch_size: int = Field(32, ge=1, description="samples in a training step")
@@ -71,9 +74,10 @@ class CCAEConfig(Hyperparameters):
     prior_between_weight: float = Field(
         0.02, ge=0, description="weight of prior sparsity between examples"
     )
-    lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
-    clip_norm: float = Field(
-        100.0, gt=0, description="gradients are clipped to this norm; it only stops explosions"
+    lr: float = Field(1e-4, gt=0, description="learning rate")
+    optimizer: Literal["sgd", "radam", "rmsprop"] = Field("rmsprop", description="optimiser")
+    scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
+        "constant", description="learning rate: constant, exponential decay, cosine with restarts"
     )
 
 
@@ -216,8 +220,7 @@ class CCAE(Variant):
         return terms, self._coded(batch.x, found)
 
     def optimization(self) -> Optimization:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.config.lr, fused=True)
-        return Optimization(optimizer, clip_norm=self.config.clip_norm)
+        return recipe([{"params": list(self.parameters())}], self.config)
 
     def pictures(self, batch: Images | Points) -> dict[str, Picture]:
         """Points in the colours of their capsules, under the image or the true patterns."""

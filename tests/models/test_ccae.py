@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks.datasets.constellations import constellations
 from models.ccae import CCAE, CCAEConfig, active_if_winning, draw_points, explain
 from models.layers.colours import dots, hues
+from models.layers.rmsprop import RMSProp
 from models.variant import Images, ImageShape, Points, PointShape
 from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
 from tests.models.oracles import ccae
@@ -117,6 +118,16 @@ def test_a_capsule_is_active_if_and_only_if_it_wins_more_than_one_point() -> Non
     logit = torch.tensor([[0.3], [-0.4], [5.0]])
     expected = F.softplus(-logit[0, 0]) + F.softplus(logit[1, 0])
     torch.testing.assert_close(active_if_winning(winner, presence, logit), expected)
+
+
+def test_the_recipe_is_the_authors() -> None:
+    """RMSProp with TensorFlow's numbers, at a constant 1e-4; known mistake: Adam."""
+    recipe = small().optimization()
+    (group,) = recipe.optimizer.param_groups
+    assert type(recipe.optimizer) is RMSProp
+    assert (group["lr"], group["decay"], group["momentum"]) == (1e-4, 0.9, 0.9)
+    assert group["epsilon"] == pytest.approx((1 / 320) ** 2)
+    assert recipe.scheduler is None
 
 
 def test_points_are_drawn_where_the_image_is_bright() -> None:

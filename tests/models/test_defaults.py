@@ -88,6 +88,9 @@ LISTED: dict[str, dict[str, Any]] = {
         "active_weight": 10.0,
         "dynamic_weight": 10.0,
         "lr": 1e-4,
+        "optimizer": "rmsprop",
+        "momentum": 0.9,
+        "scheduler": "constant",
     },
     "capsnet": {
         "batch_size": 128,
