@@ -88,8 +88,7 @@ class _Mixture(torch.autograd.Function):
             top = torch.maximum(logit.amax(0), background_logit)
             weight = torch.exp(logit.sub_(top), out=mixing[:, some])
             rest = (background_logit - top).exp()
-            distance = _square(x, value)
-            density = torch.mul(distance.mul_(-0.5).exp_(), weight, out=responsibility[:, some])
+            density = torch.exp(_joint(logit, x, value), out=responsibility[:, some])
             ground_density = rest * (-0.5 * (x - ground).square().sum(1)).exp()
             total, evidence = weight.sum(0).add_(rest), density.sum(0).add_(ground_density)
             log_likelihood[some] = (evidence / total).log().flatten(1).sum(1)
@@ -153,13 +152,12 @@ def _mean(value: Tensor) -> Tensor:
     return value.squeeze(1) if value.shape[1] == 1 else value.mean(1)
 
 
-def _square(x: Tensor, value: Tensor) -> Tensor:
-    """Σ_c (x_c − value_c)²: (M, batch, height, width)."""
-    total = (value[:, 0] - x[:, 0]).square_()
-    for c in range(1, x.shape[1]):
+def _joint(logit: Tensor, x: Tensor, value: Tensor) -> Tensor:
+    """logit − ½ Σ_c (x_c − value_c)², written into `logit`: (M, batch, height, width)."""
+    for c in range(x.shape[1]):
         apart = value[:, c] - x[:, c]
-        total.addcmul_(apart, apart)
-    return total
+        logit.addcmul_(apart, apart, value=-0.5)
+    return logit
 
 
 def _some(logits: Tensor) -> Iterator[slice]:

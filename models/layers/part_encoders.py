@@ -43,9 +43,13 @@ class AttentionPooling(nn.Module):
             (batch, parts, dims).
         """
         positions = (maps + self.position).flatten(2).transpose(1, 2)
-        numbers = self.numbers(positions).unflatten(2, (self.parts, -1))
-        attention = self.attention(positions).softmax(1).to(numbers.dtype)
-        return (numbers * attention.unsqueeze(-1)).sum(1)
+        attention = self.attention(positions).softmax(1).to(positions.dtype)
+        pooled = attention.transpose(1, 2) @ positions
+        # The mean of a linear layer is the layer of the mean: it costs one position, not all.
+        weight = self.numbers.weight.unflatten(0, (self.parts, -1))
+        bias = self.numbers.bias.unflatten(0, (self.parts, -1))
+        numbers = pooled.transpose(0, 1) @ weight.transpose(1, 2)
+        return (numbers.transpose(0, 1) + bias).contiguous()
 
 
 class Residual(nn.Module):

@@ -19,7 +19,7 @@ SMALLEST_DETERMINANT = 1e-5
 """A pose's determinant is the product of its scales, .01² at least; only products of poses, as
 objects' votes are, come below this."""
 POINTS = 2**20
-"""Sampled points at a time: their coordinates then stay in cache."""
+"""Points at a time whose gradients are computed: their coordinates then stay in cache."""
 
 
 def inverse(pose: Tensor) -> Tensor:
@@ -55,20 +55,16 @@ def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Warp(torch.autograd.Function):
-    """All canvases of a template are sampled as one tall one, so that no template is copied for
-    each image; coordinates are made anew for the gradient, not kept.
+    """Samples all canvases of a template as one tall one, so that no template is copied for each
+    image. Coordinates are computed anew for the gradient, not kept.
     """
 
     @staticmethod
     def forward(ctx: Any, templates: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(templates, maps)
         ctx.size = size
-        count, channels = templates.shape[:2]
-        drawn = templates.new_empty(count, channels, len(maps), *size)
-        for some, grid in _Warp.grids(maps, size):
-            sampled = torch.grid_sampler(templates[some], grid, 0, 0, True)
-            drawn[some] = sampled.view_as(drawn[some])
-        return drawn
+        drawn = torch.grid_sampler(templates, _grid(maps, size), 0, 0, True)
+        return drawn.view(*templates.shape[:2], len(maps), *size)
 
     @staticmethod
     @once_differentiable
@@ -76,9 +72,15 @@ class _Warp(torch.autograd.Function):
         templates, maps = ctx.saved_tensors
         y, x = _axes(ctx.size, maps)
         grad_templates, grad_maps = torch.empty_like(templates), torch.empty_like(maps)
-        for some, grid in _Warp.grids(maps, ctx.size):
+        for some in _portions(len(templates), len(maps) * ctx.size[0] * ctx.size[1]):
             grad_templates[some], grad_grid = torch.ops.aten.grid_sampler_2d_backward(
-                grad[some].flatten(2, 3), templates[some], grid, 0, 0, True, [True, True]
+                grad[some].flatten(2, 3),
+                templates[some],
+                _grid(maps[:, some], ctx.size),
+                0,
+                0,
+                True,
+                [True, True],
             )
             grad_grid = grad_grid.view(-1, len(maps), *ctx.size, 2)
             columns = grad_grid.sum(2).transpose(-1, -2)
@@ -87,18 +89,23 @@ class _Warp(torch.autograd.Function):
             grad_maps[:, some] = grad_map.flatten(2).transpose(0, 1)
         return grad_templates, grad_maps, None
 
-    @staticmethod
-    def grids(maps: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
-        """For some templates at a time, where their canvases' pixels lie in them.
 
-        A pixel's two coordinates are a complex number, the sum of its column's and its row's.
-        """
-        batch, count, _ = maps.shape
-        y, x = _axes(size, maps)
-        step = 4 * max(1, POINTS // (4 * batch * size[0] * size[1]))
-        for start in range(0, count, step):
-            some = slice(start, start + step)
-            a, b, c, d, e, f = maps[:, some].transpose(0, 1).contiguous().unsqueeze(-1).unbind(2)
-            columns = torch.complex(a * x, d * x).unsqueeze(2)
-            rows = torch.complex(b * y + c, e * y + f).unsqueeze(3)
-            yield some, torch.view_as_real(columns + rows).view(-1, batch * size[0], size[1], 2)
+def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where the canvases' pixels are in the templates: (n, batch · height, width, 2).
+
+    A pixel's two coordinates are a complex number, the sum of its column's and its row's.
+
+    maps: (batch, n, 6).
+    """
+    y, x = _axes(size, maps)
+    a, b, c, d, e, f = maps.transpose(0, 1).contiguous().unsqueeze(-1).unbind(2)
+    columns = torch.complex(a * x, d * x).unsqueeze(2)
+    rows = torch.complex(b * y + c, e * y + f).unsqueeze(3)
+    return torch.view_as_real(columns + rows).flatten(1, 2)
+
+
+def _portions(count: int, points: int) -> Iterator[slice]:
+    """Some of `count` templates at a time, each drawn at `points` points."""
+    step = 4 * max(1, POINTS // (4 * points))
+    for start in range(0, count, step):
+        yield slice(start, start + step)
