@@ -53,7 +53,9 @@ class ObjectConfig(Hyperparameters):
         2.0, ge=0, description="weight of prior sparsity within an example"
     )
     prior_between_weight: float = Field(
-        0.35, ge=0, description="weight of prior sparsity between examples"
+        0.35,
+        ge=0,
+        description="weight of prior sparsity between examples; that grows as batch_size squared",
     )
     posterior_within_weight: float = Field(
         0.7, ge=0, description="weight of the posterior's entropy within an example"
