@@ -323,7 +323,7 @@ def knows(model: Variant, batch: Images | Clips | Points) -> bool:
 
 
 def overfits(name: str, rate: float) -> bool:
-    """Whether at this rate 200 steps bring the loss to a tenth, and evaluation to `knows`."""
+    """Whether at this rate 300 steps bring the loss to a tenth, and evaluation to `knows`."""
     shape = next(iter(SHAPES[registry.available()[name].task].values()))
     model, batch = build(name, shape), made(shape, fill="halves")
     if not model.trainable:
@@ -333,7 +333,7 @@ def overfits(name: str, rate: float) -> bool:
         group["lr"] = rate
     first = step(model, batch)
     assert first > 0, "a tenth of it is no success: give the test's batch another loss"
-    for _ in range(200):
+    for _ in range(300):
         recipe.optimizer.step()
         if step(model, batch) < 0.1 * first and knows(model, batch):
             return True
@@ -342,7 +342,8 @@ def overfits(name: str, rate: float) -> bool:
 
 @EVERY_VARIANT
 def test_a_tiny_batch_is_overfitted(name: str) -> None:
-    assert overfits(name, 3e-3) or overfits(name, 1e-2)
+    """At one of three rates: a step of RMSProp with momentum goes ten times as far as its rate."""
+    assert any(overfits(name, rate) for rate in (3e-3, 1e-2, 1.5e-3))
 
 
 @EVERY_VARIANT
