@@ -46,8 +46,8 @@ class CCAEConfig(RecipeConfig):
     The prior sparsity's weights are a departure. The authors' script passes 1 and 1, but their code
     computes these two terms from presences that are 0 or 1 (above the dummy's or not), so that they
     have no gradient. Segmentation accuracy on 2,000 validation samples after 3,000 steps, of seeds
-    0 and 1, where one segment for all scores .61: .84 and .82 at the weights here; .66 at 1 and 1
-    (seed 0 alone); .87 and .61 without the two terms, where seed 1 uses one capsule for all points.
+    0 and 1, where one segment for all scores .61: .84 and .82 at the weights here; .66 and .69 at
+    1 and 1; .87 and .61 without the two terms, where seed 1 uses one capsule for all points.
     """
 
     batch_size: int = Field(32, ge=1, description="samples in a training step")
