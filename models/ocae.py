@@ -35,6 +35,11 @@ class OCAEConfig(ObjectConfig, RecipeConfig):
         gt=0,
         description="learning rate; users' settings files say 0.1, which only SGD survives",
     )
+    clip_norm: float = Field(
+        1e3,
+        gt=0,
+        description="gradients are clipped to this norm; it only stops explosions, as SGD's at 0.1",
+    )
 
 
 @register("ocae", task="autoencoding")

@@ -184,7 +184,7 @@ def test_evaluation_sees_images_on_the_canvas_of_training(resized: bool) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("factor", "optimizer"), [(0.01, "radam"), (100, "rmsprop"), (100, "sgd")])
+@pytest.mark.parametrize(("factor", "optimizer"), [(0.01, "radam"), (65, "rmsprop"), (65, "sgd")])
 def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: Any) -> None:
     """Known mistake: NaN. From heads far too small or large, with blank images now and then."""
     shape = ImageShape(1, 12, 12, 10)
