@@ -21,12 +21,11 @@ from models.variant import (
     Variant,
 )
 
-PATIENCE = 0.5
+PATIENCE = 2.0
 """Seconds that a step for an estimate takes at most, unless a single sample takes longer."""
 
-
-REPEATS = 2
-"""Further calls of a quick step, of which the shortest counts."""
+CALLS = 3
+"""Calls of a step, of which the shortest counts: the first one also loads and allocates."""
 
 
 class SampleTimes(NamedTuple):
@@ -88,10 +87,13 @@ def sample_times(
     """Times a training step and a forward pass, each on as many samples as are quick.
 
     A slow step is timed on one sample; others on more, up to `batch_size`, as long as they take no
-    more than `PATIENCE` seconds. torch's threads and random numbers are afterwards as before.
+    more than `PATIENCE` seconds. On a CPU it is the processor's time of one thread, divided by
+    `threads`: where other programs compute too, the clock's time of several threads that wait for
+    each other can be a hundred times as long. torch's threads and random numbers are afterwards as
+    before.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
             model.to(device)
@@ -107,7 +109,8 @@ def sample_times(
             )
     finally:
         torch.set_num_threads(before)
-    return SampleTimes(training, evaluation)
+    spread = threads if device == "cpu" else 1
+    return SampleTimes(training / spread, evaluation / spread)
 
 
 def _forward(model: Variant, batch: Batch) -> Callable[[], None]:
@@ -123,17 +126,16 @@ def _grown(make: Callable[[int], Callable[[], None]], most: int, device: str) ->
     count = 1
     while True:
         step = make(count)
-        taken = _seconds(step, device)
-        for _ in range(REPEATS if taken < PATIENCE else 0):  # the first call also allocates
-            taken = min(taken, _seconds(step, device))
+        taken = min(_seconds(step, device) for _ in range(CALLS))
         if count == most or 2 * taken > PATIENCE:
             return taken / count, count
         count = min(most, max(2 * count, int(count * PATIENCE / taken)))
 
 
 def _seconds(step: Callable[[], Any], device: str) -> float:
-    start = time.perf_counter()
+    clock = time.perf_counter if device == "cuda" else time.process_time
+    start = clock()
     step()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start

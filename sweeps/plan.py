@@ -20,8 +20,8 @@ from sweeps.options import Options
 from sweeps.space import Space
 
 NOTE = (
-    "Estimated from one timed training step and one forward pass of each cell at the recipe's "
-    "sizes, on this machine as busy as it is now. Counted: training, validation and test, and for "
+    "Estimated from the processor's time of one training step and one forward pass of each cell at "
+    "the recipe's sizes, spread evenly over the threads; a busy machine takes longer. Counted: training, validation and test, and for "
     "autoencoding the codes of the training data after each epoch. Not counted: pruning, which "
     "saves time; starting a run, generating its data and fitting its probes, which take some."
 )
