@@ -217,9 +217,9 @@ class _Run:
         model = _model(self.spec, self.data.shape, base)
         # Before the optimiser is made, which holds the parameters where they are.
         model.to(self.spec.device)
-        task = tasks.of(self.task, self.spec.dataset)(model, self.data, seed=self.spec.seed)
+        task = self._task(model)
         trainer = self._trainer(task, journal)
-        floors = self._floors(trainer, task) if self.spec.role == "final" else {}
+        floors = self._floors(trainer, model) if self.spec.role == "final" else {}
         if model.trainable:
             self._fit(trainer, task, journal)
             metrics = dict(journal.history[-1]["metrics"])
@@ -242,16 +242,24 @@ class _Run:
             weights_sha256=self._save_weights(model),
         ), pictures
 
-    def _floors(self, trainer: pl.Trainer, task: tasks.Task[Any]) -> dict[str, dict[str, float]]:
+    def _task(self, model: Variant) -> tasks.Task[Any]:
+        return tasks.of(self.task, self.spec.dataset)(model, self.data, seed=self.spec.seed)
+
+    def _floors(self, trainer: pl.Trainer, model: Variant) -> dict[str, dict[str, float]]:
         """Scores trivial answers and the untrained network on test data.
 
-        Each metric that is finite, as an untrained network owes none, and that the variant has.
+        The task that scores them is not the one that trains: what it keeps between batches, such
+        as fitted probes, would otherwise reach a training that goes on in the middle of an epoch.
+
+        Returns:
+            By floor, its finite metrics (an untrained network may have others), without those that
+            have no meaning for the variant.
         """
+        task = self._task(model)
         floors = task.floors()
-        if task.model.trainable:
+        if model.trainable:
             trainer.test(task, verbose=False)
             floors["untrained"] = task.compute()
-            task.evaluation_losses()
         return {
             name: {k: v for k, v in scores.items() if k not in self.absent and math.isfinite(v)}
             for name, scores in floors.items()

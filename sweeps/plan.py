@@ -21,8 +21,8 @@ from sweeps.space import Space
 
 NOTE = (
     "Estimated from the processor's time of one training step and one forward pass of each cell at "
-    "the recipe's sizes, spread evenly over the threads; a busy machine takes longer. Counted: training, validation and test, and for "
-    "autoencoding the codes of the training data after each epoch. Not counted: pruning, which "
+    "the recipe's sizes, spread evenly over the threads; a busy machine takes longer. Counted: "
+    "training, validation and test, and for autoencoding the codes of the training data after each epoch. Not counted: pruning, which "
     "saves time; starting a run, generating its data and fitting its probes, which take some."
 )
 

@@ -15,6 +15,7 @@ from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.spec import Budget
 from benchmarks.tasks.pictures import grid
 from benchmarks.tasks.prediction import frame_metrics
+from benchmarks.timing import untrained
 from benchmarks.tracking import NonFinite, require_finite
 from models import registry
 from models.variant import Images, Variant
@@ -26,8 +27,8 @@ BUDGET = Budget(profile="test", epochs=1, train_samples=40, validation_samples=2
 def task_on(variant: str, dataset: str, **settings: object) -> tasks.Task:
     name = registry.available()[variant].task
     data = protocol.load(name, dataset, budget=BUDGET, source=NOWHERE, seed=0)
-    cls = registry.variant(variant)
-    model = cls(shape=data.shape, config=cls.Config.model_validate(settings))
+    config = registry.variant(variant).Config.model_validate(settings)
+    model = untrained(variant, data.shape, config)
     return tasks.of(name, dataset)(model, data, seed=0)
 
 

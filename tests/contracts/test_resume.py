@@ -1,4 +1,7 @@
-"""Every variant that is trained goes on bit-equal from a checkpoint in the middle of an epoch."""
+"""Every variant that is trained goes on bit-equal from a checkpoint in the middle of an epoch.
+
+Finals are run: they do all that trials do, and score floors and test data besides.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def spec_of(name: str) -> RunSpec:
     plain = RunSpec(
         variant=name,
         dataset=dataset,
-        role="trial",
+        role="final",
         hyperparameters=settings,
         seed=1,
         budget=BUDGET,
