@@ -60,7 +60,10 @@ def error(model: Variant, batch: Images | Clips) -> float:
 
 
 def learns(name: str, rate: float) -> bool:
-    """Whether the error on unseen samples falls by a quarter, in at most 200 steps."""
+    """Whether 200 steps at this rate, not the recipe's, bring the error on unseen samples down.
+
+    By a quarter at least: published rates are for trainings of many thousand steps.
+    """
     shape = next(iter(SHAPES[registry.available()[name].task].values()))
     model, unseen = build(name, shape), corners(shape, seed=1)
     untrained = error(model, unseen)
@@ -73,9 +76,7 @@ def learns(name: str, rate: float) -> bool:
         total_loss(model, corners(shape, seed=2 + step, count=8)).backward()
         recipe.clip(model)
         recipe.optimizer.step()
-        if step % 10 == 9 and error(model, unseen) < untrained - 0.25 * abs(untrained):
-            return True
-    return False
+    return error(model, unseen) < untrained - 0.25 * abs(untrained)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +84,4 @@ def learns(name: str, rate: float) -> bool:
     [name for name in registry.available() if name not in ("kmeans", "copy-last")],
 )
 def test_every_trained_variant_beats_its_untrained_self(name: str) -> None:
-    assert learns(name, 1e-3) or learns(name, 1e-2)
+    assert learns(name, 1e-3) or learns(name, 3e-3)
