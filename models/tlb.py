@@ -29,6 +29,7 @@ from models.layers.prenorm import (
     initialise,
     without_autocast,
 )
+from models.layers.schedules import ScheduleConfig
 from models.registry import register
 from models.variant import (
     Clips,
@@ -340,7 +341,7 @@ def _uniform(linear: nn.Linear, fans: int) -> None:
     nn.init.uniform_(linear.weight, -bound, bound)
 
 
-class TLBFramesConfig(BrightnessConfig):
+class TLBFramesConfig(BrightnessConfig, ScheduleConfig):
     """Sizes of both streams and recipe: ours."""
 
     batch_size: int = Field(16, ge=1, description="sequences in a training step")
@@ -436,8 +437,7 @@ class TLBFrames(Variant):
 
     def optimization(self) -> Optimization:
         config = self.config
-        return Optimization(
-            torch.optim.AdamW(
-                self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-            )
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
+        return Optimization(optimizer, config.scheduler(optimizer))

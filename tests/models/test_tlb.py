@@ -307,6 +307,17 @@ def test_the_future_is_fed_by_predictions_and_the_past_by_frames() -> None:
     assert not torch.allclose(model.frames(changed)[:, 2:], everything[:, 2:])
 
 
+def test_the_frames_rate_rises_and_falls() -> None:
+    optimizer, scheduler, *_ = frames(lr=0.5, warmup_steps=1, restart_steps=4).optimization()
+    assert scheduler is not None
+    rates = []
+    for _ in range(3):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([0.25, 0.4268, 0.25], abs=1e-4)
+
+
 def test_the_state_is_carried_from_frame_to_frame() -> None:
     model = frames()
     past = torch.rand(1, 3, 2, 8, 12)
