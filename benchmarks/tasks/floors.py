@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from benchmarks.batches import Batch, Epoch, Samples
-from models.variant import Images
+from benchmarks.batches import Batch, Epoch, Samples, StillSamples
 
-MEAN_SAMPLES = 1_000
-"""Training samples that a mean picture is taken of, at most: more change it by less than noise."""
+ENOUGH = 1_000
+"""Generated samples whose classes are counted, and pictures that a mean is taken of: more would
+change a floor by less than it differs between seeds."""
 
 
 def class_counts(samples: Samples, classes: int, batch_size: int) -> Tensor:
-    """Counts how many of the samples show each class.
+    """Counts how often the samples show each class; of generated ones, about the first 1,000.
 
     Args:
         samples: images with labels.
         classes: how many classes there are.
-        batch_size: images to read at a time.
+        batch_size: generated images to make at a time.
 
     Returns:
         (classes,) float32, where the samples are.
     """
-    total = torch.zeros(classes)
-    for batch in _first_epoch(samples, len(samples), batch_size):
-        assert isinstance(batch, Images)
-        total = total.to(batch.y.device)
-        total += torch.bincount(batch.y.flatten(), minlength=classes)
-    return total
+    if isinstance(samples, StillSamples):
+        labels = samples.labels
+    else:
+        first = Epoch(samples, torch.arange(min(ENOUGH, len(samples))), batch_size)
+        labels = torch.cat([batch[1].flatten() for batch in first])
+    return torch.bincount(labels, minlength=classes).float()
 
 
 def mean_picture(samples: Samples, read: Callable[[Batch], Tensor], batch_size: int) -> Tensor:
-    """Averages what `read` returns of batches of the first `MEAN_SAMPLES` samples.
+    """Averages the pictures that `read` returns of the first samples, about 1,000 of them.
 
     Args:
         samples: images or clips.
@@ -45,12 +45,10 @@ def mean_picture(samples: Samples, read: Callable[[Batch], Tensor], batch_size: 
         (channels, height, width) float32.
     """
     total, count = torch.zeros(()), 0
-    for batch in _first_epoch(samples, min(MEAN_SAMPLES, len(samples)), batch_size):
+    for batch in Epoch(samples, torch.arange(len(samples)), batch_size):
         pictures = read(batch)
         total = total.to(pictures.device) + pictures.sum(0)
         count += len(pictures)
+        if count >= ENOUGH:
+            break
     return total / count
-
-
-def _first_epoch(samples: Samples, count: int, batch_size: int) -> Iterator[Batch]:
-    return iter(Epoch(samples, torch.arange(count), batch_size))
