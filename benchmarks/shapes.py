@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from benchmarks.datasets import GENERATED, constellations
+from benchmarks.datasets.moving import CANVAS
 from benchmarks.datasets.source import official
 from benchmarks.protocol import GENERATED_EPOCH, MOVING_MNIST
 from benchmarks.spec import Budget
@@ -16,9 +17,6 @@ from models.variant import (
     PredictionHyperparameters,
     Shape,
 )
-
-_CANVAS = 64
-"""Side of a generated frame."""
 
 
 class Sizes(NamedTuple):
@@ -46,7 +44,7 @@ def shape_of(dataset: str, config: Hyperparameters) -> Shape:
     if isinstance(config, PredictionHyperparameters):
         return ClipShape(channels, config.size, config.size, config.past, config.future)
     if dataset == MOVING_MNIST:
-        return ImageShape(channels, _CANVAS, _CANVAS, source.classes, 2)
+        return ImageShape(channels, CANVAS, CANVAS, source.classes, 2)
     return ImageShape(channels, height, width, source.classes)
 
 

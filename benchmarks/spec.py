@@ -81,7 +81,8 @@ class RunSpec(_Frozen):
     def _scored(self) -> RunSpec:
         if self.role == "trial" and self.budget.validation_samples == 0:
             raise ValueError(
-                "a trial is scored on validation data: give validation samples, or make it a final"
+                "a trial is scored on validation data, and this budget has none: give validation "
+                "samples (--validation-samples), or make the run a final (--final)"
             )
         return self
 

@@ -22,6 +22,8 @@ DIGIT = 28
 """Height and width to which digits are brought; colour images stay as they are."""
 SPEED = 0.1
 """Of the free room (36 pixels for digits, so 3.6) a frame."""
+CANVAS = 64
+"""Side of a generated frame, in pixels."""
 _PIXEL = 1 << 20
 """Positions are integers in units of 1/_PIXEL pixel: the same on every machine."""
 
@@ -38,7 +40,7 @@ class Moving:
     """Sprites in a frame, 1 or 2."""
     distinct: bool
     """The two sprites of a clip are of different classes (MultiMNIST: Sabour et al. 2017)."""
-    canvas: int = 64
+    canvas: int = CANVAS
 
     def clips(self, *, seed: int, epoch: int, index: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Clips, uint8 (B, frames, C, canvas, canvas), and their labels, int64 (B, count).

@@ -162,7 +162,9 @@ def test_without_validation_data_all_training_images_are_trained_on(tmp_path: Pa
 
 def test_a_trial_needs_validation_data() -> None:
     spec = spec_of("linear")
-    with pytest.raises(ValidationError, match="a trial is scored on validation data"):
+    with pytest.raises(
+        ValidationError, match=r"scored on validation data.*--validation-samples.*--final"
+    ):
         RunSpec.model_validate(without_validation(spec).model_dump())
 
 
