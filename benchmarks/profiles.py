@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks import datasets
-from benchmarks.spec import Budget
+from benchmarks.spec import Budget, Role
 from models import registry
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Profile(BaseModel):
         dataset: str,
         *,
         batch_size: int,
-        searching: bool,
+        role: Role,
         changes: Mapping[str, int] | None = None,
     ) -> Budget:
         """Says what one run of a variant may spend on a dataset.
@@ -58,8 +58,9 @@ class Profile(BaseModel):
             variant: its name.
             dataset: its name.
             batch_size: samples in a training step, by which a source's steps become epochs.
-            searching: whether runs are compared by a validation score, so that validation samples
-                are needed. In a profile without a search other runs hold out what the source does.
+            role: the run's, or of a base that of the run which is built on it. Trials are compared
+                by a validation score, so they need validation samples. In a profile without a
+                search the other runs hold out what the source does.
             changes: fields of the budget that go before all others.
 
         Returns:
@@ -71,18 +72,18 @@ class Profile(BaseModel):
         if self.sources:
             source = registry.variant(variant).published_budgets.get(dataset)
         held = 0 if source is None else source.validation_samples
-        if searching or self.trials:
+        if role == "trial" or self.trials:
             held = held or budget.validation_samples
         spent: dict[str, Any] = {"validation_samples": held}
         if source is not None:
-            samples = _left(source, dataset, held)
+            samples = _remaining_samples(source, dataset, held)
             epochs = source.epochs_of(batch_size=batch_size, train_samples=samples)
             spent |= {"epochs": epochs, "train_samples": samples}
         return Budget.model_validate({**budget.model_dump(), **spent, **(changes or {})})
 
 
-def _left(source: SourceBudget, dataset: str, held: int) -> int:
-    """Training samples of an epoch, less those held out that the source trains on."""
+def _remaining_samples(source: SourceBudget, dataset: str, held: int) -> int:
+    """Counts an epoch's training samples: the source's, less those held out that it trains on."""
     generated = dataset in datasets.GENERATED
     if generated or source.validation_samples:
         return source.train_samples

@@ -64,7 +64,7 @@ def make(
             name,
             dataset,
             batch_size=values["batch_size"],
-            searching=role == "trial",
+            role=role,
             changes=budget,
         )
 

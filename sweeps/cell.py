@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
 from benchmarks import metrics, protocol
@@ -25,6 +25,7 @@ from benchmarks.seeds import derive
 from benchmarks.spec import Budget, DataInfo, Direction, Role, RunRecord, RunSpec
 from models import registry
 from sweeps import pruners, space
+from sweeps.counts import bases_of
 from sweeps.engines import Job
 from sweeps.importance import importance
 from sweeps.proposals import Proposal, Proposals, best
@@ -46,6 +47,15 @@ class _Trial:
     @property
     def number(self) -> int:
         return self.proposal.number
+
+
+class Chosen(NamedTuple):
+    """Holds what finals repeat."""
+
+    params: Mapping[str, Any]
+    """Searched hyper-parameters, by name."""
+    run_ids: Sequence[str]
+    """The runs of the trial that had them; none for the recipe of a cell without trials."""
 
 
 class Cell:
@@ -76,9 +86,9 @@ class Cell:
         self._space = self._space_of(variant)
         self.strategy = self._space.strategy.sampled_by(sampler)
         self._rests_on = registry.variant(variant).rests_on
-        self._spending: dict[tuple[str, bool], tuple[Budget, DataInfo]] = {}
+        self._seen: dict[tuple[str, Role], tuple[Budget, DataInfo]] = {}
         points: list[Any] = [self._space.point(point) for point in start]
-        self._budget, data = self._spent(variant, searching=True)
+        self._trial_budget, data = self._budget_and_data(variant, "trial")
         self.data = data
         self.directions = metrics.directions(self.task, dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
@@ -93,7 +103,7 @@ class Cell:
                 "space": self._space.identity(),
                 "start": points,
                 "base": self._rests_on and self._space_of(self._rests_on).identity(),
-                "budget": self._budget.model_dump(mode="json"),
+                "budget": self._trial_budget.model_dump(mode="json"),
                 "data": f"{data.state}, {data.sha256}",
                 "strategy": self.strategy.model_dump(mode="json"),
                 "lag": profile.lag,
@@ -115,9 +125,8 @@ class Cell:
             start=points,
         )
         planned, self._retries = self._kept()
-        # A variant without a choice to make needs one trial. A plan grows, and never shrinks.
-        wanted = trials if self._space.distributions else min(trials, 1)
-        self.trials_wanted = max(wanted, planned["trials"], len(self.trials))
+        # A plan grows, and never shrinks.
+        self.trials_wanted = max(trials, planned["trials"], len(self.trials))
         if self._proposals.limit is not None:
             self.trials_wanted = min(self.trials_wanted, self._proposals.limit)
         self.finals_wanted = max(finals, planned["finals"])
@@ -140,20 +149,22 @@ class Cell:
             variant, registry.variant(variant), self.profile.name, dataset=self.dataset
         )
 
-    def _spent(self, variant: str, *, searching: bool) -> tuple[Budget, DataInfo]:
-        """What a run of this cell's variant, or of its base, may spend, and its data.
+    def _budget_and_data(self, variant: str, role: Role) -> tuple[Budget, DataInfo]:
+        """Says what a run may spend, and describes its data.
 
-        `searching`: for a trial, which needs validation data.
+        Args:
+            variant: this cell's, or the one that it is built on.
+            role: the run's, or of a base that of the run which is built on it.
         """
-        key = variant, searching
-        if key not in self._spending:
-            budget = self._space_of(variant).spent(
-                variant, self.dataset, profile=self.profile, searching=searching
+        key = variant, role
+        if key not in self._seen:
+            budget = self._space_of(variant).budget(
+                variant, self.dataset, profile=self.profile, role=role
             )
             task = registry.available()[variant].task
             data = protocol.describe(task, self.dataset, budget=budget, source=self._source)
-            self._spending[key] = budget, data
-        return self._spending[key]
+            self._seen[key] = budget, data
+        return self._seen[key]
 
     def _kept(self) -> tuple[dict[str, int], int]:
         """What the ledger alone knows: the plan, and the retries so far."""
@@ -163,7 +174,7 @@ class Cell:
             return planned, int(ledger.get("retries", 0))
         except FileNotFoundError:
             return {"trials": 0, "finals": 0}, 0
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise InputError(f"{self._ledger} is damaged: remove it, and it is made anew") from None
 
     def _recover(self) -> None:
@@ -193,26 +204,18 @@ class Cell:
         return self._stored.trials
 
     @property
-    def best(self) -> FrozenTrial | None:
-        """The trial that finals repeat; None before all trials are done, or where all failed.
+    def best(self) -> Chosen | None:
+        """Chooses what finals repeat: the best trial, or the recipe where no trial is planned.
 
-        Where no trial is planned: the recipe, as a trial without runs.
+        Returns:
+            None before all trials are done, and where all failed.
         """
         if len(self.trials) < self.trials_wanted:
             return None
         if self.trials_wanted == 0:
-            return self._recipe
-        return best(self.trials, self.objectives)
-
-    @cached_property
-    def _recipe(self) -> FrozenTrial:
-        params = self._space.recipe
-        return create_trial(
-            values=[0.0] * len(self.objectives),
-            params=params,
-            distributions={name: self._space.distributions[name] for name in params},
-            user_attrs={"run_ids": [], "reason": None},
-        )
+            return Chosen(self._space.recipe, ())
+        trial = best(self.trials, self.objectives)
+        return None if trial is None else Chosen(trial.params, trial.user_attrs["run_ids"])
 
     @property
     def mixes_code(self) -> bool:
@@ -318,7 +321,7 @@ class Cell:
         """The run of a trial: its only one, or the one of several that has this place."""
         stop = None
         if self.strategy.prunes_epochs:
-            epochs = self._budget.epochs
+            epochs = self._trial_budget.epochs
             pruner = pruners.make(self.strategy.pruner, profile=self.profile, epochs=epochs)
             stop = self._frozen(pruner, number)
         return Job(self.trial_spec(number, params, place), self.study, stop)
@@ -334,31 +337,37 @@ class Cell:
         known = self._proposals.known(number)
         return FrozenPruner(pruner, known, self.direction, self.study, number)
 
-    def _final(self, best: FrozenTrial, number: int) -> RunSpec:
+    def _final(self, best: Chosen, number: int) -> RunSpec:
         # The same seeds for every variant, so that finals can be compared in pairs.
         return self._spec("final", best.params, derive(SEED, final=number), base=number)
 
-    def _spec(self, role: Role, params: dict[str, Any], seed: int, *, base: int) -> RunSpec:
+    def _spec(self, role: Role, params: Mapping[str, Any], seed: int, *, base: int) -> RunSpec:
         """Where the variant rests on another: trials on base 0, each final on one of its own."""
-        searching = role == "trial"
         settings = self._space.resolve(params)
-        spec = self._plain_spec(self.variant, role, settings, seed, searching)
-        return spec.model_copy(update={"base": self._base(base, searching)})
+        spec = self._plain_spec(self.variant, role, settings, seed)
+        return spec.model_copy(update={"base": self._base(base, role)})
 
-    def _base(self, number: int, searching: bool) -> RunSpec | None:
+    def _base(self, number: int, upper: Role) -> RunSpec | None:
+        """Specifies the base with a number for a run of the role `upper`, if it needs one."""
         if self._rests_on is None:
             return None
         settings = self._space_of(self._rests_on).resolve({})
         seed = derive(SEED, base=number)
-        return self._plain_spec(self._rests_on, "base", settings, seed, searching)
+        return self._plain_spec(self._rests_on, "base", settings, seed, upper)
 
     @cached_property
     def _bases_wanted(self) -> list[RunSpec]:
-        """The different bases of the finals and, where there are any, of the trials."""
-        bases = [self._base(number, searching=False) for number in range(self.finals_wanted)]
-        if self.trials_wanted:
-            bases.append(self._base(0, searching=True))
-        return list({base.run_id: base for base in bases if base is not None}.values())
+        """Specifies the bases of this cell's runs, each once."""
+        if self._rests_on is None:
+            return []
+        lower = self._rests_on
+
+        def budget_of(role: Role) -> Budget:
+            return self._budget_and_data(lower, role)[0]
+
+        wanted = bases_of(self.trials_wanted, self.finals_wanted, budget_of)
+        bases = [self._base(number, role) for number, role in wanted]
+        return [base for base in bases if base is not None]
 
     def _plain_spec(
         self,
@@ -366,9 +375,10 @@ class Cell:
         role: Role,
         hyperparameters: dict[str, JsonValue],
         seed: int,
-        searching: bool,
+        upper: Role | None = None,
     ) -> RunSpec:
-        budget, data = self._spent(variant, searching=searching)
+        """Specifies a run without its base; `upper` is the role of what is built on a base."""
+        budget, data = self._budget_and_data(variant, upper or role)
         return RunSpec(
             variant=variant,
             dataset=self.dataset,
@@ -424,7 +434,7 @@ class Cell:
 
     def _epochs(self) -> dict[str, int]:
         """Epochs of trials that were pruned, had and saved; of several seeds, whole runs."""
-        each, seeds = self._budget.epochs, self.strategy.seeds
+        each, seeds = self._trial_budget.epochs, self.strategy.seeds
         pruned = [t for t in self.trials if t.state == TrialState.PRUNED]
         had = sum(len(t.intermediate_values) for t in pruned)
         unit, whole = (1, each) if seeds == 1 else (each, each * seeds)
@@ -453,7 +463,7 @@ class Cell:
                 "trials": list(
                     dict.fromkeys(r for t in self.trials for r in t.user_attrs["run_ids"])
                 ),
-                "best": next(iter(winner.user_attrs["run_ids"]), None) if winner else None,
+                "best": next(iter(winner.run_ids), None) if winner else None,
                 "cost": self.strategy.cost,
                 "states": self._states(),
                 "epochs": self._epochs(),

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import profiles, written
+from benchmarks import profiles, wording
 from benchmarks.profiles import Name
 from models import registry
 from models.variant import SourceBudget, Variant
@@ -45,8 +45,8 @@ def _hyperparameters(cls: type[Variant]) -> Table:
     table = _table("hyper-parameter", "default", "what it is, and may be")
     for name, field in cls.Config.model_fields.items():
         meaning = Text(field.description or "")
-        meaning.append(f"  ({_unbroken(written.bounds(field))})", style="dim")
-        table.add_row(name, written.value(field.default), meaning)
+        meaning.append(f"  ({_unbroken(wording.bounds(field))})", style="dim")
+        table.add_row(name, wording.value(field.default), meaning)
     return table
 
 
@@ -80,7 +80,7 @@ def _presets(cls: type[Variant]) -> Iterator[tuple[str, ...]]:
 
 
 def _values(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={written.value(value)}" for name, value in values.items())
+    return ", ".join(f"{name}={wording.value(value)}" for name, value in values.items())
 
 
 def _settings(cls: type[Variant], spaces: Mapping[Name, Space]) -> Iterator[tuple[str, ...]]:
@@ -100,17 +100,17 @@ def _searched(spaces: Mapping[Name, Space]) -> Iterator[tuple[str, ...]]:
         for profile, chosen in spaces.items():
             if name in chosen.distributions:
                 ranges.setdefault(_range(chosen, name), []).append(profile.value)
-        for place, (told, where) in enumerate(ranges.items()):
-            yield "" if place else name, told, _among(where, [*spaces])
+        for place, (bounds, where) in enumerate(ranges.items()):
+            yield "" if place else name, bounds, _among(where, [*spaces])
 
 
 def _range(chosen: Space, name: str) -> str:
-    told = space.shown(chosen.distributions[name])
+    text = space.range_text(chosen.distributions[name])
     if getattr(chosen.distributions[name], "log", False):
-        told += ", logarithmic"
-    for key, values in chosen.conditions[name].items():
-        told += f", where {key} is {' or '.join(map(written.value, values))}"
-    return told
+        text += ", logarithmic"
+    if condition := chosen.condition(name):
+        text += f", where {condition}"
+    return text
 
 
 def _among(where: list[str], profiles: list[Name]) -> str:

@@ -137,7 +137,7 @@ def _read(path: Path) -> dict[str, Any]:
         cell = json.loads(path.read_bytes())
         if cell.keys() >= _NEEDED and {"trials", "finals"} <= cell["planned"].keys():
             return cell
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         pass
     raise InputError(f"{path} is not a cell's ledger: remove it, and a sweep makes it anew")
 

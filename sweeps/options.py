@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from benchmarks import datasets, profiles
 from benchmarks.errors import InputError
@@ -65,6 +65,8 @@ class Options(BaseModel):
     epoch_hours: float = Field(EPOCH_HOURS, gt=0, le=1e6)
     trials: int | None = Field(None, ge=0)
     """0: no search, finals of the recipe alone."""
+    added: int = Field(0, ge=0)
+    """Trials that `python -m sweeps add` added to a study."""
     seeds: int | None = Field(None, ge=1)
     device: Device = Device.auto
     start: dict[str, list[dict[str, JsonValue]]] = {}
@@ -79,22 +81,22 @@ class Options(BaseModel):
             kept["storage"] = without_password(self.storage)
         write_json(results / "sweep.json", {"options": kept})
 
-    def trials_of(self, profile: profiles.Profile) -> int:
-        """Trials in a study."""
+    def trials_asked(self, profile: profiles.Profile) -> int:
+        """Says how many trials the command line or the profile asks for; counts.py adds to them."""
         return profile.trials if self.trials is None else self.trials
 
-    def finals_of(self, profile: profiles.Profile) -> int:
-        """Finals in a cell."""
+    def finals_asked(self, profile: profiles.Profile) -> int:
+        """Says how many finals a cell has: the command line's number, or the profile's."""
         return profile.finals if self.seeds is None else self.seeds
 
     def grown(self, trials: int, seeds: int, only: tuple[str, ...]) -> Options:
-        """These with more: trials a study, finals a cell, cells. Raises InputError."""
+        """Adds to these options: trials per study, finals per cell, cells. Raises InputError."""
         choose(only)
         profile = profiles.load(self.profile)
         return self.model_copy(
             update={
-                "trials": self.trials_of(profile) + trials,
-                "seeds": self.finals_of(profile) + seeds,
+                "added": self.added + trials,
+                "seeds": self.finals_asked(profile) + seeds,
                 "only": (*self.only, *only) if self.only else (),
             }
         )
@@ -111,7 +113,7 @@ def load(results: Path) -> Options:
             f"{results} holds no sweep to go on with: begin one with `python -m sweeps run`, or "
             "name its folder with --results"
         ) from None
-    except (ValueError, KeyError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
             "`python -m sweeps run` with the options wanted, which writes it anew"

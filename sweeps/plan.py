@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import profiles, shapes, timing
+from benchmarks import metrics, profiles, shapes, timing
 from benchmarks.cli import duration
 from benchmarks.profiles import Profile
-from benchmarks.spec import Budget
+from benchmarks.spec import Budget, Role
 from models import registry
 from models.variant import Hyperparameters, Shape
-from sweeps import space
+from sweeps import counts, space
 from sweeps.options import Options
 from sweeps.space import Space
+from sweeps.starts import Points
+
+ROLES: tuple[Role, Role] = ("trial", "final")
 
 NOTE = (
     "Estimated from the processor's time of one training step and one forward pass of each cell at "
     "the recipe's sizes, spread evenly over the threads; a busy machine takes longer. Counted: "
-    "training, validation and test, and for autoencoding the codes of the training data after each epoch. Not counted: pruning, which "
-    "saves time; starting a run, generating its data and fitting its probes, which take some."
+    "training and validation; of a final, the test before and after training; for autoencoding, a "
+    "pass over the training data for each fit of probes. Not counted: pruning, which saves time; "
+    "starting a run, generating its data and fitting the probes themselves, which take some."
 )
 
 
@@ -46,35 +51,43 @@ class Row:
     """Of all its runs, one after the other."""
 
 
-def rows(choice: Options, cells: Iterable[tuple[str, str]], device: str) -> Iterable[Row]:
+def plan_cells(
+    choice: Options, cells: Iterable[tuple[str, str]], points: Points, device: str
+) -> Iterable[Row]:
     """Plans cells, one after the other, and times their steps; needs no data.
 
     Args:
         choice: the sweep's options.
         cells: variants and datasets.
+        points: those that studies start from, beside the recipe, by cell.
         device: where steps are timed, cpu or cuda.
     """
     profile = profiles.load(choice.profile)
     for variant, dataset in cells:
-        yield _row(choice, profile, variant, dataset, device)
+        start = points.get(f"{variant}/{dataset}", [])
+        yield _row(choice, profile, variant, dataset, start, device)
 
 
-def _row(choice: Options, profile: Profile, variant: str, dataset: str, device: str) -> Row:
+def _row(
+    choice: Options,
+    profile: Profile,
+    variant: str,
+    dataset: str,
+    start: Sequence[Mapping[str, JsonValue]],
+    device: str,
+) -> Row:
     chosen = _space(variant, profile, dataset)
-    trials, finals = choice.trials_of(profile), choice.finals_of(profile)
-    trials = trials if chosen.distributions else min(trials, 1)
-    trial, final = (
-        chosen.spent(variant, dataset, profile=profile, searching=searching)
-        for searching in (True, False)
-    )
+    trials = counts.trials_of(choice, profile, chosen, start)
+    finals = choice.finals_asked(profile)
+    trial, final = (chosen.budget(variant, dataset, profile=profile, role=role) for role in ROLES)
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
     seconds = runs * _run_seconds(variant, dataset, profile, trial, device, tested=False)
     seconds += finals * _run_seconds(variant, dataset, profile, final, device, tested=True)
     rests_on = registry.variant(variant).rests_on
-    if rests_on is not None:
-        base = _space(rests_on, profile, dataset)
-        spent = base.spent(rests_on, dataset, profile=profile, searching=False)
-        seconds += finals * _run_seconds(rests_on, dataset, profile, spent, device, tested=False)
+    bases = [] if rests_on is None else _bases(rests_on, dataset, profile, trials, finals)
+    for budget in bases:
+        assert rests_on is not None
+        seconds += _run_seconds(rests_on, dataset, profile, budget, device, tested=False)
     shown = trial if trials else final
     task = registry.available()[variant].task
     return Row(
@@ -82,12 +95,22 @@ def _row(choice: Options, profile: Profile, variant: str, dataset: str, device: 
         dataset,
         trials,
         finals,
-        0 if rests_on is None else finals,
+        len(bases),
         shown,
         shapes.sizes_of(task, dataset, shown).train,
         _config(variant, chosen).batch_size,
         seconds,
     )
+
+
+def _bases(rests_on: str, dataset: str, profile: Profile, trials: int, finals: int) -> list[Budget]:
+    """Lists the budgets of a cell's bases."""
+    base = _space(rests_on, profile, dataset)
+
+    def budget_of(role: Role) -> Budget:
+        return base.budget(rests_on, dataset, profile=profile, role=role)
+
+    return [budget_of(role) for _, role in counts.bases_of(trials, finals, budget_of)]
 
 
 def _space(variant: str, profile: Profile, dataset: str) -> Space:
@@ -101,7 +124,7 @@ def _config(variant: str, chosen: Space) -> Hyperparameters:
 def _run_seconds(
     variant: str, dataset: str, profile: Profile, budget: Budget, device: str, *, tested: bool
 ) -> float:
-    """Seconds of one run with the recipe's hyper-parameters."""
+    """Estimates the seconds of one run with the recipe's hyper-parameters."""
     config = _config(variant, _space(variant, profile, dataset))
     rests_on = registry.variant(variant).rests_on
     base = rests_on and _config(rests_on, _space(rests_on, profile, dataset))
@@ -111,10 +134,23 @@ def _run_seconds(
     sizes = shapes.sizes_of(task, dataset, budget)
     batch = min(config.batch_size, sizes.train)
     trained = sizes.train // batch * batch
-    evaluated = sizes.validation + (sizes.train if task == "autoencoding" else 0)
-    epoch = trained * times.training + evaluated * times.evaluation
-    epochs = budget.epochs if times.training else 1
-    return epochs * epoch + (sizes.test * times.evaluation if tested else 0)
+    trainable = times.training > 0
+    epochs = budget.epochs if trainable else 1
+    # A final tests the network before its first step, too, where it is trained by gradients.
+    tests = (2 if trainable else 1) if tested else 0
+    evaluated = epochs * sizes.validation + tests * sizes.test
+    if "lin_pred" in metrics.directions(task, dataset):
+        evaluated += sizes.train * _fits(epochs, tests, validated=sizes.validation > 0)
+    return epochs * trained * times.training + evaluated * times.evaluation
+
+
+def _fits(epochs: int, tests: int, *, validated: bool) -> int:
+    """Counts how often a run fits probes to the codes of its training data.
+
+    That is before each validation. The test uses the last epoch's probes, or fits its own where
+    there is no validation; so does the test of the untrained network.
+    """
+    return epochs + max(0, tests - 1) if validated else tests
 
 
 @cache  # equal shapes of several datasets are timed once
@@ -132,18 +168,24 @@ def _times(
     )
 
 
-def show(choice: Options, cells: list[tuple[str, str]], device: str, console: Console) -> None:
+def show(
+    choice: Options,
+    cells: list[tuple[str, str]],
+    points: Points,
+    device: str,
+    console: Console,
+) -> None:
     """Prints the plan of cells, and the time that all take by so many workers."""
     with console.status("timing a training step of each cell"):
-        planned = list(rows(choice, cells, device))
+        planned = list(plan_cells(choice, cells, points, device))
     console.print(_table(choice, planned))
     alone = sum(row.seconds for row in planned)
     threads = profiles.load(choice.profile).threads
-    told = f"{len(planned)} cells: {duration(alone)} by one worker of {threads} threads"
+    summary = f"{len(planned)} cells: {duration(alone)} by one worker of {threads} threads"
     if choice.workers > 1:
         spread = duration(alone / choice.workers)
-        told += f"; {spread} at least by {choice.workers} that do not slow each other down"
-    console.print(f"{told}.\n{NOTE}")
+        summary += f"; {spread} at least by {choice.workers} that do not slow each other down"
+    console.print(f"{summary}.\n{NOTE}")
 
 
 def _table(choice: Options, planned: list[Row]) -> Table:

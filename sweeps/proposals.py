@@ -141,8 +141,7 @@ class Proposals:
         samplers.check(sampler, space, study)
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
         self._seed = derive(seed, study=study)
-        grid = samplers.grid(space, seed=self._seed) if sampler is Sampler.grid else []
-        self._planned = _distinct([space.recipe, *start, *grid])
+        self._planned = planned(space, start, sampler=sampler, seed=self._seed)
         self._mirror = optuna.create_study(storage=Shown(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._shown = 0
@@ -151,8 +150,8 @@ class Proposals:
 
     @property
     def limit(self) -> int | None:
-        """How many different trials there are, where that is known: by a grid."""
-        return len(self._planned) if self._sampler is Sampler.grid else None
+        """Counts the different trials that there are: see `limit` of this module."""
+        return limit(self._space, self._sampler, self._planned)
 
     @property
     def ready(self) -> bool:
@@ -216,6 +215,37 @@ class Proposals:
     def known(self, number: int) -> list[FrozenTrial]:
         """The finished trials that trial `number` may know of."""
         return [self._results[n] for n in range(self._known(number))]
+
+
+def planned(
+    space: Space,
+    start: Sequence[dict[str, Any]],
+    *,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Lists the different points that a study tries before a sampler proposes any.
+
+    Args:
+        space: the study's.
+        start: whole points to try after the recipe.
+        sampler: the study's; a grid adds its own points. None: no grid.
+        seed: decides the order of a grid.
+    """
+    grid = samplers.grid(space, seed=seed) if sampler is Sampler.grid else []
+    return _distinct([space.recipe, *start, *grid])
+
+
+def limit(space: Space, sampler: Sampler, planned: Sequence[dict[str, Any]]) -> int | None:
+    """Counts the different trials that a study can have.
+
+    Returns:
+        1 where nothing is searched, the planned points where the sampler is a grid, else None: the
+        sampler proposes without end.
+    """
+    if not space.distributions:
+        return 1
+    return len(planned) if sampler is Sampler.grid else None
 
 
 def _distinct(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -45,10 +45,10 @@ from optuna.distributions import (
 )
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictFloat, StrictInt, ValidationError
 
-from benchmarks import written
+from benchmarks import wording
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name, Profile
-from benchmarks.spec import Budget
+from benchmarks.spec import Budget, Role
 from models.registry import nearest
 from models.variant import Hyperparameters, Variant
 from sweeps.strategy import Strategy
@@ -92,12 +92,12 @@ class Space:
         defaults: Mapping[str, JsonValue],
         config: type[Hyperparameters],
         strategy: Strategy,
-        budget: Mapping[str, int],
+        budget_changes: Mapping[str, int],
     ) -> None:
         self.strategy = strategy
         self.distributions = distributions
         self.conditions = conditions
-        self.budget = budget
+        self.budget_changes = budget_changes
         """Fields of the profile's budget that differ for this variant."""
         self._defaults = defaults
         self._config = config
@@ -109,10 +109,18 @@ class Space:
                 _suggest(trial, name, distribution)
 
     def holds(self, name: str, params: Mapping[str, Any]) -> bool:
-        """Whether an entry counts beside these."""
+        """Says whether an entry counts beside these: whether its condition holds."""
         return all(
             key in params and params[key] in values for key, values in self.conditions[name].items()
         )
+
+    def condition(self, name: str) -> str:
+        """Writes the condition of an entry, such as `optimizer is sgd`; empty where it has none."""
+        parts = (
+            f"{key} is {' or '.join(map(wording.value, values))}"
+            for key, values in self.conditions[name].items()
+        )
+        return " and ".join(parts)
 
     def resolve(self, params: Mapping[str, Any]) -> dict[str, JsonValue]:
         """All hyper-parameters: proposed ones, and those of the recipe."""
@@ -141,14 +149,14 @@ class Space:
                 found[name] = whole[name]
         return found
 
-    def spent(self, variant: str, dataset: str, *, profile: Profile, searching: bool) -> Budget:
-        """What a run of the variant, whose space this is, may spend: see `Profile.budget`."""
+    def budget(self, variant: str, dataset: str, *, profile: Profile, role: Role) -> Budget:
+        """Says what a run of the variant, whose space this is, may spend: see `Profile.budget`."""
         return profile.budget(
             variant,
             dataset,
             batch_size=cast(int, self.resolve({})["batch_size"]),
-            searching=searching,
-            changes=self.budget,
+            role=role,
+            changes=self.budget_changes,
         )
 
     def identity(self) -> dict[str, JsonValue]:
@@ -161,7 +169,7 @@ class Space:
 
 
 def contains(distribution: BaseDistribution, value: object) -> bool:
-    """Whether a value is one that a distribution can propose."""
+    """Says whether a distribution can propose a value."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             # True equals 1 in Python.
@@ -172,21 +180,23 @@ def contains(distribution: BaseDistribution, value: object) -> bool:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 return False
             low, high, step = distribution.low, distribution.high, distribution.step
+            if not low <= value <= high:  # a number may be too large to divide
+                return False
             steps = 0.0 if step is None else (value - low) / step
-            return low <= value <= high and abs(steps - round(steps)) < 1e-6
+            return abs(steps - round(steps)) < 1e-6
     raise AssertionError(f"no such distribution: {distribution}")
 
 
-def shown(distribution: BaseDistribution) -> str:
-    """A range or choices, as a person writes them."""
+def range_text(distribution: BaseDistribution) -> str:
+    """Writes a range or choices as a person would."""
     match distribution:
         case CategoricalDistribution(choices=choices):
-            return written.choices(choices)
+            return wording.choices(choices)
         case FloatDistribution() | IntDistribution():
             low, high, step = distribution.low, distribution.high, distribution.step
             plain = step is None or (isinstance(distribution, IntDistribution) and step == 1)
-            steps = "" if plain else f" in steps of {written.value(step)}"
-            return f"{written.value(low)} … {written.value(high)}{steps}"
+            steps = "" if plain else f" in steps of {wording.value(step)}"
+            return f"{wording.value(low)} … {wording.value(high)}{steps}"
     raise AssertionError(f"no such distribution: {distribution}")
 
 
@@ -235,11 +245,11 @@ def _require_recipe(path: Path, space: Space, where: str) -> None:
     recipe, values = space.recipe, space.resolve({})
     for name, distribution in space.distributions.items():
         if space.holds(name, recipe) and name not in recipe:
-            value = written.value(values[name])
+            value = wording.value(values[name])
             raise InputError(
                 f"{path.name}: {where}: {name} is {value} in the recipe, which "
-                f"{shown(distribution)} does not contain: widen the range, or give another value "
-                "in the profile's `set`"
+                f"{range_text(distribution)} does not contain: widen the range, or give another "
+                "value in the profile's `set`"
             )
 
 

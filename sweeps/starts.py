@@ -133,7 +133,7 @@ def checked(
 
 
 def _checked(space: Space, point: Mapping[str, JsonValue], cell: str) -> dict[str, JsonValue]:
-    from sweeps.space import contains, shown
+    from sweeps.space import contains, range_text
 
     recipe = space.resolve({})
     found: dict[str, JsonValue] = {}
@@ -151,7 +151,8 @@ def _checked(space: Space, point: Mapping[str, JsonValue], cell: str) -> dict[st
             )
         if distribution is not None and not contains(distribution, value):
             raise InputError(
-                f"{where} = {value} is outside its range, {shown(distribution)}: give a value in it"
+                f"{where} = {value} is outside its range, {range_text(distribution)}: "
+                "give a value in it"
             )
         if distribution is not None:
             found[name] = value

@@ -21,7 +21,7 @@ from benchmarks.profiles import Name
 from benchmarks.protocol import DataSource
 from benchmarks.spec import RunRecord, RunSpec
 from models import registry
-from sweeps import engines, options, plan, space, starts, studies
+from sweeps import counts, engines, options, plan, space, starts, studies
 from sweeps.cell import Cell
 from sweeps.engines import Engine, Job, Site
 from sweeps.options import LOCK, STOP, Device, EngineName
@@ -46,7 +46,7 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
         cells = _cells(choice, results, storage, points)
         choice.save(results)
-        _announce(choice, cells)
+        _announce(choice, cells, points)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
             _Driver(cells, choice, results, progress).drive()
         return cells
@@ -58,15 +58,15 @@ def show_plan(choice: options.Options) -> None:
     Raises InputError as `sweep` does for names and start points.
     """
     _require_names(choice)
-    _start_points(choice)
-    plan.show(choice, options.choose(choice.only), _device(choice.device), Console())
+    points = _start_points(choice)
+    plan.show(choice, options.choose(choice.only), points, _device(choice.device), Console())
 
 
-def _announce(choice: options.Options, cells: list[Cell]) -> None:
+def _announce(choice: options.Options, cells: list[Cell], points: starts.Points) -> None:
     """Prints the plan of what remains of a sweep whose runs are long."""
     remaining = [(cell.variant, cell.dataset) for cell in cells if not cell.done]
     if choice.profile is Name.published and remaining:
-        plan.show(choice, remaining, _device(choice.device), Console(stderr=True))
+        plan.show(choice, remaining, points, _device(choice.device), Console(stderr=True))
 
 
 @contextmanager
@@ -109,7 +109,13 @@ def _require_names(choice: options.Options) -> None:
 
 
 def _start_points(choice: options.Options) -> starts.Points:
-    """Start points of the chosen cells. Raises InputError for those that cannot be tried."""
+    """Checks the start points of the chosen cells. Raises InputError if one cannot be tried."""
+    if choice.start and not choice.trials_asked(profiles.load(choice.profile)):
+        raise InputError(
+            "--start names points for a search, and "
+            + ("--trials 0" if choice.trials == 0 else f"profile {choice.profile.value}")
+            + " plans none: leave --start out, or give --trials 1 or more"
+        )
     found: starts.Points = {}
     for variant, dataset in options.choose(choice.only):
         cell = f"{variant}/{dataset}"
@@ -130,13 +136,18 @@ def _cells(
     points: starts.Points,
 ) -> list[Cell]:
     profile = profiles.load(choice.profile)
+
+    def trials_of(variant: str, dataset: str) -> int:
+        chosen = space.load(variant, registry.variant(variant), choice.profile, dataset=dataset)
+        return counts.trials_of(choice, profile, chosen, points.get(f"{variant}/{dataset}", []))
+
     return [
         Cell(
             variant,
             dataset,
             profile=profile,
-            trials=choice.trials_of(profile),
-            finals=choice.finals_of(profile),
+            trials=trials_of(variant, dataset),
+            finals=choice.finals_asked(profile),
             source=_source(choice, profile),
             results=results,
             storage=storage,

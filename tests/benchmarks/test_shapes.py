@@ -30,7 +30,7 @@ def test_they_are_those_of_the_data(task: str, dataset: str, tmp_path: Path) -> 
 
 
 def test_without_a_bound_all_samples_count() -> None:
-    budget = load(Name.published).budget("linear", "usps", batch_size=1, searching=False)
+    budget = load(Name.published).budget("linear", "usps", batch_size=1, role="final")
     assert sizes_of("classification", "usps", budget) == (7291, 0, 2007)
     held = budget.model_copy(update={"validation_samples": 5000})
     assert sizes_of("classification", "usps", held) == (7291 - 1458, 1458, 2007)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.profiles import Name, load
-from benchmarks.spec import Budget
+from benchmarks.spec import Budget, Role
 from models import registry
 
 PUBLISHED = {
@@ -63,9 +63,9 @@ def test_steps_become_epochs_of_whole_batches(
     assert budget.epochs_of(batch_size=batch, train_samples=samples) == epochs
 
 
-def budget(name: Name, variant: str, dataset: str, *, searching: bool) -> Budget:
+def budget(name: Name, variant: str, dataset: str, *, role: Role) -> Budget:
     recipe = registry.variant(variant).Config(**registry.variant(variant).presets.get(dataset, {}))
-    return load(name).budget(variant, dataset, batch_size=recipe.batch_size, searching=searching)
+    return load(name).budget(variant, dataset, batch_size=recipe.batch_size, role=role)
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_paper_and_published_spend_the_source_s_budget(
 ) -> None:
     """A search needs validation data: where the source holds out none, the profile does."""
 
-    def spent(name: Name, searching: bool) -> tuple[int | None, ...]:
-        found = budget(name, variant, dataset, searching=searching)
+    def spent(name: Name, role: Role) -> tuple[int | None, ...]:
+        found = budget(name, variant, dataset, role=role)
         held = found.validation_samples
         if trials[2] is None and held == load(name).budgets["prediction"].validation_samples:
             held = None
         return found.epochs, found.train_samples, held
 
-    assert spent(Name.published, False) == finals
-    for name, searching in ((Name.published, True), (Name.paper, True), (Name.paper, False)):
-        assert spent(name, searching) == trials
+    assert spent(Name.published, "final") == finals
+    for name, role in ((Name.published, "trial"), (Name.paper, "trial"), (Name.paper, "final")):
+        assert spent(name, role) == trials
 
 
 @pytest.mark.parametrize("variant", ["cnn", "ocae", "tlb-frames"])
@@ -103,13 +103,13 @@ def test_without_a_source_a_run_spends_the_profile_s_budget(variant: str) -> Non
     task = registry.available()[variant].task
     for name in Name:
         plain = load(name).budgets[task]
-        assert budget(name, variant, "usps", searching=True) == plain
+        assert budget(name, variant, "usps", role="trial") == plain
         whole = {"validation_samples": 0} if name is Name.published else {}
-        found = budget(name, variant, "usps", searching=False)
+        found = budget(name, variant, "usps", role="final")
         assert found == plain.model_copy(update=whole)
         assert registry.variant(variant).published_budgets.get("usps") is None
 
 
 def test_small_profiles_spend_no_source_s_budget() -> None:
     for name in (Name.smoke, Name.quick, Name.standard):
-        assert budget(name, "pcae", "mnist", searching=False) == load(name).budgets["autoencoding"]
+        assert budget(name, "pcae", "mnist", role="final") == load(name).budgets["autoencoding"]

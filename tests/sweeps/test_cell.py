@@ -16,7 +16,7 @@ from benchmarks.errors import InputError
 from benchmarks.profiles import Name, Profile, load
 from benchmarks.protocol import DataSource
 from benchmarks.spec import RunSpec
-from sweeps import space, studies
+from sweeps import options, space, studies
 from sweeps.cell import Cell
 from sweeps.engines import Job
 from sweeps.listing import show_status
@@ -120,6 +120,27 @@ def test_status_tells_how_many_runs_remain(
     assert f"{(TRIALS - 1) * SEEDS + 2} runs and" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[]",
+        '{"planned": {"trials": Infinity, "finals": 2}}',
+        '{"planned": {"trials": 1, "finals": 2}, "retries": []}',
+    ],
+)
+def test_a_hostile_file_of_a_results_folder_is_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "sweep.json").write_text(text)
+    (tmp_path / "cells" / "linear-usps-smoke.json").write_text(text)
+    with pytest.raises(InputError, match="is damaged: remove it"), opened(tmp_path):
+        pass
+    with pytest.raises(InputError, match="is not a cell's ledger: remove it"):
+        show_status(tmp_path)
+    with pytest.raises(InputError, match="does not hold a sweep's options"):
+        options.load(tmp_path)
+
+
 RECIPE = {"lr": 1e-3, "weight_decay": 1e-2}
 SMALL_SEARCH = load(Name.published).model_copy(update={"budgets": PROFILE.budgets})
 """`published`, with small budgets where a variant has none of its source."""
@@ -134,6 +155,7 @@ def test_without_trials_finals_are_of_the_recipe(
 ) -> None:
     with opened(tmp_path, trials=0) as cell:
         assert (cell.planned, cell.left, cell.done) == (2, 2, False)
+        assert cell.best == (RECIPE, ())  # no trial, and so no score
         jobs = [cell.next(), cell.next()]
         assert cell.next() is None
         assert [(job.spec.role, searched(job.spec)) for job in jobs] == [("final", RECIPE)] * 2

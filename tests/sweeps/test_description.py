@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from benchmarks import written
+from benchmarks import wording
 from benchmarks.__main__ import app
 from models import registry
 
@@ -42,7 +42,7 @@ BOUNDS = {
 
 
 def test_bounds_are_written_as_a_person_would() -> None:
-    assert {n: written.bounds(field) for n, field in Fields.model_fields.items()} == BOUNDS
+    assert {n: wording.bounds(field) for n, field in Fields.model_fields.items()} == BOUNDS
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_bounds_are_written_as_a_person_would() -> None:
     [(1e-4, "0.0001"), (3e-5, "0.00003"), (2.0, "2"), (1e4, "10000"), (0.0, "0"), (True, "yes")],
 )
 def test_numbers_have_no_exponent(number: float, text: str) -> None:
-    assert written.value(number) == text
+    assert wording.value(number) == text
 
 
 @pytest.mark.parametrize("columns", [80, 120])

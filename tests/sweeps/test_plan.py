@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,9 @@ from benchmarks.timing import SampleTimes
 from sweeps import plan
 from sweeps.__main__ import app
 from sweeps.options import Options, matrix
+from sweeps.strategy import Sampler
 from sweeps.sweep import sweep
+from tests.sweeps.test_cell import opened
 from tests.sweeps.test_driver import CHOICE
 
 
@@ -29,18 +32,22 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plan._times.cache_clear()
 
 
-def planned(variant: str, dataset: str, **options: object) -> plan.Row:
+def planned(
+    variant: str, dataset: str, start: Sequence[dict[str, Any]] = (), **options: object
+) -> plan.Row:
     choice = Options(data=Path(), workers=1, **options)
-    (row,) = plan.rows(choice, [(variant, dataset)], "cpu")
+    points = {f"{variant}/{dataset}": list(start)}
+    (row,) = plan.plan_cells(choice, [(variant, dataset)], points, "cpu")
     return row
 
 
 @pytest.mark.usefixtures("steady")
 def test_hours_follow_from_runs_epochs_and_samples() -> None:
     row = planned("linear", "usps", profile=Name.smoke, trials=3, seeds=2)
-    # 128 training samples in one batch, 64 of validation each epoch, 64 of test in a final.
+    # 128 training samples in one batch, 64 of validation each epoch; a final tests 64 before its
+    # first step, too.
     assert (row.trials, row.finals, row.samples, row.batch) == (3, 2, 128, 128)
-    assert row.seconds == pytest.approx(5 * (128 + 6.4) + 2 * 6.4)
+    assert row.seconds == pytest.approx(5 * (128 + 6.4) + 2 * 2 * 6.4)
 
 
 @pytest.mark.usefixtures("steady")
@@ -48,7 +55,57 @@ def test_bases_and_codes_of_training_data_are_counted() -> None:
     row = planned("ocae", "usps", profile=Name.smoke, trials=1, seeds=2)
     run = 128 + 6.4 + 12.8  # whole batches of 32; codes of 128 training samples
     assert row.bases == 2
-    assert row.seconds == pytest.approx((1 + 2 + 2) * run + 2 * 6.4)
+    # Before its first step a final is tested, by probes of its own.
+    assert row.seconds == pytest.approx((1 + 2 + 2) * run + 2 * (2 * 6.4 + 12.8))
+
+
+@pytest.mark.usefixtures("steady")
+def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
+    row = planned("pcae", "usps", profile=Name.published, seeds=1)
+    assert (row.budget.epochs, row.budget.validation_samples) == (3000, 0)
+    trained = 3000 * (7291 // 128 * 128)
+    assert row.seconds == pytest.approx(trained + 2 * 0.1 * (2007 + 7291))
+
+
+@pytest.mark.usefixtures("steady")
+def test_what_no_gradients_train_is_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(0.0, 0.1))
+    row = planned("kmeans", "usps", profile=Name.smoke, trials=0, seeds=1)
+    assert row.seconds == pytest.approx(6.4 + 12.8 + 6.4)
+
+
+@pytest.mark.usefixtures("steady")
+def test_points_of_no_probes_are_not_coded() -> None:
+    row = planned("ccae", "constellations", profile=Name.smoke, trials=1, seeds=1)
+    run = 128 + 6.4
+    assert row.seconds == pytest.approx(2 * run + 2 * 6.4)
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("trials", [0, 2])
+@pytest.mark.parametrize("name", [Name.smoke, Name.published])
+def test_a_plan_counts_the_runs_that_the_cell_makes(
+    name: Name, trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = profiles.load(name).model_copy(update={"budgets": profiles.load(Name.smoke).budgets})
+    monkeypatch.setattr(profiles, "load", lambda _: small)
+    row = planned("ocae", "usps", profile=name, trials=trials, seeds=2)
+    with opened(tmp_path, "ocae", small, trials=trials) as cell:
+        assert row.trials + row.finals + row.bases == cell.planned
+    # Trials of `published` need validation data, so their base is no final's.
+    assert row.bases == (3 if name is Name.published and trials else 2)
+
+
+@pytest.mark.usefixtures("steady")
+def test_a_plan_has_a_trial_for_every_start_point() -> None:
+    start = [{"lr": 0.02}, {"lr": 0.003}, {"lr": 0.02}]
+    assert planned("linear", "usps", start, profile=Name.quick).trials == 3  # one point is twice
+    assert planned("linear", "usps", start, profile=Name.quick, trials=7).trials == 7
+    assert planned("linear", "usps", start, profile=Name.quick, added=2).trials == 5
+    assert planned("linear", "usps", profile=Name.quick).trials == 2
+    grid = planned("linear", "usps", start, profile=Name.quick, trials=99, sampler=Sampler.grid)
+    assert grid.trials < 99
+    assert planned("kmeans", "usps", [{}], profile=Name.quick).trials == 1
 
 
 @pytest.mark.usefixtures("steady")
@@ -57,7 +114,7 @@ def test_published_plans_the_source_s_budget() -> None:
     assert (row.trials, row.finals, row.budget.epochs) == (0, 3, 30)
     assert (row.samples, row.batch) == (40_000, 2048)
     steps = 40_000 // 2048
-    final = 30 * (steps * 2048 + 0.1 * 10_000) + 0.1 * 10_000
+    final = 30 * (steps * 2048 + 0.1 * 10_000) + 2 * 0.1 * 10_000
     assert row.seconds == pytest.approx(3 * final)
     searching = planned("scae", "mnist", profile=Name.paper, trials=2)
     assert (searching.trials, searching.budget.epochs, searching.samples) == (2, 700, 55_000)

@@ -184,8 +184,11 @@ def test_a_profile_may_narrow_a_range(tmp_path: Path) -> None:
 
 
 def test_a_profile_may_give_a_variant_another_budget(tmp_path: Path) -> None:
-    assert read(PROFILES, tmp_path, Name.standard).budget == {"epochs": 7, "train_samples": 30}
-    assert read(PROFILES, tmp_path, Name.quick).budget == {}
+    assert read(PROFILES, tmp_path, Name.standard).budget_changes == {
+        "epochs": 7,
+        "train_samples": 30,
+    }
+    assert read(PROFILES, tmp_path, Name.quick).budget_changes == {}
 
 
 def test_a_partial_point_is_completed_by_the_recipe(tmp_path: Path) -> None:

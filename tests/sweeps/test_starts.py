@@ -110,11 +110,13 @@ def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path
         main(lambda: app([*run, "--results", str(results), "--start", str(path)]))
     assert left.value.code == 0
     recipe = {"lr": 0.001, "weight_decay": 0.01}
-    assert tried(results) == [recipe, {**recipe, "lr": 0.02}]  # two trials
+    points = [{**recipe, "lr": 0.02}, {"lr": 0.003, "weight_decay": 0.001}]
+    assert tried(results) == [recipe, *points]  # smoke has two trials; every point is tried
     path.unlink()
     grown = options.load(results).grown(1, 0, ())
     sweep(grown, results)
-    assert tried(results)[2] == {"lr": 0.003, "weight_decay": 0.001}
+    assert tried(results)[:3] == [recipe, *points]
+    assert len(tried(results)) == 4
 
     ledger = json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
     best = tried(results)[ledger["trials"].index(ledger["best"])]

@@ -1,4 +1,4 @@
-"""Values and bounds as a person writes them."""
+"""Writes values and bounds as a person would."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ def value(number: object) -> str:
     if isinstance(number, float):
         return f"{number:.12f}".rstrip("0").rstrip(".") if abs(number) >= 1e-9 else f"{number:g}"
     return str(number)
+
+
+def given(value: object) -> str:
+    """Writes a value that a user gave, in one line of 60 letters at most."""
+    if isinstance(value, int) and value.bit_length() > 64:  # Python writes no 4,300 digits
+        return f"a whole number of {value.bit_length()} bits"
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def choices(values: Iterable[object]) -> str:
