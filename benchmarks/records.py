@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 
 from benchmarks.errors import InputError
 from benchmarks.spec import RunRecord, fingerprint
+
+RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
+"""Names a folder within `runs/`, never one elsewhere."""
 
 DECIDED = (
     "spec",
@@ -33,8 +37,20 @@ def folder(results: Path, run_id: str) -> Path:
     return results / "runs" / run_id
 
 
+def require_run_id(text: str) -> str:
+    """Returns a run id as it is. Raises ValueError if it cannot be one."""
+    if not RUN_ID.fullmatch(text):
+        raise ValueError("not a run id")
+    return text
+
+
 def read_record(results: Path, run_id: str) -> RunRecord | None:
-    """The record of a run that has ended, or None. Raises InputError where it can't be read."""
+    """Reads the record of a run; None if none has ended by this name, or the name is no run id.
+
+    Raises InputError if the record cannot be read.
+    """
+    if not RUN_ID.fullmatch(run_id):
+        return None
     path = folder(results, run_id) / "record.json"
     try:
         return RunRecord.model_validate_json(path.read_bytes())

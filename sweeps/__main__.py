@@ -86,8 +86,8 @@ def run(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Points to try after the recipe: a YAML or JSON file of cells and points, or an "
-            "earlier results folder, of which the best trials are taken; repeatable.",
+            help="Points to try after the recipe, each in a trial: a YAML or JSON file of cells "
+            "and points, or an earlier results folder, for its best trials; repeatable.",
         ),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto,

@@ -34,7 +34,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Row:
-    """The plan of one cell."""
+    """Holds the plan of one cell."""
 
     variant: str
     dataset: str

@@ -123,7 +123,7 @@ class Space:
         return " and ".join(parts)
 
     def resolve(self, params: Mapping[str, Any]) -> dict[str, JsonValue]:
-        """All hyper-parameters: proposed ones, and those of the recipe."""
+        """Completes proposed hyper-parameters by those of the recipe."""
         return self._config.model_validate({**self._defaults, **params}).model_dump(mode="json")
 
     @cached_property

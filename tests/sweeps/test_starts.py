@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmarks.cli import main
 from benchmarks.errors import InputError
 from benchmarks.profiles import Name
-from benchmarks.records import read_record
+from benchmarks.records import RUN_ID, read_record
 from models import registry
+from reports import records
 from sweeps import options, space, starts
 from sweeps.__main__ import app
+from sweeps.space import Space, contains
 from sweeps.sweep import sweep
 from tests.sweeps.test_driver import CHOICE
 
@@ -37,8 +41,9 @@ def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
     assert found["linear/usps"] == [{"lr": 0.005}, {"weight_decay": 0.001}]
     assert found["linear/mnist"] == [{"lr": 0.005}]
     assert len(found) == 5
-    as_json = read(json.dumps({"linear/svhn": [{"lr": 0.005}]}), tmp_path, "points.json")
-    assert as_json == {"linear/svhn": [{"lr": 0.005}]}
+    # YAML 1.1 would take 1e-3 for text.
+    as_json = read('{"linear/svhn": [{"lr": 1e-3}]}', tmp_path, "points.json")
+    assert as_json == {"linear/svhn": [{"lr": 0.001}]}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,15 @@ def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
         ("- 1", "must map cells"),
         ("", "must map cells"),
         ("linear/usps: [{lr", "cannot be read"),
+        ("linear/usps: [{lr: 2020-13-45}]", "cannot be read"),
+        (f"linear/usps: [{{lr: {'9' * 5000}}}]", "cannot be read"),
+        (json.dumps({"a": 1})[:-1] + ', "b": ' + "9" * 5000 + "}", "cannot be read"),
+        ("[" * 5000, "nested too deeply"),
+        ("- " * 5000 + "1", "nested too deeply"),
+        ("linear/usps: [{lr: !!bool many}]", "cannot be read"),
+        ("linear/usps: [{lr: !!timestamp never}]", "cannot be read"),
+        ("linear/usps: [{lr: !!int ''}]", "cannot be read"),
+        (f"{'x' * 500}: [1]", "must have a list of points"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:
@@ -58,6 +72,7 @@ def test_a_wrong_file_is_one_sentence(text: str, message: str, tmp_path: Path) -
         read(text, tmp_path)
     assert "--start" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_missing_file_and_a_folder_without_a_sweep_are_one_sentence(tmp_path: Path) -> None:
@@ -72,7 +87,15 @@ def test_a_missing_file_and_a_folder_without_a_sweep_are_one_sentence(tmp_path: 
     [
         ({"lrr": 0.1}, "no hyper-parameter is called 'lrr': did you mean 'lr'"),
         ({"lr": 10.0}, "linear/usps: lr = 10.0 is outside its range, 0.0003 … 0.03"),
-        ({"lr": "many"}, "lr = many is outside its range"),
+        ({"lr": "many"}, "lr = many is text: write a number as YAML does, such as 1.0e-3"),
+        ({"lr": "1e-3"}, "lr = 1e-3 is text: write a number as YAML does, such as 1.0e-3"),
+        ({"lr": "2.E4"}, r"such as 2.0e\+4"),
+        ({"batch_size": "1e2"}, r"batch_size = 1e2 is text: .* such as 1.0e\+2"),
+        ({"lr": 10**400}, "lr = a whole number of 1329 bits is outside its range"),
+        ({"lr": -(1 << 20_000)}, "bits is outside its range"),
+        ({"lr": math.nan}, "lr = nan is outside its range"),
+        ({"batch_size": 1 << 20_000}, "bits cannot be tried"),
+        ({"x" * 5000: 1}, "no hyper-parameter is called"),
         ({"lr": True}, "lr = True is outside its range"),
         ({"batch_size": 7}, "batch_size = 7 cannot be tried, as this profile does not search it"),
     ],
@@ -84,7 +107,142 @@ def test_a_point_that_cannot_be_tried_is_one_sentence_and_begins_nothing(
     with pytest.raises(InputError, match=message) as caught:
         sweep(choice, tmp_path)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
     assert not list(tmp_path.iterdir())
+
+
+def test_numbers_too_large_for_a_float_are_outside_ranges_with_steps() -> None:
+    ranges = (IntDistribution(2, 10, step=2), FloatDistribution(0.0, 1.0, step=0.25))
+    for distribution in ranges:
+        assert not contains(distribution, 10**400)
+        assert not contains(distribution, math.nan)
+    assert contains(ranges[0], 4)
+    assert not contains(ranges[0], 5)
+    assert contains(ranges[1], 0.75)
+
+
+def test_what_is_searched_nowhere_ends_its_sentence() -> None:
+    chosen = space.load("kmeans", registry.variant("kmeans"), Name.smoke)
+    with pytest.raises(InputError, match=r"but sets 1: leave it out: it searches nothing$"):
+        starts.checked(chosen, [{"starts": 5}], "kmeans/usps")
+    with pytest.raises(InputError, match="starts = True cannot be tried"):
+        starts.checked(chosen, [{"starts": True}], "kmeans/usps")
+
+
+def conditional() -> Space:
+    """Searches the optimizer, and momentum where it is sgd; the recipe's optimizer is radam."""
+    chosen = space.load("linear", registry.variant("linear"), Name.smoke)
+    name, other = list(chosen.distributions)
+    chosen.distributions[name] = CategoricalDistribution([chosen.resolve({})[name], 0.005])
+    chosen.conditions[other] = {name: [0.005]}
+    return chosen
+
+
+def test_a_value_whose_condition_does_not_hold_is_refused() -> None:
+    chosen = conditional()
+    with pytest.raises(InputError, match=r"weight_decay = 0.02 counts only where lr is 0.005: "):
+        starts.checked(chosen, [{"weight_decay": 0.02}], "linear/usps")
+    whole = {"weight_decay": 0.02, "lr": 0.005}
+    assert starts.checked(chosen, [whole], "linear/usps") == [whole]
+
+
+@pytest.mark.parametrize(
+    ("options", "planned"),
+    [({"trials": 0}, "--trials 0"), ({"profile": Name.published}, "published")],
+)
+def test_without_a_search_start_points_are_refused(
+    options: dict[str, Any], planned: str, tmp_path: Path
+) -> None:
+    start = {"linear/usps": [{"lr": 0.005}]}
+    choice = CHOICE.model_copy(update={"trials": None, **options, "start": start})
+    with pytest.raises(InputError, match=f"{planned} plans none: leave --start out"):
+        sweep(choice, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def earlier(results: Path, ledger: str | dict[str, Any], record: str | None = None) -> Path:
+    """A results folder of an earlier sweep, with one cell."""
+    (results / "cells").mkdir(parents=True)
+    text = ledger if isinstance(ledger, str) else json.dumps(ledger)
+    (results / "cells" / "linear-usps-smoke.json").write_text(text)
+    if record is not None:
+        home = results / "runs" / "earlier"
+        home.mkdir(parents=True)
+        (home / "record.json").write_text(record)
+    return results
+
+
+LEDGER = {"variant": "linear", "dataset": "usps", "best": "earlier"}
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        *({**LEDGER, "best": best} for best in (5, ["earlier"], {}, "a\0b", "../..", "/", "", ".")),
+        {**LEDGER, "variant": ["linear"]},
+        {"variant": "linear", "dataset": "usps"},
+        "[" * 100_000,
+        '{"best": ' * 5000,
+        "[]",
+        "5",
+        "",
+    ],
+)
+def test_a_damaged_ledger_is_one_sentence(ledger: str | dict[str, Any], tmp_path: Path) -> None:
+    results = earlier(tmp_path / "results", ledger)
+    with pytest.raises(InputError, match="json is not a cell's ledger: remove it"):
+        starts.read([results], Name.smoke)
+
+
+def test_no_run_id_leads_out_of_the_results(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{}")
+    for run_id in ("../..", "..", "a/../../..", "\0", ""):
+        assert read_record(tmp_path / "results", run_id) is None
+    assert RUN_ID.pattern == records.RUN_ID.pattern
+
+
+def test_a_record_of_an_earlier_version_gives_its_point(tmp_path: Path) -> None:
+    had = {"lr": 0.005, "weight_decay": 0.02, "removed": [1]}
+    record = json.dumps({"spec": {"hyperparameters": had, "old": 1}, "metrics": "old"})
+    found = starts.read([earlier(tmp_path / "results", LEDGER, record)], Name.smoke)
+    assert found == {"linear/usps": [{"lr": 0.005, "weight_decay": 0.02}]}
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"spec": {"hyperparameters": {"lr": 10.0}}}, "lr = 10.0 is outside its range, 0.0003"),
+        ({"spec": {"hyperparameters": {"lr": "1e-3"}}}, "lr = 1e-3 is text"),
+        ({"spec": {"hyperparameters": {"lr": [[1]]}}}, "lr = [[1]] is outside its range"),
+        ({"spec": 5}, "earlier has no record that can be read"),
+        (None, "earlier has no record that can be read"),
+    ],
+)
+def test_a_best_trial_that_cannot_be_tried_is_left_out_and_the_others_are_not(
+    record: object, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = earlier(tmp_path / "results", LEDGER, record and json.dumps(record))
+    home = results / "runs" / "good"
+    home.mkdir(parents=True)
+    (home / "record.json").write_text(json.dumps({"spec": {"hyperparameters": {"lr": 0.002}}}))
+    good = {**LEDGER, "dataset": "mnist", "best": "good"}
+    (results / "cells" / "linear-mnist-smoke.json").write_text(json.dumps(good))
+    assert starts.read([results], Name.smoke) == {"linear/mnist": [{"lr": 0.002}]}
+    said = capsys.readouterr().err
+    assert f"left out the best trial of linear/usps ({reason}" in said
+    assert said.count("\n") == 1
+
+
+def test_an_earlier_value_whose_condition_does_not_hold_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = conditional()
+    monkeypatch.setattr(space, "load", lambda *_, **__: chosen)
+    recipe = chosen.resolve({})["lr"]
+    had = {"lr": recipe, "weight_decay": 99.0}  # outside its range, too, and without effect
+    record = json.dumps({"spec": {"hyperparameters": had}})
+    found = starts.read([earlier(tmp_path / "results", LEDGER, record)], Name.smoke)
+    assert found == {"linear/usps": [{"lr": recipe}]}
 
 
 def test_what_the_recipe_sets_may_be_said_again() -> None:
