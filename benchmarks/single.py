@@ -49,9 +49,9 @@ def make(
     """Makes one run, prints its metrics, and draws their curves. Raises InputError.
 
     Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`; the
-    budget is the profile's for the variant and the dataset, but for what `budget` says of its
-    fields. A variant that rests on another's trained model takes that of the run `base`, or has one
-    trained.
+    last of these to set a value decides. The budget is the profile's for the variant and the
+    dataset, with the fields of `budget` in place of the profile's. A variant that needs the trained
+    model of another variant takes the model of the run `base`; without `base`, one is trained.
     """
     if dataset not in (*datasets.names(), *registry.variant(variant).also_on):
         takers = [v for v in registry.available() if dataset in registry.variant(v).also_on]
@@ -119,7 +119,11 @@ def _base(
     source: DataSource,
     budget_of: Callable[[str, Mapping[str, Any]], Budget],
 ) -> RunSpec | None:
-    """The run that this one is built on: the named one's spec, or one of the same seed."""
+    """Returns the spec of the run whose trained model `spec` needs; None if it needs none.
+
+    It is the spec of the run `named`, or else of a run with the same seed, and with defaults,
+    presets and budget of its own variant. Raises InputError if the named run does not fit.
+    """
     rests_on = registry.variant(spec.variant).rests_on
     if named is not None:
         record = read_record(results, named)
@@ -129,7 +133,7 @@ def _base(
             raise InputError(
                 f"--base {named} is no run of {rests_on} on {spec.dataset}"
                 if rests_on
-                else f"{spec.variant} rests on no other run: leave --base out"
+                else f"{spec.variant} needs no other run: leave --base out"
             )
         return record.spec
     if rests_on is None:

@@ -38,11 +38,11 @@ def write_tables(
     """Writes `<name>.csv`, `.parquet`, `.md` and `.tex`, and `tables.tex` that holds all.
 
     Args:
-        flags: sentences on all tables, told above the rows of those that are read.
+        flags: sentences on all tables, written above the rows of those that are read.
     """
     formats = set(formats)
     warning = "".join(f"> {sentence}\n" for sentence in flags)
-    told = "".join(rf"\noindent {tex(sentence)}" + "\n\n" for sentence in flags)
+    noted = "".join(rf"\noindent {tex(sentence)}" + "\n\n" for sentence in flags)
     for name, table in tables.items():
         if "csv" in formats:
             write(folder / f"{name}.csv", csv(table))
@@ -53,17 +53,17 @@ def write_tables(
             write(folder / f"{name}.md", f"{warning}\n{text}" if warning else text)
         if "latex" in formats:
             rows = matrix(table) if name == "leaderboard" else latex(table)
-            write(folder / f"{name}.tex", f"{told}{rows}")
+            write(folder / f"{name}.tex", f"{noted}{rows}")
     if "latex" in formats:
         parts = (rf"\section*{{{tex(name)}}}" + f"\n\\input{{{name}.tex}}\n" for name in tables)
         write(folder / "tables.tex", f"{_DOCUMENT}{''.join(parts)}\\end{{document}}\n")
 
 
 def matrix(leaderboard: pd.DataFrame) -> str:
-    """Variants by datasets: mean ± half of the 95 % interval, n as index, the best in bold.
+    """Writes variants by datasets: mean ± half of the 95 % interval, n as index, the best in bold.
 
-    A star marks what is not told from the best, a dagger what is not above its floors; a dash
-    stands where there is no final. Floors stand below the variants.
+    A star marks a variant for which the test finds no difference from the best, a dagger one that
+    is not above its floors; a dash means that there is no final. Floors follow the variants.
     """
     tables = []
     for (task, profile), rows in leaderboard.groupby(["task", "profile"], sort=False):
@@ -77,7 +77,8 @@ def matrix(leaderboard: pd.DataFrame) -> str:
         ]
         head = ["variant", *(tex(f"{d} ({units[d]})") for d in datasets)]
         caption = rf"\noindent {tex(str(task))}, profile {tex(str(profile))}: mean $\pm$ half of "
-        caption += r"the 95\,\% interval, index: seeds; bold: best, $\ast$: not told from it, "
+        caption += r"the 95\,\% interval, index: seeds; bold: best, $\ast$: no difference "
+        caption += r"from it found, "
         caption += r"$\dagger$: not above its floors" + "\n"
         tables.append(caption + longtable("l" + "r" * len(datasets), head, lines))
     return "\n".join(tables)

@@ -1,4 +1,4 @@
-"""Tables of floors, and of which cells are above theirs."""
+"""Builds the table of floors, and the table that says whether each cell is above its floors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports.floors import Floor, trivial_answers, untrained_networks
-from reports.formats import frame, one_line
+from reports.formats import SCORE_COLUMNS, frame, one_line
 from reports.order import by_task
 from reports.records import Results
 from reports.standings import Standing, place, standings
@@ -28,7 +28,7 @@ FLOORS = {
 FLOORS_NOTE = """\
 - **floor** names a trivial answer, scored on the same test data as the variants, or *untrained*:
   the network of **variant** before its first step. A trivial answer has a variant only where its
-  score depends on what the variant reconstructs or on the test data that scored it.
+  score differs between variants, since they are scored on different targets or test samples.
 - **value** is the mean over **n** seeds.
 """
 
@@ -38,19 +38,14 @@ ABOVE_FLOORS = {
     "variant": "str",
     "profile": "str",
     "verdict": "str",
-    "metric": "str",
-    "direction": "str",
-    "mean": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "seeds": "int64",
+    **SCORE_COLUMNS,
     "floor": "float64",
     "floor_name": "str",
 }
 
 
 def floors(results: Results) -> pd.DataFrame:
-    """One row per floor and metric; untrained networks have one per variant."""
+    """Builds one row per floor and metric; an untrained network has rows for each variant."""
     rows: list[tuple[Any, ...]] = []
     for (task, dataset, profile), group in groupby(results.cells, key=place):
         cells = list(group)
@@ -61,14 +56,18 @@ def floors(results: Results) -> pd.DataFrame:
 
 
 def above_floors(results: Results) -> pd.DataFrame:
-    """One row per cell of a trained variant: whether it is above all its floors."""
+    """Builds one row per cell of a trained variant, with a verdict: whether it is above its floors.
+
+    Columns are those of `ABOVE_FLOORS`; the verdict is `above`, `not above`, `no final` (none has
+    completed) or `no floors` (the records have none).
+    """
     return frame(ABOVE_FLOORS, map(_verdict_row, _trained(results)))
 
 
 def count_sentences(results: Results) -> list[str]:
-    """Says for each profile how many cells of trained variants are above their floors.
+    """Says for each profile how many cells of trained variants are above all their floors.
 
-    Names the other cells. A profile whose records have no floors has no sentence.
+    A sentence names the cells that are not. A profile whose records have no floors has no sentence.
     """
     by_profile: dict[str, dict[str, list[Standing]]] = {}
     for standing in _trained(results):

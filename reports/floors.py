@@ -1,4 +1,4 @@
-"""Floors: what trivial answers and untrained networks score on a cell's test data."""
+"""Reads from records what trivial answers and untrained networks score on a cell's test data."""
 
 from __future__ import annotations
 
@@ -10,33 +10,37 @@ from reports.records import Cell, Results, Run
 from reports.statistics import Interval, interval
 
 UNTRAINED = "untrained"
-"""The floor that each variant has of its own: its network before the first step."""
+"""The name of a variant's own floor: the score of its network before the first training step."""
 PREFIX = "floor: "
-"""Stands before a trivial answer's name where it has a row among variants."""
+"""Begins a trivial answer's name in tables whose other rows are variants."""
 Seeds = dict[int, float]
 """Scores by the final's seed."""
 CLOSE = 1e-6
-"""Relative difference up to which a score equals a floor: metrics are computed in 32 bits."""
+"""Relative difference up to which a score counts as equal to a floor, since metrics are computed in
+32 bits."""
 
 
 @dataclass(frozen=True)
 class Floor:
-    """A trivial answer's score by one metric, or that of one variant's untrained network."""
+    """Holds the score of a trivial answer, or of one variant's untrained network, by one metric."""
 
     name: str
     variant: str
-    """The variant that it is a floor of; empty where it is one of all variants."""
+    """The variant whose floor this is; empty for a floor of all variants."""
     metric: str
     value: float
     """Mean over seeds."""
     n: int
-    """How many seeds `value` is the mean of."""
+    """Number of seeds."""
 
 
 def trained_variants(results: Results) -> frozenset[tuple[str, str]]:
-    """Returns task and variant of all that trained at least one epoch in any of their cells.
+    """Finds the variants that learn by gradients.
 
-    k-means and copy-last train no epoch: nothing in them learns by gradients.
+    They trained at least one epoch in one of their cells. k-means and copy-last train none.
+
+    Returns:
+        Pairs of a task and a variant.
     """
     return frozenset(
         (cell.task, cell.variant)
@@ -46,13 +50,17 @@ def trained_variants(results: Results) -> frozenset[tuple[str, str]]:
 
 
 def trivial_answers(cells: Iterable[Cell]) -> list[Floor]:
-    """Returns the scores of trivial answers, by name and metric.
+    """Averages the scores of trivial answers over seeds, for each answer and metric.
 
-    An answer has one score for all variants, unless it depends on what a variant reconstructs or
-    on the test data that scored it: then it has one per variant.
+    An answer has one score for all variants. Where its score depends on the variant, which may
+    reconstruct something else than the image or be scored on other test data, it has one score per
+    variant.
 
     Args:
         cells: the cells of one task, dataset and profile.
+
+    Returns:
+        The floors, ordered by the answer's name, then by metric.
     """
     found: dict[tuple[str, str], dict[str, Seeds]] = {}
     for cell in cells:
@@ -67,7 +75,11 @@ def trivial_answers(cells: Iterable[Cell]) -> list[Floor]:
 
 
 def untrained_networks(cell: Cell) -> list[Floor]:
-    """Returns the scores of a cell's untrained network, by metric."""
+    """Averages the scores of a cell's untrained network over seeds, for each metric.
+
+    Returns:
+        The floors, ordered by metric; none if the records have no untrained network.
+    """
     return [
         Floor(name, cell.variant, metric, _mean(seeds), len(seeds))
         for (name, metric), seeds in sorted(_by_seed(cell.scored).items())
@@ -76,12 +88,15 @@ def untrained_networks(cell: Cell) -> list[Floor]:
 
 
 def primary_floors(cell: Cell, *, trained: bool) -> dict[str, float]:
-    """Returns the floors that a cell's primary score is held against, by name.
+    """Collects the floors with which a cell's primary score is compared.
 
     Args:
         cell: the cell.
-        trained: whether its variant learns by gradients. One that does not has no untrained
-            network: what its record has by this name is left out.
+        trained: whether the cell's variant learns by gradients. If not, the floor `untrained` is
+            left out.
+
+    Returns:
+        By the floor's name, its mean over seeds.
     """
     return {
         name: _mean(seeds)
@@ -91,16 +106,32 @@ def primary_floors(cell: Cell, *, trained: bool) -> dict[str, float]:
 
 
 def highest(floors: Mapping[str, float], direction: str) -> tuple[str, float]:
-    """Returns name and value of the best floor; an empty name and NaN where there is none."""
+    """Finds the best floor.
+
+    Args:
+        floors: values by the floor's name.
+        direction: `maximize` or `minimize`, which says whether a high or a low value is better.
+
+    Returns:
+        Name and value of the best floor; an empty name and NaN if there is none.
+    """
     sign = -1 if direction == "maximize" else 1
     name = min(sorted(floors), key=lambda name: sign * floors[name], default="")
     return name, floors.get(name, math.nan)
 
 
 def is_above(score: Interval, floors: Iterable[float], direction: str) -> bool:
-    """Returns whether a score is better than all floors, and its interval includes none of them.
+    """Decides whether a score is better than all floors, and its interval includes none of them.
 
-    One seed has no interval: its score alone counts.
+    One seed has no interval: its score alone is compared.
+
+    Args:
+        score: mean and 95 % interval over seeds.
+        floors: the floors' values.
+        direction: `maximize` or `minimize`, which says whether a high or a low value is better.
+
+    Returns:
+        True if it is; False for a score that is not finite.
     """
     bound = score.low if direction == "maximize" else score.high
     worst = score.mean if score.n == 1 else bound
@@ -114,7 +145,7 @@ def _better(value: float, floor: float, direction: str) -> bool:
 
 
 def _by_seed(runs: Iterable[Run]) -> dict[tuple[str, str], Seeds]:
-    """The finite floors of these runs, by name and metric."""
+    """Collects the finite floors of these runs, by name and metric."""
     found: dict[tuple[str, str], Seeds] = {}
     for run in runs:
         for name, metrics in run.floors.items():
@@ -125,7 +156,10 @@ def _by_seed(runs: Iterable[Run]) -> dict[tuple[str, str], Seeds]:
 
 
 def _shared(by_variant: Mapping[str, Seeds]) -> Mapping[str, Seeds]:
-    """One entry, named "", where variants have the same value for the same seed; else as it is."""
+    """Merges variants into one entry, named "", if they have the same value for each seed.
+
+    Otherwise returns `by_variant` as it is.
+    """
     shared: Seeds = {}
     for seeds in by_variant.values():
         for seed, value in seeds.items():
@@ -135,6 +169,6 @@ def _shared(by_variant: Mapping[str, Seeds]) -> Mapping[str, Seeds]:
 
 
 def _mean(seeds: Seeds) -> float:
-    """Equal values keep all their digits, which a mean of them may not."""
+    """Averages values; equal ones are returned as they are, since a sum would round them."""
     values = [*seeds.values()]
     return values[0] if min(values) == max(values) else interval(values).mean

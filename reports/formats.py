@@ -24,6 +24,16 @@ _DUCKDB: dict[str, Any] = {
 }
 """Few threads and little memory: a report is made beside a sweep that is still at work."""
 
+SCORE_COLUMNS = {
+    "metric": "str",
+    "direction": "str",
+    "mean": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "seeds": "int64",
+}
+"""The columns of a score in each table that has one, with their dtypes."""
+
 LONGEST = 300
 """Characters of a text in a table; the record holds the rest."""
 

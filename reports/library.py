@@ -20,17 +20,18 @@ class Report:
         self._results = load_indexed(root)
 
     def leaderboard(self) -> pd.DataFrame:
-        """One row per cell, best first, and after each dataset's cells its floors."""
+        """Builds one row per cell, best first, and after each dataset's cells its floors."""
         return tables.leaderboard(self._results)
 
     def floors(self) -> pd.DataFrame:
-        """One row per floor and metric; untrained networks have one per variant."""
+        """Builds one row per floor and metric; an untrained network has rows for each variant."""
         return tables.floors(self._results)
 
     def above_floors(self) -> pd.DataFrame:
-        """One row per cell of a trained variant: whether it is above all its floors.
+        """Builds one row per cell of a trained variant, with a verdict on its floors.
 
-        `verdict` is `above`, `not above`, `no final` or `no floors` (in its records).
+        `verdict` is `above`, `not above`, `no final` (none has completed) or `no floors` (its
+        records have none).
         """
         return floor_tables.above_floors(self._results)
 
@@ -51,7 +52,7 @@ class Report:
         return tables.runs(self._results)
 
     def best_params(self) -> pd.DataFrame:
-        """One row per cell and hyper-parameter that its finals have."""
+        """Builds one row per cell and hyper-parameter of its finals."""
         return tables.best_params(self._results)
 
     def pareto(self) -> pd.DataFrame:
@@ -67,7 +68,7 @@ class Report:
         return tables.failures(self._results)
 
     def data(self) -> pd.DataFrame:
-        """One row per data and number of samples used."""
+        """Builds one row per dataset state and number of samples used."""
         return tables.data(self._results)
 
     def provenance(self) -> pd.DataFrame:

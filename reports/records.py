@@ -17,7 +17,7 @@ T = TypeVar("T")
 RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 """Names a folder within `runs/`, never one elsewhere."""
 SELECTIONS = ("all", "stratified", "random", "generated")
-"""How test samples are chosen from the data's test split."""
+"""The ways in which test samples are chosen from the test samples that there are."""
 LARGEST_COUNT = 2**63 - 1
 """Tables hold counts as 64-bit integers."""
 
@@ -38,7 +38,7 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """How many samples a run trained, validated and tested on."""
+    """Counts the samples that a run trained, validated and tested on."""
 
     train: int
     validation: int
@@ -140,7 +140,8 @@ class Cell:
 
     @property
     def chosen(self) -> Run | None:
-        """A run that has the cell's hyper-parameters: its best trial, or without one a final."""
+        """A run that has the hyper-parameters of the cell's finals: the best trial, or a final if
+        there was no search; None if neither has finished."""
         return self.best or next(iter(self.finals), None)
 
     @property
@@ -357,14 +358,15 @@ def _cell(cell: _Document, read: Callable[[str], Run | None]) -> Cell:
 
 
 def _finished_trials(cell: _Document, runs: int) -> int:
-    """How many trials have finished; a trial may have several runs, one per seed."""
+    """Counts the trials that have finished; a trial may have several runs, one per seed."""
     if cell.may("states", dict) is None:  # a ledger of an older version
         return runs
     return sum(int(n) for n in _numbers(cell, "states").values() if 0 <= n < LARGEST_COUNT)
 
 
 def _count(document: _Document, name: str) -> int:
-    """The count at a dotted name; 0 where there is none."""
+    """Reads the count at a dotted name; 0 if there is none. Raises ReportError if it is negative or
+    larger than `LARGEST_COUNT`."""
     value = document.may(name, int) or 0
     if not 0 <= value <= LARGEST_COUNT:
         raise document.wrong(f"'{name}' is not a count")

@@ -1,5 +1,5 @@
-"""Which variants are above their floors, which is best on each dataset, which differ from it, and
-how variants rank across datasets.
+"""Decides which variants are above their floors, which is best on each dataset, which differ from
+the best, and how variants rank across datasets.
 """
 
 from __future__ import annotations
@@ -41,24 +41,26 @@ class Standing:
     cell: Cell
     score: Interval
     trained: bool
-    """Whether its variant learns by gradients."""
+    """Whether the cell's variant learns by gradients."""
     floors: Mapping[str, float]
-    """What its score is held against: trivial answers and its own untrained network, by name."""
+    """Values of the floors with which its score is compared, by name: trivial answers and its own
+    untrained network."""
     mark: Mark
     """`not above floors`; `floor`, where such a variant does not learn by gradients; else `best`,
-    `tied` (not told from the best), `behind`, `untested` (too few seeds). Empty without a score."""
+    `tied` (the test finds no difference from the best), `behind` (it finds one) or `untested` (too
+    few seeds). Empty without a score."""
     behind: Difference
-    """How much worse than the best, over the seeds of both; p corrected for all on the dataset.
-    Empty for the best, and where no variant is best."""
+    """How much worse than the best, over the seeds that both cells have; p is corrected for all
+    variants on the dataset. `NO_DIFFERENCE` for the best, and where no variant is best."""
 
     @property
     def above(self) -> bool:
-        """Whether its score is better than all its floors, beyond its interval."""
+        """Whether the score is better than all floors, and its interval includes none of them."""
         return is_above(self.score, self.floors.values(), self.cell.direction)
 
     @property
     def floor(self) -> tuple[str, float]:
-        """Name and value of the best of its floors; an empty name and NaN without any."""
+        """Name and value of the best floor; an empty name and NaN if there is none."""
         return highest(self.floors, self.cell.direction)
 
 

@@ -16,12 +16,13 @@ import pandas as pd
 
 from reports.floor_tables import FLOORS_NOTE, floors
 from reports.floors import PREFIX, UNTRAINED, Floor, trivial_answers
-from reports.formats import frame
+from reports.formats import SCORE_COLUMNS, frame
 from reports.order import by_dataset, by_task
 from reports.pareto import PARETO_NOTE, pareto
 from reports.published import beside, differences, gap
 from reports.published import published as all_published
 from reports.records import Cell, Data, Results, Run, Samples
+from reports.searches import search_sentences
 from reports.standings import Across, Standing, across, place, rank, scores, standings
 from reports.statistics import interval
 
@@ -32,12 +33,7 @@ SCORES = {
     "task": "str",
     "dataset": "str",
     "variant": "str",
-    "metric": "str",
-    "direction": "str",
-    "mean": "float64",
-    "ci_low": "float64",
-    "ci_high": "float64",
-    "seeds": "int64",
+    **SCORE_COLUMNS,
     "data": "str",
     "profile": "str",
 }
@@ -78,8 +74,8 @@ SCORES_NOTE = """\
 LEADERBOARD_NOTE = (
     SCORES_NOTE
     + """\
-- **kind**: *variant*, or *floor*, a trivial answer scored on the same test data. Floors stand after
-  the variants of their dataset; they have no seeds and no mark.
+- **kind**: *variant*, or *floor*, a trivial answer scored on the same test data. The rows of floors
+  follow those of the variants on their dataset; they have no seeds and no mark.
 - **floor** is the best floor that counts for the row, **floor_name** its name: a trivial answer or
   **untrained**, the mean of the same network before its first step.
 - **mark**: *not above floors*, the mean is not better than each floor of the row, or its interval
@@ -92,17 +88,18 @@ LEADERBOARD_NOTE = (
   on the dataset.
 - **published** is the figure of the variant's paper or code, **gap** how much better (+) or worse
   (-) ours is, empty where the two can't be compared; *notes* and the table `published` say why.
-- **trials** is the number of finished trials that chose the hyper-parameters; 0 means the published
-  recipe, without a search. **test_samples** is the size of the test set that scored the row.
+- **trials** is the number of finished trials of the search for the hyper-parameters; 0 means the
+  published recipe, but for what the profile sets, without a search. **test_samples** is the size of
+  the test set that scored the row.
 - **progress** is *done*, or what is there of what is planned. **notes** say what mixes here.
 """
 )
 
 
 def leaderboard(results: Results) -> pd.DataFrame:
-    """One row per cell: its primary metric over its completed finals, best first.
+    """Builds one row per cell, of its primary metric over its completed finals, best first.
 
-    After the cells of a dataset come its floors, best first.
+    The rows of a dataset's floors follow those of its cells, best first too.
     """
     mixed = mixtures(results)
     rows = (row for group in standings(results) for row in _board(group, mixed))
@@ -120,7 +117,7 @@ METRICS_NOTE = (
 
 
 def metrics(results: Results) -> pd.DataFrame:
-    """A row a cell and test metric, in the first columns of the leaderboard and one more.
+    """One row per cell and test metric, in the first columns of the leaderboard and one more.
 
     Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
     """
@@ -256,9 +253,9 @@ def runs(results: Results) -> pd.DataFrame:
 
 
 def best_params(results: Results) -> pd.DataFrame:
-    """One row per cell and hyper-parameter of its best trial; values that are no text as JSON.
+    """Builds one row per cell and hyper-parameter of its best trial, or of its finals without one.
 
-    A cell without a search has those of its finals.
+    A value that is not a text is written as JSON.
     """
     columns = ("study", "variant", "dataset", "profile", "parameter", "value")
     rows = (
@@ -309,7 +306,7 @@ DATA_NOTE = """\
 
 
 def data(results: Results) -> pd.DataFrame:
-    """One row per data and number of samples used, with the number of runs that used them."""
+    """Builds one row per dataset state and number of samples used, and counts the runs of each."""
     seen = Counter((r.data, r.samples) for r in results.runs if r.data)
     rows = [_seen(data, samples, n) for (data, samples), n in seen.items() if data]
     rows.sort(key=lambda row: (by_dataset(row[0]), *("" if x is None else f"{x:>20}" for x in row)))
@@ -448,13 +445,17 @@ def mixtures(results: Results) -> dict[tuple[str, str, str], list[str]]:
 
 
 def flags(results: Results) -> list[str]:
-    """Sentences on what a reader must know of all tables, most of all what mixes in them."""
+    """Lists sentences on what a reader must know of all tables.
+
+    They say what is mixed in a table that should not be, how hyper-parameters were chosen, and
+    which figures are unfinished, of stand-in data, or of few seeds.
+    """
     told = [
         f"{task} on {dataset} (profile {profile}): {what}."
         for (task, dataset, profile), whats in mixtures(results).items()
         for what in whats
     ]
-    told += _searches(results)
+    told += search_sentences(results)
     if len(found := sorted({cell.profile for cell in results.cells})) > 1:
         told.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
     if unfinished := [cell for cell in results.cells if cell.progress not in ("done", "failed")]:
@@ -468,41 +469,30 @@ def flags(results: Results) -> list[str]:
             f"Some means are over {min(few)} seeds: that few tell large differences only, and "
             "their intervals are guesses at the spread."
             if min(few) > 1
-            else "Some means are over 1 seed: they have no interval, and no difference is told."
+            else "Some means are over 1 seed: they have no interval, and no test of differences."
         )
     return told
 
 
 def test_set(samples: Samples) -> str:
-    """Says how large the test set was, and how it was chosen."""
+    """Says how many test samples scored a run, and how they were chosen.
+
+    Args:
+        samples: the sample counts of the run's record.
+
+    Returns:
+        Words such as `2,000 of 10,000 test samples, stratified`.
+    """
     if samples.test_selection == "all":
         return f"all {samples.test:,} test samples"
     whole = f" of {samples.test_of:,}" if samples.test_of > samples.test else ""
     return f"{samples.test:,}{whole} test samples, {samples.test_selection}"
 
 
-def _searches(results: Results) -> list[str]:
-    """Sentences on tables in which some trained variants searched and others did not."""
-    fixed: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for group in standings(results):
-        cells = [s.cell for s in group if s.trained and s.score.n]
-        unsearched = [c.variant for c in cells if not c.finished_trials]
-        if 0 < len(unsearched) < len(cells):
-            task, dataset, profile = place(cells[0])
-            fixed.setdefault((task, profile), {})[dataset] = sorted(unsearched)
-    return [
-        f"{task} (profile {profile}): some variants searched their hyper-parameters, others used "
-        "the published recipe without a search: "
-        + "; ".join(f"{', '.join(names)} on {dataset}" for dataset, names in datasets.items())
-        + "."
-        for (task, profile), datasets in fixed.items()
-    ]
-
-
 def _board(
     group: list[Standing], mixed: dict[tuple[str, str, str], list[str]]
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of one task, dataset and profile: its variants, then its floors."""
+    """Yields the rows of one task, dataset and profile: of its variants, then of its floors."""
     for standing in group:
         yield _standing(standing, mixed)
     for floor in shown_floors(group):
@@ -510,9 +500,13 @@ def _board(
 
 
 def shown_floors(group: list[Standing]) -> list[Floor]:
-    """The trivial answers that stand below the variants of one task, dataset and profile.
+    """Lists the trivial answers that have a row below the variants, by the primary metric.
 
-    They have the primary metric of these variants, and are best first.
+    Args:
+        group: the standings of one task, dataset and profile.
+
+    Returns:
+        The floors, best first; those of equal score by name.
     """
     cells = [standing.cell for standing in group]
     first = cells[0]
@@ -521,7 +515,10 @@ def shown_floors(group: list[Standing]) -> list[Floor]:
 
 
 def floor_name(floor: Floor) -> str:
-    """What a floor is called among variants."""
+    """Returns the name of a floor's row in tables of variants, such as `floor: last frame`.
+
+    The variant's name follows in brackets where the floor is of one variant alone.
+    """
     return f"{PREFIX}{floor.name} ({floor.variant})" if floor.variant else PREFIX + floor.name
 
 
@@ -529,7 +526,9 @@ def _floor_row(
     floor: Floor, group: list[Standing], mixed: dict[tuple[str, str, str], list[str]]
 ) -> tuple[Any, ...]:
     cell = group[0].cell
-    runs = [run for s in group for run in s.cell.scored if floor.name in run.floors]
+    # A floor of one variant has nothing to do with the runs of others.
+    owners = [s.cell for s in group if floor.variant in ("", s.cell.variant)]
+    runs = [run for owner in owners for run in owner.scored if floor.name in run.floors]
     states = " + ".join(sorted({run.data.state for run in runs if run.data}))
     where = (cell.task, cell.dataset, floor_name(floor), cell.metric, cell.direction)
     nothing = (math.nan,) * 4
@@ -541,7 +540,7 @@ def _floor_row(
 
 
 def _test_samples(runs: Iterable[Run]) -> int | None:
-    """The size of the test set that scored these runs; None where it is not known or differs."""
+    """Returns the size of the test set that scored these runs; None if unknown or not the same."""
     sizes = {run.samples.test for run in runs if run.samples}
     return sizes.pop() if len(sizes) == 1 else None
 

@@ -20,7 +20,7 @@ from reports.tables import TABLES, failures, flags, leaderboard
 
 NOTE = """\
 mean: over n finals with fresh seeds, on test data; bold: best of its dataset,
-≈: not told from it; ±: half of the mean's 95 % Student-t interval
+≈: the test finds no difference from it; ±: half of the mean's 95 % Student-t interval
 floor: the best of trivial answers and of the same network untrained
 †: the mean is not better than each floor, or its interval includes one\
 """
@@ -34,7 +34,7 @@ KEEP = ("variant", "dataset")
 def show(results: Results, console: Console) -> None:
     """Prints one table per task and profile, its datasets apart, the best of each in bold.
 
-    Then how many cells are above their floors, and what to know of all tables.
+    Prints after them how many cells are above their floors, and what to know of all tables.
     """
     groups = leaderboard(results).groupby(["task", "profile"], sort=False)
     for (task, profile), rows in groups:
@@ -141,8 +141,7 @@ def _add(table: Table, dataset: str, group: pd.DataFrame) -> None:
     heads = _heads(dataset, group)
     for place, row in enumerate(group.to_dict("records")):
         mean, half = plus_minus(row["mean"], (row["ci_high"] - row["ci_low"]) / 2)
-        # The metric and the test set stand below their dataset: in the next rows, as far as there
-        # are some.
+        # Metric and test set follow the dataset's name, one per row; the last row has what remains.
         last = place == len(group) - 1
         name = "\n".join(heads[place:] if last else heads[place : place + 1])
         shown = f"{SIGNS.get(row['mark'], '')}{mean}" if mean else "no final"
@@ -156,7 +155,7 @@ def _add(table: Table, dataset: str, group: pd.DataFrame) -> None:
 
 
 def _heads(dataset: str, group: pd.DataFrame) -> list[str]:
-    """The dataset, its metric with the better direction, and the size of its test set."""
+    """Lists the dataset, its metric with the better direction, and the size of its test set."""
     first = group.iloc[0]
     arrow = "↑" if first["direction"] == "maximize" else "↓"
     sizes = group["test_samples"].dropna().unique()

@@ -1,4 +1,4 @@
-"""What trivial answers are made of: how often classes occur, and mean pictures."""
+"""Computes what trivial answers need of the training data: counts of classes, and mean images."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 from benchmarks.batches import Batch, Epoch, Samples, StillSamples
 
 ENOUGH = 1_000
-"""Generated samples whose classes are counted, and pictures that a mean is taken of: more would
-change a floor by less than it differs between seeds."""
+"""Number of generated samples whose classes are counted, and of images that are averaged. More would
+change a floor by less than the difference between two seeds."""
 
 
 def class_counts(samples: Samples, classes: int, batch_size: int) -> Tensor:
-    """Counts how often the samples show each class; of generated ones, about the first 1,000.
+    """Counts how often samples show each class; of generated samples, the first 1,000 are counted.
 
     Args:
         samples: images with labels.
-        classes: how many classes there are.
-        batch_size: generated images to make at a time.
+        classes: number of classes.
+        batch_size: number of images to generate at a time.
 
     Returns:
-        (classes,) float32, where the samples are.
+        (classes,) float32, on the device of the samples.
     """
     if isinstance(samples, StillSamples):
         labels = samples.labels
@@ -34,12 +34,12 @@ def class_counts(samples: Samples, classes: int, batch_size: int) -> Tensor:
 
 
 def mean_picture(samples: Samples, read: Callable[[Batch], Tensor], batch_size: int) -> Tensor:
-    """Averages the pictures that `read` returns of the first samples, about 1,000 of them.
+    """Averages images or frames of the first samples, until at least 1,000 of them are read.
 
     Args:
         samples: images or clips.
-        read: from a batch to pictures (pictures, channels, height, width).
-        batch_size: samples to read at a time.
+        read: takes a batch and returns its images, (images, channels, height, width).
+        batch_size: number of samples to read at a time.
 
     Returns:
         (channels, height, width) float32.

@@ -50,14 +50,14 @@ def score(probes: Mapping[str, Probe], codes: np.ndarray, labels: np.ndarray) ->
 
 
 def largest_class(counts: np.ndarray, labels: np.ndarray) -> float:
-    """Scores the same answer for every image: the most frequent classes, as many as labels.
+    """Scores one answer for all images: the most frequent classes, as many as an image has labels.
 
     Args:
         counts: (classes,) how often training samples show each class.
-        labels: (samples, labels) int64.
+        labels: (samples, labels) int64, the true classes of the samples to score.
 
     Returns:
-        The share of samples of which all labels are right.
+        The share of samples whose labels are all right.
     """
     answer = np.argsort(-counts, kind="stable")[: labels.shape[1]]
     return float((np.sort(labels, axis=1) == np.sort(answer)).all(axis=1).mean())

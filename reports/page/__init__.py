@@ -134,7 +134,7 @@ def _breadth(value: Any) -> str:
 
 
 def _row_class(mark: str, kind: str = "variant") -> str:
-    """The style of a row or cell: one word from its mark, or that it is a floor."""
+    """Returns the CSS class of a row or cell: `floor`, or its mark in one word."""
     return "floor" if kind == "floor" else mark.replace(" ", "-")
 
 

@@ -20,7 +20,16 @@ BOARD_LAST = ("progress", "notes", "kind")
 
 
 def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
-    """Yields one table per task and profile; `id` is the link to a row's runs, empty for floors."""
+    """Yields one table per task and profile, with the columns that a reader compares.
+
+    Args:
+        table: the leaderboard.
+        groups: the standings of each task, dataset and profile, in the leaderboard's order.
+
+    Returns:
+        Mappings of `name`, `id` (of the table in the page) and `frame`, whose column `id` is the
+        link to a row's runs, empty for floors.
+    """
     seconds = [second for group in groups for second in _seconds(group)]
     links = [link for group in groups for link in _links(group)]
     shown = table.assign(
@@ -43,14 +52,14 @@ def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Itera
 
 
 def _seconds(group: list[Standing]) -> list[float]:
-    """Seconds of a final, mean over seeds, in the leaderboard's rows; floors have none."""
+    """Averages the seconds of finals over seeds, for each leaderboard row; NaN for floors."""
     runs = (standing.cell.scored for standing in group)
     means = [interval([r.costs.get("seconds", math.nan) for r in finals]).mean for finals in runs]
     return [*means, *(math.nan for _ in shown_floors(group))]
 
 
 def _links(group: list[Standing]) -> list[str]:
-    """Where the leaderboard's rows lead; floors lead nowhere."""
+    """Lists the links of the leaderboard's rows; empty for floors."""
     return [*(f"#{anchor(s.cell)}" for s in group), *("" for _ in shown_floors(group))]
 
 

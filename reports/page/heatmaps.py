@@ -15,7 +15,7 @@ from reports.tables import as_text, data_states, floor_name, mixtures, shown_flo
 
 
 def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
-    """Yields per task and profile one row per variant and floor, one column per dataset.
+    """Yields one matrix per task and profile: a row per variant and floor, a column per dataset.
 
     Cells above their floors are shaded by the mean. A column's head has the metric and the size of
     the test set, and says what mixes in it.
@@ -54,7 +54,7 @@ def _head(group: list[Standing], mixed: list[str]) -> dict[str, str]:
 
 
 def _floor_rows(columns: list[list[Standing]]) -> list[dict[str, Any]]:
-    """One row per trivial answer that any dataset has."""
+    """Builds one row per trivial answer that any dataset has."""
     found = [{floor_name(floor): floor.value for floor in shown_floors(group)} for group in columns]
     return [
         {

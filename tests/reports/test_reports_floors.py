@@ -163,6 +163,19 @@ def test_a_trivial_answer_that_differs_between_variants_has_a_row_each(tmp_path)
     assert names == ["floor: largest class (cnn)", "floor: largest class (linear)"]
 
 
+def test_a_floor_of_one_variant_has_the_test_data_of_that_variant(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
+    for number in range(3):
+        record = files.run("cnn-mnist-quick", "final", number)
+        record["floors"]["largest class"]["accuracy"] = 0.25
+        record["samples"]["test"] = 500
+        record["provenance"]["data"]["state"] = "unofficial"
+    table = board(files, tmp_path)
+    cnn, linear = (table.loc[f"floor: largest class ({name})"] for name in ("cnn", "linear"))
+    assert (cnn["test_samples"], cnn["data"]) == (500, "unofficial")
+    assert (linear["test_samples"], linear["data"]) == (2000, "official")
+
+
 def test_results_without_floors_have_their_old_marks_and_no_count(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     for record in files.records.values():

@@ -230,7 +230,9 @@ def test_unfinished_failed_and_stand_in_are_said(page, report):
     href = page.locator("#t-failures tbody a").get_attribute("href")
     assert (report / href).is_file()
     assert "n = 3, stand-in" in page.locator("#matrix").inner_text()
-    assert "7 epochs saved by pruning" in page.locator("header").inner_text()
+    head = page.locator("header").inner_text()
+    assert "7 epochs saved by pruning" in head
+    assert "hyper-parameters for classification are the best of 4 trials on validation data" in head
 
 
 def test_floors_stand_below_variants_and_are_no_links(page):

@@ -413,22 +413,6 @@ def test_trials_of_several_seeds_count_once(tmp_path):
     assert results.cells[0].progress == "2 of 3 trials"
 
 
-def test_a_table_in_which_some_searched_says_who_did_not(tmp_path):
-    files = sweep(variants=("cnn", "linear", "kmeans"), datasets=("mnist", "usps"))
-    assert not any("without a search" in flag for flag in flags(load(files.write(tmp_path / "a"))))
-    for study in ("cnn-usps-quick", "kmeans-usps-quick"):
-        files.cells[study] |= {"trials": [], "best": None, "planned": {"trials": 0, "finals": 3}}
-    for number in range(3):
-        files.run("kmeans-usps-quick", "final", number)["epochs"] = 0
-        files.run("kmeans-mnist-quick", "final", number)["epochs"] = 0
-    for number in range(4):
-        files.run("kmeans-mnist-quick", "trial", number)["epochs"] = 0
-    assert (
-        "classification (profile quick): some variants searched their hyper-parameters, others "
-        "used the published recipe without a search: cnn on usps."
-    ) in flags(load(files.write(tmp_path / "b")))
-
-
 def test_the_size_of_the_test_set_stands_in_the_leaderboard(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     files.run("linear-mnist-quick", "final", 1)["samples"]["test"] = 500

@@ -1,0 +1,59 @@
+"""Sentences on the search that chose the hyper-parameters behind a table."""
+
+from __future__ import annotations
+
+from reports.records import Cell, Results
+from reports.standings import standings
+
+_RECIPE = "the published recipe's, but for what the profile sets, without a search"
+
+
+def search_sentences(results: Results) -> list[str]:
+    """Says for each task and profile by how many trials hyper-parameters were chosen.
+
+    Counts the finished trials of the cells that have a final and whose variant learns by gradients.
+    A task and profile without such a cell has no sentence.
+
+    Args:
+        results: the cells and their runs.
+
+    Returns:
+        One sentence per task and profile. Where some cells had a search and others had none, it
+        names those without.
+    """
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for group in standings(results):
+        for standing in group:
+            if standing.trained and standing.score.n:
+                cell = standing.cell
+                found.setdefault((cell.task, cell.profile), []).append(cell)
+    return [
+        f"In profile {profile}, each trained variant's hyper-parameters for {task} are "
+        f"{_origin(cells)}."
+        for (task, profile), cells in found.items()
+    ]
+
+
+def _origin(cells: list[Cell]) -> str:
+    counts = sorted({cell.finished_trials for cell in cells} - {0})
+    if not counts:
+        return _RECIPE
+    unsearched = [cell for cell in cells if not cell.finished_trials]
+    rest = f", except that they are {_RECIPE}, of {_names(unsearched)}" if unsearched else ""
+    return f"{_best_of(counts[0], counts[-1])} on validation data{rest}"
+
+
+def _best_of(fewest: int, most: int) -> str:
+    if fewest < most:
+        return f"the best of {fewest:,} to {most:,} trials"
+    if most == 1:
+        return "those of a single trial"
+    return f"the {'better' if most == 2 else 'best'} of {most:,} trials"
+
+
+def _names(cells: list[Cell]) -> str:
+    """Names cells by dataset: `cnn, vit on usps; cnn on svhn`."""
+    by_dataset: dict[str, list[str]] = {}
+    for cell in cells:
+        by_dataset.setdefault(cell.dataset, []).append(cell.variant)
+    return "; ".join(f"{', '.join(sorted(v))} on {name}" for name, v in by_dataset.items())
