@@ -54,7 +54,7 @@ def run(
         str | None,
         typer.Option(
             metavar="RUN_ID",
-            help="The run to rest on, of a variant that needs one (ocae: a pcae).",
+            help="The run whose trained model the variant needs (ocae: a run of pcae).",
             show_default="one is trained",
         ),
     ] = None,
@@ -67,8 +67,8 @@ def run(
         int | None,
         typer.Option(
             min=0,
-            help="Validation samples, 10 or more; of still images a fifth of the training data at "
-            "most. 0: none, with --final alone.",
+            help="Validation samples: 10 or more, and of still images at most a fifth of the "
+            "training data. 0: none, only with --final.",
         ),
     ] = None,
     final: Annotated[
@@ -152,7 +152,7 @@ def data_(
 
 @app.command()
 def options(variant: Variant) -> None:
-    """Shows a variant's hyper-parameters: default, bounds, meaning; presets; what is searched."""
+    """Shows a variant's hyper-parameters (default, bounds, meaning), presets and searches."""
     from rich.console import Console
 
     from sweeps.description import describe

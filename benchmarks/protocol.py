@@ -65,16 +65,16 @@ class TaskData:
     shape: Shape
     train: Samples
     validation: Samples | None
-    """None where the budget cuts none."""
+    """None if the budget has no validation samples."""
     test: Samples
     test_of: int
-    """Test samples that there are."""
+    """How many test samples there are, before a subset is chosen."""
     test_selection: Selection
     info: DataInfo
 
     @property
     def counts(self) -> SampleCounts:
-        """How many samples a run on this data sees."""
+        """Counts the samples that a run on this data uses."""
         return SampleCounts(
             train=len(self.train),
             validation=0 if self.validation is None else len(self.validation),
@@ -183,7 +183,7 @@ def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, S
 
 
 def _sprites(train: Split, budget: Budget) -> tuple[Split, Split]:
-    """The images that generated training data shows, and those that validation data shows."""
+    """Returns the images shown by generated training data, and those shown by validation data."""
     return _split(train, validation=_SPRITES if budget.validation_samples else 0, kept=None)
 
 
@@ -192,15 +192,15 @@ def _take(split: Split, index: np.ndarray) -> Split:
 
 
 def stratified(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
-    """Chooses samples at random, of each class its share of all, as near as whole numbers come.
+    """Chooses samples at random, with the classes in proportion, up to rounding.
 
     Args:
         labels: (n,) the samples' classes.
-        count: how many to choose; all where there are fewer.
-        seed: decides which.
+        count: number of samples to choose; all are chosen if there are fewer.
+        seed: seed of the choice.
 
     Returns:
-        (min(count, n),) their indices in rising order.
+        (min(count, n),) indices of the chosen samples, in rising order.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     share = np.empty(len(labels))
@@ -232,7 +232,7 @@ def _images(still: Still, budget: Budget, device: str) -> TaskData:
 
 
 def _selection(count: int, budget: Budget, subset: Selection = "stratified") -> Selection:
-    """How a budget's test samples are chosen out of so many."""
+    """Returns how a budget's test samples are chosen from `count` samples."""
     return "all" if budget.test_samples is None or budget.test_samples >= count else subset
 
 
@@ -267,7 +267,7 @@ def _frames(still: Still, budget: Budget, seed: int, device: str) -> TaskData:
 def _held(
     make: Callable[[Split, int, int], Samples], held_out: Split, seed: int, budget: Budget
 ) -> Samples | None:
-    """Generated validation samples; None where the budget has none."""
+    """Generates validation samples; returns None if the budget has none."""
     count = budget.validation_samples
     return make(held_out, seed, count) if count else None
 

@@ -202,7 +202,7 @@ def _trainable(name: str) -> bool:
 
 
 def _model(case: Case) -> Variant:
-    """Untrained; on an untrained base with its defaults, where it needs one."""
+    """Builds an untrained variant, on an untrained base with its defaults if it needs one."""
     from benchmarks.timing import untrained
 
     return untrained(case.variant, _shape(case), _config(case))

@@ -32,11 +32,12 @@ class Layers(RichModelSummary):
 
 
 class EpochLines(pl.Callback):
-    """Prints one line at the end of each epoch but the last, after which the results follow.
+    """Prints one line at the end of each epoch except the last, which the run's results follow.
 
     Args:
         console: where to print.
-        metric: the validation metric to print; the training loss instead, without validation data.
+        metric: the validation metric to print. Without validation data, the training loss is
+            printed instead.
     """
 
     def __init__(self, console: Console, metric: str) -> None:
@@ -63,6 +64,14 @@ class EpochLines(pl.Callback):
 
 
 def callbacks(console: Console, metric: str) -> list[pl.Callback]:
-    """Returns what shows a run: its layers, then a bar on a terminal and lines elsewhere."""
+    """Builds the callbacks that print a run's layers and its progress.
+
+    Args:
+        console: on a terminal progress is a bar, otherwise one line per epoch.
+        metric: the validation metric of these lines.
+
+    Returns:
+        The callbacks, for a trainer.
+    """
     progress = RichProgressBar() if console.is_terminal else EpochLines(console, metric)
     return [Layers(max_depth=2), progress]

@@ -254,7 +254,15 @@ class Journal(pl.Callback):
 
 
 def scores_of(metrics: Sequence[Mapping[str, float]], primary: str) -> list[float]:
-    """Lists the primary validation metric of each epoch; empty without validation data."""
+    """Lists the primary validation metric of each epoch.
+
+    Args:
+        metrics: the metrics of each epoch, by name with split.
+        primary: name of the primary metric, without split.
+
+    Returns:
+        One value per epoch; none if there is no validation data.
+    """
     name = f"validation/{primary}"
     return [epoch[name] for epoch in metrics if name in epoch]
 

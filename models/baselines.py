@@ -33,9 +33,9 @@ class LinearConfig(StandardisedConfig):
 
 @register("linear", task="classification")
 class Linear(Variant):
-    """Multinomial logistic regression on the pixels.
+    """Classifies by multinomial logistic regression on the pixels.
 
-    Pixels are taken as they are; on svhn and cifar10 each image is standardised by preset.
+    Presets standardise each image of svhn and cifar10. Other pixels are read as they are.
     """
 
     Config = LinearConfig
@@ -74,8 +74,9 @@ class CNN(Variant):
     """A small convolutional network with batch norm.
 
     Three stages of 3×3 convolution, batch norm, ReLU and 2×2 max pooling, doubling the channels;
-    a fourth without pooling; the maximum over positions; a linear layer. Images are taken as they
-    are, from 8×8 pixels up, and shifted in training; batch norm makes up for their exposure.
+    a fourth without pooling; the maximum over positions; a linear layer. Images are read as they
+    are, from 8×8 pixels up, and shifted in training. No preset standardises them, since batch norm
+    already normalises the maps.
     """
 
     Config = CNNConfig

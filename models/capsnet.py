@@ -39,7 +39,10 @@ KERNEL = 9
 
 
 class Structure(NamedTuple):
-    """How capsules are made and routed, beyond their sizes; the defaults are the paper's."""
+    """Holds what decides how capsules are computed and routed, beside their sizes.
+
+    Defaults are the paper's.
+    """
 
     over: Axis = "outputs"
     """The capsules among which couplings sum to 1."""
@@ -51,7 +54,7 @@ class Structure(NamedTuple):
 
 
 class CapsuleConfig(StandardisedConfig):
-    """What both variants let one choose; defaults of the paper's section 4."""
+    """Holds the hyper-parameters that both variants have; defaults of the paper's section 4."""
 
     conv_channels: int = Field(256, ge=1, description="channels of the first convolution")
     primary_capsules: int = Field(32, ge=1, description="primary capsules at each position")
@@ -93,12 +96,19 @@ class CapsNetConfig(CapsuleConfig, ScheduleConfig):
     shift: int = Field(2, ge=0, le=8, description="largest random shift in training, in pixels")
 
     def without_cosine(self, step: int) -> float:
-        """Returns the authors' smooth exponential decay, in units of `lr`."""
+        """Returns the learning rate of the authors' smooth exponential decay.
+
+        Args:
+            step: number of the training step, from 0.
+
+        Returns:
+            The rate, in units of `lr`.
+        """
         return self.lr_decay ** (step / self.lr_decay_steps)
 
     @property
     def structure(self) -> Structure:
-        """What these hyper-parameters say of the network beyond its sizes."""
+        """Collects the hyper-parameters that decide how capsules are computed and routed."""
         return Structure(
             same_padding=self.same_padding,
             none_of_the_above=self.none_of_the_above,
@@ -155,11 +165,11 @@ class PrimaryCapsules(nn.Module):
         if min(size) <= lost:
             raise ValueError(
                 f"images of {size[0]}×{size[1]} pixels are too small for two convolutions of "
-                f"{KERNEL}×{KERNEL}: {lost + 1} pixels at least, or same_padding"
+                f"{KERNEL}×{KERNEL}: take sides of at least {lost + 1} pixels, or same_padding"
             )
         rows, columns = ((side - lost + 1) // 2 for side in size)
         self.count = rows * columns * config.primary_capsules
-        # In the authors' code they too are routed to, in one iteration: by equal couplings.
+        # The authors' code routes to primary capsules, too, in one iteration, with equal couplings.
         self.rivals = config.primary_capsules + structure.none_of_the_above
         self.divided = structure.as_code
 
@@ -226,7 +236,7 @@ class Decoder(nn.Module):
 
 
 class CapsuleNetwork(nn.Module):
-    """What both variants are made of: image to class capsules, and back."""
+    """Computes class capsules from images, and images from class capsules, in both variants."""
 
     def __init__(self, *, shape: ImageShape, config: CapsuleConfig, structure: Structure) -> None:
         super().__init__()
@@ -236,9 +246,8 @@ class CapsuleNetwork(nn.Module):
         self.size = (structure.crop, structure.crop) if structure.crop else self.rescale.size
         if structure.crop > min(self.rescale.size):
             raise ValueError(
-                "no {0}×{0} pixels can be cropped from {1}×{2}".format(
-                    structure.crop, *self.rescale.size
-                )
+                "a crop of {0}×{0} pixels is larger than rescaled images of {1}×{2}: "
+                "take a smaller crop".format(structure.crop, *self.rescale.size)
             )
         self.primary = PrimaryCapsules(
             channels=channels, size=self.size, config=config, structure=structure
@@ -253,11 +262,25 @@ class CapsuleNetwork(nn.Module):
         )
 
     def seen(self, x: Tensor) -> Tensor:
-        """The middle of the rescaled images, (batch, channels, *size): what evaluation is of."""
+        """Rescales images and cuts out their middle, as the network reads them in evaluation.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            (batch, channels, *size).
+        """
         return centre_crop(self.rescale(x), self.size)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Images of `size`, not yet standardised, to class capsules: (batch, classes, dims)."""
+        """Computes class capsules.
+
+        Args:
+            image: (batch, channels, *size), not yet standardised.
+
+        Returns:
+            (batch, classes, dims).
+        """
         return self.digits(self.primary(self.prepare(image)))
 
     def predicted(self, lengths: Tensor) -> Tensor:
@@ -265,7 +288,15 @@ class CapsuleNetwork(nn.Module):
         return multi_hot(top_labels(lengths, self.labels), self.classes)
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The images seen and their reconstructions from the longest capsules, if decoded."""
+        """Reconstructs images from their longest class capsules.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            The images as the network reads them in evaluation, and their reconstructions, each
+            (batch, channels, *size); None if there is no decoder.
+        """
         if self.decoder is None:
             return None
         image = self.seen(x)
@@ -310,18 +341,18 @@ class CapsNet(CapsuleVariant):
 
     Recipe: images shifted by up to 2 pixels in training, W from a normal distribution of deviation
     0.1 truncated at two deviations, no gradient stopped in the routing, learning rate decaying
-    smoothly by 0.96 in 2000 steps; `restart_steps` has a cosine to zero instead. Default size at
-    1×28×28: 8,215,568 parameters, 6,804,224 without decoder.
+    smoothly by 0.96 in 2000 steps, or, with `restart_steps`, along a cosine to zero. Default size
+    at 1×28×28: 8,215,568 parameters, 6,804,224 without decoder.
 
-    With `follow="code"` it is the authors' code where that departs from the paper: both margin
+    With `follow="code"` it does as the authors' code where that departs from the paper: both margin
     terms are halved, so that the reconstruction weighs twice as much beside them; class capsules
     have biases (160 parameters more); primary capsules are divided by their number at a position
-    (without their bias); weights begin at truncated normal distributions of deviation 0.05 (first
-    convolution) and 0.1, and all biases at 0.1.
+    (without their bias); initial weights are from truncated normal distributions of deviation 0.05
+    (first convolution) and 0.1, and initial biases are 0.1.
 
-    Presets. svhn is the paper's smaller network (section 7; 4,720,480 parameters), of whose
-    training it says nothing more; standardised images are ours. cifar10 is what the authors' code
-    is called with: 64 primary capsules, no reconstruction, zeros around image and maps,
+    Presets. svhn has the paper's smaller network (section 7; 4,720,480 parameters); the paper does
+    not describe its training; standardised images are ours. cifar10 has the arguments that the
+    authors give their code: 64 primary capsules, no reconstruction, zeros around image and maps,
     none-of-the-above in the routing, standardised crops of 24×24, mirrored and of random contrast
     (22,476,288 parameters). Random brightness is left out, since standardising takes it away.
     """
@@ -378,7 +409,14 @@ class CapsNet(CapsuleVariant):
         return {**super().loss_weights, **halved}
 
     def augmented(self, x: Tensor) -> Tensor:
-        """Rescaled images as training has them, before contrast: (batch, channels, *size)."""
+        """Rescales, crops, mirrors and shifts images as in training; contrast is changed later.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            (batch, channels, *size).
+        """
         config, size = self.config, self.network.size
         image = self.network.rescale(x)
         if config.crop or config.flip:
@@ -425,8 +463,8 @@ class NotebookCapsNet(CapsuleVariant):
     Couplings sum to 1 over the input capsules, the margin loss is not squared, the reconstruction
     term is a mean over pixels, W is standard normal, the decoder always sees the predicted
     capsules, pixels are neither shifted nor scaled, and the learning rate is constant. Sizes of
-    images, and of the network, as for `capsnet`. The notebook has MNIST only: that svhn and cifar10
-    are standardised by preset is ours.
+    images, and of the network, as for `capsnet`. The notebook has MNIST only; the presets
+    that standardise svhn and cifar10 are ours.
     """
 
     Config = NotebookConfig

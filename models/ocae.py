@@ -38,7 +38,8 @@ class OCAEConfig(ObjectConfig, RecipeConfig):
     clip_norm: float = Field(
         1e3,
         gt=0,
-        description="gradients are clipped to this norm; it only stops explosions, as SGD's at 0.1",
+        description="gradients are clipped to this norm, so that a large first step, as of SGD at "
+        "a rate of 0.1, does not overflow",
     )
 
 
@@ -52,14 +53,23 @@ class OCAE(Variant):
     parts in the poses that the winning objects vote for (the paper's top-down reconstruction). In
     training, where no loss term needs it, it is left out.
 
-    What to expect of short trainings on MNIST: an untrained network's code is a nearly linear,
-    random function of the parts, which a linear probe reads well. Within some hundred steps the
-    votes grow sharp, each part goes to one capsule, nearly the same in all images, and the probe
-    reads less. Presences are then all near 1/C, for which both prior terms are 0. Over thousands of
-    steps they come to differ between images, far faster on a base whose poses do; a base that
-    reconstructs no better than the mean image leaves objects little to explain. The posterior's
-    weights are of the authors' script for MNIST; larger ones (10 for both are the defaults of their
-    code) part the capsules sooner.
+    What to expect of training on MNIST. The code of an untrained network is a nearly linear, random
+    function of the parts, from which a linear probe reads the class well. Within some hundred steps
+    the votes become sharp, each part is assigned to one capsule, nearly the same one in all images,
+    and the probe scores less. All presences are then near 1/C, where both prior terms are 0. Over
+    thousands of steps presences come to differ between images, the more if the poses of the base
+    do. The posterior's weights are those of the authors' script for MNIST, .7 within and .2 between
+    examples; with larger ones (their code's defaults are 10 and 10) presences differ more.
+
+    Measured on 55,000 images, with probes on validation data, one seed, batches of 16, RAdam at a
+    rate of 1e-3, the posterior's weights .5 and 10, on a `pcae` with `alpha` and `mse_weight` 1000
+    after 3,000 steps of 32 images: LIN-PRED of the posterior (and of the prior) was .947 (.873)
+    untrained, .867 (.741) after 250 steps, .858 (.809) after 1,000, .802 (.929) after 5,000, and
+    .773 (.931) after 20,000, when presences had a deviation of .042 over images. On a `pcae` after
+    250 steps, which reconstructed little better than the mean image, the posterior's fell from .829
+    to .352, with a deviation of .006. With the weights .7 and .2 (and `object_noise` 2 instead of
+    1) it was .593 after 5,000 steps, with a deviation of .005. With 10 and 10, 20 capsules of a
+    smaller network and batches of 32, it was .834 after 20,000, with a deviation of .18.
     """
 
     Config = OCAEConfig

@@ -57,7 +57,7 @@ class PartConfig(RecipeConfig):
         0, ge=0, le=128, description="least side of the canvas that images are placed on"
     )
     standardise: bool = Field(
-        False, description="each image minus its mean, over its deviation, before the encoder"
+        False, description="each image minus its mean, divided by its deviation, before the encoder"
     )
     scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
         "cosrestarts",
@@ -89,12 +89,12 @@ class PartConfig(RecipeConfig):
 
 
 class Views(NamedTuple):
-    """A batch of images on their canvas, (batch, channels, height, width)."""
+    """Holds a batch of images on their canvas, (batch, channels, height, width)."""
 
     image: Tensor
     """What the encoder reads: pixels in [0, 1], or standardised ones."""
     target: Tensor
-    """What is to be reconstructed, in [0, 1]: the image, or its edges."""
+    """What the decoder reconstructs, in [0, 1]: the image, or its edges."""
 
 
 class Decoded(NamedTuple):
@@ -127,7 +127,7 @@ class Decoded(NamedTuple):
 
 
 class PartEncoder(nn.Module):
-    """Image to parts: a CNN, and attention pooling of its maps, by place, for each part."""
+    """Encodes images as parts, by a CNN and an attention over positions for each part."""
 
     def __init__(self, *, channels: int, size: tuple[int, int], config: PartConfig) -> None:
         super().__init__()
@@ -160,16 +160,17 @@ def _affine_map(numbers: Tensor) -> Tensor:
 
 
 class TemplateDecoder(nn.Module):
-    """Parts to a mixture, at each pixel, of their templates in their poses, and a background.
+    """Decodes parts as a mixture, at each pixel, of templates in the parts' poses and a background.
 
-    Mixing weights are softmax(logit + log presence). The logits are learned with the templates
-    (`alpha`), and so is the background's; or else they are values, the background's too, over a
-    learned temperature: what is bright is opaque. Of several channels the mean value counts, since
-    a component draws all channels of a pixel; the authors' code mixes each channel apart.
+    Mixing weights are softmax(logit + log presence). With `alpha`, each pixel of a template has a
+    learned logit, and the background has one. Without `alpha`, a logit is the value of the template
+    or background at that pixel, divided by a learned temperature, so that bright pixels are opaque.
+    Of several channels the mean value is used, since a component has one mixing weight for all
+    channels of a pixel; the authors' code has one for each channel.
 
-    It begins otherwise than the authors' code. There all templates are orthogonal and grey, from
-    .5 to .73, and the background and the temperature are random; here templates are random from .12
-    to .88, and the background is dark.
+    Initial values differ from those of the authors' code. There templates are orthogonal and grey,
+    from .5 to .73, and the background and the temperature are random. Here templates are random
+    from .12 to .88, and the background is dark.
     """
 
     def __init__(self, *, channels: int, config: PartConfig) -> None:
@@ -211,14 +212,21 @@ class TemplateDecoder(nn.Module):
 
     @property
     def ground_logit(self) -> Tensor:
-        """Scalar: the background's mixing logit."""
+        """Returns the background's mixing logit, a scalar."""
         if self.background_logit is not None:
             return F.softplus(self.background_logit)
         assert self.sharpness is not None
         return self.background.sigmoid().mean() * self.sharpness
 
     def colours(self, parts: Parts) -> Tensor | None:
-        """Colours of the parts, (batch, M, channels) in [0, 1]; None where parts have none."""
+        """Computes the colours of parts from their features.
+
+        Args:
+            parts: the parts of a batch of images.
+
+        Returns:
+            (batch, M, channels) in [0, 1]; None if templates are not coloured.
+        """
         if self.colour is None:
             return None
         return at_least_float32(self.colour(parts.features)).sigmoid()
@@ -268,17 +276,18 @@ class PartAutoencoder(nn.Module):
         self.decoder = TemplateDecoder(channels=shape.channels, config=config)
 
     def views(self, x: Tensor, *, shifted: bool = False) -> Views:
-        """Resizes images, and places what the encoder reads and what it explains on the canvas.
+        """Resizes images, and places on the canvas what is encoded and what is reconstructed.
 
         Images are standardised, and edges found, before they are placed: the zeros around a
         standardised image are its own mean, and the border of an image is no edge.
 
         Args:
             x: (batch, channels, height, width) in [0, 1].
-            shifted: each image at a random place, by torch's global generator; centred otherwise.
+            shifted: whether each image is at a random place of the canvas, drawn from torch's
+                global generator, instead of its centre.
 
         Returns:
-            Both views, of the canvas's size.
+            What the encoder reads, and what the decoder reconstructs, of the canvas's size.
         """
         channels = x.shape[1]
         if x.shape[2:] != self.resized:
@@ -296,15 +305,15 @@ class PartAutoencoder(nn.Module):
         return self.encoder(image, noisy=noisy)
 
     def templates(self, parts: Parts) -> Tensor:
-        """Flattens the templates that an object autoencoder reads beside the parts.
+        """Flattens the templates, which an object autoencoder reads beside the parts.
 
-        They are in the parts' colours where templates are coloured, as in the authors' code.
+        Coloured templates are in the parts' colours, as in the authors' code.
 
         Args:
             parts: the parts of a batch of images.
 
         Returns:
-            (M, numbers), or (batch, M, numbers) of coloured templates.
+            (M, numbers); of coloured templates (batch, M, numbers).
         """
         templates, colour = self.decoder.templates, self.decoder.colours(parts)
         if colour is None:
@@ -313,7 +322,7 @@ class PartAutoencoder(nn.Module):
 
     @property
     def template_numbers(self) -> int:
-        """The numbers of one template in `templates`."""
+        """Counts the numbers of one template, as `templates` returns it."""
         templates, channels = self.decoder.templates, len(self.decoder.background)
         return templates[0, 0].numel() * channels
 
@@ -401,14 +410,16 @@ class PCAE(PartVariant):
 
     Images stay as they are; with `max_side` larger ones are resized by area means, and with
     `canvas` they are padded with zeros to sides of at least that, at random places in training and
-    centred otherwise; the target is the image so made. With `target=sobel` it is the edges of the
-    image, found as the authors do it, but before the padding, which adds none. With `standardise`
-    the encoder reads each image minus its mean, over its deviation; the target stays as it is.
-    Templates have the images' channels, or (`colour`) one, that the part's features colour.
+    centred otherwise. The target is that image; with `target=sobel` it is its edges, found as the
+    authors find them, but before the padding, so that the image's border is no edge. With
+    `standardise` the encoder reads each image minus its mean, divided by its deviation; the target
+    stays as it is. Templates have as many channels as images, or with `colour` one, and are then
+    coloured by the part's features.
 
     Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch
-    of theirs. Presets of `svhn` and `cifar10` are the paper's, but for standardised input, which is
-    ours, as presets of `usps` and `moving_mnist` are. Default size at 1×28×28: 496,018 parameters.
+    of theirs. Presets of `svhn` and `cifar10` are the paper's, with standardised input, which is
+    ours. Presets of `usps` and `moving_mnist` are ours. Default size at 1×28×28: 496,018
+    parameters.
     """
 
     Config = PartConfig

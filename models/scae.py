@@ -30,8 +30,8 @@ from models.variant import Coded, Images, ImageShape, Picture, SourceBudget
 class SCAEConfig(ObjectConfig, PartConfig):
     """Both autoencoders' sizes and weights; defaults of the authors' MNIST model.
 
-    Their script for MNIST also has a constant of 4.3 for the prior sparsity within an example. No
-    code hands it on to the model, whose constant is then K/C = 3.2, as it is here.
+    Their script for MNIST also defines a constant of 4.3 for the prior sparsity within an example,
+    but does not pass it to the model, which uses K/C = 3.2, as here.
     """
 
     part_capsules: int = Field(40, ge=1, description="part capsules, M")
@@ -39,7 +39,9 @@ class SCAEConfig(ObjectConfig, PartConfig):
         40, ge=0, le=128, description="least side of the canvas that images are placed on"
     )
     alpha: bool = Field(True, description="templates have learned mixing logits of their own")
-    colour: bool = Field(True, description="grey templates, coloured by the parts' features")
+    colour: bool = Field(
+        True, description="templates are grey, and coloured by the parts' features"
+    )
     lr: float = Field(3e-5, gt=0, description="learning rate")
     optimizer: Literal["sgd", "radam", "rmsprop"] = Field("rmsprop", description="optimiser")
     scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
@@ -65,12 +67,13 @@ class SCAE(PartVariant):
     Images are padded with zeros to sides of at least `canvas`, at random places in training and
     centred otherwise; larger ones stay as they are. Templates are grey, coloured by the parts'
     features, and the object autoencoder reads them in their colours. With `standardise` the encoder
-    reads each image minus its mean, over its deviation. Presets of `svhn` and `cifar10` are the
-    paper's, but for standardised input, which is ours, as presets of `usps` and `moving_mnist` are.
+    reads each image minus its mean, divided by its deviation. Presets of `svhn` and `cifar10` are
+    the paper's, with standardised input, which is ours. Presets of `usps` and `moving_mnist` are
+    ours.
 
-    Where this differs from the authors' code: they test on images at random places, which is
-    harder; their attention sees the most present parts alone, here a part counts as much as it is
-    present; and `pcae` says how templates begin.
+    The authors' code differs in three ways. It tests on images at random places, which is harder.
+    Its attention reads only the most present parts, while here a part is weighted by its presence.
+    Its initial templates differ (see `TemplateDecoder` in `models/pcae.py`).
     """
 
     Config = SCAEConfig

@@ -247,8 +247,8 @@ class TLB(BottleneckClassifier):
 
     Images of any size are resized (bilinear): to 48×48 in evaluation, in training to 52×52, of
     which 48×48 are cropped at random and mirrored, except for digits. AdamW and sizes as in the
-    Keras example; 356,746 parameters at three channels. On svhn and cifar10 each image is
-    standardised by preset (ours).
+    Keras example; 356,746 parameters at three channels. Presets standardise each image of
+    svhn and cifar10 (ours).
     """
 
     Config = TLBConfig
@@ -291,7 +291,7 @@ class KerasTLB(BottleneckClassifier):
     does not have, is standardised by preset.
     """
 
-    # The example's own dataset stays as the example has it.
+    # The example reads CIFAR-10 without standardising it.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         dataset: preset for dataset, preset in TLB.presets.items() if dataset != "cifar10"
     }
@@ -395,7 +395,7 @@ class TLBFrames(Variant):
         self.head_norm = nn.LayerNorm(dim, eps=EPSILON)
         self.head = nn.Linear(dim, shape.channels * patch**2)
         initialise(self)
-        # Logits that scatter by 1, as Glorot's weights make them, would be far from the brightness.
+        # With Glorot's weights logits have a deviation of 1, and frames are not of this brightness.
         nn.init.normal_(self.head.weight, std=0.02)
         begin_with_brightness(self.head, config.initial_brightness, activation="sigmoid")
 

@@ -137,23 +137,24 @@ class Optimization(NamedTuple):
 
 
 class SourceBudget(NamedTuple):
-    """How long a published source trains on one dataset, in epochs or in steps."""
+    """Holds how long a published source trains on one dataset, in epochs or in steps."""
 
     source: str
-    """One line: who trains so long, and what of it is our own choice."""
+    """One line that names the source, and says which of these numbers are our own choice."""
     train_samples: int
     """Training samples in an epoch."""
     epochs: int | None = None
+    """Training epochs; None if the source counts steps."""
     steps: int | None = None
-    """Training steps in all, where the source counts these."""
+    """Training steps in all; None if the source counts epochs."""
     validation_samples: int = 0
-    """Samples that the source holds out of its training data; 0: none."""
+    """Samples that the source holds out for validation, beside `train_samples`; 0: none."""
 
     def epochs_of(self, *, batch_size: int, train_samples: int | None = None) -> int:
-        """Counts the epochs in which a run makes the source's steps.
+        """Converts the source's budget to epochs of a run.
 
         Args:
-            batch_size: samples in a training step; an epoch has whole batches alone.
+            batch_size: samples in a training step; an incomplete last batch of an epoch is skipped.
             train_samples: training samples in an epoch; by default the source's.
 
         Returns:

@@ -56,7 +56,7 @@ class ViT(PatchClassifier):
 
     All patches attend to all: no chunks, no state. Pre-norm blocks, learned positions, the mean of
     the tokens as in appendix D.3. Seven blocks, since `tlb` has four that attend to a chunk, two to
-    the state, and the state's own. Images are resized, cropped and, of svhn and cifar10,
+    the state, and the state's own. Images are resized, cropped and (svhn, cifar10)
     standardised as for `tlb`.
     """
 

@@ -13,7 +13,7 @@ BESIDE = ("constellations",)
 """Datasets that are no column of the tables: single runs may name them."""
 
 GENERATED = ("moving_mnist", *BESIDE)
-"""Datasets whose samples are generated, so that those held out are taken from no others."""
+"""Datasets whose samples are generated: validation takes none from training."""
 
 _COLUMN = re.compile(r"^COLUMN = (\d+)$", re.MULTILINE)
 

@@ -1,11 +1,11 @@
-"""Constellations: the corners of a square, a triangle and a square in the plane (an extra dataset).
+"""Generates constellations: corners of a square, a triangle and a square (an extra dataset).
 
 Kosiorek et al. 2019, section 3.1, numbers as in the authors' code: each pattern is present with
 probability ½, turned by up to ±90°, scaled by s in [1, 4] (its sides are then 2 to 8), and moved by
-up to 24/s along each axis. The 11 points are shuffled, and brought to [-1, 1] by the smallest and
-the largest coordinate, of both axes together, among 3,200 samples: those that one call of the
-authors' generator makes, 100 batches of 32. Here a call is 3,200 samples of consecutive indices, so
-that a sample is a pure function of (seed, epoch, index).
+up to 24/s along each axis. The 11 points are shuffled, and scaled to [-1, 1] by the smallest and
+the largest coordinate, of both axes together, among 3,200 samples: one call of the authors'
+generator returns so many, 100 batches of 32. Here a call is 3,200 samples of consecutive indices,
+so that a sample is a pure function of (seed, epoch, index).
 
 A model that puts all points of a sample into one segment scores 61 % (3.375 of 5.5 points), where
 the best matching is sought sample by sample; 36 % (4 of 11 points) where all patterns are there.
@@ -28,7 +28,7 @@ _PATTERN = np.repeat(np.arange(len(_PATTERNS)), [len(pattern) for pattern in _PA
 POINTS, PATTERNS = len(_CORNERS), len(_PATTERNS)
 EXTENT, LARGEST = 24.0, 4.0
 CALL = 3200
-"""Samples that share the extremes by which they are brought to [-1, 1]."""
+"""Number of consecutive samples that are scaled to [-1, 1] by the same extremes."""
 _DRAWS = 5
 
 
@@ -56,7 +56,7 @@ def constellations(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray
 
 
 def _plane(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (B, 11, 2) as they are in the plane, pattern by pattern, and presences (B, 11, 1)."""
+    """Returns points (B, 11, 2) in the plane, pattern by pattern, and presences (B, 11, 1)."""
     draws = uniform(bits(seed, epoch, index, 0, draws=_DRAWS * PATTERNS)).astype(np.float64)
     present, turn, size, x, y = np.moveaxis(draws.reshape(-1, PATTERNS, _DRAWS)[:, _PATTERN], 2, 0)
     angle, size = np.pi * (turn - 0.5), 1 + (LARGEST - 1) * size
@@ -70,6 +70,6 @@ def _plane(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray, np.nda
 
 @lru_cache(maxsize=64)
 def _extremes(seed: int, epoch: int, call: int) -> tuple[float, float]:
-    """The smallest and largest coordinate of a call's points, those of absent patterns included."""
+    """Returns the smallest and largest coordinate of a call's points, also of absent patterns."""
     points, _ = _plane(seed, epoch, np.arange(call * CALL, (call + 1) * CALL))
     return float(points.min()), float(points.max())

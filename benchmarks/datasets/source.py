@@ -88,7 +88,10 @@ def load_still(
 
 
 def official(name: str) -> Source:
-    """What the file of a dataset of still images declares. Raises InputError for an unknown one."""
+    """Returns the source of a dataset of still images: files, shapes, numbers of samples.
+
+    Raises InputError if no dataset of still images has this name.
+    """
     module = importlib.import_module(f"{__package__}.{name}") if name in names() else None
     source = getattr(module, "SOURCE", None)
     if source is None:

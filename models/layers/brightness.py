@@ -1,4 +1,4 @@
-"""How bright the frames of an untrained predictor are."""
+"""Sets how bright the frames of an untrained predictor are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ class BrightnessConfig(PredictionHyperparameters):
     """Adds the brightness from which learned frames start."""
 
     initial_brightness: float = Field(
-        0.5, gt=0, lt=1, description="of untrained frames, set by the last layer's bias"
+        0.5,
+        gt=0,
+        lt=1,
+        description="brightness of untrained frames, set by the last layer's bias",
     )
 
 
@@ -29,7 +32,7 @@ def begin_with_brightness(
 
     Args:
         last: the layer before the activation, with a bias, which is overwritten.
-        brightness: of a pixel, where the layer's weighted sum is 0; between 0 and 1.
+        brightness: of a pixel, between 0 and 1, where the layer's weighted sum is 0.
         activation: what follows the layer: `sigmoid` to [0, 1], or `tanh` to [−1, 1], which stands
             for [0, 1].
     """

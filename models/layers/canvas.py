@@ -20,16 +20,16 @@ def place(x: Tensor, size: tuple[int, int], *, shifted: bool = False) -> Tensor:
 
 
 SOBEL_FLOOR = 1e-8
-"""Added to the range of the edges, as in the authors' code, so that none are 0/0."""
+"""Added to the range of a channel's edges, as in the authors' code, since that range may be 0."""
 
 
 def sobel(x: Tensor) -> Tensor:
     """Finds the edges of images as the authors' code of stacked capsules does.
 
-    The two Sobel derivatives of a channel, of images continued by reflection, are added up. Of the
-    sum the median is subtracted, its absolute value is taken, and that is scaled to reach from 0 to
-    1. Median, minimum and maximum are of one channel of one image. (Not the length of the gradient:
-    an edge across which both derivatives cancel is not seen.)
+    Images are padded by reflection, and the two Sobel derivatives of each channel are added. The
+    median is subtracted from the sum, the absolute value is taken, and it is scaled to reach from 0
+    to 1. Median, minimum and maximum are of one channel of one image. The sum is not the length of
+    the gradient: an edge at which the two derivatives cancel is lost.
 
     Args:
         x: (batch, channels, height, width), sides of at least 2.

@@ -46,8 +46,8 @@ def route(
         iterations: of the procedure, at least 1.
         over: the capsules among which couplings sum to 1; the paper's are the outputs.
         bias: (outputs, dims), added to each s_j.
-        none_of_the_above: one more member of the softmax, whose logit is always 0, takes a share
-            of each coupling and has no capsule (section 7, CIFAR-10; the authors' code says leaky).
+        none_of_the_above: whether the softmax has one more logit, which is always 0 and belongs to
+            no capsule (section 7, CIFAR-10; leaky routing in the authors' code).
 
     Returns:
         The v_j: (batch, outputs, dims).
@@ -66,18 +66,18 @@ class _Routing(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, votes: Tensor, bias: Tensor | None, iterations: int, axis: int, orphans: int
+        ctx: Any, votes: Tensor, bias: Tensor | None, iterations: int, axis: int, zero_logits: int
     ) -> Tensor:
         batch, outputs, inputs, dims = votes.shape
         pairs = votes.reshape(batch * outputs, inputs, dims)
-        coupling = votes.new_full((batch, outputs, inputs), 1 / (votes.shape[axis] + orphans))
+        coupling = votes.new_full((batch, outputs, inputs), 1 / (votes.shape[axis] + zero_logits))
         total = torch.zeros_like(at_least_float32(votes[:, :, 0]))
         steps: list[Tensor] = []
         for t in range(iterations):
             if t > 0:
                 logits = torch.bmm(pairs, total.to(votes.dtype).view(-1, dims, 1))
                 logits = at_least_float32(logits).view(batch, outputs, inputs)
-                coupling = _softmax(logits, axis, orphans).to(votes.dtype)
+                coupling = _softmax(logits, axis, zero_logits).to(votes.dtype)
             s = torch.bmm(coupling.reshape(-1, 1, inputs), pairs).view(batch, outputs, dims)
             s = at_least_float32(s)
             if bias is not None:
@@ -118,12 +118,12 @@ class _Routing(torch.autograd.Function):
         return grad_votes, grad_bias, None, None, None
 
 
-def _softmax(logits: Tensor, axis: int, orphans: int) -> Tensor:
-    """Softmax over an axis and that many further logits 0, without the shares of these.
+def _softmax(logits: Tensor, axis: int, zero_logits: int) -> Tensor:
+    """Computes the softmax over an axis and further zero logits, whose shares it leaves out.
 
-    The gradient is c·(∂c − Σ c ∂c) with or without them, since nothing depends on their shares.
+    The gradient is c·(∂c − Σ c ∂c) with or without zeros, since nothing depends on their shares.
     """
-    if not orphans:
+    if not zero_logits:
         return logits.softmax(axis)
-    zeros = torch.zeros_like(logits.narrow(axis, 0, orphans))
+    zeros = torch.zeros_like(logits.narrow(axis, 0, zero_logits))
     return torch.cat([logits, zeros], axis).softmax(axis).narrow(axis, 0, logits.shape[axis])

@@ -42,17 +42,17 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def pad_same(x: Tensor, *, kernel: int, stride: int) -> Tensor:
-    """Adds the zeros around images that TensorFlow's SAME adds before a convolution.
+    """Pads images with zeros, as TensorFlow's padding `SAME` does before a convolution.
 
-    Behind them, a convolution without padding of its own answers with ⌈side / stride⌉ pixels.
+    A convolution without padding then returns images with sides of ⌈side / stride⌉ pixels.
 
     Args:
         x: (batch, channels, height, width).
-        kernel: the convolution's side, at least `stride`.
-        stride: the convolution's.
+        kernel: the side of the convolution's kernel, at least `stride`.
+        stride: the convolution's stride.
 
     Returns:
-        The images with zeros around, of an odd number of rows or columns one more below or right.
+        The padded images. Of an odd number of added rows or columns, one more is below or right.
     """
     pads: list[int] = []
     for side in (x.shape[3], x.shape[2]):

@@ -23,7 +23,7 @@ def random_crop(x: Tensor, size: tuple[int, int], *, flip: bool) -> Tensor:
     Args:
         x: (batch, channels, height, width).
         size: rows and columns of the rectangle, at most those of the image.
-        flip: each rectangle's columns are in reverse order with probability ½.
+        flip: whether each rectangle is mirrored, left to right, with probability ½.
 
     Returns:
         (batch, channels, *size). Places are drawn from torch's global generator.
@@ -43,10 +43,14 @@ def random_crop(x: Tensor, size: tuple[int, int], *, flip: bool) -> Tensor:
 
 
 def centre_crop(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cuts the rectangle of `size` rows and columns out of the middle of each image.
+    """Cuts a rectangle out of the middle of each image.
 
-    x: (batch, channels, height, width) to (batch, channels, *size); of an odd margin the larger
-    part is below and right.
+    Args:
+        x: (batch, channels, height, width).
+        size: rows and columns of the rectangle, at most those of the image.
+
+    Returns:
+        (batch, channels, *size). Of an odd margin the larger part is below or right.
     """
     top, left = ((whole - part) // 2 for whole, part in zip(x.shape[2:], size, strict=True))
     return x[:, :, top : top + size[0], left : left + size[1]]

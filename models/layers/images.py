@@ -1,4 +1,4 @@
-"""Whole-batch image operations: standardised images, sides in a range, shifts, contrast."""
+"""Standardises, rescales and shifts images, and changes their contrast, by whole batches."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Rescale(nn.Module):
 
 
 STANDARDISED_FLOOR = 0.02
-"""Added to an image's deviation, so that a blank image is not enlarged noise."""
+"""Added to an image's deviation, so that the noise of a blank image is not amplified."""
 
 
 def standardise(x: Tensor) -> Tensor:
     """Subtracts each image's mean and divides by its standard deviation, over pixels and channels.
 
-    0.02 is added to the deviation. Photographs of any exposure, dark digits on light ground or
-    light ones on dark, then reach a network alike.
+    0.02 is added to the deviation. A network then reads photographs of any exposure with the same
+    mean, and with nearly the same deviation.
 
     Args:
         x: (batch, channels, height, width) in [0, 1].
@@ -64,21 +64,29 @@ def standardise(x: Tensor) -> Tensor:
 
 
 class StandardisedConfig(Hyperparameters):
-    """Adds whether a network sees its images standardised."""
+    """Adds the choice whether a network reads standardised images."""
 
     standardise: bool = Field(
-        False, description="each image minus its mean, over its deviation, before the network"
+        False,
+        description="each image minus its mean, divided by its deviation, before the network",
     )
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Returns images (batch, channels, height, width) as the network sees them."""
+        """Returns images as the network reads them.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            The images, standardised if `standardise` is true.
+        """
         return standardise(x) if self.standardise else x
 
 
 STANDARDISED: Mapping[str, Mapping[str, Any]] = {
     dataset: {"standardise": True} for dataset in ("svhn", "cifar10")
 }
-"""Presets of variants that see photographs standardised, and digits on black as they are."""
+"""Presets of variants that read photographs standardised, and digits on black as they are."""
 
 
 def random_contrast(x: Tensor, strength: float) -> Tensor:
@@ -88,8 +96,8 @@ def random_contrast(x: Tensor, strength: float) -> Tensor:
 
     Args:
         x: (batch, channels, height, width).
-        strength: the factor is uniform between 1 − strength and 1 + strength, and drawn from
-            torch's global generator; with 0 nothing is drawn.
+        strength: largest distance of a factor from 1. Factors are drawn uniformly from torch's
+            global generator; with strength 0 none are drawn.
 
     Returns:
         The same shape.

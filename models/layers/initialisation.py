@@ -1,4 +1,4 @@
-"""Initial weights of the library that stacked capsules were published with."""
+"""Initialises weights as Sonnet 1 does, the library of the authors of stacked capsules."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from torch import Tensor, nn
 
 
 def sonnet_normal_(weight: Tensor, inputs: int) -> Tensor:
-    """Fills a weight with Sonnet's default: a normal of deviation 1/√inputs, cut at two deviations.
+    """Fills a weight with Sonnet's default, a truncated normal distribution.
 
-    torch's own default has about half the deviation. Over the five layers of a part encoder the
-    poses of all images then begin nearly equal, and training goes to a blank image first.
+    Its deviation is 1/√inputs before it is truncated at two deviations. torch's own default has
+    about half the deviation: behind the five layers of a part encoder, all images then begin with
+    nearly equal poses, and training first leads to blank reconstructions.
 
     Args:
-        weight: of any shape; changed in place.
-        inputs: how many numbers each output sums.
+        weight: of any shape; overwritten.
+        inputs: how many weighted numbers each output is the sum of.
 
     Returns:
         The same weight.
@@ -26,7 +27,7 @@ def initialise_as_sonnet(model: nn.Module) -> None:
     """Initialises convolutions and linear layers as Sonnet 1 does: normal weights, zero biases.
 
     Args:
-        model: its layers, and those within them, are changed in place.
+        model: the weights and biases of its convolutions and linear layers are overwritten.
     """
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -153,7 +153,7 @@ def _mean(value: Tensor) -> Tensor:
 
 
 def _joint(logit: Tensor, x: Tensor, value: Tensor) -> Tensor:
-    """logit − ½ Σ_c (x_c − value_c)², written into `logit`: (M, batch, height, width)."""
+    """Writes logit − ½ Σ_c (x_c − value_c)² into `logit`, (M, batch, height, width); returns it."""
     for c in range(x.shape[1]):
         apart = value[:, c] - x[:, c]
         logit.addcmul_(apart, apart, value=-0.5)

@@ -55,7 +55,7 @@ class ObjectConfig(Hyperparameters):
     prior_between_weight: float = Field(
         0.35,
         ge=0,
-        description="weight of prior sparsity between examples; that grows as batch_size squared",
+        description="weight of prior sparsity between examples, which grows as batch_size squared",
     )
     posterior_within_weight: float = Field(
         0.7, ge=0, description="weight of the posterior's entropy within an example"

@@ -13,17 +13,17 @@ EncoderKind = Literal["conv", "residual", "wide"]
 class AttentionPooling(nn.Module):
     """Pools maps, with an attention for each part, to one vector per part.
 
-    A learned bias is added to each channel at each position: convolutions of an image do not know
-    where they are, and a part's pose is a place. A 1×1 convolution then gives each part's numbers
-    and its attention at each position, and a part's vector is the mean of its numbers, weighted by
-    the softmax of its attention over positions. The convolution is the last layer: no activation
-    cuts the numbers off at 0. (Kosiorek et al. 2019, section 2.2; the bias is in the authors' code
-    alone, and begins at 0 there.)
+    A learned bias is added to each channel at each position, since a part's pose includes where it
+    is, and convolutions do the same at all positions. A 1×1 convolution then gives each part's
+    numbers and its attention at each position, and a part's vector is the mean of its numbers,
+    weighted by the softmax of its attention over positions. No activation follows, so that numbers
+    may be negative. (Kosiorek et al. 2019, section 2.2; the bias is in the authors' code only,
+    where it begins at 0, too.)
 
     Args:
         maps: (channels, height, width) of the maps.
-        parts: how many vectors.
-        dims: numbers of a vector.
+        parts: number of parts.
+        dims: numbers in a part's vector.
     """
 
     def __init__(self, *, maps: tuple[int, int, int], parts: int, dims: int) -> None:
@@ -34,7 +34,7 @@ class AttentionPooling(nn.Module):
         self.attention = nn.Linear(maps[0], parts)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Pools maps.
+        """Pools maps to one vector per part.
 
         Args:
             maps: (batch, channels, height, width).
@@ -45,7 +45,7 @@ class AttentionPooling(nn.Module):
         positions = (maps + self.position).flatten(2).transpose(1, 2)
         attention = self.attention(positions).softmax(1).to(positions.dtype)
         pooled = attention.transpose(1, 2) @ positions
-        # The mean of a linear layer is the layer of the mean: it costs one position, not all.
+        # The layer of a mean over positions equals the mean of the layer, and is computed once.
         weight = self.numbers.weight.unflatten(0, (self.parts, -1))
         bias = self.numbers.bias.unflatten(0, (self.parts, -1))
         numbers = pooled.transpose(0, 1) @ weight.transpose(1, 2)

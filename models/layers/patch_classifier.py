@@ -59,13 +59,13 @@ class PatchClassifier(Variant):
 
     Images of any size are resized (bilinear) to `image_size` in evaluation. In training they are
     resized to `resize`, and each is cropped at a place of its own and mirrored or not. With
-    `standardise` each crop, mean 0 and deviation 1, is what patches are cut from; pictures show it
-    as it was.
+    `standardise` each crop is standardised before patches are cut from it; pictures show the crop
+    as it was before.
     """
 
     Config = PatchConfig
     config: PatchConfig
-    # Mirrored digits are other signs, or none. Ours: the Keras example has CIFAR-10 alone.
+    # Ours, since the Keras example has CIFAR-10 only. A mirrored digit is another sign, or none.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **STANDARDISED,
         **{name: {"flip": False} for name in ("mnist", "moving_mnist", "usps")},
@@ -93,15 +93,36 @@ class PatchClassifier(Variant):
         """image: (batch, channels, image_size, image_size) to logits: (batch, classes)."""
 
     def embed(self, image: Tensor) -> Tensor:
-        """image, as `scores` gets it, to tokens: (batch, tokens, dim)."""
+        """Computes the tokens of images, which are standardised first if `standardise` is true.
+
+        Args:
+            image: (batch, channels, image_size, image_size).
+
+        Returns:
+            (batch, tokens, dim).
+        """
         return self.tokens(self.config.prepare(image))
 
     def seen(self, x: Tensor) -> Tensor:
-        """The images of evaluation, before `embed` standardises them."""
+        """Resizes images for evaluation; `embed` standardises them later.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            (batch, channels, image_size, image_size).
+        """
         return resize(grey(x) if self.config.grey else x, self.config.image_size)
 
     def augmented(self, x: Tensor) -> Tensor:
-        """The images of training, before `embed` standardises them."""
+        """Resizes, crops and mirrors images for training; `embed` standardises them later.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            (batch, channels, image_size, image_size).
+        """
         config = self.config
         large = resize(grey(x) if config.grey else x, config.resize)
         return random_crop(large, (config.image_size, config.image_size), flip=config.flip)

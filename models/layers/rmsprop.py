@@ -1,8 +1,8 @@
-"""RMSProp as TensorFlow 1 computes it.
+"""Implements RMSProp as TensorFlow 1 computes it.
 
 Formulas and initial values: TensorFlow's documentation of `ApplyRMSProp`, and the slots of
 `tf.train.RMSPropOptimizer`. torch.optim.RMSprop starts its mean square at 0, adds ε to the root,
-and multiplies the momentum by the learning rate of the present step.
+and multiplies the whole momentum by the learning rate of the current step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class RMSProp(torch.optim.Optimizer):
-    """Divides a gradient by the root of its mean square, and accumulates the steps as momentum.
+    """Divides a gradient by the root of its mean square, and adds up the quotients as momentum.
 
     For each parameter, with its gradient g:
 
@@ -62,7 +62,7 @@ class RMSProp(torch.optim.Optimizer):
         """Updates all parameters that have a gradient.
 
         Args:
-            closure: computes the loss and its gradients anew, if given.
+            closure: computes the loss and its gradients again, if given.
 
         Returns:
             What `closure` returned, or None.
@@ -92,7 +92,7 @@ class RMSProp(torch.optim.Optimizer):
         torch._foreach_sub_(params, momenta)
 
     def _averages(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The parameters' mean squares and momenta, made before a parameter's first step."""
+        """Returns mean squares and momenta; creates them before a parameter's first step."""
         for p in params:
             if not self.state[p]:
                 self.state[p] = {

@@ -1,4 +1,4 @@
-"""A schedule that classifiers share: the learning rate rises, then falls along a cosine."""
+"""Raises the learning rate of classifiers in the first steps, then lowers it along a cosine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,25 @@ class ScheduleConfig(Hyperparameters):
     )
 
     def without_cosine(self, step: int) -> float:
-        """Returns the rate that a variant's source has at a step, in units of `lr`."""
+        """Returns the learning rate of the variant's source, used if there is no cosine.
+
+        Args:
+            step: number of the training step, from 0.
+
+        Returns:
+            The rate, in units of `lr`; by default 1.
+        """
         return 1.0
 
     def rate(self, step: int) -> float:
-        """Returns the learning rate of the step-th training step, from 0, in units of `lr`."""
+        """Returns the learning rate of a training step.
+
+        Args:
+            step: number of the training step, from 0.
+
+        Returns:
+            The rate, in units of `lr`.
+        """
         risen = min(1.0, (step + 1) / (self.warmup_steps + 1))
         if not self.restart_steps:
             return risen * self.without_cosine(step)
@@ -31,5 +45,12 @@ class ScheduleConfig(Hyperparameters):
         return risen * (1 + math.cos(math.pi * fallen)) / 2
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
-        """Returns what sets the optimiser's rates to `rate` times their first value, by steps."""
+        """Builds the schedule that sets an optimiser's learning rates before each step.
+
+        Args:
+            optimizer: its learning rates at this call are the unit of `rate`.
+
+        Returns:
+            The schedule, to be stepped once per training step.
+        """
         return torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate)

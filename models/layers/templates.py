@@ -19,7 +19,7 @@ SMALLEST_DETERMINANT = 1e-5
 """A pose's determinant is the product of its scales, .01² at least; only products of poses, as
 objects' votes are, come below this."""
 POINTS = 2**20
-"""Points at a time whose gradients are computed: their coordinates then stay in cache."""
+"""Number of points whose gradients are computed at a time, so that coordinates stay in cache."""
 
 
 def inverse(pose: Tensor) -> Tensor:
@@ -55,8 +55,10 @@ def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Warp(torch.autograd.Function):
-    """Samples all canvases of a template as one tall one, so that no template is copied for each
-    image. Coordinates are computed anew for the gradient, not kept.
+    """Samples each template on the canvases of all images, stacked as one tall canvas.
+
+    So no template is copied for each image. Coordinates are not kept: the gradient computes them
+    again.
     """
 
     @staticmethod
@@ -91,11 +93,16 @@ class _Warp(torch.autograd.Function):
 
 
 def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where the canvases' pixels are in the templates: (n, batch · height, width, 2).
+    """Computes where the canvases' pixels are in the templates.
 
-    A pixel's two coordinates are a complex number, the sum of its column's and its row's.
+    A pixel's two coordinates are one complex number: a share of its column plus a share of its row.
 
-    maps: (batch, n, 6).
+    Args:
+        maps: (batch, n, 6), the affine maps from canvas to template.
+        size: height and width of a canvas.
+
+    Returns:
+        (n, batch · height, width, 2), x before y.
     """
     y, x = _axes(size, maps)
     a, b, c, d, e, f = maps.transpose(0, 1).contiguous().unsqueeze(-1).unbind(2)
@@ -105,7 +112,7 @@ def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _portions(count: int, points: int) -> Iterator[slice]:
-    """Some of `count` templates at a time, each drawn at `points` points."""
+    """Yields slices of `count` templates, of about `POINTS` points; a template has `points`."""
     step = 4 * max(1, POINTS // (4 * points))
     for start in range(0, count, step):
         yield slice(start, start + step)
