@@ -450,28 +450,28 @@ def flags(results: Results) -> list[str]:
     They say what is mixed in a table that should not be, how hyper-parameters were chosen, and
     which figures are unfinished, of stand-in data, or of few seeds.
     """
-    told = [
+    sentences = [
         f"{task} on {dataset} (profile {profile}): {what}."
         for (task, dataset, profile), whats in mixtures(results).items()
         for what in whats
     ]
-    told += search_sentences(results)
+    sentences += search_sentences(results)
     if len(found := sorted({cell.profile for cell in results.cells})) > 1:
-        told.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
+        sentences.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
     if unfinished := [cell for cell in results.cells if cell.progress not in ("done", "failed")]:
-        told.append(f"{len(unfinished)} of {len(results.cells)} cells are not finished.")
+        sentences.append(f"{len(unfinished)} of {len(results.cells)} cells are not finished.")
     standin = dict.fromkeys(c.dataset for c in results.cells if "stand-in" in data_states(c))
     if standin:
-        told.append(f"Stand-in data, whose figures say nothing of it: {', '.join(standin)}.")
+        sentences.append(f"Stand-in data, whose figures say nothing of it: {', '.join(standin)}.")
     few = {len(cell.scored) for cell in results.cells if cell.scored}
     if few and min(few) < FEW:
-        told.append(
+        sentences.append(
             f"Some means are over {min(few)} seeds: that few tell large differences only, and "
             "their intervals are guesses at the spread."
             if min(few) > 1
             else "Some means are over 1 seed: they have no interval, and no test of differences."
         )
-    return told
+    return sentences
 
 
 def test_set(samples: Samples) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.batches import Batch, Epoch, Samples, StillSamples
 
 ENOUGH = 1_000
-"""Number of generated samples whose classes are counted, and of images that are averaged. More would
+"""How many generated samples are counted by class, and how many images are averaged. More would
 change a floor by less than the difference between two seeds."""
 
 
