@@ -140,8 +140,8 @@ class Cell:
 
     @property
     def chosen(self) -> Run | None:
-        """A run that has the hyper-parameters of the cell's finals: the best trial, or a final if
-        there was no search; None if neither has finished."""
+        """Returns a run with the hyper-parameters of the cell's finals: the best trial, or a final
+        if there was no search; None if neither has finished."""
         return self.best or next(iter(self.finals), None)
 
     @property

@@ -55,12 +55,12 @@ class Standing:
 
     @property
     def above(self) -> bool:
-        """Whether the score is better than all floors, and its interval includes none of them."""
+        """Says whether the score is better than all floors, and its interval includes none."""
         return is_above(self.score, self.floors.values(), self.cell.direction)
 
     @property
     def floor(self) -> tuple[str, float]:
-        """Name and value of the best floor; an empty name and NaN if there is none."""
+        """Returns name and value of the best floor; an empty name and NaN if there is none."""
         return highest(self.floors, self.cell.direction)
 
 

@@ -117,7 +117,7 @@ METRICS_NOTE = (
 
 
 def metrics(results: Results) -> pd.DataFrame:
-    """One row per cell and test metric, in the first columns of the leaderboard and one more.
+    """Builds one row per cell and test metric: the leaderboard's first columns, and `note`.
 
     Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
     """
