@@ -99,13 +99,13 @@ def test_a_plan_counts_the_runs_that_the_cell_makes(
 @pytest.mark.usefixtures("steady")
 def test_a_plan_has_a_trial_for_every_start_point() -> None:
     start = [{"lr": 0.02}, {"lr": 0.003}, {"lr": 0.02}]
-    assert planned("linear", "usps", start, profile=Name.quick).trials == 3  # one point is twice
-    assert planned("linear", "usps", start, profile=Name.quick, trials=7).trials == 7
-    assert planned("linear", "usps", start, profile=Name.quick, added=2).trials == 5
-    assert planned("linear", "usps", profile=Name.quick).trials == 2
-    grid = planned("linear", "usps", start, profile=Name.quick, trials=99, sampler=Sampler.grid)
+    assert planned("linear", "usps", start, profile=Name.smoke).trials == 3  # one point is twice
+    assert planned("linear", "usps", start, profile=Name.smoke, trials=7).trials == 7
+    assert planned("linear", "usps", start, profile=Name.smoke, added=2).trials == 5
+    assert planned("linear", "usps", profile=Name.smoke).trials == 2
+    grid = planned("linear", "usps", start, profile=Name.smoke, trials=99, sampler=Sampler.grid)
     assert grid.trials < 99
-    assert planned("kmeans", "usps", [{}], profile=Name.quick).trials == 1
+    assert planned("kmeans", "usps", [{}], profile=Name.smoke).trials == 1
 
 
 @pytest.mark.usefixtures("steady")
