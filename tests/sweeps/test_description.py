@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 
 from benchmarks import wording
 from benchmarks.__main__ import app
+from benchmarks.profiles import Name
 from models import registry
+from sweeps import space
+from sweeps.space import range_text
 
 
 class Fields(BaseModel):
@@ -72,9 +75,18 @@ def test_every_variant_is_described(
 
 
 def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the space files: quick's differ from the others."""
     monkeypatch.setenv("COLUMNS", "120")
     told = CliRunner().invoke(app, ["options", "tlb"]).output
-    assert re.search(r"^  lr +0\.00003 … 0\.001, logarithmic +all but quick *$", told, re.MULTILINE)
-    assert re.search(r"^ +0\.001 … 0\.004, logarithmic +quick *$", told, re.MULTILINE)
+    bounds = {}
+    for profile in (Name.quick, Name.standard):
+        lr = space.load("tlb", registry.variant("tlb"), profile).distributions["lr"]
+        bounds[profile] = range_text(lr)
+    assert bounds[Name.quick] != bounds[Name.standard]
+    wide, narrow = (re.escape(bounds[profile]) for profile in (Name.standard, Name.quick))
+    assert re.search(rf"^  lr +{wide}, logarithmic +all but quick *$", told, re.MULTILINE)
+    assert re.search(rf"^ +{narrow}, logarithmic +quick *$", told, re.MULTILINE)
     told = CliRunner().invoke(app, ["options", "capsnet"]).output
-    assert re.search(r"0\.0001 … 0\.01, logarithmic, where reconstruction is yes +all", told)
+    assert re.search(
+        r"0\.0001 … 0\.01, logarithmic, where reconstruction is yes +all but quick", told
+    )
