@@ -36,7 +36,7 @@ class OCAEConfig(ObjectConfig, RecipeConfig):
         description="learning rate; users' settings files say 0.1, which only SGD survives",
     )
     clip_norm: float = Field(
-        1e3,
+        1e2,
         gt=0,
         description="gradients are clipped to this norm, so that a large first step, as of SGD at "
         "a rate of 0.1, does not overflow",

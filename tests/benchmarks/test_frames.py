@@ -85,8 +85,10 @@ def test_generated_sequences_may_be_longer_than_the_files() -> None:
 def test_the_files_sequences_are_cut_and_averaged_too(tmp_path: Path) -> None:
     source, sequences = filed(tmp_path)
     data = load(MOVING_MNIST, Frames(16, 1, 32), source)
-    past, future = data.test.gather(torch.tensor([4]), 0)
-    means = sequences[:, 4].reshape(20, 32, 2, 32, 2).mean(axis=(2, 4)) / 255
+    past, future = data.test.gather(torch.tensor([0]), 0)
+    means = sequences.reshape(20, -1, 32, 2, 32, 2).mean(axis=(3, 5)) / 255
+    apart = np.abs(means[:16] - past[0, :, 0].numpy()[:, None]).max(axis=(0, 2, 3))
+    means = means[:, apart.argmin()]  # which sequence it is: test samples are a seeded subset
     np.testing.assert_allclose(past[0, :, 0], means[:16], rtol=1e-5)
     np.testing.assert_allclose(future[0, :, 0], means[16:17], rtol=1e-5)
 
