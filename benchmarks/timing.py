@@ -25,7 +25,7 @@ PATIENCE = 2.0
 """Seconds that a step for an estimate takes at most, unless a single sample takes longer."""
 
 CALLS = 3
-"""Calls of a step, of which the shortest counts: the first one also loads and allocates."""
+"""How often a step is called. The shortest time counts: the first call also loads and allocates."""
 
 
 class SampleTimes(NamedTuple):

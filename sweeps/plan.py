@@ -43,12 +43,12 @@ class Row:
     bases: int
     """Runs of the variant that this one is built on."""
     budget: Budget
-    """Of a trial; of a final where there are none."""
+    """The budget of a trial; where there are no trials, that of a final."""
     samples: int
     """Training samples in an epoch."""
     batch: int
     seconds: float
-    """Of all its runs, one after the other."""
+    """How long all its runs take, one after the other."""
 
 
 def plan_cells(

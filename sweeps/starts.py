@@ -47,7 +47,7 @@ _EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?e([-+]?)(\d+)", re.ASCII | re.IGNOREC
 def read(paths: Sequence[Path], profile: Name) -> Points:
     """Reads start points from files and results folders, in this order.
 
-    Prints one line for each folder of which a best trial is left out.
+    Prints one line for each folder whose best trials are left out in part.
 
     Args:
         paths: files, and results folders of earlier sweeps.

@@ -14,7 +14,7 @@ from tests.models.comparison import total_loss
 
 STEPS = 200
 CLASSES = 4
-"""Corners, in one of which each image of the learnable set is bright."""
+"""Classes of the learnable set: the corner in which an image is bright."""
 
 
 def corners(shape: Any, seed: int, count: int = 32) -> Images | Clips:

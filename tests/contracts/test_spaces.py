@@ -24,7 +24,7 @@ def load(variant: str, dataset: str, profile: Name) -> Space:
 @pytest.mark.parametrize("profile", list(Name))
 @pytest.mark.parametrize(("variant", "dataset"), CELLS)
 def test_every_range_contains_the_recipe(variant: str, dataset: str, profile: Name) -> None:
-    """Of each entry that counts beside the recipe's other values: trial 0 tries it."""
+    """Checks each entry that counts beside the recipe's other values: trial 0 tries them."""
     chosen = load(variant, dataset, profile)
     recipe = chosen.resolve({})
     for name, distribution in chosen.distributions.items():
