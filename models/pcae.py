@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.layers.affine import affine
 from models.layers.canvas import place, sobel
 from models.layers.colours import hues
-from models.layers.images import standardise
+from models.layers.images import StandardisedConfig
 from models.layers.initialisation import initialise_as_sonnet
 from models.layers.mixture import pixel_mixture
 from models.layers.numerics import at_least_float32
@@ -41,7 +41,7 @@ COLOUR_HIDDEN = 32
 """Authors' code: hidden units of the MLP from a part's features to its colour."""
 
 
-class PartConfig(RecipeConfig):
+class PartConfig(StandardisedConfig, RecipeConfig):
     """Sizes, options and loss weights of a part autoencoder."""
 
     part_capsules: int = Field(16, ge=1, description="part capsules, M")
@@ -55,9 +55,6 @@ class PartConfig(RecipeConfig):
     )
     canvas: int = Field(
         0, ge=0, le=128, description="least side of the canvas that images are placed on"
-    )
-    standardise: bool = Field(
-        False, description="each image minus its mean, divided by its deviation, before the encoder"
     )
     scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
         "cosrestarts",
@@ -272,6 +269,7 @@ class PartAutoencoder(nn.Module):
         self.resized = (min(shape.height, most), min(shape.width, most))
         self.size = (max(self.resized[0], config.canvas), max(self.resized[1], config.canvas))
         self.edges, self.standardised = config.target == "sobel", config.standardise
+        self.prepare = config.prepare
         self.encoder = PartEncoder(channels=shape.channels, size=self.size, config=config)
         self.decoder = TemplateDecoder(channels=shape.channels, config=config)
 
@@ -295,7 +293,7 @@ class PartAutoencoder(nn.Module):
         if not self.edges and not self.standardised:
             image = place(x, self.size, shifted=shifted)
             return Views(image, image)
-        read = standardise(x) if self.standardised else x
+        read = self.prepare(x)
         target = sobel(x) if self.edges else x
         both = place(torch.cat([read, target], 1), self.size, shifted=shifted)
         return Views(both[:, :channels], both[:, channels:])
