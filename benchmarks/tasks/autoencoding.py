@@ -68,14 +68,14 @@ class Autoencoding(Task[Images]):
         autoencoders have it at each pixel.
         """
         counts = class_counts(self.data.train, self.classes, self.evaluation_batch)
-        labels = np.concatenate([batch[1].cpu().numpy() for batch in self.test_dataloader()])
-        largest = probes.largest_class(counts.cpu().numpy(), labels)
-        probed = [name for name in AUTOENCODING if name.startswith("lin_")]
         mean = mean_picture(self.data.train, self._targets, self.evaluation_batch)
-        errors = Means()
+        errors, labels = Means(), []
         for batch in self.test_dataloader():
             target = self._targets(batch)
             errors.add({"mse": (target - mean).square().mean()}, weight=len(target))
+            labels.append(batch[1].cpu().numpy())
+        largest = probes.largest_class(counts.cpu().numpy(), np.concatenate(labels))
+        probed = [name for name in AUTOENCODING if name.startswith("lin_")]
         mse = errors.take()["mse"]
         nll = 0.5 * math.log(2 * math.pi) + 0.5 * mse
         return {

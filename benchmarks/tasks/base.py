@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
@@ -77,15 +76,6 @@ class Task(pl.LightningModule, Generic[B]):
         Returns:
             By the answer's name, its metrics: those of `compute` that it has.
         """
-
-    def _score(self, answers: Mapping[str, Callable[[B], Any]]) -> dict[str, dict[str, float]]:
-        """Scores answers, each a function from a test batch to a prediction, by their names."""
-        found = {}
-        for name, answer in answers.items():
-            for batch in self.test_dataloader():
-                self.update(answer(cast(B, batch)), cast(B, batch))
-            found[name] = self.compute()
-        return found
 
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Pictures of the first test samples by name: (height, width[, 3]) uint8."""

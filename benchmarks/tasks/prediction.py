@@ -76,34 +76,30 @@ class Prediction(Task[Clips]):
 
     def __init__(self, model: Variant, data: TaskData, *, seed: int) -> None:
         super().__init__(model, data, seed=seed)
-        self._totals: dict[str, Tensor | float] = defaultdict(float)
-        self._seen = 0
+        self._frames = _FrameMeans()
 
     def training_metrics(self, prediction: Tensor, batch: Clips) -> dict[str, Tensor]:
         error = (prediction.float() - batch.future).square()
         return {"mse": error.sum(dim=(2, 3, 4)).mean()}
 
     def update(self, prediction: Tensor, batch: Clips) -> None:
-        for name, value in frame_metrics(prediction, batch.future).items():
-            self._totals[name] = self._totals[name] + value
-        self._seen += len(batch.past)
+        self._frames.add(prediction, batch.future)
 
     def compute(self) -> dict[str, float]:
-        values = {name: float(total) / self._seen for name, total in self._totals.items()}
-        self._totals.clear()
-        self._seen = 0
-        return values
+        frames, self._frames = self._frames, _FrameMeans()
+        return frames.means()
 
     def floors(self) -> dict[str, dict[str, float]]:
         """Scores a blank frame, the mean training frame, and the last frame that was given."""
         mean = mean_picture(self.data.train, _future_frames, self.evaluation_batch)
-        return self._score(
-            {
-                "blank frame": lambda batch: torch.zeros_like(batch.future),
-                "mean image": lambda batch: mean.expand_as(batch.future),
-                "last frame": lambda batch: batch.past[:, -1:].expand_as(batch.future),
-            }
-        )
+        scored: dict[str, _FrameMeans] = defaultdict(_FrameMeans)
+        for batch in self.test_dataloader():  # once for all answers: its clips may be generated
+            assert isinstance(batch, Clips)
+            future = batch.future
+            scored["blank frame"].add(torch.zeros_like(future), future)
+            scored["mean image"].add(mean.expand_as(future), future)
+            scored["last frame"].add(batch.past[:, -1:].expand_as(future), future)
+        return {name: frames.means() for name, frames in scored.items()}
 
     def pictures(self, samples: int = 3) -> dict[str, np.ndarray]:
         """For each sequence past and predicted frames, past and true frames, squared difference."""
@@ -124,3 +120,19 @@ def _future_frames(batch: Batch) -> Tensor:
     """(batch · frames, channels, height, width): the frames that are asked for."""
     assert isinstance(batch, Clips)
     return batch.future.flatten(0, 1)
+
+
+class _FrameMeans:
+    """Means of `frame_metrics` over the sequences of all batches."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Tensor | float] = defaultdict(float)
+        self._seen = 0
+
+    def add(self, prediction: Tensor, truth: Tensor) -> None:
+        for name, value in frame_metrics(prediction, truth).items():
+            self._totals[name] = self._totals[name] + value
+        self._seen += len(truth)
+
+    def means(self) -> dict[str, float]:
+        return {name: float(total) / self._seen for name, total in self._totals.items()}
