@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 
 Variant = Annotated[str, typer.Argument(help="A variant, as `python -m sweeps list` names it.")]
+
+Where = Literal["cpu", "cuda"]
 
 Settings = Annotated[
     list[str] | None,
@@ -78,7 +80,7 @@ def run(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; they decide bits.", show_default="profile's")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[Where, typer.Option(help="Where the run is computed.")] = "cpu",
     non_deterministic: Annotated[
         bool, typer.Option("--non-deterministic", help="Allow operations that differ by run.")
     ] = False,
@@ -171,8 +173,13 @@ def speed(
     profiled: Annotated[
         bool, typer.Option("--profiled", help="Show in which operators the time goes, too.")
     ] = False,
+    device: Annotated[Where, typer.Option(help="Where all steps are computed.")] = "cpu",
 ) -> None:
-    """Measures a training step of each variant against its textbook version, pair by pair."""
+    """Measures a training step of each variant against its textbook version, pair by pair.
+
+    It takes up to two minutes for a variant, and up to fifteen for all.
+    """
+    from benchmarks.cli import require_gpu
     from benchmarks.single import hyperparameters
     from benchmarks.speed import main as measure
 
@@ -182,7 +189,9 @@ def speed(
         if len(names) != 1:
             raise InputError("--set is of one variant: name one")
         hyperparameters(names[0], None, settings)
-    measure(names or None, threads, batch, settings, profiled=profiled)
+    if device == "cuda":
+        require_gpu()
+    measure(names or None, threads, batch, settings, device=device, profiled=profiled)
 
 
 def _variant(name: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import curves, datasets, metrics, protocol, terminal
+from benchmarks import curves, datasets, metrics, processor, protocol, terminal
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.source import load_moving_test, load_still
 from benchmarks.errors import InputError
@@ -96,6 +96,7 @@ def make(
     spec = plain.model_copy(update={"base": _base(plain, base, results, source, budget_of)})
     console = Console()
     console.print(f"run {spec.run_id}")
+    _warn_of_slow_products(console, spec)
     metric = next(iter(metrics.directions(task, dataset)))
     record = run(
         spec,
@@ -207,6 +208,7 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
 
     rendered = "stand-in" in record.provenance["data"]["state"]
     console = Console()
+    _warn_of_slow_products(console, record.spec)
     with tempfile.TemporaryDirectory() as scratch:
         again = run(
             record.spec,
@@ -230,6 +232,13 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
         if was != now:
             console.print(f"  {name} was {was}, is {now}", soft_wrap=True)
     return False
+
+
+def _warn_of_slow_products(console: Console, spec: RunSpec) -> None:
+    """Prints a warning where the processor is slow at the number format of a run."""
+    sentence = processor.missing_units(spec.precision, spec.device)
+    if sentence is not None:
+        console.print(f"warning: {sentence}", soft_wrap=True)
 
 
 def _first_line(kept: Path, made: Path) -> str | None:

@@ -12,30 +12,47 @@ import importlib
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
     from rich.table import Table
 
     from models.variant import Hyperparameters, Shape, Variant
 
 ROUNDS = 4
+"""Of which the best counts; fewer, but at least two, where they would take more than `PATIENCE`."""
+PATIENCE = 25.0
+"""Seconds of a variant's rounds."""
 SHORTEST = 0.2
 """Seconds that a timed repetition lasts at least, of as many steps as that takes."""
 MATRIX = 3072
 OPERATORS = 12
 """Rows of a profile."""
-BATCH = {"classification": 128, "autoencoding": 128, "prediction": 4}
+BATCH = {"classification": 128, "autoencoding": 128, "prediction": 2}
 PRECISIONS = ("float32", "bfloat16")
 
 Contender = tuple[bool, str]
 """Whether it is the textbook version, and its precision."""
-OURS: tuple[Contender, ...] = tuple((False, precision) for precision in PRECISIONS)
 TEXTBOOK: Contender = (True, "float32")
+
+COLUMNS = {
+    "variant": 20,
+    "batch": 5,
+    "precision": 9,
+    "samples/s": 10,
+    "× textbook": 10,
+    "of peak": 7,
+    "MiB": 6,
+    "textbook MiB": 12,
+    "peak GFLOP/s": 12,
+}
+"""Widths of the columns: rows are printed one by one, before the others are known."""
 
 
 class Case(NamedTuple):
@@ -45,6 +62,9 @@ class Case(NamedTuple):
     batch: int
     settings: dict[str, Any]
     """Hyper-parameters beside the defaults."""
+    threads: int
+    precisions: tuple[str, ...]
+    device: str
 
 
 @dataclass
@@ -67,13 +87,19 @@ def main(
     batch: int | None = None,
     settings: dict[str, Any] | None = None,
     *,
+    device: str = "cpu",
     profiled: bool = False,
 ) -> None:
-    """Prints the table of training steps; without names, of all trainable variants, and then what
-    a run costs beside its training.
+    """Prints the table of training steps, each row as soon as it is measured.
 
-    `batch`: samples in a step, by default what is usual for the task. `settings`: hyper-parameters
-    beside the defaults. `profiled`: and in which operators the time goes.
+    Args:
+        variants: their names. Without names, all trainable variants are measured, and then what a
+            run costs beside its training.
+        threads: threads of all contenders.
+        batch: samples in a step, by default what is usual for the task.
+        settings: hyper-parameters beside the defaults.
+        device: `cpu` or `cuda`.
+        profiled: whether to print, too, in which operators the time goes.
     """
     from rich.console import Console
 
@@ -81,64 +107,74 @@ def main(
     from models import registry
 
     keep_freed_memory()
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    precisions = _precisions(console, device)
     known = registry.available()
     cases = [
-        Case(name, batch or BATCH[known[name].task], settings or {})
+        Case(name, batch or BATCH[known[name].task], settings or {}, threads, precisions, device)
         for name in filter(_trainable, variants or known)
     ]
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(training_steps(cases, threads))
+    print_steps(console, cases)
     for case in cases if profiled else ():
-        console.print(operators(case, threads))
-    if not variants:
+        console.print(operators(case))
+    if not variants and device == "cpu":
         from benchmarks.overhead import against_a_loop
 
         console.print(against_a_loop(threads))
 
 
-def training_steps(cases: list[Case], threads: int) -> Table:
-    """Samples/s of each case's training step, its ratio to the textbook, peak share, memory."""
-    from rich.table import Table
+def _precisions(console: Console, device: str) -> tuple[str, ...]:
+    """Those that the machine has units for; it prints which are left out."""
+    from benchmarks.processor import missing_units
 
-    table = Table(title=f"Training steps, {threads} threads, best of {ROUNDS} interleaved rounds")
-    for column in ("variant", "batch", "precision"):
-        table.add_column(column, no_wrap=True)
-    for column in ("samples/s", "× textbook", "of peak", "MiB", "textbook MiB"):
-        table.add_column(column, justify="right", no_wrap=True)
-    peaks: list[dict[str, float]] = []
-    for case in cases:
-        measured = measure(case, threads)
-        peaks.append(measured.peak)
+    sentence = missing_units("bf16-mixed", device)
+    if sentence is None:
+        return PRECISIONS
+    console.print(f"bfloat16 is left out: {sentence}", soft_wrap=True)
+    return PRECISIONS[:1]
+
+
+def print_steps(console: Console, cases: list[Case]) -> None:
+    """Prints each case's samples/s, ratio to the textbook, share of the peak, and memory."""
+    if not cases:
+        return
+    where = f"{cases[0].threads} threads" if cases[0].device == "cpu" else cases[0].device
+    console.print(f"Training steps, {where}, best of {ROUNDS} interleaved rounds", style="italic")
+    console.print(_line(COLUMNS), style="bold", no_wrap=True)
+    for number, case in enumerate(cases, 1):
+        with console.status(f"measuring {case.variant} ({number} of {len(cases)})"):
+            measured = measure(case)
         for row in _rows(case, measured):
-            table.add_row(*row)
-    products = (
-        f"{low / 1e9:.0f} to {high / 1e9:.0f} in {precision}"
-        for precision in PRECISIONS
-        for low, high in [(f(peak[precision] for peak in peaks) for f in (min, max))]
+            console.print(_line(row), no_wrap=True, highlight=False)
+    console.print("The peak is the rate of a matrix product, measured between the steps.")
+
+
+def _line(cells: Iterable[str]) -> str:
+    """One row of the table: words to the left, numbers to the right."""
+    return "  ".join(
+        f"{cell:<{width}}" if name in ("variant", "precision") else f"{cell:>{width}}"
+        for cell, (name, width) in zip(cells, COLUMNS.items(), strict=True)
     )
-    table.caption = f"the peak, a matrix product: {', '.join(products)} GFLOP/s"
-    return table
 
 
-def measure(case: Case, threads: int) -> Measured:
-    """All figures of one variant, each process in its turn."""
+def measure(case: Case) -> Measured:
+    """Measures all figures of one variant, one process after another."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
-        measured = fresh.submit(_times, case, threads).result()
+        measured = fresh.submit(_times, case).result()
         for contender in measured.seconds:
-            memory = fresh.submit(_memory, case, contender, threads)
-            measured.memory[contender] = memory.result()
+            measured.memory[contender] = fresh.submit(_memory, case, contender).result()
     return measured
 
 
-def operators(case: Case, threads: int) -> Table:
+def operators(case: Case) -> Table:
     """The operators that take most of a float32 training step, by torch's profiler."""
     from rich.table import Table
 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-        rows = fresh.submit(_profile, case, threads).result()
+        rows = fresh.submit(_profile, case).result()
     table = Table(
-        title=f"{case.variant}: where a step and its profiler spend time, {threads} threads"
+        title=f"{case.variant}: where a step and its profiler spend time, {case.threads} threads"
     )
     for column in ("operator", "calls a step", "ms a step", "share"):
         table.add_column(column, justify="left" if column == "operator" else "right")
@@ -147,16 +183,16 @@ def operators(case: Case, threads: int) -> Table:
     return table
 
 
-def _profile(case: Case, threads: int) -> list[tuple[str, float, float, float]]:
+def _profile(case: Case) -> list[tuple[str, float, float, float]]:
     """Of each operator: name, calls and own seconds of a step, share of all operators' time."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    torch.set_num_threads(threads)
-    step = _step(case, OURS[0])
+    torch.set_num_threads(case.threads)
+    step = _step(case, (False, "float32"))
     assert step is not None
     step()
-    steps = max(1, round(SHORTEST / _seconds(step, 2)))
+    steps = max(1, round(SHORTEST / _seconds(step, case.device, 2)))
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(steps):
             step()
@@ -176,9 +212,9 @@ def _profile(case: Case, threads: int) -> list[tuple[str, float, float, float]]:
 def _rows(case: Case, measured: Measured) -> list[list[str]]:
     textbook, batch = measured.seconds.get(TEXTBOOK), case.batch
     rows = []
-    for contender in OURS:
-        seconds, precision = measured.seconds[contender], contender[1]
-        share = measured.flops / seconds / measured.peak[precision]
+    for precision in case.precisions:
+        contender = (False, precision)
+        seconds, peak = measured.seconds[contender], measured.peak[precision]
         rows.append(
             [
                 case.variant,
@@ -186,9 +222,10 @@ def _rows(case: Case, measured: Measured) -> list[list[str]]:
                 precision,
                 f"{batch / seconds:,.4g}" if batch / seconds < 1000 else f"{batch / seconds:,.0f}",
                 f"{textbook / seconds:.2f}" if textbook else "–",
-                f"{share:.0%}",
+                f"{measured.flops / seconds / peak:.0%}",
                 f"{measured.memory[contender] / 2**20:,.0f}",
                 f"{measured.memory[TEXTBOOK] / 2**20:,.0f}" if textbook else "–",
+                f"{peak / 1e9:,.0f}",
             ]
         )
     return rows
@@ -198,26 +235,26 @@ def _trainable(name: str) -> bool:
     import torch
 
     with torch.device("meta"):
-        return _model(Case(name, 1, {})).trainable
+        return _model(name, {}).trainable
 
 
-def _model(case: Case) -> Variant:
+def _model(name: str, settings: dict[str, Any]) -> Variant:
     """Builds an untrained variant, on an untrained base with its defaults if it needs one."""
     from benchmarks.timing import untrained
 
-    return untrained(case.variant, _shape(case), _config(case))
+    return untrained(name, _shape(name, settings), _config(name, settings))
 
 
-def _config(case: Case) -> Hyperparameters:
+def _config(name: str, settings: dict[str, Any]) -> Hyperparameters:
     from models import registry
 
-    return registry.variant(case.variant).Config.model_validate(case.settings)
+    return registry.variant(name).Config.model_validate(settings)
 
 
-def _shape(case: Case) -> Shape:
+def _shape(name: str, settings: dict[str, Any]) -> Shape:
     from benchmarks.shapes import shape_of
 
-    return shape_of("mnist", _config(case))
+    return shape_of("mnist", _config(name, settings))
 
 
 def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
@@ -227,7 +264,8 @@ def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
     from benchmarks.timing import batch_of, training_step
 
     torch.manual_seed(0)
-    model, batch = _model(case), batch_of(_shape(case), case.batch)
+    model = _model(case.variant, case.settings).to(case.device)
+    batch = batch_of(_shape(case.variant, case.settings), case.batch, case.device)
     is_textbook, precision = contender
     if not is_textbook:
         return training_step(model, batch, getattr(torch, precision))
@@ -255,49 +293,71 @@ def _oracle(name: str) -> Callable[[Any], Any] | None:
         return None
 
 
-def _times(case: Case, threads: int) -> Measured:
+def _times(case: Case) -> Measured:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    torch.set_num_threads(threads)
-    built = {contender: _step(case, contender) for contender in (*OURS, TEXTBOOK)}
-    steps = {contender: step for contender, step in built.items() if step is not None}
+    torch.set_num_threads(case.threads)
+    ours = [(False, precision) for precision in case.precisions]
+    built = {contender: _step(case, contender) for contender in (*ours, TEXTBOOK)}
+    calls = {
+        contender: partial(_seconds, step, case.device)
+        for contender, step in built.items()
+        if step is not None
+    }
     with FlopCounterMode(display=False) as counter:
-        steps[OURS[0]]()
-    repeats = {}
-    for contender, step in steps.items():
-        step()
-        repeats[contender] = max(1, round(SHORTEST / _seconds(step, 1)))
-    factors = {p: torch.rand(MATRIX, MATRIX).to(getattr(torch, p)) for p in PRECISIONS}
-    seconds = dict.fromkeys(steps, float("inf"))
-    peak = dict.fromkeys(PRECISIONS, 0.0)
-    for _ in range(ROUNDS):
-        for precision, matrix in factors.items():
-            product = _seconds(partial(torch.mm, matrix, matrix), 2)
-            peak[precision] = max(peak[precision], 2 * MATRIX**3 / product)
-        for contender, step in steps.items():
-            seconds[contender] = min(seconds[contender], _seconds(step, repeats[contender]))
+        calls[ours[0]](1)
+    repeats = {contender: _repeats(call) for contender, call in calls.items()}
+    products = {p: _product(getattr(torch, p), case.device) for p in case.precisions}
+    seconds = dict.fromkeys(calls, float("inf"))
+    peak = dict.fromkeys(case.precisions, 0.0)
+    begun = time.perf_counter()
+    for done in range(1, ROUNDS + 1):
+        for precision, product in products.items():
+            peak[precision] = max(peak[precision], 2 * MATRIX**3 / product(2))
+        for contender, call in calls.items():
+            seconds[contender] = min(seconds[contender], call(repeats[contender]))
+        if done >= 2 and (time.perf_counter() - begun) * (done + 1) / done > PATIENCE:
+            break
     return Measured(seconds, peak, counter.get_total_flops())
 
 
-def _seconds(step: Callable[[], Any], repeats: int) -> float:
-    """Of one of `repeats` calls."""
+def _repeats(call: Callable[[int], float]) -> int:
+    """As many steps as last `SHORTEST`. The first call, which allocates, counts if it is slow."""
+    first = call(1)
+    return max(1, round(SHORTEST / (first if first > 1 else call(1))))
+
+
+def _product(dtype: torch.dtype, device: str) -> Callable[[int], float]:
+    """Gives a function that times repeated matrix products."""
+    import torch
+
+    factor = torch.rand(MATRIX, MATRIX, device=device).to(dtype)
+    return partial(_seconds, partial(torch.mm, factor, factor), device)
+
+
+def _seconds(step: Callable[[], Any], device: str, repeats: int) -> float:
+    """Seconds of one of `repeats` calls."""
+    import torch
+
     start = time.perf_counter()
     for _ in range(repeats):
         step()
+    if device == "cuda":
+        torch.cuda.synchronize()
     return (time.perf_counter() - start) / repeats
 
 
-def _memory(case: Case, contender: Contender, threads: int) -> int:
+def _memory(case: Case, contender: Contender) -> int:
     import torch
 
     from benchmarks.costs import peak_memory_bytes, reset_peak_memory
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(case.threads)
     step = _step(case, contender)
     assert step is not None
-    reset_peak_memory()
-    before = peak_memory_bytes()
+    reset_peak_memory(case.device)
+    before = peak_memory_bytes(case.device)
     step()
     step()
-    return peak_memory_bytes() - before
+    return peak_memory_bytes(case.device) - before

@@ -2,24 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import overhead
+from benchmarks import overhead, processor
 from benchmarks.__main__ import app
+
+SPEED = ["speed", "autoencoder", "--batch", "8", "--threads", "1", "--set", "code_dims=8"]
+ROW = r"autoencoder +8 +{} +[\d.,]+ +[\d.]+ +\d+% +[\d,]+ +[\d,]+ +[\d,]+\n"
 
 
 def test_a_variant_stands_beside_its_textbook_version() -> None:
-    call = ["speed", "autoencoder", "--batch", "8", "--threads", "1", "--set", "code_dims=8"]
-    told = CliRunner().invoke(app, [*call, "--profiled"])
-    assert told.exit_code == 0, told.output
-    cells = r"autoencoder +│ 8 +│ {} +│ +[\d.,]+ │ +[\d.]+ │ +\d+% │ +[\d,]+ │ +[\d,]+ │"
-    for precision in ("float32", "bfloat16"):
-        assert re.search(cells.format(precision), told.output), told.output
-    assert re.search(r"peak, a matrix product: \d+ to \d+ in float32", told.output), told.output
-    assert re.search(r"aten::\w+ +│ +[\d.]+ │ +[\d.]+ │ +\d+% │", told.output), told.output
+    """Each precision that the machine has units for has a row, with the textbook's ratio."""
+    found = CliRunner().invoke(app, [*SPEED, "--profiled"])
+    assert found.exit_code == 0, found.output
+    assert re.search(ROW.format("float32"), found.output), found.output
+    low = re.search(ROW.format("bfloat16"), found.output)
+    assert bool(low) == ("bfloat16 is left out" not in found.output), found.output
+    assert re.search(r"aten::\w+ +│ +[\d.]+ │ +[\d.]+ │ +\d+% │", found.output), found.output
+
+
+def test_a_format_without_units_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of 3072² in such a format took two and a half minutes each."""
+    monkeypatch.setattr(processor, "slowdown", lambda dtype: 31.4)
+    found = CliRunner().invoke(app, SPEED)
+    assert found.exit_code == 0, found.output
+    assert "bfloat16 is left out" in found.output
+    assert "31 times as long as in float32" in found.output
+    assert re.search(ROW.format("float32"), found.output), found.output
+    assert not re.search(ROW.format("bfloat16"), found.output), found.output
+
+
+def test_a_processor_without_bfloat16_units_is_recognised() -> None:
+    """oneDNN is told to leave out all that AVX2 lacks, as on most laptops."""
+    code = (
+        "from benchmarks.processor import missing_units; print(missing_units('bf16-mixed', 'cpu'))"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "no units for bfloat16" in found.stdout
+
+
+@pytest.mark.parametrize("question", [("32-true", "cpu"), ("bf16-mixed", "cuda")])
+def test_only_formats_of_the_processor_are_timed(
+    question: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "slowdown", lambda dtype: 31.4)
+    assert processor.missing_units(*question) is None
+
+
+def test_a_run_in_a_slow_format_warns_before_it_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(processor, "slowdown", lambda dtype: 31.4)
+    call = ["run", "linear", "mnist", "--profile", "smoke", "--precision", "bf16-mixed"]
+    found = CliRunner().invoke(app, [*call, "--offline", "--results", str(tmp_path)])
+    assert found.exit_code == 0, found.output
+    warning, epoch = found.output.find("31 times as long"), found.output.find("validation/accuracy")
+    assert 0 <= warning < epoch, found.output
 
 
 def test_a_run_stands_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> None:
