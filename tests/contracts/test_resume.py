@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import protocol, tracking
 from benchmarks.checkpoints import Checkpoints
@@ -20,10 +21,12 @@ from tests.contracts.test_variants import smoke
 
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=2, train_samples=12, validation_samples=10, test_samples=10)
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+"""A machine with a GPU trains, resumes and repeats every variant there too."""
 DATASETS = {"classification": "usps", "autoencoding": "usps", "prediction": "mnist"}
 
 
-def spec_of(name: str) -> RunSpec:
+def spec_of(name: str, device: str) -> RunSpec:
     task = registry.available()[name].task
     dataset = DATASETS[task]
     settings = smoke(name).model_dump(mode="json") | {"batch_size": 4}
@@ -34,18 +37,22 @@ def spec_of(name: str) -> RunSpec:
         hyperparameters=settings,
         seed=1,
         budget=BUDGET,
+        device=device,
         data_sha256=protocol.describe(task, dataset, budget=BUDGET, source=NOWHERE).sha256,
     )
     rests_on = registry.variant(name).rests_on
-    base = None if rests_on is None else spec_of(rests_on).model_copy(update={"role": "base"})
+    base = None
+    if rests_on is not None:
+        base = spec_of(rests_on, device).model_copy(update={"role": "base"})
     return plain.model_copy(update={"base": base})
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", registry.available())
 def test_a_run_goes_on_in_the_middle_of_an_epoch(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = spec_of(name)
+    spec = spec_of(name, device)
     whole = run(spec, source=NOWHERE, results=tmp_path / "whole")
     assert whole.status == "complete", whole.traceback
     if whole.epochs == 0:
