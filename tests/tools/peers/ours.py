@@ -1,0 +1,38 @@
+"""Our training step of a case, in a process of its own.
+
+Called as `python -m tests.tools.peers.ours CASE BATCH`: waits for the driver's turns.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from benchmarks.timing import batch_of, training_step, untrained
+from models import registry
+from models.variant import ClipShape, ImageShape, Shape
+from tests.tools.peers.turn import serve
+
+CASES: dict[str, tuple[Shape, dict[str, object]]] = {
+    "capsnet": (ImageShape(1, 28, 28, 10), {}),
+    "convlstm": (ClipShape(1, 64, 64, past=10, future=10), {}),
+    "pcae": (ImageShape(1, 40, 40, 10), {}),
+    "scae": (ImageShape(1, 40, 40, 10), {"part_capsules": 40, "object_capsules": 32}),
+}
+"""What each variant is built for, and its hyper-parameters beside the defaults, as the peer's."""
+
+
+def main(case: str, batch: str) -> None:
+    """Builds our step and serves it to the driver."""
+    shape, settings = CASES[case]
+    config = registry.variant(case).Config.model_validate(settings)
+    torch.manual_seed(0)
+    model = untrained(case, shape, config)
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    step = training_step(model, batch_of(shape, int(batch)))
+    serve(step, int(batch), parameters=parameters)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,180 @@
+"""Training steps of peers' own code, from checkouts outside this repository.
+
+Called as `python -m tests.tools.peers.theirs CASE FOLDER BATCH`: waits for the driver's turns. Each
+function gets a checkout and a batch size, and returns a step. What a peer imports but does not need
+for a step (pictures, data, logging) is replaced by empty modules.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+Step = Callable[[], object]
+
+
+def capsnet(folder: Path, batch: int) -> Step:
+    """XifengGuo/CapsNet-Pytorch: MNIST, three routing iterations, reconstruction."""
+    import torch
+
+    empty("torchvision", "utils")
+    sys.path.insert(0, str(folder))
+    import capsulenet
+
+    model = capsulenet.CapsuleNet([1, 28, 28], 10, 3)
+    x, y = torch.rand(batch, 1, 28, 28), torch.eye(10)[torch.randint(10, (batch,))]
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def step() -> None:
+        adam.zero_grad()
+        lengths, images = model(x, y)
+        capsulenet.caps_loss(y, lengths, x, images, 0.392).backward()
+        adam.step()
+
+    return step
+
+
+def convlstm(folder: Path, batch: int) -> Step:
+    """holmdk/Video-Prediction-using-PyTorch: 64 channels, 10 frames of 64×64 to 10."""
+    import torch
+
+    sys.path.insert(0, str(folder))
+    from models.seq2seq_ConvLSTM import EncoderDecoderConvLSTM
+
+    model = EncoderDecoderConvLSTM(nf=64, in_chan=1)
+    x, y = torch.rand(batch, 10, 1, 64, 64), torch.rand(batch, 1, 10, 64, 64)
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.98))
+
+    def step() -> None:
+        adam.zero_grad()
+        torch.nn.functional.mse_loss(model(x, future_seq=10), y).backward()
+        adam.step()
+
+    return step
+
+
+def pcae(folder: Path, batch: int) -> Step:
+    """mlberkeley/scae-pytorch: 16 parts on canvases of 40×40."""
+    import torch
+
+    empty("wandb", "easydict", "attrdict", "torch_optimizer")
+    sys.modules["easydict"].EasyDict = Attributes
+    sys.modules["torch_optimizer"].RAdam = torch.optim.RAdam
+    sys.path.insert(0, str(folder))
+    from scae.models.pcae import PCAE
+    from scae.modules.part_capsule_ae import CapsuleImageEncoder, TemplateImageDecoder
+
+    parts = Attributes(
+        num_caps=16,
+        caps_dim=6,
+        feat_dim=16,
+        lr=3e-3,
+        lr_decay=0.998,
+        weight_decay=0.0,
+        optimizer="radam",
+        lr_scheduler="exp",
+        loss_ll_coeff=1.0,
+        loss_mse_coeff=0.0,
+        loss_temp_l1_coeff=0.0,
+        loss_pres_l2_sparsity=Attributes(batch=0, capsules=0),
+        encoder=Attributes(noise_scale=4.0, inverse_space_transform=True),
+        decoder=Attributes(
+            alpha_channel=False,
+            template_nonlin="sigmoid",
+            color_nonlin="sigmoid",
+            template_size=[11, 11],
+            output_size=[40, 40],
+            lr_coeff=1.0,
+        ),
+    )
+    options = Attributes(im_channels=1, num_classes=10, pcae=parts)
+    model = PCAE(CapsuleImageEncoder(options), TemplateImageDecoder(options), options)
+    x, y = torch.rand(batch, 1, 40, 40), torch.randint(10, (batch,))
+    radam = torch.optim.RAdam(model.parameters(), lr=3e-3)
+
+    def step() -> None:
+        radam.zero_grad()
+        model(x, y).loss.backward()
+        radam.step()
+
+    return step
+
+
+def scae(folder: Path, batch: int) -> Step:
+    """bdsaglam/torch-scae: 40 parts, 32 objects, canvases of 40×40."""
+    import torch
+
+    empty("torchvision", "cv2", "monty", "monty.collections")
+    sys.modules["monty.collections"].AttrDict = Attributes
+    sys.path.insert(0, str(folder))
+    import torch_scae.cv_ops
+    from torch_scae.factory import make_scae
+    from torch_scae.tests.sample_hparams import model_params
+
+    # An in-place product on a view of a split, which torch no longer allows.
+    code = Path(torch_scae.cv_ops.__file__).read_text()
+    exec(code.replace("theta *= 2.", "theta = theta * 2."), vars(torch_scae.cv_ops))
+    weights = {**model_params["scae_params"], "reconstruct_alternatives": False}
+    model = make_scae({**model_params, "image_shape": (1, 40, 40), "scae_params": weights})
+    x, y = torch.rand(batch, 1, 40, 40), torch.randint(10, (batch,))
+    rmsprop = torch.optim.RMSprop(
+        model.parameters(), lr=3e-5, momentum=0.9, eps=(1 / (10 * batch)) ** 2
+    )
+
+    def step() -> None:
+        rmsprop.zero_grad()
+        loss, _ = model.loss(model(x), x, y)
+        loss.backward()
+        rmsprop.step()
+
+    return step
+
+
+class Attributes(dict):
+    """A dictionary whose entries are attributes too, as peers' options are."""
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+    __delattr__ = dict.__delitem__
+
+
+def empty(*names: str) -> None:
+    """Puts modules in the place of packages that a step does not need; any name is in them."""
+    for name in names:
+        module = types.ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None, is_package=True)
+        module.__path__ = []
+        module.__getattr__ = _anything  # type: ignore[method-assign]
+        sys.modules[name] = module
+
+
+def _anything(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return type(name, (), {})
+
+
+def on_a_processor() -> None:
+    """Makes `.cuda()` do nothing: some peers call it without asking."""
+    import torch
+
+    torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
+    torch.nn.Module.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]
+
+
+def main(case: str, folder: str, batch: str) -> None:
+    """Builds a peer's step and serves it to the driver."""
+    from tests.tools.peers.turn import serve
+
+    sys.stdout = sys.stderr
+    step = {f.__name__: f for f in (capsnet, convlstm, pcae, scae)}[case]
+    on_a_processor()
+    serve(step(Path(folder), int(batch)), int(batch))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,55 @@
+"""One contender in a process of its own, which computes only when it is its turn.
+
+It needs nothing but the standard library here, since a peer may run under an interpreter that has
+no torch. Environment variables set the threads and the allocator.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SHORTEST = 1.0
+"""Seconds that a turn lasts at least, of as many steps as that takes."""
+
+
+def serve(step: Callable[[], object], samples: int, **facts: object) -> None:
+    """Answers the driver's lines: `step` with the seconds of a step, `memory` with a peak.
+
+    Args:
+        step: makes one training step.
+        samples: images or sequences in a step.
+        facts: what else the driver prints, such as the number of parameters.
+    """
+    before = resident("VmRSS")
+    step()
+    step()
+    answer({"samples": samples, "bytes": resident("VmHWM") - before, **facts})
+    for line in sys.stdin:
+        if line.strip() == "step":
+            answer(timed(step))
+
+
+def timed(step: Callable[[], object]) -> float:
+    """Times as many steps as last `SHORTEST`, and returns the seconds of one."""
+    begun, made = time.perf_counter(), 0
+    while made == 0 or time.perf_counter() - begun < SHORTEST:
+        step()
+        made += 1
+    return (time.perf_counter() - begun) / made
+
+
+def answer(value: object) -> None:
+    """Writes one line of JSON to the driver; what libraries print goes elsewhere."""
+    print(json.dumps(value), file=sys.__stdout__, flush=True)
+
+
+def resident(name: str) -> int:
+    """Bytes of the process's memory: now (`VmRSS`), or at its peak (`VmHWM`). Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(name)
