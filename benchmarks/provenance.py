@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+import tomllib
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -16,14 +17,24 @@ _LIBRARIES = ("torch", "pytorch-lightning", "optuna", "wandb", "numpy", "torchme
 
 
 @cache
+def version() -> str:
+    """Reads capsbench's version from pyproject.toml, since it need not be installed."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+@cache
 def code_version() -> str:
-    """Hash of the source that decides a run's numbers: equal code, equal version, git or not."""
+    """Hashes the source that decides a run's numbers: equal code, equal version, git or not.
+
+    Line endings do not count: some checkouts convert them.
+    """
     digest = hashlib.sha256()
     for room in _DECIDE_NUMBERS:
         for path in sorted((ROOT / room).rglob("*")):
             if path.suffix in (".py", ".yaml"):
                 digest.update(path.relative_to(ROOT).as_posix().encode())
-                digest.update(path.read_bytes())
+                digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:12]
 
 
@@ -33,6 +44,7 @@ def provenance() -> dict[str, Any]:
     import torch
 
     return {
+        "version": version(),
         "code_version": code_version(),
         "commit": _commit(),
         "lock_sha256": _lock(),
