@@ -21,10 +21,10 @@ from benchmarks.cli import (
     data_folder,
     main,
 )
-from benchmarks.errors import InputError
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
+from benchmarks.records.errors import InputError
 from models import registry
 
 app = typer.Typer(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.datasets.constellations import constellations
 from benchmarks.datasets.moving import Moving
-from benchmarks.seeds import derive
+from benchmarks.records.seeds import derive
 from models.variant import Clips, Images, Points
 
 Batch = Images | Clips | Points

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from benchmarks.files import replace_durably
 from benchmarks.provenance import code_version
+from benchmarks.records.files import replace_durably
 
 
 class Checkpoints(CheckpointIO):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import leaving
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 
 Data = Annotated[
     Path | None,

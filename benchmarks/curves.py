@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.files import write_atomically
+from benchmarks.records.files import write_atomically
 
 NAME = "curves.png"
 PARTS = {"train": "tab:blue", "validation": "tab:red"}

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from benchmarks.errors import InputError
-from benchmarks.spec import RunSpec
+from benchmarks.records.errors import InputError
+from benchmarks.records.spec import RunSpec
 from models.registry import nearest
 
 

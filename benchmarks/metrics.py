@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from benchmarks.datasets.constellations import NAME as CONSTELLATIONS
 from benchmarks.protocol import MOVING_MNIST
-from benchmarks.spec import Direction
+from benchmarks.records.spec import Direction
 
 _CLASSIFICATION: dict[str, Direction] = {"accuracy": "maximize", "balanced_accuracy": "maximize"}
 _TWO_DIGITS: dict[str, Direction] = {"exact_match": "maximize", "digit_accuracy": "maximize"}

@@ -21,9 +21,9 @@ import torch
 from benchmarks import protocol
 from benchmarks.batches import training_epoch
 from benchmarks.protocol import DataSource, TaskData
+from benchmarks.records.seeds import derive
+from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.run import run
-from benchmarks.seeds import derive
-from benchmarks.spec import Budget, RunSpec
 from models import registry
 
 if TYPE_CHECKING:

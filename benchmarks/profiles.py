@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks import datasets
-from benchmarks.spec import Budget, Role
+from benchmarks.records.spec import Budget, Role
 from models import registry
 
 if TYPE_CHECKING:

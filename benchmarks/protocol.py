@@ -34,9 +34,10 @@ from benchmarks.batches import (
 from benchmarks.datasets import constellations
 from benchmarks.datasets.moving import moving
 from benchmarks.datasets.source import Split, Still, load_moving_test, load_still
-from benchmarks.errors import InputError
-from benchmarks.seeds import derive
-from benchmarks.spec import Budget, DataInfo, SampleCounts, Selection, fingerprint
+from benchmarks.records.errors import InputError
+from benchmarks.records.record import DataInfo, SampleCounts, Selection
+from benchmarks.records.seeds import derive
+from benchmarks.records.spec import Budget, fingerprint
 from models.variant import ClipShape, ImageShape, PointShape, Shape
 
 MOVING_MNIST = "moving_mnist"

@@ -26,14 +26,15 @@ from safetensors.torch import load_file, save
 from benchmarks import costs, leaving, metrics, protocol, tasks
 from benchmarks.batches import Frames
 from benchmarks.checkpoints import Checkpoints
-from benchmarks.errors import InputError
-from benchmarks.files import sha256_of, write_atomically, write_json
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.protocol import DataSource, TaskData
 from benchmarks.provenance import provenance
-from benchmarks.records import folder, kept_record, read_record
-from benchmarks.seeds import derive
-from benchmarks.spec import RunRecord, RunSpec, Status, Stop, fingerprint
+from benchmarks.records.errors import InputError
+from benchmarks.records.files import sha256_of, write_atomically, write_json
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord, Status
+from benchmarks.records.seeds import derive
+from benchmarks.records.spec import RunSpec, Stop
 from benchmarks.tracking import Journal, Mirror, require_finite, save_pictures, scores_of
 from models import registry
 from models.variant import PredictionHyperparameters, Shape, Variant
@@ -62,7 +63,7 @@ def run(
     where SIGTERM or Ctrl-C ended the training, once it has its checkpoint.
     """
     log.name_of(spec)  # a pattern that gives no name is known at once
-    record = kept_record(results, spec.run_id)
+    record = RunFolder(results, spec.run_id).kept()
     if record is not None:
         return record
     if spec.base is not None:
@@ -75,7 +76,7 @@ def run(
             return give_up(
                 spec, source=source, results=results, study=study, reason=reason, log=log
             )
-    home = folder(results, spec.run_id)
+    home = RunFolder(results, spec.run_id).path
     home.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(home / ".lock", timeout=LOCK_SECONDS):
@@ -98,7 +99,7 @@ def give_up(
     log: Logging = PLAIN,
 ) -> RunRecord:
     """Records a run as failed whose process did not live to do so."""
-    given_up = _Run(spec, source, folder(results, spec.run_id), study, None, [], log)
+    given_up = _Run(spec, source, RunFolder(results, spec.run_id).path, study, None, [], log)
     return given_up.failed(reason, traceback)
 
 
@@ -278,14 +279,14 @@ class _Run:
         spec = self.spec.base
         if spec is None:
             return None
-        record = read_record(self.home.parents[1], spec.run_id)
-        path = self.home.parent / spec.run_id / "weights.safetensors"
-        if record is None or not path.exists() or sha256_of(path) != record.weights_sha256:
+        run = RunFolder(self.home.parents[1], spec.run_id)
+        record, weights = run.read(), run.weights
+        if record is None or not weights.exists() or sha256_of(weights) != record.weights_sha256:
             raise InputError(
-                f"{path} is not what its record says: remove that run's folder to make it again"
+                f"{weights} is not what its record says: remove that run's folder to re-run it"
             )
         model = _model(spec, self.data.shape)
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(load_file(weights))
         return model.requires_grad_(False).eval()
 
     def _trainer(self, task: tasks.Task[Any], journal: Journal) -> pl.Trainer:
@@ -342,14 +343,13 @@ class _Run:
             "samples": self.data.counts.model_dump(mode="json"),
             "history": outcome.scores,
             "weights_sha256": outcome.weights_sha256,
+            "step": outcome.step,
         }
-        if outcome.step is not None:
-            decided["step"] = outcome.step
         return RunRecord(
             run_id=self.spec.run_id,
             study=self.study,
             traceback=outcome.traceback,
-            digest=fingerprint([decided, outcome.history]),
+            digest=RunRecord.digest_of(decided, outcome.history),
             costs={
                 **self._counts(),
                 "seconds": seconds,

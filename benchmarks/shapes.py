@@ -8,7 +8,7 @@ from benchmarks.datasets import GENERATED, constellations
 from benchmarks.datasets.moving import CANVAS
 from benchmarks.datasets.source import official
 from benchmarks.protocol import GENERATED_EPOCH, MOVING_MNIST
-from benchmarks.spec import Budget
+from benchmarks.records.spec import Budget
 from models.variant import (
     ClipShape,
     Hyperparameters,

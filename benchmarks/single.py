@@ -16,13 +16,14 @@ from rich.table import Table
 from benchmarks import curves, datasets, metrics, processor, protocol, terminal
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.source import load_moving_test, load_still
-from benchmarks.errors import InputError
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Profile
 from benchmarks.protocol import MOVING_MNIST, DataSource
-from benchmarks.records import folder, read_record
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import Budget, Role, RunSpec
 from benchmarks.run import run
-from benchmarks.spec import Budget, Role, RunRecord, RunSpec
 from models import registry
 
 
@@ -107,7 +108,7 @@ def make(
         debug=debug,
     )
     _show(console, record, results)
-    home = folder(results, record.run_id)
+    home = RunFolder(results, record.run_id).path
     if not (home / curves.NAME).exists():
         curves.draw(home, f"{variant} on {dataset}, seed {seed}")
     return record
@@ -127,7 +128,7 @@ def _base(
     """
     rests_on = registry.variant(spec.variant).rests_on
     if named is not None:
-        record = read_record(results, named)
+        record = RunFolder(results, named).read()
         if record is None:
             raise InputError(f"{results} has no record of a run {named!r}: see its runs folder")
         if (record.spec.variant, record.spec.dataset) != (rests_on, spec.dataset):
@@ -185,7 +186,7 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
         f"data {record.provenance['data']['state']}, digest {record.digest[:16]}",
         soft_wrap=True,
     )
-    console.print(f"files in {folder(results, record.run_id)}", soft_wrap=True)
+    console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
 
 
 def _counts(costs: Mapping[str, Any]) -> str:
@@ -197,7 +198,7 @@ def _counts(costs: Mapping[str, Any]) -> str:
 
 def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:
     """Makes a run again in a folder of its own. Says whether it came out bit-equal."""
-    record = read_record(results, run_id)
+    record = RunFolder(results, run_id).read()
     if record is None:
         raise InputError(f"{results} has no record of a run {run_id!r}: see its tables/runs.csv")
     stop = None
@@ -218,8 +219,8 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
             stop=stop,
         )
         difference = _first_line(
-            folder(results, run_id) / "metrics.jsonl",
-            folder(Path(scratch), run_id) / "metrics.jsonl",
+            RunFolder(results, run_id).metrics,
+            RunFolder(Path(scratch), run_id).metrics,
         ) or _difference(record, again)
     if difference is None and again.digest == record.digest:
         console.print(f"{run_id}: bit-equal (digest {record.digest[:16]})")

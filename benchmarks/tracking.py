@@ -23,9 +23,9 @@ import wandb
 
 from benchmarks import leaving
 from benchmarks.checkpoints import Checkpoints
-from benchmarks.files import append_durably, write_atomically
 from benchmarks.logs import Logging
-from benchmarks.spec import RunSpec, Stop
+from benchmarks.records.files import append_durably, write_atomically
+from benchmarks.records.spec import RunSpec, Stop
 from benchmarks.tasks import Task
 
 CHECKPOINT_SECONDS = 10.0

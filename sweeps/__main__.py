@@ -22,9 +22,9 @@ from benchmarks.cli import (
     data_folder,
     main,
 )
-from benchmarks.errors import InputError
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
+from benchmarks.records.errors import InputError
 from sweeps import options, starts
 from sweeps.options import Device, EngineName, Options
 from sweeps.strategy import Sampler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +14,14 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
 from benchmarks import metrics, protocol
-from benchmarks.errors import InputError
-from benchmarks.files import write_json
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
-from benchmarks.records import intact, kept_record
-from benchmarks.seeds import derive
-from benchmarks.spec import Budget, DataInfo, Direction, Role, RunRecord, RunSpec
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.ledger import CellLedger, Planned, PrunedEpochs, States
+from benchmarks.records.record import DataInfo, RunRecord
+from benchmarks.records.seeds import derive
+from benchmarks.records.spec import Budget, Direction, Role, RunSpec
 from models import registry
 from sweeps import pruners, space
 from sweeps.counts import bases_of
@@ -126,10 +125,10 @@ class Cell:
         )
         planned, self._retries = self._kept()
         # A plan grows, and never shrinks.
-        self.trials_wanted = max(trials, planned["trials"], len(self.trials))
+        self.trials_wanted = max(trials, planned.trials, len(self.trials))
         if self._proposals.limit is not None:
             self.trials_wanted = min(self.trials_wanted, self._proposals.limit)
-        self.finals_wanted = max(finals, planned["finals"])
+        self.finals_wanted = max(finals, planned.finals)
         self._open: dict[str, list[_Trial]] = {}
         """The trials that wait for a run, by its id."""
         self._ready: list[_Trial] = []
@@ -166,37 +165,34 @@ class Cell:
             self._seen[key] = budget, data
         return self._seen[key]
 
-    def _kept(self) -> tuple[dict[str, int], int]:
+    def _kept(self) -> tuple[Planned, int]:
         """What the ledger alone knows: the plan, and the retries so far."""
         try:
-            ledger = json.loads(self._ledger.read_bytes())
-            planned = {name: int(ledger["planned"][name]) for name in ("trials", "finals")}
-            return planned, int(ledger.get("retries", 0))
+            ledger = CellLedger.read(self._ledger)
         except FileNotFoundError:
-            return {"trials": 0, "finals": 0}, 0
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            raise InputError(f"{self._ledger} is damaged: remove it, and it is made anew") from None
+            return Planned(), 0
+        return ledger.planned, ledger.retries
 
     def _recover(self) -> None:
         """Takes what the study and the records say; trials whose records are gone are remade."""
         for trial in self.trials:
             self._proposals.skip(trial)
             for place, run_id in enumerate(trial.user_attrs["run_ids"]):
-                if not intact(self._results, run_id):
+                if RunFolder(self._results, run_id).kept() is None:
                     self._lost.append(self._trial_job(trial.number, trial.params, place))
         for base in self._bases_wanted:
             self._has(base)
         if self.best is not None:
             for number in range(self.finals_wanted):
                 spec = self._final(self.best, number)
-                record_of_final = kept_record(self._results, spec.run_id)
+                record_of_final = RunFolder(self._results, spec.run_id).kept()
                 if record_of_final is not None:
                     self._asked_finals.add(spec.run_id)
                     self.finals[spec.run_id] = record_of_final
 
     @property
     def _ledger(self) -> Path:
-        return self._results / "cells" / f"{self.study}.json"
+        return ResultsFolder(self._results).ledger(self.study)
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -265,7 +261,7 @@ class Cell:
         for it, which is made first.
         """
         while (job := self._released() or self._next()) is not None:
-            record = kept_record(self._results, job.spec.run_id)
+            record = RunFolder(self._results, job.spec.run_id).kept()
             if record is not None:
                 self.take(record)
                 continue
@@ -288,7 +284,7 @@ class Cell:
 
     def _has(self, base: RunSpec) -> bool:
         if self.bases.get(base.run_id) is None:
-            record = kept_record(self._results, base.run_id)
+            record = RunFolder(self._results, base.run_id).kept()
             if record is None:
                 return False
             self.bases[base.run_id] = record
@@ -427,18 +423,17 @@ class Cell:
         pruner = self._frozen(pruners.over_seeds(), trial.number)
         return pruner([record.score for record in trial.records])
 
-    def _states(self) -> dict[str, int]:
-        """How many trials ended how."""
-        states = Counter(trial.state.name.lower() for trial in self.trials)
-        return {name: states[name] for name in ("complete", "pruned", "fail")}
+    def _states(self) -> States:
+        """Counts how trials ended."""
+        return States(**Counter(trial.state.name.lower() for trial in self.trials))
 
-    def _epochs(self) -> dict[str, int]:
-        """Epochs of trials that were pruned, had and saved; of several seeds, whole runs."""
+    def _epochs(self) -> PrunedEpochs:
+        """Counts the epochs of pruned trials; of several seeds, whole runs."""
         each, seeds = self._trial_budget.epochs, self.strategy.seeds
         pruned = [t for t in self.trials if t.state == TrialState.PRUNED]
         had = sum(len(t.intermediate_values) for t in pruned)
         unit, whole = (1, each) if seeds == 1 else (each, each * seeds)
-        return {"had": had * unit, "saved": whole * len(pruned) - had * unit}
+        return PrunedEpochs(had=had * unit, saved=whole * len(pruned) - had * unit)
 
     @cached_property
     def _importance(self) -> dict[str, float]:
@@ -448,30 +443,26 @@ class Cell:
     def write(self) -> None:
         """Writes the cell's ledger, from which reports know which finals count."""
         winner = self.best
-        write_json(
-            self._ledger,
-            {
-                "study": self.study,
-                "variant": self.variant,
-                "dataset": self.dataset,
-                "task": self.task,
-                "profile": self.profile.name.value,
-                "metric": self.metric,
-                "directions": self.directions,
-                "data": self.data.state,
-                "planned": {"trials": self.trials_wanted, "finals": self.finals_wanted},
-                "trials": list(
-                    dict.fromkeys(r for t in self.trials for r in t.user_attrs["run_ids"])
-                ),
-                "best": next(iter(winner.run_ids), None) if winner else None,
-                "cost": self.strategy.cost,
-                "states": self._states(),
-                "epochs": self._epochs(),
-                "retries": self._retries,
-                "left": self.left,
-                "finals": sorted(self.finals),
-                "bases": sorted(run_id for run_id, record in self.bases.items() if record),
-                "importance": self._importance if winner else {},
-                "reason": self.failure if self.done else None,
-            },
-        )
+        run_ids = dict.fromkeys(r for t in self.trials for r in t.user_attrs["run_ids"])
+        CellLedger(
+            study=self.study,
+            variant=self.variant,
+            dataset=self.dataset,
+            task=self.task,
+            profile=self.profile.name.value,
+            metric=self.metric,
+            directions=self.directions,
+            data=self.data.state,
+            planned=Planned(trials=self.trials_wanted, finals=self.finals_wanted),
+            trials=list(run_ids),
+            best=next(iter(winner.run_ids), None) if winner else None,
+            cost=self.strategy.cost,
+            states=self._states(),
+            epochs=self._epochs(),
+            retries=self._retries,
+            left=self.left,
+            finals=sorted(self.finals),
+            bases=sorted(run_id for run_id, record in self.bases.items() if record),
+            importance=self._importance if winner else {},
+            reason=self.failure if self.done else None,
+        ).write(self._ledger)

@@ -26,12 +26,12 @@ from distributed.worker import Worker
 
 from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
-from benchmarks.errors import InputError
-from benchmarks.files import write_atomically
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
-from benchmarks.records import folder
-from benchmarks.spec import RunRecord
+from benchmarks.records.errors import InputError
+from benchmarks.records.files import write_atomically
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
 from sweeps.engines import Engine, Job, Site, execute, own_gpu
 
 RESOURCE = "run"
@@ -189,7 +189,7 @@ def _run(errand: Errand) -> Parcel:
         if _sees(site.results, errand.token):
             return Parcel(execute(errand.job, site))
         record = execute(errand.job, replace(site, results=own))
-        return Parcel(record, _pack(folder(own, record.run_id)))
+        return Parcel(record, _pack(RunFolder(own, record.run_id).path))
 
 
 def _sees(results: Path, token: str) -> bool:
@@ -219,7 +219,7 @@ def _pack(home: Path) -> dict[str, bytes]:
 
 def _unpack(results: Path, parcel: Parcel) -> RunRecord:
     """Puts what came back where the run's files lie; last the record, which says: all is there."""
-    home = folder(results, parcel.record.run_id)
+    home = RunFolder(results, parcel.record.run_id).path
     for name in sorted(parcel.files, key=lambda name: name == "record.json"):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise InputError(f"a Dask worker sent a file called {name!r}: it is not taken")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import JsonValue
 
 from benchmarks.profiles import Profile
-from benchmarks.spec import Budget, Role
+from benchmarks.records.spec import Budget, Role
 from sweeps.options import Options
 from sweeps.proposals import limit, planned
 from sweeps.space import Space

@@ -26,7 +26,8 @@ from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.protocol import DataSource
-from benchmarks.spec import RunRecord, RunSpec, Stop
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import RunSpec, Stop
 from sweeps.options import EngineName
 
 P = ParamSpec("P")

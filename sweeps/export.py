@@ -8,8 +8,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.errors import InputError
-from benchmarks.files import replace_durably
+from benchmarks.records.errors import InputError
+from benchmarks.records.files import replace_durably
 
 _WANTED = (
     "sweep.json",

@@ -8,7 +8,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.spec import Direction
+from benchmarks.records.spec import Direction
 
 
 def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, float]:

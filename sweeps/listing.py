@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,17 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import datasets
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import ResultsFolder
 from models import registry
 
 _WATCH_SECONDS = 2.0
 _PACE = 20
 """So many of the last runs tell how long the next ones take."""
-
-_NEEDED = frozenset(
-    ("study", "variant", "dataset", "data", "planned", "states", "epochs", "finals", "reason")
-)
-"""What is shown of a cell's ledger; sweeps of other versions wrote less."""
 
 
 def show_matrix() -> None:
@@ -71,37 +65,36 @@ def watch_status(results: Path) -> None:
 
 def _status(results: Path) -> tuple[RenderableType, bool]:
     """What there is to show, and whether nothing remains."""
-    ledgers = [_read(path) for path in sorted((results / "cells").glob("*.json"))]
+    folder = ResultsFolder(results)
+    ledgers = folder.ledgers()
     if not ledgers:
         raise InputError(
             f"{results} holds no sweep: begin one with `python -m sweeps run`, or name its folder "
             "with --results"
         )
-    running = _running(results)
+    running = list(folder.under_way())
     columns: dict[str, list[str]] = {}
     finished = remaining = saved = 0
     for cell in ledgers:
-        planned, states, epochs = cell["planned"], cell["states"], cell["epochs"]
-        trials = sum(states.values())
-        ended = cell["reason"] is not None or len(cell["finals"]) == planned["finals"]
-        finished += ended
-        saved += epochs["saved"]
-        remaining += cell.get("left", 0)
-        own = [r for r in running if r.startswith(f"{cell['variant']}-{cell['dataset']}-")]
+        finished += cell.done
+        saved += cell.epochs.saved
+        remaining += cell.left
+        own = [r for r in running if r.startswith(f"{cell.variant}-{cell.dataset}-")]
+        planned, states = cell.planned, cell.states
         row = {
-            "study": cell["study"],
-            "data": cell["data"],
-            "trials": f"{trials}/{planned['trials']}" if planned["trials"] else "none",
-            "pruned": str(states["pruned"] or ""),
-            "failed": str(states["fail"] or ""),
-            "retries": str(cell.get("retries") or ""),
-            "finals": f"{len(cell['finals'])}/{planned['finals']}",
+            "study": cell.study,
+            "data": cell.data,
+            "trials": f"{states.finished}/{planned.trials}" if planned.trials else "none",
+            "pruned": str(states.pruned or ""),
+            "failed": str(states.fail or ""),
+            "retries": str(cell.retries or ""),
+            "finals": f"{len(cell.finals)}/{planned.finals}",
             "under way": str(len(own) or ""),
-            "saved": f"{epochs['saved']} epochs" if epochs["saved"] else "",
-            "": "done" if ended else "",
+            "saved": f"{cell.epochs.saved} epochs" if cell.epochs.saved else "",
+            "": "done" if cell.done else "",
         }
-        if cell["reason"]:
-            row[""] = f"[red]{escape(cell['reason'])}[/]"
+        if cell.reason:
+            row[""] = f"[red]{escape(cell.reason)}[/]"
         for heading, told in row.items():
             columns.setdefault(heading, []).append(told)
     told = f"{finished} of {len(ledgers)} cells done in {escape(str(results))}"
@@ -130,22 +123,3 @@ def _left(results: Path, remaining: int) -> str:
         return "unknown time"
     minutes = round(remaining * (ended[-1] - ended[0]) / (len(ended) - 1) / 60)
     return f"some {minutes // 60} h {minutes % 60:02} min"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        cell = json.loads(path.read_bytes())
-        if cell.keys() >= _NEEDED and {"trials", "finals"} <= cell["planned"].keys():
-            return cell
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        pass
-    raise InputError(f"{path} is not a cell's ledger: remove it, and a sweep makes it anew")
-
-
-def _running(results: Path) -> list[str]:
-    """Runs that have begun and not ended: under way, or interrupted."""
-    return [
-        path.name
-        for path in (results / "runs").glob("*")
-        if (path / "metrics.jsonl").exists() and not (path / "record.json").exists()
-    ]

@@ -14,10 +14,10 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from benchmarks import datasets, profiles
-from benchmarks.errors import InputError
-from benchmarks.files import write_json
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
+from benchmarks.records.errors import InputError
+from benchmarks.records.files import write_json
 from models import registry
 from sweeps.strategy import Sampler
 

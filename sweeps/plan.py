@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks import metrics, profiles, shapes, timing
 from benchmarks.cli import duration
 from benchmarks.profiles import Profile
-from benchmarks.spec import Budget, Role
+from benchmarks.records.spec import Budget, Role
 from models import registry
 from models.variant import Hyperparameters, Shape
 from sweeps import counts, space

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.cli import duration
-from benchmarks.records import finished_epochs
-from benchmarks.spec import RunRecord
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
 from sweeps.cell import Cell
 from sweeps.engines import Job
 
@@ -115,7 +115,7 @@ class Progress:
         )
         body = Table.grid(padding=(0, 2))
         for run_id, (cell, job, begun) in list(self._running.items()):
-            epoch, metrics = finished_epochs(self._results, run_id)
+            epoch, metrics = RunFolder(self._results, run_id).finished_epochs()
             score = metrics.get(f"validation/{cell.metric}")
             body.add_row(
                 Text(cell.study, style="bold"),

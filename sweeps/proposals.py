@@ -22,9 +22,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from threadpoolctl import threadpool_limits
 
-from benchmarks.errors import InputError
-from benchmarks.seeds import derive
-from benchmarks.spec import Direction, RunRecord
+from benchmarks.records.errors import InputError
+from benchmarks.records.record import RunRecord
+from benchmarks.records.seeds import derive
+from benchmarks.records.spec import Direction
 from sweeps import samplers
 from sweeps.space import Space
 from sweeps.strategy import Sampler

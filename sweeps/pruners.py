@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.profiles import Profile
-from benchmarks.spec import Direction
+from benchmarks.records.spec import Direction
 from sweeps.strategy import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
 
 # A line for each study in memory would drown the progress. Said here, for drivers and workers both.

@@ -20,8 +20,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from benchmarks.errors import InputError
-from benchmarks.seeds import derive
+from benchmarks.records.errors import InputError
+from benchmarks.records.seeds import derive
 from sweeps.space import Space
 from sweeps.strategy import Sampler
 

@@ -46,9 +46,9 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictFloat, StrictInt, ValidationError
 
 from benchmarks import wording
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name, Profile
-from benchmarks.spec import Budget, Role
+from benchmarks.records.errors import InputError
+from benchmarks.records.spec import Budget, Role
 from models.registry import nearest
 from models.variant import Hyperparameters, Variant
 from sweeps.strategy import Strategy

@@ -19,15 +19,16 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from pydantic import AfterValidator, BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from benchmarks import wording
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name
-from benchmarks.records import folder, require_run_id
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.ledger import CellLedger
 from models import registry
 from models.registry import nearest
 from sweeps.options import choose, matrix
@@ -107,14 +108,6 @@ def _is_point(value: Any) -> bool:
     )
 
 
-class _Ledger(BaseModel):
-    """Holds what start points need of a cell's ledger."""
-
-    variant: str
-    dataset: str
-    best: Annotated[str, AfterValidator(require_run_id)] | None
-
-
 class _Spec(BaseModel):
     """Holds what start points need of a record's spec."""
 
@@ -136,13 +129,12 @@ def _of_results(results: Path, profile: Name) -> Points:
 
     found: Points = {}
     left_out: list[str] = []
-    for path in sorted((results / "cells").glob("*.json")):
-        ledger = _ledger(path, results)
+    for ledger in _ledgers(results):
         if ledger.best is None or (ledger.variant, ledger.dataset) not in matrix():
             continue
         variant, dataset = ledger.variant, ledger.dataset
         searched = space.load(variant, registry.variant(variant), profile, dataset=dataset)
-        point, why = _point_of(folder(results, ledger.best) / "record.json", searched)
+        point, why = _point_of(RunFolder(results, ledger.best).record, searched)
         if why is None:
             found.setdefault(f"{variant}/{dataset}", []).append(point)
         else:
@@ -158,14 +150,11 @@ def _of_results(results: Path, profile: Name) -> Points:
     return found
 
 
-def _ledger(path: Path, results: Path) -> _Ledger:
+def _ledgers(results: Path) -> list[CellLedger]:
     try:
-        return _Ledger.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        raise InputError(
-            f"--start {results}: {path.name} is not a cell's ledger: remove it, or name the "
-            "points in a file"
-        ) from None
+        return ResultsFolder(results).ledgers()
+    except (OSError, InputError) as error:
+        raise InputError(f"--start {results}: {error}; or name the points in a file") from None
 
 
 def _point_of(path: Path, space: Space) -> tuple[dict[str, JsonValue], str | None]:

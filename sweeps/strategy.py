@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 
 
 class _Settings(BaseModel):

@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial
 from pydantic import JsonValue
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
-from benchmarks.errors import InputError
-from benchmarks.spec import Direction
+from benchmarks.records.errors import InputError
+from benchmarks.records.spec import Direction
 from sweeps.options import without_password
 
 

@@ -16,10 +16,11 @@ from rich.console import Console
 
 from benchmarks import leaving, profiles
 from benchmarks.cli import require_gpu
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name
 from benchmarks.protocol import DataSource
-from benchmarks.spec import RunRecord, RunSpec
+from benchmarks.records.errors import InputError
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import RunSpec
 from models import registry
 from sweeps import counts, engines, options, plan, space, starts, studies
 from sweeps.cell import Cell

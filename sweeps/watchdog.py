@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from benchmarks.records import folder
+from benchmarks.records.folders import RunFolder
 
 
 class Watchdog(pl.Callback):
@@ -47,7 +47,7 @@ class Watchdog(pl.Callback):
 
 def place(results: Path, run_id: str) -> Path:
     """Where a run's watchdog writes."""
-    return folder(results, run_id) / "hung.txt"
+    return RunFolder(results, run_id).path / "hung.txt"
 
 
 def hung(results: Path, run_id: str) -> str | None:

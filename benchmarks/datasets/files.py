@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 
 PROBE_SECONDS = 6.0
 """How long a host may take to answer at all before it counts as out of reach."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.datasets import moving_mnist, names
 from benchmarks.datasets.files import Layout, Place, UnavailableError, blamed_on, obtain
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 from models.registry import nearest
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.batches import Batch, Epoch
 from benchmarks.metrics import AUTOENCODING
 from benchmarks.protocol import TaskData
-from benchmarks.seeds import derive
+from benchmarks.records.seeds import derive
 from benchmarks.tasks import probes
 from benchmarks.tasks.base import Means, Task
 from benchmarks.tasks.floors import class_counts, mean_picture

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
 from benchmarks.protocol import TaskData
-from benchmarks.seeds import derive
+from benchmarks.records.seeds import derive
 from benchmarks.tasks.pictures import grid
 from models.variant import Clips, Images, Points, Variant
 

@@ -18,11 +18,12 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from benchmarks import protocol, records
+from benchmarks import protocol
 from benchmarks.batches import StillSamples
 from benchmarks.metrics import AUTOENCODING
 from benchmarks.protocol import MOVING_MNIST, DataSource
-from benchmarks.spec import Budget
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.spec import Budget
 from benchmarks.tasks import probes
 from benchmarks.tasks.autoencoding import Autoencoding
 from models import registry
@@ -342,7 +343,7 @@ def test_every_metric_is_in_the_record_or_absent_with_a_reason(
     assert all(record.absent.values())
     assert ("lin_match" in record.absent) == (dataset == MOVING_MNIST)
     assert made(spec, tmp_path / "two").digest == record.digest
-    home = records.folder(tmp_path / "one", spec.run_id)
+    home = RunFolder(tmp_path / "one", spec.run_id).path
     assert (home / "reconstructions.png").stat().st_size > 0
 
 

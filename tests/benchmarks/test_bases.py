@@ -12,10 +12,12 @@ from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks import records, tracking
-from benchmarks.errors import InputError
+from benchmarks import tracking
 from benchmarks.logs import Logging
-from benchmarks.spec import RunRecord, RunSpec
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import RunSpec
 from models import registry
 from models.registry import Entry
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
@@ -90,14 +92,14 @@ def upper(
 
 def weights(results: Path, spec: RunSpec | None) -> dict[str, Tensor]:
     assert spec is not None
-    return load_file(records.folder(results, spec.run_id) / "weights.safetensors")
+    return load_file(RunFolder(results, spec.run_id).weights)
 
 
 def test_the_base_is_trained_once_and_serves_all_that_rest_on_it(tmp_path: Path) -> None:
     one, two = upper(seed=1), upper(seed=2, role="final")
     assert one.base == two.base
     assert made(one, tmp_path).status == "complete"
-    path = records.folder(tmp_path, one.base.run_id) / "record.json"
+    path = RunFolder(tmp_path, one.base.run_id).record
     written = path.stat().st_mtime_ns
     final = made(two, tmp_path)
     assert "test/mse" in final.metrics
@@ -169,14 +171,14 @@ def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
     assert (record.status, record.study, record.epochs) == ("failed", "some-study", 0)
     assert record.reason.startswith(f"the run it rests on, {record.spec.base.run_id}, has failed")
     assert "NonFinite" in record.reason
-    assert records.read_record(tmp_path, record.run_id) == record
+    assert RunFolder(tmp_path, record.run_id).read() == record
     assert made(record.spec, tmp_path / "again").digest == record.digest
 
 
 def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
     spec = upper()
     made(spec.base, tmp_path)
-    path = records.folder(tmp_path, spec.base.run_id) / "weights.safetensors"
+    path = RunFolder(tmp_path, spec.base.run_id).weights
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -185,7 +187,7 @@ def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
         made(spec, tmp_path)
-    assert records.read_record(tmp_path, spec.run_id) is None
+    assert RunFolder(tmp_path, spec.run_id).read() is None
 
 
 def test_a_variant_without_the_base_it_rests_on_is_a_failed_record(tmp_path: Path) -> None:

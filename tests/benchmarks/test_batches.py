@@ -12,8 +12,8 @@ from benchmarks import datasets, protocol
 from benchmarks.batches import StillSamples, evaluation_epoch, training_epoch
 from benchmarks.datasets.source import load_still
 from benchmarks.protocol import MOVING_MNIST, DataSource
-from benchmarks.seeds import derive
-from benchmarks.spec import Budget
+from benchmarks.records.seeds import derive
+from benchmarks.records.spec import Budget
 from models.variant import ClipShape, Images, ImageShape
 
 NOWHERE = DataSource(Path("no-such-folder"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.files import append_durably, write_atomically
+from benchmarks.records.files import append_durably, write_atomically
 
 
 @pytest.fixture

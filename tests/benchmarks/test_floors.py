@@ -16,7 +16,7 @@ from benchmarks import datasets, metrics, protocol
 from benchmarks.batches import StillSamples
 from benchmarks.datasets.source import load_still
 from benchmarks.protocol import stratified
-from benchmarks.spec import Budget, RunSpec
+from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.tasks import probes
 from models import registry
 from tests.benchmarks.test_run import NOWHERE, made, spec_of

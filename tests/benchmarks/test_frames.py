@@ -10,9 +10,9 @@ import torch
 
 from benchmarks import protocol, run
 from benchmarks.batches import Frames, MovingClips
-from benchmarks.errors import InputError
 from benchmarks.protocol import MOVING_MNIST, DataSource
-from benchmarks.spec import Budget, RunSpec
+from benchmarks.records.errors import InputError
+from benchmarks.records.spec import Budget, RunSpec
 from models import registry
 from models.variant import ClipShape
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from test_run import made, spec_of
 
-from benchmarks import leaving, records
+from benchmarks import leaving
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.cli import main
-from benchmarks.spec import RunSpec
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.spec import RunSpec
 from benchmarks.tasks import Task
 
 PATIENCE = 120
@@ -32,7 +33,7 @@ def test_a_run_leaves_at_a_checkpoint_and_goes_on_from_it(tmp_path: Path) -> Non
         await_byte(started)
         os.kill(child, number)
         assert exit_code(child) == code
-    assert Checkpoints(records.folder(tmp_path / "left", spec.run_id)).step() >= 2
+    assert Checkpoints(RunFolder(tmp_path / "left", spec.run_id).path).step() >= 2
     assert made(spec, tmp_path / "left").digest == made(spec, tmp_path / "whole").digest
 
 

@@ -11,12 +11,13 @@ import torch
 import wandb
 from torch import Tensor
 
-from benchmarks import records, run, single
+from benchmarks import run, single
 from benchmarks.__main__ import app
 from benchmarks.cli import main
-from benchmarks.errors import InputError
 from benchmarks.logs import Logging
-from benchmarks.spec import RunRecord
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
 from models.baselines import Linear
 from models.variant import Images
 from tests.benchmarks.test_run import NOWHERE, made, spec_of
@@ -83,7 +84,7 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
     spec = spec_of("linear", epochs=5)
     made(spec, tmp_path, log=Logging(every=every))
     assert sent.epochs == shown
-    lines = (records.folder(tmp_path, spec.run_id) / "metrics.jsonl").read_text().splitlines()
+    lines = (RunFolder(tmp_path, spec.run_id).metrics).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
 
 
@@ -107,7 +108,7 @@ def test_a_name_of_unknown_fields_is_one_sentence(pattern: str, why: str, tmp_pa
         made(spec, tmp_path, log=Logging(name=pattern))
     assert why in str(error.value)
     assert "\n" not in str(error.value)
-    assert not records.folder(tmp_path, spec.run_id).exists()
+    assert not RunFolder(tmp_path, spec.run_id).path.exists()
 
 
 def infinite_slope(model: Linear, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
@@ -149,7 +150,7 @@ def test_a_non_deterministic_run_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     for spec in (strict, loose, strict.model_copy(update={"seed": 6})):
         asked.clear()
         record = made(spec, tmp_path)
-        assert records.read_record(tmp_path, spec.run_id) == record
+        assert RunFolder(tmp_path, spec.run_id).read() == record
         modes.append((record.spec.deterministic, asked[0]))
     assert modes == [(True, True), (False, False), (True, True)]
 

@@ -15,12 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import checkpoints, protocol, records, run, tracking
+from benchmarks import checkpoints, protocol, run, tracking
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.datasets.source import Split
-from benchmarks.errors import InputError
 from benchmarks.protocol import DataSource
-from benchmarks.spec import Budget, RunRecord, RunSpec
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.tracking import Mirror
 from models import registry
 from models.baselines import Linear
@@ -84,7 +86,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
             torch.rand(7)  # what happened in the process before must not matter
             with pytest.raises(KeyboardInterrupt):
                 made(spec, results)
-    return records.folder(results, spec.run_id)
+    return RunFolder(results, spec.run_id).path
 
 
 @pytest.mark.parametrize("variant", CASES)
@@ -100,7 +102,7 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
 
     assert resumed.digest == whole.digest
     assert resumed.weights_sha256 == whole.weights_sha256
-    lines = (records.folder(tmp_path / "whole", spec.run_id) / "metrics.jsonl").read_bytes()
+    lines = (RunFolder(tmp_path / "whole", spec.run_id).metrics).read_bytes()
     assert (home / "metrics.jsonl").read_bytes() == lines
     assert not list(home.glob("*.ckpt"))
     assert agrees(home)
@@ -127,7 +129,7 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 def test_a_record_is_made_once(tmp_path: Path) -> None:
     spec = spec_of("linear", epochs=1)
     record = made(spec, tmp_path)
-    path = records.folder(tmp_path, spec.run_id) / "record.json"
+    path = RunFolder(tmp_path, spec.run_id).record
     before = os.stat(path).st_mtime_ns
     assert made(spec, tmp_path) == record
     assert os.stat(path).st_mtime_ns == before
@@ -165,7 +167,7 @@ def test_only_finals_see_test_data(
 def test_what_a_run_leaves(tmp_path: Path) -> None:
     spec = spec_of("capsnet", epochs=2, role="final", **CASES["capsnet"])
     record = made(spec, tmp_path, study="some-study")
-    home = records.folder(tmp_path, spec.run_id)
+    home = RunFolder(tmp_path, spec.run_id).path
     lines = [json.loads(line) for line in (home / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert {"train/loss", "train/loss/margin", "train/loss/reconstruction"} <= lines[0][
@@ -187,7 +189,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert record.costs["train_seconds"] > 0
     assert record.provenance["data"]["state"] == "stand-in"
     assert record.provenance["versions"]["torch"] == torch.__version__
-    assert records.read_record(tmp_path, spec.run_id) == record
+    assert RunFolder(tmp_path, spec.run_id).read() == record
 
 
 def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
@@ -240,7 +242,7 @@ def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
     home = made_until_checkpoint(spec, tmp_path, kills=4)
     record = run.give_up(spec, source=NOWHERE, results=tmp_path, study=None, reason="it died")
     assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
-    assert records.kept_record(tmp_path, spec.run_id) == record
+    assert RunFolder(tmp_path, spec.run_id).kept() == record
     assert agrees(home)
     assert not list(home.glob("*.ckpt"))
 
@@ -260,9 +262,9 @@ def test_a_run_whose_metrics_are_damaged_is_made_again(
 ) -> None:
     spec = spec_of("linear", epochs=2)
     record = made(spec, tmp_path)
-    path = records.folder(tmp_path, spec.run_id) / "metrics.jsonl"
+    path = RunFolder(tmp_path, spec.run_id).metrics
     whole = path.read_bytes()
-    assert records.kept_record(tmp_path, spec.run_id) == record
+    assert RunFolder(tmp_path, spec.run_id).kept() == record
     path.unlink()
     if (change := LINES[damage]) is not None:
         path.write_bytes(change(whole))
@@ -308,12 +310,12 @@ def test_what_has_a_record_has_a_whole_mirror(
 
     def finish_and_look(self: Mirror, *arguments: object, **named: object) -> None:
         finish(self, *arguments, **named)
-        early.append(records.read_record(tmp_path, spec.run_id))
+        early.append(RunFolder(tmp_path, spec.run_id).read())
 
     monkeypatch.setattr(Mirror, "finish", finish_and_look)
     made(spec, tmp_path)
     assert early == [None]
-    assert agrees(records.folder(tmp_path, spec.run_id))
+    assert agrees(RunFolder(tmp_path, spec.run_id).path)
 
 
 def test_an_upload_that_is_interrupted_costs_no_record(
@@ -328,7 +330,7 @@ def test_an_upload_that_is_interrupted_costs_no_record(
         patched.setattr(Mirror, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "interrupted")
-    kept = records.kept_record(tmp_path / "interrupted", spec.run_id)
+    kept = RunFolder(tmp_path / "interrupted", spec.run_id).kept()
     assert kept is not None
     assert kept.digest == made(spec, tmp_path / "whole").digest
 
@@ -358,7 +360,7 @@ def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
     spec = spec_of("linear")
-    home = records.folder(tmp_path, spec.run_id)
+    home = RunFolder(tmp_path, spec.run_id).path
     home.mkdir(parents=True)
     (home / "record.json").write_text('{"run_id": "x"')
     with pytest.raises(InputError, match=r"record\.json"):

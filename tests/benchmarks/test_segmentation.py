@@ -9,12 +9,13 @@ import torch
 
 from benchmarks import protocol, tasks
 from benchmarks.datasets.constellations import NAME
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
 from benchmarks.protocol import DataSource
+from benchmarks.records.errors import InputError
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import Budget
 from benchmarks.single import make
-from benchmarks.spec import Budget, RunRecord
 from models.ccae import CCAE, CCAEConfig
 from models.variant import Coded, Points
 

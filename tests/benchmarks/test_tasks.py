@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks import metrics, protocol, tasks
 from benchmarks.batches import training_epoch
 from benchmarks.protocol import MOVING_MNIST, DataSource
-from benchmarks.spec import Budget
+from benchmarks.records.spec import Budget
 from benchmarks.tasks.pictures import grid
 from benchmarks.tasks.prediction import frame_metrics
 from benchmarks.timing import untrained

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.profiles import Name, load
-from benchmarks.spec import Budget, Role
+from benchmarks.records.spec import Budget, Role
 from models import registry
 
 PUBLISHED = {

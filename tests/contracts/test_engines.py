@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from benchmarks import leaving, protocol
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name, load
 from benchmarks.protocol import DataSource
-from benchmarks.records import read_record
-from benchmarks.spec import RunSpec
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.spec import RunSpec
 from models import registry
 from reports.files import write_tables
 from reports.records import load as load_results
@@ -157,7 +157,7 @@ def test_a_run_is_the_same_on_every_engine(engine: Engine, tmp_path: Path) -> No
     record = engine.begin(job(tmp_path), site(tmp_path, tmp_path)).result(PATIENCE)
     alone = engines.execute(job(tmp_path), site(tmp_path, tmp_path / "alone"))
     assert record.digest == alone.digest
-    assert read_record(tmp_path, record.run_id) == record
+    assert RunFolder(tmp_path, record.run_id).read() == record
 
 
 def test_a_worker_that_dies_takes_its_own_run_with_it(spread: Engine) -> None:
@@ -265,7 +265,7 @@ def test_what_a_worker_elsewhere_leaves_is_sent(
     with engines.start(EngineName.dask, 1) as engine:
         record = engine.begin(job(tmp_path), site(tmp_path, results)).result(PATIENCE)
     home = results / "runs" / record.run_id
-    assert read_record(results, record.run_id) == record
+    assert RunFolder(results, record.run_id).read() == record
     assert len((home / "metrics.jsonl").read_text().splitlines()) == record.epochs
     assert (home / "weights.safetensors").exists()
 

@@ -13,9 +13,9 @@ import torch
 from benchmarks import protocol, tracking
 from benchmarks.checkpoints import Checkpoints
 from benchmarks.protocol import DataSource
-from benchmarks.records import folder
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.run import run
-from benchmarks.spec import Budget, RunSpec
 from models import registry
 from tests.contracts.test_variants import smoke
 
@@ -64,7 +64,7 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(
 
     def save_and_die(*arguments: object, **named: object) -> None:
         save(*arguments, **named)
-        saved.append(Checkpoints(folder(tmp_path / "killed", spec.run_id)).step())
+        saved.append(Checkpoints(RunFolder(tmp_path / "killed", spec.run_id).path).step())
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

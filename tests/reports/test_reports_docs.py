@@ -8,7 +8,7 @@ import pytest
 from results_folder import sweep
 
 from benchmarks.datasets import names
-from benchmarks.spec import Selection
+from benchmarks.records.record import Selection
 from reports import compare, load, order
 from reports.floor_tables import ABOVE_FLOORS
 from reports.library import Report

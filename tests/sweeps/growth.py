@@ -26,8 +26,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmarks import profiles, protocol
 from benchmarks.profiles import Name
 from benchmarks.protocol import DataSource
-from benchmarks.records import DECIDED, folder
-from benchmarks.spec import RunRecord, RunSpec, SampleCounts, fingerprint
+from benchmarks.records.folders import DECIDED, RunFolder
+from benchmarks.records.record import RunRecord, SampleCounts
+from benchmarks.records.spec import RunSpec, fingerprint
 from models import registry
 from sweeps import space, studies
 from sweeps.cell import Cell
@@ -81,7 +82,7 @@ def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool)
         "weights_sha256": "0" * 64,
     }
     assert set(decided) == set(DECIDED)
-    home = folder(results, spec.run_id)
+    home = RunFolder(results, spec.run_id).path
     home.mkdir(parents=True)
     (home / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
     record = RunRecord(

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name, Profile, load
 from benchmarks.protocol import DataSource
-from benchmarks.spec import RunSpec
+from benchmarks.records.errors import InputError
+from benchmarks.records.spec import RunSpec
 from sweeps import options, space, studies
 from sweeps.cell import Cell
 from sweeps.engines import Job

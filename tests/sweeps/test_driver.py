@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.profiles import Name
-from benchmarks.records import read_record
-from benchmarks.spec import RunRecord
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
 from sweeps import engines, watchdog
 from sweeps.engines import Inline, Job, Site
 from sweeps.listing import show_status
@@ -65,7 +65,7 @@ def test_retries_are_counted_and_end(
     cell = json.loads((tmp_path / "cells" / "linear-usps-smoke.json").read_bytes())
     assert cell["states"] == {"complete": 1, "pruned": 0, "fail": 2}
     assert cell["retries"] == 2 + 1 + 2
-    hung, completed, killed = (read_record(tmp_path, run_id) for run_id in engine.runs[:3])
+    hung, completed, killed = (RunFolder(tmp_path, run_id).read() for run_id in engine.runs[:3])
     assert (hung.status, hung.step, hung.traceback) == ("failed", 0, "line 1 in stuck")
     assert hung.reason == "its worker died 3 times, at last as no epoch ended within 12 h"
     assert completed.status == "complete"

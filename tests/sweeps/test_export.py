@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 from reports.files import write_tables
 from reports.records import load
 from reports.tables import make

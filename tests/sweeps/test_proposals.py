@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name
+from benchmarks.records.errors import InputError
 from models import registry
 from sweeps import space
 from sweeps.proposals import Proposal, Proposals, Shown, best

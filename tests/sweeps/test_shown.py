@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.errors import InputError
 from benchmarks.logs import Logging
+from benchmarks.records.errors import InputError
 from sweeps import options
 from sweeps.__main__ import app
 from sweeps.options import Options

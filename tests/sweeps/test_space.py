@@ -9,8 +9,8 @@ import optuna
 import pytest
 from pydantic import Field
 
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name
+from benchmarks.records.errors import InputError
 from models.variant import Hyperparameters, Variant
 from sweeps import space
 

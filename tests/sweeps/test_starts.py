@@ -11,9 +11,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmarks.cli import main
-from benchmarks.errors import InputError
 from benchmarks.profiles import Name
-from benchmarks.records import RUN_ID, read_record
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RUN_ID, RunFolder
 from models import registry
 from reports import records
 from sweeps import options, space, starts
@@ -197,7 +197,7 @@ def test_a_damaged_ledger_is_one_sentence(ledger: str | dict[str, Any], tmp_path
 def test_no_run_id_leads_out_of_the_results(tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text("{}")
     for run_id in ("../..", "..", "a/../../..", "\0", ""):
-        assert read_record(tmp_path / "results", run_id) is None
+        assert RunFolder(tmp_path / "results", run_id).read() is None
     assert RUN_ID.pattern == records.RUN_ID.pattern
 
 
@@ -254,7 +254,7 @@ def test_what_the_recipe_sets_may_be_said_again() -> None:
 
 def tried(results: Path) -> list[dict[str, Any]]:
     ledger = json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
-    found = (read_record(results, run_id).spec.hyperparameters for run_id in ledger["trials"])
+    found = (RunFolder(results, run_id).read().spec.hyperparameters for run_id in ledger["trials"])
     return [{name: values[name] for name in ("lr", "weight_decay")} for values in found]
 
 

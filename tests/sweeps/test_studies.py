@@ -21,7 +21,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 from sweeps import options, studies
 from sweeps.studies import StoredStudy
 

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 from models import registry
 from sweeps.__main__ import app
 from tests.mirror import agrees

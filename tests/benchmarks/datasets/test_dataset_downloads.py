@@ -18,7 +18,7 @@ import pytest
 from benchmarks.datasets import files, usps
 from benchmarks.datasets.files import File, Layout, UnavailableError, obtain
 from benchmarks.datasets.source import load_still
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 
 CONTENTS = make.contents("usps")
 TRAIN, TEST = CONTENTS

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from benchmarks.datasets import cifar10, mnist, svhn, usps
 from benchmarks.datasets.source import Still, load_moving_test, load_still
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 
 STILLS = ("mnist", "usps", "cifar10", "svhn")
 

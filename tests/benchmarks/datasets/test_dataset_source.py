@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.datasets import mnist
 from benchmarks.datasets.source import Still, load_still
-from benchmarks.errors import InputError
+from benchmarks.records.errors import InputError
 
 
 def load(name: str, root: Path, train: int | None = None, test: int | None = None) -> Still:

@@ -1,32 +1,45 @@
-"""The two types that cross rooms: what decides a run, and what it leaves.
-
-Importing this is cheap: no torch.
-"""
+"""The spec: everything that decides the numbers of a run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Scalar = bool | int | float | str | None
 Role = Literal["base", "trial", "final"]
 Precision = Literal["32-true", "bf16-mixed"]
 Direction = Literal["maximize", "minimize"]
-Status = Literal["complete", "pruned", "failed"]
 
 Stop = Callable[[list[float]], bool]
 """Asked after each epoch, with the primary validation metric of each so far: stop here?"""
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """A stored value: immutable, and without unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Budget(_Frozen):
+RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
+"""Names a folder within `runs/`, never one elsewhere."""
+
+
+def require_run_id(text: str) -> str:
+    """Returns a run id unchanged. Raises ValueError if the text cannot be a run id."""
+    if not RUN_ID.fullmatch(text):
+        raise ValueError("not a run id")
+    return text
+
+
+RunId = Annotated[str, AfterValidator(require_run_id)]
+
+
+class Budget(Frozen):
     """How much a run may spend."""
 
     profile: str = Field(description="the profile it comes from")
@@ -51,7 +64,7 @@ class Budget(_Frozen):
         return self
 
 
-class RunSpec(_Frozen):
+class RunSpec(Frozen):
     """All that decides a run's numbers. Equal specs give bit-equal records.
 
     Those that are not `deterministic` need not: they say that they were made so.
@@ -90,65 +103,6 @@ class RunSpec(_Frozen):
     def run_id(self) -> str:
         """Readable name and content hash."""
         return f"{self.variant}-{self.dataset}-{fingerprint(self.model_dump(mode='json'))[:16]}"
-
-
-class DataInfo(_Frozen):
-    """What data a run saw."""
-
-    dataset: str = Field(description="`mnist`, or `moving(usps)` where sequences are generated")
-    state: str
-    samples: str
-    sha256: str
-    path: str
-
-
-Selection = Literal["all", "stratified", "random", "generated"]
-
-
-class SampleCounts(_Frozen):
-    """How many samples a run saw."""
-
-    train: int = Field(description="training samples in an epoch")
-    validation: int
-    test: int = Field(description="test samples that a final scores")
-    test_of: int = Field(description="test samples that there are")
-    test_selection: Selection = Field(
-        description="all; a seeded subset, stratified by class or, without classes, random; "
-        "or generated with a fixed seed"
-    )
-
-
-class RunRecord(_Frozen):
-    """What a run leaves, kept as `record.json`."""
-
-    run_id: str
-    study: str | None
-    spec: RunSpec
-    status: Status
-    reason: str | None = None
-    traceback: str | None = None
-    step: int | None = Field(None, description="steps behind a failed run; None: not failed")
-    epochs: int = Field(description="epochs trained")
-    metric: str = Field(description="the primary metric")
-    directions: dict[str, Direction] = Field(description="which way each metric is better")
-    absent: dict[str, str] = Field({}, description="metrics that have no meaning here, and why")
-    metrics: dict[str, float] = Field(description="the last epoch's, and a final's on test data")
-    floors: dict[str, dict[str, float]] = Field(
-        description="of a final, by name: what trivial answers, and the same network untrained, "
-        "score on the same test data"
-    )
-    samples: SampleCounts
-    history: list[float] = Field(description="the primary validation metric after each epoch")
-    weights_sha256: str | None
-    digest: str = Field(description="hash of all above but study, run id and traceback")
-    costs: dict[str, float | int | None]
-    provenance: dict[str, Any]
-
-    @property
-    def score(self) -> float:
-        """The primary validation metric. Raises KeyError for a run without one: failed, or without
-        validation data."""
-        return self.metrics[f"validation/{self.metric}"]
 
 
 def fingerprint(value: object) -> str:

@@ -1,0 +1,93 @@
+"""The record: what a run leaves on disk, and what of it the digest covers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from benchmarks.records.spec import Direction, Frozen, RunSpec, fingerprint
+
+Status = Literal["complete", "pruned", "failed"]
+
+
+class DataInfo(Frozen):
+    """What data a run saw."""
+
+    dataset: str = Field(description="`mnist`, or `moving(usps)` where sequences are generated")
+    state: str
+    samples: str
+    sha256: str
+    path: str
+
+
+Selection = Literal["all", "stratified", "random", "generated"]
+
+
+class SampleCounts(Frozen):
+    """How many samples a run saw."""
+
+    train: int = Field(description="training samples in an epoch")
+    validation: int
+    test: int = Field(description="test samples that a final scores")
+    test_of: int = Field(description="test samples that there are")
+    test_selection: Selection = Field(
+        description="all; a seeded subset, stratified by class or, without classes, random; "
+        "or generated with a fixed seed"
+    )
+
+
+class RunRecord(Frozen):
+    """What a run leaves, kept as `record.json`."""
+
+    run_id: str
+    study: str | None
+    spec: RunSpec
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    step: int | None = Field(None, description="steps behind a failed run; None: not failed")
+    epochs: int = Field(description="epochs trained")
+    metric: str = Field(description="the primary metric")
+    directions: dict[str, Direction] = Field(description="which way each metric is better")
+    absent: dict[str, str] = Field({}, description="metrics that have no meaning here, and why")
+    metrics: dict[str, float] = Field(description="the last epoch's, and a final's on test data")
+    floors: dict[str, dict[str, float]] = Field(
+        description="of a final, by name: what trivial answers, and the same network untrained, "
+        "score on the same test data"
+    )
+    samples: SampleCounts
+    history: list[float] = Field(description="the primary validation metric after each epoch")
+    weights_sha256: str | None
+    digest: str = Field(description="hash of what equal specs decide: see `digest_of`")
+    costs: dict[str, float | int | None]
+    provenance: dict[str, Any]
+
+    UNDIGESTED: ClassVar = frozenset(
+        {"run_id", "study", "traceback", "digest", "costs", "provenance"}
+    )
+    """Fields that may differ between records of equal specs, or follow from the spec."""
+
+    @classmethod
+    def digest_of(cls, stored: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> str:
+        """Hashes all fields of a record but `UNDIGESTED`, and the lines of its `metrics.jsonl`.
+
+        Args:
+            stored: the record's fields as JSON has them; `step` may be missing or None.
+            lines: one object per epoch.
+
+        Raises:
+            KeyError: if a field is missing.
+        """
+        names = cls.model_fields.keys() - cls.UNDIGESTED
+        decided = {name: stored[name] for name in names if name != "step"}
+        if stored.get("step") is not None:
+            decided["step"] = stored["step"]
+        return fingerprint([decided, list(lines)])
+
+    @property
+    def score(self) -> float:
+        """The primary validation metric. Raises KeyError for a run without one: failed, or without
+        validation data."""
+        return self.metrics[f"validation/{self.metric}"]
