@@ -37,6 +37,7 @@ app = typer.Typer(
 Variant = Annotated[str, typer.Argument(help="A variant, as `python -m sweeps list` names it.")]
 
 Where = Literal["cpu", "cuda"]
+Precision = Literal["32-true", "bf16-mixed"]
 
 Settings = Annotated[
     list[str] | None,
@@ -76,7 +77,7 @@ def run(
     final: Annotated[
         bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
     ] = False,
-    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    precision: Annotated[Precision, typer.Option(help="Of the products.")] = "32-true",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; they decide bits.", show_default="profile's")
     ] = None,
@@ -97,31 +98,30 @@ def run(
     offline: Offline = False,
 ) -> None:
     """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
+    from benchmarks.protocol import DataSource
     from benchmarks.single import make
+    from benchmarks.specify import Machine
 
     budget = {
         "epochs": epochs,
         "train_samples": train_samples,
         "validation_samples": validation_samples,
     }
+    plan = load_profile(profile)
     record = make(
-        variant=_variant(variant),
-        dataset=_dataset(dataset),
-        profile=load_profile(profile),
-        settings=_settings(set_),
+        variant,
+        dataset,
+        source=DataSource(data_folder(data), "none" if offline else plan.download),
+        results=results,
         base=base,
-        seed=seed,
-        budget={name: number for name, number in budget.items() if number is not None},
-        role="final" if final else "trial",
-        precision=precision,
-        threads=threads,
-        device=device,
-        deterministic=not non_deterministic,
         log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
         debug=debug,
-        root=data_folder(data),
-        results=results,
-        offline=offline,
+        profile=plan,
+        role="final" if final else "trial",
+        hyperparameters=_settings(set_),
+        seed=seed,
+        budget={name: number for name, number in budget.items() if number is not None},
+        machine=Machine(threads, device, precision, deterministic=not non_deterministic),
     )
     raise SystemExit(1 if record.status == "failed" else 0)
 
@@ -180,7 +180,7 @@ def speed(
     It takes up to two minutes for a variant, and up to fifteen for all.
     """
     from benchmarks.cli import require_gpu
-    from benchmarks.single import hyperparameters
+    from benchmarks.recipes import Recipe
     from benchmarks.speed import main as measure
 
     names = [_variant(name) for name in variant or ()]
@@ -188,7 +188,7 @@ def speed(
     if settings:
         if len(names) != 1:
             raise InputError("--set is of one variant: name one")
-        hyperparameters(names[0], None, settings)
+        Recipe(names[0], "", {}, registry.variant(names[0]).Config, {}).resolve(settings)
     if device == "cuda":
         require_gpu()
     measure(names or None, threads, batch, settings, device=device, profiled=profiled)
@@ -197,14 +197,6 @@ def speed(
 def _variant(name: str) -> str:
     if name not in registry.available():
         raise InputError(registry.unknown(name))
-    return name
-
-
-def _dataset(name: str) -> str:
-    known = (*datasets.names(), *datasets.BESIDE)
-    if name not in known:
-        hint = registry.nearest(name, known)
-        raise InputError(f"no dataset is called {name!r}: {hint}")
     return name
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -22,82 +21,48 @@ from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from benchmarks.records.spec import Budget, Role, RunSpec
+from benchmarks.records.spec import RunSpec
 from benchmarks.run import run
+from benchmarks.specify import specify
 from models import registry
 
 
 def make(
-    *,
     variant: str,
     dataset: str,
-    profile: Profile,
-    settings: dict[str, Any],
-    seed: int,
-    budget: Mapping[str, int],
-    role: Role,
-    precision: str,
-    threads: int | None,
-    device: str,
-    root: Path,
+    *,
+    source: DataSource,
     results: Path,
-    offline: bool,
     base: str | None = None,
-    deterministic: bool = True,
     log: Logging = PLAIN,
     debug: bool = False,
+    **specified: Any,
 ) -> RunRecord:
-    """Makes one run, prints its metrics, and draws their curves. Raises InputError.
+    """Makes one run, prints its metrics, and draws their curves.
 
-    Hyper-parameters are the variant's defaults, its presets for the dataset, and `settings`; the
-    last of these to set a value decides. The budget is the profile's for the variant and the
-    dataset, with the fields of `budget` in place of the profile's. A variant that needs the trained
-    model of another variant takes the model of the run `base`; without `base`, one is trained.
+    Args:
+        variant: its name.
+        dataset: its name.
+        source: where the data is.
+        results: the results folder.
+        base: id of the run whose trained model the variant is built on; by default one is trained.
+        log: what Weights & Biases is given.
+        debug: whether autograd's anomaly detection is on.
+        specified: what `specify` takes beside these.
+
+    Raises:
+        InputError: for a spec that is not possible, or a base that is not there.
     """
-    if dataset not in (*datasets.names(), *registry.variant(variant).also_on):
-        takers = [v for v in registry.available() if dataset in registry.variant(v).also_on]
-        raise InputError(f"{variant} does not read {dataset}: {', '.join(takers)} does")
-    task = registry.available()[variant].task
-    chosen = hyperparameters(variant, dataset, settings)
-
-    def budget_of(name: str, values: Mapping[str, Any]) -> Budget:
-        return profile.budget(
-            name,
-            dataset,
-            batch_size=values["batch_size"],
-            role=role,
-            changes=budget,
-        )
-
-    try:
-        spent = budget_of(variant, chosen)
-    except ValidationError as error:
-        raise InputError(_first(error)) from None
-    if device == "cuda":
+    if base is not None:
+        specified["base"] = _named_base(results, base)
+    spec = specify(variant, dataset, source=source, **specified)
+    if spec.device == "cuda":
         require_gpu()
     log.require_login()
-    source = DataSource(root, "none" if offline else profile.download)
-    protocol.require_samples(task, dataset, asked=budget, budget=spent, source=source)
-    try:
-        plain = RunSpec(
-            variant=variant,
-            dataset=dataset,
-            role=role,
-            hyperparameters=chosen,
-            seed=seed,
-            budget=spent,
-            precision=precision,
-            threads=threads or profile.threads,
-            device=device,
-            deterministic=deterministic,
-            data_sha256=protocol.describe(task, dataset, budget=spent, source=source).sha256,
-        )
-    except ValidationError as error:
-        raise InputError(_first(error)) from None
-    spec = plain.model_copy(update={"base": _base(plain, base, results, source, budget_of)})
     console = Console()
     console.print(f"run {spec.run_id}")
     _warn_of_slow_products(console, spec)
+    task = registry.available()[variant].task
     metric = next(iter(metrics.directions(task, dataset)))
     record = run(
         spec,
@@ -110,64 +75,15 @@ def make(
     _show(console, record, results)
     home = RunFolder(results, record.run_id).path
     if not (home / curves.NAME).exists():
-        curves.draw(home, f"{variant} on {dataset}, seed {seed}")
+        curves.draw(home, f"{variant} on {dataset}, seed {spec.seed}")
     return record
 
 
-def _base(
-    spec: RunSpec,
-    named: str | None,
-    results: Path,
-    source: DataSource,
-    budget_of: Callable[[str, Mapping[str, Any]], Budget],
-) -> RunSpec | None:
-    """Returns the spec of the run whose trained model `spec` needs; None if it needs none.
-
-    It is the spec of the run `named`, or else of a run with the same seed, and with defaults,
-    presets and budget of its own variant. Raises InputError if the named run does not fit.
-    """
-    rests_on = registry.variant(spec.variant).rests_on
-    if named is not None:
-        record = RunFolder(results, named).read()
-        if record is None:
-            raise InputError(f"{results} has no record of a run {named!r}: see its runs folder")
-        if (record.spec.variant, record.spec.dataset) != (rests_on, spec.dataset):
-            raise InputError(
-                f"--base {named} is no run of {rests_on} on {spec.dataset}"
-                if rests_on
-                else f"{spec.variant} needs no other run: leave --base out"
-            )
-        return record.spec
-    if rests_on is None:
-        return None
-    settings = hyperparameters(rests_on, spec.dataset, {})
-    budget = budget_of(rests_on, settings)
-    task = registry.available()[rests_on].task
-    data = protocol.describe(task, spec.dataset, budget=budget, source=source)
-    under = {"variant": rests_on, "role": "base", "hyperparameters": settings, "budget": budget}
-    return spec.model_copy(update={**under, "data_sha256": data.sha256})
-
-
-def hyperparameters(variant: str, dataset: str | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """All of a variant's: those set, a dataset's presets, defaults. Raises InputError."""
-    config = registry.variant(variant).Config
-    for name in settings:
-        if name not in config.model_fields:
-            hint = registry.nearest(name, config.model_fields)
-            raise InputError(f"{variant} has no hyper-parameter {name!r}: {hint}")
-    try:
-        presets = registry.variant(variant).presets.get(dataset or "", {})
-        return config.model_validate({**presets, **settings}).model_dump(mode="json")
-    except ValidationError as error:
-        raise InputError(_first(error)) from None
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    if first["type"] == "value_error":  # a sentence of our own
-        return str(first["ctx"]["error"])
-    spot = ".".join(str(part) for part in first["loc"])
-    return f"{spot} = {first['input']!r} won't do: {first['msg']}"
+def _named_base(results: Path, run_id: str) -> RunSpec:
+    record = RunFolder(results, run_id).read()
+    if record is None:
+        raise InputError(f"{results} has no record of a run {run_id!r}: see its runs folder")
+    return record.spec
 
 
 def _show(console: Console, record: RunRecord, results: Path) -> None:

@@ -13,15 +13,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
-from benchmarks import metrics, protocol
+from benchmarks import metrics
 from benchmarks.profiles import Profile
 from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger, Planned, PrunedEpochs, States
-from benchmarks.records.record import DataInfo, RunRecord
+from benchmarks.records.record import RunRecord
 from benchmarks.records.seeds import derive
 from benchmarks.records.spec import Budget, Direction, Role, RunSpec
+from benchmarks.specify import Machine, data_of, specify
 from models import registry
 from sweeps import pruners, space
 from sweeps.counts import bases_of
@@ -85,10 +86,9 @@ class Cell:
         self._space = self._space_of(variant)
         self.strategy = self._space.strategy.sampled_by(sampler)
         self._rests_on = registry.variant(variant).rests_on
-        self._seen: dict[tuple[str, Role], tuple[Budget, DataInfo]] = {}
         points: list[Any] = [self._space.point(point) for point in start]
-        self._trial_budget, data = self._budget_and_data(variant, "trial")
-        self.data = data
+        self._trial_budget = self._space.budget(profile, "trial")
+        self.data = data = data_of(self.task, dataset, self._trial_budget, source)
         self.directions = metrics.directions(self.task, dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
         self.objectives: list[Direction] = [self.direction]
@@ -147,23 +147,6 @@ class Cell:
         return space.load(
             variant, registry.variant(variant), self.profile.name, dataset=self.dataset
         )
-
-    def _budget_and_data(self, variant: str, role: Role) -> tuple[Budget, DataInfo]:
-        """Says what a run may spend, and describes its data.
-
-        Args:
-            variant: this cell's, or the one that it is built on.
-            role: the run's, or of a base that of the run which is built on it.
-        """
-        key = variant, role
-        if key not in self._seen:
-            budget = self._space_of(variant).budget(
-                variant, self.dataset, profile=self.profile, role=role
-            )
-            task = registry.available()[variant].task
-            data = protocol.describe(task, self.dataset, budget=budget, source=self._source)
-            self._seen[key] = budget, data
-        return self._seen[key]
 
     def _kept(self) -> tuple[Planned, int]:
         """What the ledger alone knows: the plan, and the retries so far."""
@@ -338,54 +321,42 @@ class Cell:
         return self._spec("final", best.params, derive(SEED, final=number), base=number)
 
     def _spec(self, role: Role, params: Mapping[str, Any], seed: int, *, base: int) -> RunSpec:
-        """Where the variant rests on another: trials on base 0, each final on one of its own."""
-        settings = self._space.resolve(params)
-        spec = self._plain_spec(self.variant, role, settings, seed)
-        return spec.model_copy(update={"base": self._base(base, role)})
+        """Specifies a run. Trials are built on base 0, each final on one of its own."""
+        return self._specified(
+            self.variant, role, hyperparameters=params, seed=seed, base=self._base(base, role)
+        )
 
     def _base(self, number: int, upper: Role) -> RunSpec | None:
         """Specifies the base with a number for a run of the role `upper`, if it needs one."""
         if self._rests_on is None:
             return None
-        settings = self._space_of(self._rests_on).resolve({})
         seed = derive(SEED, base=number)
-        return self._plain_spec(self._rests_on, "base", settings, seed, upper)
+        return self._specified(self._rests_on, "base", seed=seed, budget_role=upper)
+
+    def _specified(self, variant: str, role: Role, **rest: Any) -> RunSpec:
+        return specify(
+            variant,
+            self.dataset,
+            profile=self.profile,
+            role=role,
+            source=self._source,
+            machine=Machine(device=self._device),
+            **rest,
+        )
 
     @cached_property
     def _bases_wanted(self) -> list[RunSpec]:
         """Specifies the bases of this cell's runs, each once."""
         if self._rests_on is None:
             return []
-        lower = self._rests_on
+        lower = self._space_of(self._rests_on)
 
         def budget_of(role: Role) -> Budget:
-            return self._budget_and_data(lower, role)[0]
+            return lower.budget(self.profile, role)
 
         wanted = bases_of(self.trials_wanted, self.finals_wanted, budget_of)
         bases = [self._base(number, role) for number, role in wanted]
         return [base for base in bases if base is not None]
-
-    def _plain_spec(
-        self,
-        variant: str,
-        role: Role,
-        hyperparameters: dict[str, JsonValue],
-        seed: int,
-        upper: Role | None = None,
-    ) -> RunSpec:
-        """Specifies a run without its base; `upper` is the role of what is built on a base."""
-        budget, data = self._budget_and_data(variant, upper or role)
-        return RunSpec(
-            variant=variant,
-            dataset=self.dataset,
-            role=role,
-            hyperparameters=hyperparameters,
-            seed=seed,
-            budget=budget,
-            threads=self.profile.threads,
-            device=self._device,
-            data_sha256=data.sha256,
-        )
 
     def take(self, record: RunRecord) -> None:
         """Takes a record of a job that `next` gave."""

@@ -79,7 +79,7 @@ def _row(
     chosen = _space(variant, profile, dataset)
     trials = counts.trials_of(choice, profile, chosen, start)
     finals = choice.finals_asked(profile)
-    trial, final = (chosen.budget(variant, dataset, profile=profile, role=role) for role in ROLES)
+    trial, final = (chosen.budget(profile, role) for role in ROLES)
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
     seconds = runs * _run_seconds(variant, dataset, profile, trial, device, tested=False)
     seconds += finals * _run_seconds(variant, dataset, profile, final, device, tested=True)
@@ -108,7 +108,7 @@ def _bases(rests_on: str, dataset: str, profile: Profile, trials: int, finals: i
     base = _space(rests_on, profile, dataset)
 
     def budget_of(role: Role) -> Budget:
-        return base.budget(rests_on, dataset, profile=profile, role=role)
+        return base.budget(profile, role)
 
     return [budget_of(role) for _, role in counts.bases_of(trials, finals, budget_of)]
 

@@ -10,7 +10,6 @@ import torch
 from benchmarks import protocol, tasks
 from benchmarks.datasets.constellations import NAME
 from benchmarks.profiles import Name
-from benchmarks.profiles import load as load_profile
 from benchmarks.protocol import DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
@@ -26,19 +25,13 @@ TINY = {"attention_layers": 1, "attention_dims": 8, "attention_out": 8, "hidden"
 
 def run(variant: str, results: Path) -> RunRecord:
     return make(
-        variant=variant,
-        dataset=NAME,
-        profile=load_profile(Name.smoke),
-        settings=dict(TINY) if variant == "ccae" else {},
-        seed=0,
-        budget={},
-        role="final",
-        precision="32-true",
-        threads=1,
-        device="cpu",
-        root=Path("no-such-folder"),
+        variant,
+        NAME,
+        source=NOWHERE,
         results=results,
-        offline=True,
+        profile=Name.smoke,
+        role="final",
+        hyperparameters=dict(TINY) if variant == "ccae" else {},
     )
 
 

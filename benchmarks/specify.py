@@ -1,0 +1,148 @@
+"""The one maker of specs: command line, sweeps and measurements all specify their runs here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from pydantic import ValidationError
+
+from benchmarks import datasets, profiles, protocol
+from benchmarks.profiles import Name, Profile
+from benchmarks.protocol import DataSource
+from benchmarks.recipes import first_fault, recipe
+from benchmarks.records.errors import InputError
+from benchmarks.records.record import DataInfo
+from benchmarks.records.spec import Budget, Precision, Role, RunSpec
+from models import registry
+
+
+class Machine(NamedTuple):
+    """Where and how a run computes, as far as it decides bits."""
+
+    threads: int | None = None
+    """None: the profile's."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Precision = "32-true"
+    deterministic: bool = True
+
+
+USUAL = Machine()
+"""One CPU run in float32, with the profile's threads."""
+
+
+def specify(
+    variant: str,
+    dataset: str,
+    *,
+    profile: Profile | Name = Name.quick,
+    role: Role = "trial",
+    hyperparameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    budget: Mapping[str, int] | None = None,
+    base: RunSpec | None = None,
+    budget_role: Role | None = None,
+    source: DataSource | None = None,
+    machine: Machine = USUAL,
+) -> RunSpec:
+    """Specifies a run: everything that decides its numbers, validated and whole.
+
+    Args:
+        variant: its name.
+        dataset: its name; the variant must take it.
+        profile: how much the run may spend, and the sizes that its space file sets.
+        role: `trial` (scored on validation data), `final` (on test data too) or `base`.
+        hyperparameters: those that go before the recipe's.
+        seed: where all randomness of the run starts from.
+        budget: fields that go before the profile's.
+        base: of a variant that is built on another one's trained model, the run of that model; by
+            default one with the same seed, and its own recipe.
+        budget_role: of a base, the role of the run that is built on it, by which validation samples
+            are held out.
+        source: where the data is; by default the folder `data`, without downloads.
+        machine: where and how the run computes.
+
+    Returns:
+        The spec, with the fingerprint of the data that there is.
+
+    Raises:
+        InputError: for an unknown name or an impossible value, in one sentence.
+    """
+    entry = _entry(variant, dataset)
+    plan = profiles.load(profile) if isinstance(profile, Name) else profile
+    chosen = recipe(variant, dataset, plan.name)
+    source = source or DataSource(Path("data"))
+    values = chosen.resolve(hyperparameters or {})
+    spent = chosen.budget(
+        plan,
+        budget_role or role,
+        batch_size=cast(int, values["batch_size"]),
+        changes=budget,
+    )
+    protocol.require_samples(entry.task, dataset, asked=budget or {}, budget=spent, source=source)
+    rests_on = registry.variant(variant).rests_on
+    if base is None and rests_on is not None:
+        base = specify(
+            rests_on,
+            dataset,
+            profile=plan,
+            role="base",
+            seed=seed,
+            budget=budget,
+            budget_role=role,
+            source=source,
+            machine=machine,
+        )
+    _require_base(variant, dataset, rests_on, base)
+    try:
+        return RunSpec(
+            variant=variant,
+            dataset=dataset,
+            role=role,
+            hyperparameters=values,
+            seed=seed,
+            budget=spent,
+            precision=machine.precision,
+            threads=machine.threads or plan.threads,
+            device=machine.device,
+            deterministic=machine.deterministic,
+            data_sha256=data_of(entry.task, dataset, spent, source).sha256,
+            base=base,
+        )
+    except ValidationError as error:
+        raise InputError(first_fault(error)) from None
+
+
+@lru_cache(maxsize=256)
+def data_of(task: str, dataset: str, budget: Budget, source: DataSource) -> DataInfo:
+    """Describes the data of a run: see `protocol.describe`. Each question is answered once.
+
+    A run checks the data again when it loads it.
+    """
+    return protocol.describe(task, dataset, budget=budget, source=source)
+
+
+def _entry(variant: str, dataset: str) -> registry.Entry:
+    known = registry.available()
+    if variant not in known:
+        raise InputError(registry.unknown(variant))
+    everywhere = datasets.names()
+    if dataset not in (*everywhere, *datasets.BESIDE):
+        hint = registry.nearest(dataset, (*everywhere, *datasets.BESIDE))
+        raise InputError(f"no dataset is called {dataset!r}: {hint}")
+    if dataset not in (*everywhere, *registry.variant(variant).also_on):
+        takers = [name for name in known if dataset in registry.variant(name).also_on]
+        raise InputError(f"{variant} does not take {dataset}: {', '.join(takers)} does")
+    return known[variant]
+
+
+def _require_base(variant: str, dataset: str, rests_on: str | None, base: RunSpec | None) -> None:
+    if base is None or (base.variant, base.dataset) == (rests_on, dataset):
+        return
+    raise InputError(
+        f"run {base.run_id} is no run of {rests_on} on {dataset}: {variant} is built on one"
+        if rests_on
+        else f"{variant} is built on no other run: leave the base out"
+    )
