@@ -19,7 +19,7 @@ find_python() {
 state_of() {
   local lock
   for lock in "$@"; do
-    echo "$lock $(cat "$root/$lock" "$root/requirements-torch.txt" | cksum)"
+    echo "$lock $(cat "$root/$lock" "$root/requirements-torch.txt" "$root/pyproject.toml" | cksum)"
   done
 }
 
@@ -32,9 +32,11 @@ setup() {
   # A .venv whose making was interrupted has a Python without pip: it is made anew.
   "$PYTHON_BIN" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$root/.venv" || return 2
   rm -f "$stamp"
-  # --no-deps: the lock holds every dependency; torch, which the lock leaves out, comes after it.
+  # --no-deps: the lock holds every dependency; torch, which the lock leaves out, comes after it. Then
+  # capsbench itself, in place, for its command `.venv/bin/capsbench`.
   "$PYTHON_BIN" -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r "$root/$lock" &&
-    "$PYTHON_BIN" -m pip install -q --disable-pip-version-check -r "$root/requirements-torch.txt" || {
+    "$PYTHON_BIN" -m pip install -q --disable-pip-version-check -r "$root/requirements-torch.txt" &&
+    "$PYTHON_BIN" -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e "$root" || {
       echo "The packages of $lock could not be installed (pip says why above): mend that and call this again." >&2
       return 2
     }

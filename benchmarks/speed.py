@@ -284,7 +284,7 @@ def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
 
 
 def _oracle(name: str) -> Callable[[Any], Any] | None:
-    module = f"tests.models.oracles.{name.replace('-', '_')}"
+    module = f"models.textbook.{name.replace('-', '_')}"
     try:
         return importlib.import_module(module).textbook
     except ModuleNotFoundError as error:

@@ -89,6 +89,7 @@ def test_an_interrupted_setup_is_repaired_and_a_finished_one_is_left_alone(tmp_p
         "requirements.lock",
         "requirements-test.lock",
         "requirements-torch.txt",
+        "pyproject.toml",
     ):
         shutil.copy(ROOT / name, tmp_path)
     notes, fake = tmp_path / "notes", tmp_path / "python"
@@ -118,4 +119,4 @@ def test_an_interrupted_setup_is_repaired_and_a_finished_one_is_left_alone(tmp_p
     assert setup("requirements.lock") == []  # the test lock holds the other's pins
     (tmp_path / "requirements.lock").write_text("changed==1\n")
     assert any("requirements.lock" in line for line in setup("requirements.lock"))
-    assert len(setup("requirements-test.lock")) == 3  # what lies there now is the other's
+    assert len(setup("requirements-test.lock")) == 4  # what lies there now is the other's

@@ -19,7 +19,7 @@ from models.autoencoders import (
 )
 from models.variant import Images, ImageShape
 from tests.models.comparison import gradients, total_loss
-from tests.models.oracles import autoencoder
+from models.textbook import autoencoder
 
 
 @pytest.fixture(autouse=True)

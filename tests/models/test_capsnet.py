@@ -12,7 +12,7 @@ from models.capsnet import CapsNet, CapsNetConfig, NotebookCapsNet, NotebookConf
 from models.layers.capsules import length
 from models.variant import Images, ImageShape, Variant
 from tests.models.comparison import gradients, total_loss
-from tests.models.oracles import capsnet, capsnet_notebook
+from models.textbook import capsnet, capsnet_notebook
 
 MNIST = ImageShape(1, 28, 28, 10)
 SMALL: dict[str, Any] = {

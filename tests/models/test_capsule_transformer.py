@@ -12,7 +12,7 @@ from models.capsule_transformer import CapsuleTransformer, CapsuleTransformerCon
 from models.layers.convolutions import channels_last
 from models.variant import Clips, ClipShape
 from tests.models.comparison import total_loss
-from tests.models.oracles import capsule_transformer
+from models.textbook import capsule_transformer
 
 SMALL: dict[str, Any] = {
     "num_capsules": 3,

@@ -7,7 +7,7 @@ import torch
 
 from models.capsnet import margin_loss
 from models.layers.capsules import length, route, squash
-from tests.models.oracles import equations
+from models.textbook import equations
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from models.layers.colours import dots, hues
 from models.layers.rmsprop import RMSProp
 from models.variant import Images, ImageShape, Points, PointShape
 from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
-from tests.models.oracles import ccae
+from models.textbook import ccae
 
 SMALL: dict[str, Any] = {
     "attention_layers": 2,

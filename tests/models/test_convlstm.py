@@ -9,7 +9,7 @@ from torch import nn
 from models.convlstm import ConvLSTM, ConvLSTMCell, ConvLSTMConfig
 from models.variant import Clips, ClipShape
 from tests.models.comparison import gradients, total_loss
-from tests.models.oracles import convlstm
+from models.textbook import convlstm
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from models.layers.convolutions import pad_same, relu_then_stride_2
 from models.layers.images import Rescale, random_contrast, random_shift, standardise
 from models.layers.labels import cross_entropy, multi_hot, top_labels
 from models.layers.patches import fold, unfold
-from tests.models.oracles import convlstm
+from models.textbook import convlstm
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from models.layers.parts import Parts
 from models.layers.rmsprop import RMSProp
 from models.layers.set_transformer import SetTransformer
 from tests.models.comparison import gradients
-from tests.models.oracles import object_capsules as oracle
-from tests.models.oracles.ocae import explain
+from models.textbook import object_capsules as oracle
+from models.textbook.ocae import explain
 
 SMALL: dict[str, Any] = {
     "object_capsules": 4,

@@ -18,7 +18,7 @@ from models.layers.templates import inverse, warp
 from models.pcae import PCAE, PartConfig
 from models.variant import Images, ImageShape
 from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
-from tests.models.oracles import pcae
+from models.textbook import pcae
 
 GREY = ImageShape(1, 28, 28, 10)
 COLOUR = ImageShape(3, 24, 26, 5)

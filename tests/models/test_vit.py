@@ -9,7 +9,7 @@ from models.tlb import TLB, TLBConfig
 from models.variant import Images, ImageShape
 from models.vit import ViT, ViTConfig
 from tests.models.comparison import gradients, total_loss
-from tests.models.oracles import vit
+from models.textbook import vit
 
 
 @pytest.mark.parametrize(("heads", "standardise"), [(1, False), (2, False), (2, True)])

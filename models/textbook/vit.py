@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from tests.models.oracles.tlb import TLB, normalised, patches
+from models.textbook.tlb import TLB, normalised, patches
 
 
 class ViT(TLB):

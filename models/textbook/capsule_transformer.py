@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from tests.models.oracles import equations
-from tests.models.oracles.capsnet import squash
-from tests.models.oracles.convlstm import fold, unfold
+from models.textbook import equations
+from models.textbook.capsnet import squash
+from models.textbook.convlstm import fold, unfold
 
 
 class CapsuleTransformer(nn.Module):

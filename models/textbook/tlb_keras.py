@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tests.models.oracles.tlb import TLB, cross_attention, normalised, patches, self_attention
+from models.textbook.tlb import TLB, cross_attention, normalised, patches, self_attention
 
 
 class KerasTLB(TLB):

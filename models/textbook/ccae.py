@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.variant import PointShape
-from tests.models.oracles.object_capsules import (
+from models.textbook.object_capsules import (
     capsule_votes,
     log_density,
     mixture,

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from models.layers.object_capsules import object_loss_weights
 from models.layers.parts import Parts as FoundParts
-from tests.models.oracles.ocae import explain
-from tests.models.oracles.pcae import Parts
+from models.textbook.ocae import explain
+from models.textbook.pcae import Parts
 
 
 class SCAE(Parts):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tests.models.oracles.capsnet import CapsNet
+from models.textbook.capsnet import CapsNet
 
 
 class NotebookCapsNet(CapsNet):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.models.oracles.tlb import cross_attention, patches, perceive
+from models.textbook.tlb import cross_attention, patches, perceive
 
 
 class TLBFrames(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.parts import Parts
-from tests.models.oracles import pcae
-from tests.models.oracles.object_capsules import (
+from models.textbook import pcae
+from models.textbook.object_capsules import (
     capsule_votes,
     entropy,
     log_density,
