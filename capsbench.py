@@ -34,7 +34,7 @@ app.command(rich_help_panel=READING)(reports.compare)
 app.command(rich_help_panel=RUNS)(runs.run)
 app.command(rich_help_panel=RUNS)(runs.reproduce)
 app.command(rich_help_panel=RUNS)(runs.options)
-app.command(rich_help_panel=RUNS)(runs.data)
+app.command("data", rich_help_panel=RUNS)(runs.data_)
 app.command(rich_help_panel=RUNS)(runs.speed)
 
 
