@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ class Autoencoder(nn.Module):
         return ((made - batch.x) ** 2).mean()
 
 
-def _of(layers: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
+def _of(layers: Iterable[nn.Module], kind: type[nn.Module]) -> list[nn.Module]:
     return [copy.deepcopy(layer) for layer in layers if isinstance(layer, kind)]
 
 

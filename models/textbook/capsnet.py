@@ -40,8 +40,9 @@ class CapsNet(nn.Module):
         self.iterations = config.routing_iterations
         self.reconstruction_weight = config.reconstruction_weight
         self.dim = config.primary_dim
-        self.conv1 = nn.Conv2d(*primary.features.weight.shape[1::-1], 9)
-        self.conv2 = nn.Conv2d(*primary.capsules.weight.shape[1::-1], 9, stride=2)
+        maps, channels = primary.features.weight.shape[:2]
+        self.conv1 = nn.Conv2d(channels, maps, 9)
+        self.conv2 = nn.Conv2d(maps, primary.capsules.weight.shape[0], 9, stride=2)
         self.conv1.load_state_dict(primary.features.state_dict())
         self.conv2.load_state_dict(primary.capsules.state_dict())
         self.W = nn.Parameter(self.type_first(network.digits.weight.detach()).clone())
@@ -89,6 +90,7 @@ class CapsNet(nn.Module):
         votes = rearrange(self.maps(image), "b (k p) y x -> b k p y x", p=self.dim)
         if self.code == "code":
             votes = self.softmax(torch.zeros_like(votes[:, :, 0]), 1)[:, :, None] * votes
+        assert self.conv2.bias is not None
         votes = votes + self.conv2.bias.view(-1, self.dim, 1, 1)
         return squash(rearrange(votes, "b k p y x -> b (k y x) p"))
 

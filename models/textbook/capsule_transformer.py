@@ -130,8 +130,8 @@ class CapsuleTransformer(nn.Module):
             made, divergence = self.decoded(context, window[-1], capsules[-1])
             future += made.chunk(self.config.frames_per_step, 1)
             divergences.append(made.new_zeros(()) if divergence is None else divergence)
-        frames = torch.stack(future[: self.shape.future], 1)
-        return unfold(frames, self.config.patch_size), torch.stack(divergences).mean()
+        asked = torch.stack(future[: self.shape.future], 1)
+        return unfold(asked, self.config.patch_size), torch.stack(divergences).mean()
 
     def forward(self, past: Tensor) -> Tensor:
         return (self.predicted(past)[0] + 1) / 2
@@ -142,7 +142,8 @@ class CapsuleTransformer(nn.Module):
 
 
 def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(*weight.shape[::-1], dtype=weight.dtype)
+    outputs, inputs = weight.shape
+    layer = nn.Linear(inputs, outputs, dtype=weight.dtype)
     layer.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
     return layer
 

@@ -101,7 +101,8 @@ def capsule_votes(ours: Any, views: Tensor) -> Vote:
                 features,
             ]
         )
-    return Vote(*(torch.stack(tensors, 1) for tensors in zip(*every, strict=True)), dynamic_l2)
+    stacked = [torch.stack(tensors, 1) for tensors in zip(*every, strict=True)]
+    return Vote._make([*stacked, dynamic_l2])
 
 
 class Mixture(NamedTuple):
