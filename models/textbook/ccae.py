@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.variant import PointShape
 from models.textbook.object_capsules import (
     capsule_votes,
     log_density,
@@ -17,6 +16,7 @@ from models.textbook.object_capsules import (
     set_transformer,
     sparsity,
 )
+from models.variant import PointShape
 
 
 def draw(x: Tensor, count: int) -> Tensor:

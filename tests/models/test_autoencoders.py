@@ -17,9 +17,9 @@ from models.autoencoders import (
     lloyd,
     plus_plus,
 )
+from models.textbook import autoencoder
 from models.variant import Images, ImageShape
 from tests.models.comparison import gradients, total_loss
-from models.textbook import autoencoder
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ from einops import rearrange
 
 from models.capsnet import CapsNet, CapsNetConfig, NotebookCapsNet, NotebookConfig
 from models.layers.capsules import length
+from models.textbook import capsnet, capsnet_notebook
 from models.variant import Images, ImageShape, Variant
 from tests.models.comparison import gradients, total_loss
-from models.textbook import capsnet, capsnet_notebook
 
 MNIST = ImageShape(1, 28, 28, 10)
 SMALL: dict[str, Any] = {

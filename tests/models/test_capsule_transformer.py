@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from models.capsule_transformer import CapsuleTransformer, CapsuleTransformerConfig, ObjectCapsules
 from models.layers.convolutions import channels_last
+from models.textbook import capsule_transformer
 from models.variant import Clips, ClipShape
 from tests.models.comparison import total_loss
-from models.textbook import capsule_transformer
 
 SMALL: dict[str, Any] = {
     "num_capsules": 3,

@@ -15,9 +15,9 @@ from benchmarks.datasets.constellations import constellations
 from models.ccae import CCAE, CCAEConfig, active_if_winning, draw_points, explain
 from models.layers.colours import dots, hues
 from models.layers.rmsprop import RMSProp
+from models.textbook import ccae
 from models.variant import Images, ImageShape, Points, PointShape
 from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
-from models.textbook import ccae
 
 SMALL: dict[str, Any] = {
     "attention_layers": 2,

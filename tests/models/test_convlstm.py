@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from models.convlstm import ConvLSTM, ConvLSTMCell, ConvLSTMConfig
+from models.textbook import convlstm
 from models.variant import Clips, ClipShape
 from tests.models.comparison import gradients, total_loss
-from models.textbook import convlstm
 
 
 @pytest.fixture(autouse=True)

@@ -25,9 +25,9 @@ from models.layers.object_capsules import (
 from models.layers.parts import Parts
 from models.layers.rmsprop import RMSProp
 from models.layers.set_transformer import SetTransformer
-from tests.models.comparison import gradients
 from models.textbook import object_capsules as oracle
 from models.textbook.ocae import explain
+from tests.models.comparison import gradients
 
 SMALL: dict[str, Any] = {
     "object_capsules": 4,

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from models.ocae import OCAE, OCAEConfig
 from models.pcae import PCAE
+from models.textbook import ocae
 from models.variant import Images, ImageShape
 from tests.models.comparison import evaluates, gradients, highest_rates, stays_finite, total_loss
-from models.textbook import ocae
 from tests.models.test_object_capsules import SMALL
 
 SHAPE = ImageShape(1, 16, 16, 4)

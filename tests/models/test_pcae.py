@@ -16,9 +16,9 @@ from models.layers.mixture import pixel_mixture
 from models.layers.part_encoders import encoder
 from models.layers.templates import inverse, warp
 from models.pcae import PCAE, PartConfig
+from models.textbook import pcae
 from models.variant import Images, ImageShape
 from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
-from models.textbook import pcae
 
 GREY = ImageShape(1, 28, 28, 10)
 COLOUR = ImageShape(3, 24, 26, 5)

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.scae import SCAE, SCAEConfig
+from models.textbook import scae
 from models.variant import Images, ImageShape
 from tests.models.comparison import evaluates, gradients, highest_rates, stays_finite, total_loss
-from models.textbook import scae
 
 GREY = ImageShape(1, 28, 28, 10)
 TWO = ImageShape(3, 24, 26, 5, labels=2)

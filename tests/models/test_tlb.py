@@ -10,12 +10,12 @@ from torch import Tensor
 
 from models import tlb
 from models.layers.prenorm import Attention
-from models.tlb import TLB, KerasTLB, TLBConfig, TLBFrames, TLBFramesConfig
-from models.variant import Clips, ClipShape, Heat, Images, ImageShape, Variant
-from tests.models.comparison import total_loss
 from models.textbook import tlb as oracle_tlb
 from models.textbook import tlb_frames as oracle_frames
 from models.textbook import tlb_keras as oracle_keras
+from models.tlb import TLB, KerasTLB, TLBConfig, TLBFrames, TLBFramesConfig
+from models.variant import Clips, ClipShape, Heat, Images, ImageShape, Variant
+from tests.models.comparison import total_loss
 
 CIFAR = ImageShape(3, 32, 32, 10)
 SMALL: dict[str, Any] = {"image_size": 12, "resize": 14, "chunk_size": 3, "dim": 8}

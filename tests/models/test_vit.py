@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.textbook import vit
 from models.tlb import TLB, TLBConfig
 from models.variant import Images, ImageShape
 from models.vit import ViT, ViTConfig
 from tests.models.comparison import gradients, total_loss
-from models.textbook import vit
 
 
 @pytest.mark.parametrize(("heads", "standardise"), [(1, False), (2, False), (2, True)])
