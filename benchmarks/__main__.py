@@ -49,7 +49,7 @@ Settings = Annotated[
 def run(
     variant: Variant,
     dataset: Annotated[
-        str, typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.BESIDE))}.")
+        str, typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.beside()))}.")
     ],
     profile: Annotated[Name, typer.Option(help="How much the run may spend.")] = Name.quick,
     set_: Settings = None,
@@ -98,7 +98,7 @@ def run(
     offline: Offline = False,
 ) -> None:
     """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
-    from benchmarks.protocol import DataSource
+    from benchmarks.datasets.dataset import DataSource
     from benchmarks.single import make
     from benchmarks.specify import Machine
 

@@ -6,8 +6,8 @@ computes them is in `benchmarks/tasks/`.
 
 from __future__ import annotations
 
-from benchmarks.datasets.constellations import NAME as CONSTELLATIONS
-from benchmarks.protocol import MOVING_MNIST
+from benchmarks import datasets
+from benchmarks.datasets.dataset import Form
 from benchmarks.records.spec import Direction
 
 _CLASSIFICATION: dict[str, Direction] = {"accuracy": "maximize", "balanced_accuracy": "maximize"}
@@ -30,17 +30,18 @@ _PREDICTION: dict[str, Direction] = {
 
 
 def directions(task: str, dataset: str) -> dict[str, Direction]:
-    """A task's metrics on a dataset, the primary one first, and which way each is better."""
-    if dataset == CONSTELLATIONS:
+    """Lists a task's metrics on a dataset, the primary one first, and which way each is better."""
+    form = datasets.find(dataset).forms[task]
+    if form is Form.points:
         return dict(_SEGMENTATION)
     if task == "classification":
-        return dict(_TWO_DIGITS if dataset == MOVING_MNIST else _CLASSIFICATION)
+        return dict(_TWO_DIGITS if form is Form.two_digits else _CLASSIFICATION)
     return dict({"autoencoding": AUTOENCODING, "prediction": _PREDICTION}[task])
 
 
 def absent(task: str, dataset: str) -> dict[str, str]:
-    """Those of the metrics that have no meaning on a dataset, each with the reason."""
-    if task != "autoencoding" or dataset != MOVING_MNIST:
+    """Lists the metrics of a task that have no meaning on a dataset, each with the reason."""
+    if task != "autoencoding" or datasets.find(dataset).forms[task] is not Form.two_digits:
         return {}
     reason = "a frame shows two classes, and a cluster would be matched to one"
     return {"lin_match": reason, "lin_match_prior": reason}

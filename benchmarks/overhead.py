@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 import torch
 
-from benchmarks import protocol
+from benchmarks import datasets
 from benchmarks.batches import training_epoch
-from benchmarks.protocol import DataSource, TaskData
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.run import run
@@ -63,7 +64,7 @@ def _figures(name: str, threads: int) -> list[str]:
     budget = Budget(
         profile="overhead", epochs=1, train_samples=BATCH * STEPS[name], validation_samples=100
     )
-    source = DataSource(Path("rendered"))
+    dataset, source = datasets.find(_DATASET), DataSource(Path("rendered"))
     spec = RunSpec(
         variant=name,
         dataset=_DATASET,
@@ -72,11 +73,9 @@ def _figures(name: str, threads: int) -> list[str]:
         seed=0,
         budget=budget,
         threads=threads,
-        data_sha256=protocol.describe(
-            "classification", _DATASET, budget=budget, source=source
-        ).sha256,
+        data_sha256=dataset.describe("classification", budget=budget, source=source).sha256,
     )
-    data = protocol.load("classification", _DATASET, budget=budget, source=source, seed=0)
+    data = dataset.load("classification", budget=budget, source=source, seed=0)
     loops, fixed = [], []
     for _ in range(ROUNDS + 1):
         loop = Loop(spec, data)

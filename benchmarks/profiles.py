@@ -67,7 +67,8 @@ class Profile(BaseModel):
             The profile's budget of the task; or, in a profile that spends the sources' budgets,
             that of the variant's source, where there is one for the dataset.
         """
-        budget = self.budgets[registry.available()[variant].task]
+        task = registry.available()[variant].task
+        budget = self.budgets[task]
         source = None
         if self.sources:
             source = registry.variant(variant).published_budgets.get(dataset)
@@ -76,18 +77,19 @@ class Profile(BaseModel):
             held = held or budget.validation_samples
         spent: dict[str, Any] = {"validation_samples": held}
         if source is not None:
-            samples = _remaining_samples(source, dataset, held)
+            samples = _remaining_samples(source, task, dataset, held)
             epochs = source.epochs_of(batch_size=batch_size, train_samples=samples)
             spent |= {"epochs": epochs, "train_samples": samples}
         return Budget.model_validate({**budget.model_dump(), **spent, **(changes or {})})
 
 
-def _remaining_samples(source: SourceBudget, dataset: str, held: int) -> int:
+def _remaining_samples(source: SourceBudget, task: str, dataset: str, held: int) -> int:
     """Counts an epoch's training samples: the source's, less those held out that it trains on."""
-    generated = dataset in datasets.GENERATED
-    if generated or source.validation_samples:
+    from benchmarks.datasets.task_data import largest_cut  # late: it imports NumPy
+
+    if datasets.find(dataset).generates(task) or source.validation_samples:
         return source.train_samples
-    return source.train_samples - min(held, source.train_samples // 5)
+    return source.train_samples - largest_cut(held, source.train_samples)
 
 
 def load(name: Name) -> Profile:

@@ -23,11 +23,12 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.profilers import PassThroughProfiler
 from safetensors.torch import load_file, save
 
-from benchmarks import costs, leaving, metrics, protocol, tasks
-from benchmarks.batches import Frames
+from benchmarks import costs, datasets, leaving, metrics, tasks
 from benchmarks.checkpoints import Checkpoints
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.sequences import Frames
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.logs import PLAIN, Logging
-from benchmarks.protocol import DataSource, TaskData
 from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError
 from benchmarks.records.files import sha256_of, write_atomically, write_json
@@ -37,7 +38,7 @@ from benchmarks.records.seeds import derive
 from benchmarks.records.spec import RunSpec, Stop
 from benchmarks.tracking import Journal, Mirror, require_finite, save_pictures, scores_of
 from models import registry
-from models.variant import PredictionHyperparameters, Shape, Variant
+from models.variant import Shape, Variant
 
 LOCK_SECONDS = 20.0
 """How long a run waits for a dying process that holds its folder."""
@@ -139,18 +140,13 @@ class _Run:
         self.absent = {**metrics.absent(self.task, spec.dataset), **lacks}
 
     def _load(self, source: DataSource) -> TaskData:
-        data = protocol.load(
+        data = datasets.find(self.spec.dataset).load(
             self.task,
-            self.spec.dataset,
             budget=self.spec.budget,
             source=source,
             seed=self.spec.seed,
             device=self.spec.device,
-            frames=(
-                Frames(self.config.past, self.config.future, self.config.size)
-                if isinstance(self.config, PredictionHyperparameters)
-                else None
-            ),
+            frames=Frames.of(self.config),
         )
         if data.info.sha256 != self.spec.data_sha256:
             raise InputError(

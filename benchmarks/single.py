@@ -12,16 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import curves, datasets, metrics, processor, protocol, terminal
+from benchmarks import curves, datasets, metrics, processor, terminal
 from benchmarks.cli import require_gpu
-from benchmarks.datasets.source import load_moving_test, load_still
+from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Profile
-from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import RunRecord
-from benchmarks.records.spec import RunSpec
+from benchmarks.records.record import DataInfo, DataState, RunRecord
+from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.run import run
 from benchmarks.specify import specify
 from models import registry
@@ -123,7 +122,8 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
-    rendered = "stand-in" in record.provenance["data"]["state"]
+    data = DataInfo.model_validate(record.provenance["data"])
+    rendered = DataState.stand_in in data.states
     console = Console()
     _warn_of_slow_products(console, record.spec)
     with tempfile.TemporaryDirectory() as scratch:
@@ -186,44 +186,20 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
     """Prints what data there is for a profile."""
     budget = profile.budgets["classification"]
     source = DataSource(root, "none" if offline else profile.download)
-    download = source.download != "none"
-    rows = []
-    for name in datasets.names():
-        if name != MOVING_MNIST:
-            still = load_still(
-                name,
-                root=root,
-                download=download,
-                train_samples=budget.train_samples,
-                test_samples=budget.test_samples,
-            )
-            for part, split in (("train", still.train), ("test", still.test)):
-                shape = " × ".join(str(n) for n in split.images.shape[1:])
-                row = (
-                    name,
-                    part,
-                    still.state,
-                    str(len(split.labels)),
-                    shape,
-                    still.sha256,
-                    still.path,
-                )
-                rows.append(row)
-            continue
-        filed = load_moving_test(root=root, download=source.download == "all")
-        if filed is not None:
-            frames, state, sha256, path = filed
-            shape = " × ".join(str(n) for n in frames.shape[1:])
-            rows.append((name, "test", state, str(len(frames)), shape, sha256, path))
-        else:
-            info = protocol.describe("prediction", name, budget=budget, source=source)
-            shape = "20 × 1 × 64 × 64"
-            rows.append((name, "both", info.state, "any", shape, info.sha256, info.path))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("dataset", "part", "state", "samples", "shape", "sha256", "where"):
         table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
+    for name in datasets.names():
+        for part in _parts(name, budget, source):
+            shape = " × ".join(map(str, part.shape))
+            table.add_row(name, part.part, part.state, part.samples, shape, part.sha256, part.path)
     console = Console()
     # In a pipe a row is a line.
     (console if console.is_terminal else Console(width=240)).print(table)
+
+
+def _parts(name: str, budget: Budget, source: DataSource) -> list[Part]:
+    try:
+        return datasets.find(name).parts(budget=budget, source=source)
+    except MissingDataError as missing:
+        return [Part("both", "missing", "none", (), "", str(missing))]

@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import ValidationError
 
-from benchmarks import datasets, profiles, protocol
+from benchmarks import datasets, profiles
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name, Profile
-from benchmarks.protocol import DataSource
 from benchmarks.recipes import first_fault, recipe
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo
@@ -81,7 +81,9 @@ def specify(
         batch_size=cast(int, values["batch_size"]),
         changes=budget,
     )
-    protocol.require_samples(entry.task, dataset, asked=budget or {}, budget=spent, source=source)
+    datasets.find(dataset).require_samples(
+        entry.task, asked=budget or {}, budget=spent, source=source
+    )
     rests_on = registry.variant(variant).rests_on
     if base is None and rests_on is not None:
         base = specify(
@@ -117,25 +119,27 @@ def specify(
 
 @lru_cache(maxsize=256)
 def data_of(task: str, dataset: str, budget: Budget, source: DataSource) -> DataInfo:
-    """Describes the data of a run: see `protocol.describe`. Each question is answered once.
+    """Describes the data of a run: see `Dataset.describe`. Each question is answered once.
 
     A run checks the data again when it loads it.
     """
-    return protocol.describe(task, dataset, budget=budget, source=source)
+    return datasets.find(dataset).describe(task, budget=budget, source=source)
 
 
 def _entry(variant: str, dataset: str) -> registry.Entry:
     known = registry.available()
     if variant not in known:
         raise InputError(registry.unknown(variant))
-    everywhere = datasets.names()
-    if dataset not in (*everywhere, *datasets.BESIDE):
-        hint = registry.nearest(dataset, (*everywhere, *datasets.BESIDE))
-        raise InputError(f"no dataset is called {dataset!r}: {hint}")
-    if dataset not in (*everywhere, *registry.variant(variant).also_on):
+    entry, data = known[variant], datasets.find(dataset)
+    if data.column is None and dataset not in registry.variant(variant).also_on:
         takers = [name for name in known if dataset in registry.variant(name).also_on]
         raise InputError(f"{variant} does not take {dataset}: {', '.join(takers)} does")
-    return known[variant]
+    if entry.task not in data.forms:
+        raise InputError(
+            f"{variant} does not take {dataset}: its task is {entry.task}, and {dataset} is for "
+            f"{', '.join(data.forms)}"
+        )
+    return entry
 
 
 def _require_base(variant: str, dataset: str, rests_on: str | None, base: RunSpec | None) -> None:

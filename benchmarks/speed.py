@@ -252,9 +252,12 @@ def _config(name: str, settings: dict[str, Any]) -> Hyperparameters:
 
 
 def _shape(name: str, settings: dict[str, Any]) -> Shape:
-    from benchmarks.shapes import shape_of
+    from benchmarks import datasets
+    from benchmarks.datasets.sequences import Frames
+    from models import registry
 
-    return shape_of("mnist", _config(name, settings))
+    task = registry.available()[name].task
+    return datasets.find("mnist").shape_of(task, Frames.of(_config(name, settings)))
 
 
 def _step(case: Case, contender: Contender) -> Callable[[], None] | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.batches import Batch
+from benchmarks.datasets.samples import Batch
 from models import registry
 from models.variant import (
     Clips,

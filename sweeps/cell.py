@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 
 from benchmarks import metrics
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Profile
-from benchmarks.protocol import DataSource
 from benchmarks.provenance import code_version
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger, Planned, PrunedEpochs, States

@@ -26,7 +26,7 @@ from distributed.worker import Worker
 
 from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
-from benchmarks.protocol import DataSource
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import code_version
 from benchmarks.records.errors import InputError
 from benchmarks.records.files import write_atomically

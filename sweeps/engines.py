@@ -24,8 +24,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from benchmarks import leaving
 from benchmarks.allocator import keep_freed_memory
+from benchmarks.datasets.dataset import DataSource, Download
 from benchmarks.logs import PLAIN, Logging
-from benchmarks.protocol import DataSource
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec, Stop
 from sweeps.options import EngineName
@@ -53,7 +53,7 @@ class Site:
 
     source: DataSource
     results: Path
-    download: str = "none"
+    download: Download = "none"
     """What a worker may fetch that sees no data, as `DataSource` has it."""
     epoch_seconds: float | None = None
     """None: for ever. A process that isn't a worker's has no limit: it would end the driver."""

@@ -32,16 +32,15 @@ def show_matrix() -> None:
         matrix.add_row(entry.task, entry.name, *forms)
         words.add_row(entry.name, entry.summary)
     console = Console()
-    console.print(matrix)
+    # In a pipe a row is a line.
+    (console if console.is_terminal else Console(width=240)).print(matrix)
     console.print()
     console.print(words)
 
 
 def _form(task: str, dataset: str) -> str:
-    """As what a task sees a dataset; `benchmarks.protocol` says it in full."""
-    if task == "prediction":
-        return "frames" if dataset == "moving_mnist" else "moving"
-    return "2 digits" if dataset == "moving_mnist" else "images"
+    """Says in a word what a task sees of a dataset; `–` if the dataset does not serve the task."""
+    return datasets.find(dataset).forms.get(task, "–")
 
 
 def show_status(results: Path) -> None:

@@ -140,8 +140,10 @@ def without_password(url: str) -> str:
 
 
 def matrix() -> list[tuple[str, str]]:
-    """Every cell: (variant, dataset)."""
-    return [(v, d) for v in registry.available() for d in datasets.names()]
+    """Lists every cell, (variant, dataset): those whose dataset serves the variant's task."""
+    columns = {name: datasets.find(name) for name in datasets.names()}
+    variants = registry.available().values()
+    return [(v.name, d) for v in variants for d, data in columns.items() if v.task in data.forms]
 
 
 def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:

@@ -10,8 +10,9 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import metrics, profiles, shapes, timing
+from benchmarks import datasets, metrics, profiles, timing
 from benchmarks.cli import duration
+from benchmarks.datasets.sequences import Frames
 from benchmarks.profiles import Profile
 from benchmarks.records.spec import Budget, Role
 from models import registry
@@ -97,7 +98,7 @@ def _row(
         finals,
         len(bases),
         shown,
-        shapes.sizes_of(task, dataset, shown).train,
+        datasets.find(dataset).sizes_of(task, shown).train,
         _config(variant, chosen).batch_size,
         seconds,
     )
@@ -128,10 +129,10 @@ def _run_seconds(
     config = _config(variant, _space(variant, profile, dataset))
     rests_on = registry.variant(variant).rests_on
     base = rests_on and _config(rests_on, _space(rests_on, profile, dataset))
-    shape = shapes.shape_of(dataset, config)
+    task, data = registry.available()[variant].task, datasets.find(dataset)
+    shape = data.shape_of(task, Frames.of(config))
     times = _times(variant, shape, config, base or None, profile.threads, device)
-    task = registry.available()[variant].task
-    sizes = shapes.sizes_of(task, dataset, budget)
+    sizes = data.sizes_of(task, budget)
     batch = min(config.batch_size, sizes.train)
     trained = sizes.train // batch * batch
     trainable = times.training > 0

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from benchmarks import leaving, profiles
 from benchmarks.cli import require_gpu
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
-from benchmarks.protocol import DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec

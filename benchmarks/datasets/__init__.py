@@ -1,28 +1,69 @@
-"""The datasets, one file each; their names are known without importing any of them.
+"""The datasets, one file each: their names are known without importing any of them.
 
-A module of this folder is a dataset if it says which column of the tables it is: `COLUMN = 3`.
+A file of this folder is a dataset if it assigns `DATASET = …(name="…", column=…)` at its top level.
+The dataset has the file's name.
 """
 
 from __future__ import annotations
 
-import re
+import ast
+import importlib
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-BESIDE = ("constellations",)
-"""Datasets that are no column of the tables: single runs may name them."""
+from benchmarks.records.errors import InputError
+from models.registry import nearest
 
-GENERATED = ("moving_mnist", *BESIDE)
-"""Datasets whose samples are generated: validation takes none from training."""
+if TYPE_CHECKING:
+    from benchmarks.datasets.dataset import Dataset
 
-_COLUMN = re.compile(r"^COLUMN = (\d+)$", re.MULTILINE)
+
+def names() -> tuple[str, ...]:
+    """Lists the datasets that are columns of the tables, in the order of their columns."""
+    columns = [(column, name) for name, column in _declared().items() if column is not None]
+    return tuple(name for _, name in sorted(columns))
+
+
+def beside() -> tuple[str, ...]:
+    """Lists the datasets that are no column of the tables: single runs may name them."""
+    return tuple(name for name, column in _declared().items() if column is None)
+
+
+def find(name: str) -> Dataset:
+    """Imports a dataset's file and returns the dataset.
+
+    Raises:
+        InputError: if no dataset has this name.
+    """
+    known = (*names(), *beside())
+    if name not in known:
+        raise InputError(f"no dataset is called {name!r}: {nearest(name, known)}")
+    dataset: Dataset = importlib.import_module(f"{__name__}.{name}").DATASET
+    if (dataset.name, dataset.column) != (name, _declared()[name]):
+        raise ValueError(
+            f"{name}.py declares a dataset called {dataset.name!r} in column {dataset.column}: "
+            "give it the file's name, and write its column as a number"
+        )
+    return dataset
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """Every dataset's name, in the order of the tables' columns."""
-    columns = []
-    for path in Path(__file__).parent.glob("*.py"):
-        if found := _COLUMN.search(path.read_text(encoding="utf-8")):
-            columns.append((int(found[1]), path.stem))
-    return tuple(name for _, name in sorted(columns))
+def _declared() -> dict[str, int | None]:
+    """Reads the names and columns of all datasets from their files' syntax trees."""
+    found = {}
+    for path in sorted(path for folder in __path__ for path in Path(folder).glob("*.py")):
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name("DATASET")], value=ast.Call() as call):
+                    found[path.stem] = _column(call)
+    return found
+
+
+def _column(call: ast.Call) -> int | None:
+    """Returns the argument `column` of a call; None if it is not given as a number."""
+    for keyword in call.keywords:
+        match keyword:
+            case ast.keyword("column", ast.Constant(int(column))):
+                return column
+    return None

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.datasets import standin
 from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.source import Source, Split
+from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.task_data import Split
 
-COLUMN = 3
 MOST_BYTES = 64 << 20
 """Of a batch; an official one has 31 MB, the whole archive six of them."""
 
@@ -150,7 +150,9 @@ def join(parts: list[Any]) -> tuple[Split, Split]:
     return Split(images, np.concatenate([b.labels for b in train])), test
 
 
-SOURCE = Source(
+DATASET = ImageDataset(
+    name="cifar10",
+    column=3,
     shape=(3, 32, 32),
     classes=10,
     samples=(50_000, 10_000),

@@ -13,13 +13,25 @@ the best matching is sought sample by sample; 36 % (4 of 11 points) where all pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from benchmarks.datasets.counter import bits, uniform
+from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
+from benchmarks.datasets.task_data import PartName, TaskData, generated
+from benchmarks.records.record import DataInfo, DataState
+from benchmarks.records.spec import Budget, fingerprint
+from models.variant import Points, PointShape
 
-NAME = "constellations"
+if TYPE_CHECKING:
+    from benchmarks.datasets.sequences import Frames
+
 _SQUARE = ((1, 1), (1, 3), (3, 1), (3, 3))
 _TRIANGLE = ((1, 2), (3, 1), (3, 3))
 _PATTERNS = (_SQUARE, _TRIANGLE, _SQUARE)
@@ -73,3 +85,65 @@ def _extremes(seed: int, epoch: int, call: int) -> tuple[float, float]:
     """Returns the smallest and largest coordinate of a call's points, also of absent patterns."""
     points, _ = _plane(seed, epoch, np.arange(call * CALL, (call + 1) * CALL))
     return float(points.min()), float(points.max())
+
+
+@dataclass(frozen=True, eq=False)
+class ConstellationSamples:
+    """Sets of points, generated when they are gathered."""
+
+    seed: int
+    count: int
+    fresh: bool
+    """Whether each epoch shows new sets: for training."""
+    device: str
+
+    def __len__(self) -> int:
+        return self.count
+
+    def gather(self, index: Tensor, epoch: int) -> Points:
+        points, pattern = constellations(self.seed, epoch if self.fresh else 0, index.numpy())
+        return Points(
+            torch.from_numpy(points).to(self.device), torch.from_numpy(pattern).to(self.device)
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Constellations(Dataset):
+    """Sets of points, for autoencoding variants that take them: they need no files."""
+
+    forms: ClassVar[Mapping[str, Form]] = {"autoencoding": Form.points}
+
+    def shape_of(self, task: str, frames: Frames | None = None) -> PointShape:
+        return PointShape(POINTS, PATTERNS)
+
+    def load(
+        self,
+        task: str,
+        *,
+        budget: Budget,
+        source: DataSource,
+        seed: int,
+        device: str = "cpu",
+        frames: Frames | None = None,
+    ) -> TaskData:
+        def sets(part: PartName, *, seed: int, count: int, fresh: bool) -> ConstellationSamples:
+            return ConstellationSamples(seed, count, fresh, device)
+
+        info = self.describe(task, budget=budget, source=source)
+        return generated(sets, shape=self.shape_of(task), info=info, budget=budget, seed=seed)
+
+    def describe(self, task: str, *, budget: Budget, source: DataSource) -> DataInfo:
+        return DataInfo(
+            dataset=self.name,
+            state=DataState.generated,
+            samples="any number",
+            sha256=fingerprint([self.name]),
+            path="nowhere",
+        )
+
+    def parts(self, *, budget: Budget, source: DataSource) -> list[Part]:
+        info = self.describe("autoencoding", budget=budget, source=source)
+        return [Part("both", info.state, "any", (POINTS, 3), info.sha256, info.path)]
+
+
+DATASET = Constellations(name="constellations")

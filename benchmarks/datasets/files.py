@@ -24,11 +24,17 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class File:
-    """One file of a distribution: its name, the published MD5 sum, and its official address."""
+    """One file of a distribution."""
 
     name: str
-    md5: str
+    md5: str | None = None
+    """The published checksum; None: none is known, and the data counts as unofficial."""
     url: str | None = None
+    """Its official address; None: it is not downloaded."""
+
+    def matches(self, path: Path) -> bool:
+        """Whether the file at a path has the published checksum, if there is one."""
+        return self.md5 is None or _md5(path) == self.md5
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Place:
 
     def official(self) -> bool:
         """Whether every file is, byte for byte, the published one."""
-        return all(_md5(self.folder / f.name) == f.md5 for f in self.layout.files)
+        return all(f.md5 and f.matches(self.folder / f.name) for f in self.layout.files)
 
     def decoded(self) -> list[Any]:
         """Every file's content, in the layout's order. Raises InputError for a bad file."""
@@ -109,8 +115,7 @@ def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
     part = next((p for p in places if len(p.missing) < len(p.layout.files)), None)
     reason = "downloads are off"
     if download:
-        fetchable = part is not None and all(f.url for f in part.missing)
-        target = part if part is not None and fetchable else places[0]
+        target = part if part is not None and _has_addresses(part) else places[0]
         try:
             fetch(target, lock=lock)
             return target
@@ -135,6 +140,8 @@ def fetch(place: Place, *, lock: Path) -> None:
     import pooch
     import requests
 
+    if not _has_addresses(place):
+        raise UnavailableError("no address to download it from is known")
     for file in place.missing:
         host = urlsplit(file.url or "")
         if not _is_waiting(place, file) and not _answers(f"{host.scheme}://{host.netloc}/"):
@@ -149,7 +156,7 @@ def fetch(place: Place, *, lock: Path) -> None:
                 store = pooch.create(
                     path=place.waiting,
                     base_url="",
-                    registry={file.name: f"md5:{file.md5}"},
+                    registry={file.name: file.md5 and f"md5:{file.md5}"},
                     urls={file.name: file.url},
                     retry_if_failed=RETRIES,
                 )
@@ -181,11 +188,15 @@ def _move(place: Place) -> None:
         path = place.waiting / file.name
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
-        if _md5(path) != file.md5:
+        if not file.matches(path):
             return
     for file in missing:
         os.replace(place.waiting / file.name, place.folder / file.name)
     shutil.rmtree(place.waiting, ignore_errors=True)
+
+
+def _has_addresses(place: Place) -> bool:
+    return all(file.url for file in place.missing)
 
 
 def _is_waiting(place: Place, file: File) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.datasets import standin
 from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.source import Source, Split
+from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.task_data import Split
 
-COLUMN = 0
 MOST_SAMPLES = 600_000
 """Larger claims are refused before anything is read."""
 
@@ -77,7 +77,9 @@ UNPACKED = Layout(
     decode=idx,
 )
 
-SOURCE = Source(
+DATASET = ImageDataset(
+    name="mnist",
+    column=0,
     shape=(1, 28, 28),
     classes=10,
     samples=(60_000, 10_000),

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.datasets.counter import below, bits
-from benchmarks.datasets.source import Split
+from benchmarks.datasets.task_data import Split
 
 DIGIT = 28
 """Height and width to which digits are brought; colour images stay as they are."""

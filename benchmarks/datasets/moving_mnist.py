@@ -1,22 +1,46 @@
 """Moving MNIST: two bouncing digits (Srivastava, Mansimov, Salakhutdinov 2015).
 
-Training sequences are `moving` MNIST train digits. The test set is the authors' file where it is on
-disk (10,000 sequences of 20 frames), else `moving` MNIST test digits.
+Prediction trains on sequences of moving MNIST train digits. Its test sequences are the authors'
+file where it is on disk (10,000 sequences of 20 frames), else moving MNIST test digits.
+Classification and autoencoding see single generated frames of two digits of different classes.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from benchmarks.datasets.files import File, Layout
+from benchmarks.datasets import mnist
+from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
+from benchmarks.datasets.files import File, Layout, UnavailableError, obtain
+from benchmarks.datasets.still import (
+    ONE_AT_A_TIME,
+    ImageDataset,
+    Still,
+    fingerprint_of,
+    moving_info,
+    state_of,
+)
+from benchmarks.datasets.task_data import TEST_SEED, TaskData, selection
+from benchmarks.records.errors import InputError
+from benchmarks.records.record import DataInfo, DataState
+from benchmarks.records.spec import Budget, fingerprint
 
-COLUMN = 1
+if TYPE_CHECKING:
+    from benchmarks.datasets.sequences import Frames
+    from models.variant import ClipShape, ImageShape
+
 SEQUENCES, FRAMES = 10_000, 20
+_log = logging.getLogger(__name__)
 
 
-def frames(path: Path) -> np.ndarray:
+def frames_of(path: Path) -> np.ndarray:
     """The file's uint8 (20, N, 64, 64) as (N, 20, 1, 64, 64), mapped copy-on-write."""
     array = np.lib.format.open_memmap(path, mode="c")
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[::2] != (FRAMES, 64):
@@ -35,5 +59,152 @@ LAYOUT = Layout(
             "http://www.cs.toronto.edu/~nitish/unsupervised_video/mnist_test_seq.npy",
         ),
     ),
-    decode=frames,
+    decode=frames_of,
 )
+
+
+class TestFile(NamedTuple):
+    """The standard test sequences."""
+
+    frames: np.ndarray
+    """(N, 20, 1, 64, 64) uint8, mapped from the file, not read."""
+    state: DataState
+    sha256: str
+    path: str
+    """The folder in which the file is."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MovingMNIST(Dataset):
+    """Frames and sequences of two moving digits, with a standard test file for prediction."""
+
+    digits: ImageDataset
+    """The digits that move."""
+
+    forms: ClassVar[Mapping[str, Form]] = {
+        "classification": Form.two_digits,
+        "autoencoding": Form.two_digits,
+        "prediction": Form.frames,
+    }
+
+    @property
+    def needs_files(self) -> bool:
+        return self.digits.needs_files
+
+    # What follows imports late what imports torch: `list` asks for the forms alone.
+
+    def shape_of(self, task: str, frames: Frames | None = None) -> ImageShape | ClipShape:
+        from benchmarks.datasets.sequences import Frames, two_digit_shape
+
+        channels = self.digits.shape[0]
+        if task == "prediction":
+            return (frames or Frames()).shape(channels)
+        return two_digit_shape(channels, self.digits.classes)
+
+    def load(
+        self,
+        task: str,
+        *,
+        budget: Budget,
+        source: DataSource,
+        seed: int,
+        device: str = "cpu",
+        frames: Frames | None = None,
+    ) -> TaskData:
+        from benchmarks.datasets.sequences import Frames, moving_sequences, two_digit_frames
+
+        still = self.digits.read_sprites(budget, source)
+        if task != "prediction":
+            info = self._frames_info(still)
+            return two_digit_frames(still, info, budget=budget, seed=seed, device=device)
+        file = read_test_file(source)
+        info = self._sequences_info(still, file)
+        frames = frames or Frames()
+        data = moving_sequences(still, info, frames, budget=budget, seed=seed, device=device)
+        return data if file is None else _tested_on(file, data, frames, budget, device)
+
+    def describe(self, task: str, *, budget: Budget, source: DataSource) -> DataInfo:
+        still = self.digits.read_sprites(budget, source)
+        if task != "prediction":
+            return self._frames_info(still)
+        return self._sequences_info(still, read_test_file(source))
+
+    def parts(self, *, budget: Budget, source: DataSource) -> list[Part]:
+        file = read_test_file(source)
+        if file is not None:
+            shape, samples = file.frames.shape[1:], str(len(file.frames))
+            return [Part("test", file.state, samples, shape, file.sha256, file.path)]
+        info = self.describe("prediction", budget=budget, source=source)
+        shape = (FRAMES, *self.shape_of("prediction")[:3])
+        return [Part("both", info.state, "any", shape, info.sha256, info.path)]
+
+    def _frames_info(self, still: Still) -> DataInfo:
+        train, test = len(still.train.labels), len(still.test.labels)
+        return DataInfo(
+            dataset=f"{self.name} (frames)",
+            state=f"{DataState.generated} from {still.state}",
+            samples=f"frames of {train} train, {test} test images",
+            sha256=fingerprint(["frames", still.sha256]),
+            path=still.path,
+        )
+
+    def _sequences_info(self, still: Still, file: TestFile | None) -> DataInfo:
+        if file is None:
+            return moving_info(self.name, still)
+        official = still.state is DataState.official
+        return DataInfo(
+            dataset=self.name,
+            state=file.state if official else f"{file.state} test, train from {still.state}",
+            samples=f"sequences of {len(still.train.labels)} train images, "
+            f"{len(file.frames)} test sequences",
+            sha256=fingerprint(["clips", still.sha256, file.sha256]),
+            path=f"{still.path}, {file.path}",
+        )
+
+
+def _tested_on(
+    file: TestFile, data: TaskData, frames: Frames, budget: Budget, device: str
+) -> TaskData:
+    """Replaces generated test sequences by those of the file, or by a seeded subset of them."""
+    import torch
+
+    from benchmarks.datasets.sequences import FiledClips
+
+    sequences, of = file.frames, len(file.frames)
+    if frames.past + frames.future > sequences.shape[1]:
+        raise InputError(
+            f"{file.path} has sequences of {sequences.shape[1]} frames: {frames.past} past "
+            f"and {frames.future} future ones are too many"
+        )
+    chosen = selection(of, budget, "random")
+    if chosen != "all":
+        some = np.random.default_rng(TEST_SEED).permutation(of)[: budget.test_samples]
+        sequences = sequences[np.sort(some)]
+    test = FiledClips(torch.from_numpy(sequences).to(device), frames)
+    return replace(data, test=test, test_of=of, test_selection=chosen)
+
+
+def read_test_file(source: DataSource) -> TestFile | None:
+    """Reads the standard test file; returns None if it is neither on disk nor reachable.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    with ONE_AT_A_TIME:
+        return _test_file(Path(source.root).absolute(), source.download == "all")
+
+
+@cache
+def _test_file(root: Path, download: bool) -> TestFile | None:
+    try:
+        place = obtain((LAYOUT,), root, download=download)
+    except UnavailableError as reason:
+        if download:
+            _log.warning("moving_mnist: %s; its test clips are generated", reason)
+        return None
+    (frames,) = place.decoded()
+    state = state_of(place, partial=len(frames) < SEQUENCES)
+    return TestFile(frames, state, fingerprint_of((frames,)), str(place.folder))
+
+
+DATASET = MovingMNIST(name="moving_mnist", column=1, digits=mnist.DATASET)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.datasets.counter import bits, uniform
-from benchmarks.datasets.source import Split
+from benchmarks.datasets.task_data import Split
 
 CHUNK = 1000
 """Samples drawn at a time: what fits a cache."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.datasets import standin
 from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.source import Source, Split
+from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.task_data import Split
 
-COLUMN = 4
 MOST_SAMPLES = 600_000
 """Larger claims are refused before anything is read; the set called extra has 531,131."""
 
@@ -37,7 +37,9 @@ def mat(path: Path) -> Split:
 
 _ADDRESS = "http://ufldl.stanford.edu/housenumbers/"
 
-SOURCE = Source(
+DATASET = ImageDataset(
+    name="svhn",
+    column=4,
     shape=(3, 32, 32),
     classes=10,
     samples=(73_257, 26_032),
@@ -54,6 +56,5 @@ SOURCE = Source(
             decode=mat,
         ),
     ),
-    join=lambda parts: (parts[0], parts[1]),
     render=standin.house_numbers,
 )

@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.datasets import standin
 from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.source import Source, Split
+from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.task_data import Split
 
-COLUMN = 2
 MOST_BYTES = 128 << 20
 """Of text; the official train file has 14 MB."""
 
@@ -43,7 +43,9 @@ def libsvm(path: Path) -> Split:
 
 _ADDRESS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 
-SOURCE = Source(
+DATASET = ImageDataset(
+    name="usps",
+    column=2,
     shape=(1, 16, 16),
     classes=10,
     samples=(7_291, 2_007),
@@ -57,6 +59,5 @@ SOURCE = Source(
             decode=libsvm,
         ),
     ),
-    join=lambda parts: (parts[0], parts[1]),
     render=partial(standin.handwriting, standin.MARKER),
 )

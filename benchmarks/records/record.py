@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -12,14 +14,40 @@ from benchmarks.records.spec import Direction, Frozen, RunSpec, fingerprint
 Status = Literal["complete", "pruned", "failed"]
 
 
+class DataState(StrEnum):
+    """Says how near a dataset's samples are to the published ones."""
+
+    official = "official"
+    """Each file has the published checksum."""
+    unofficial = "unofficial"
+    """The files can be read, but a checksum differs from the published one, or none is known."""
+    partial = "partial"
+    """There are fewer samples than published."""
+    stand_in = "stand-in"
+    """The samples are rendered here, because the dataset is neither on disk nor reachable."""
+    generated = "generated"
+    """The samples are generated here, as the dataset's protocol says."""
+
+    @classmethod
+    def named_in(cls, text: str) -> tuple[DataState, ...]:
+        """Returns the states that a text names as whole words, such as `DataInfo.state`."""
+        words = re.findall(r"[\w-]+", text)
+        return tuple(state for state in cls if state in words)
+
+
 class DataInfo(Frozen):
     """What data a run saw."""
 
     dataset: str = Field(description="`mnist`, or `moving(usps)` where sequences are generated")
-    state: str
+    state: str = Field(description="one or two of `DataState`: `generated from stand-in`")
     samples: str
     sha256: str
     path: str
+
+    @property
+    def states(self) -> tuple[DataState, ...]:
+        """All states of the data behind the samples: of train and test, and generated or not."""
+        return DataState.named_in(self.state)
 
 
 Selection = Literal["all", "stratified", "random", "generated"]

@@ -1,13 +1,14 @@
 """What all variants of a task share: metrics, pictures, the training step.
 
-`of(task)` gives the LightningModule of a task.
+`of(task, dataset)` returns the LightningModule of a task on a dataset.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.datasets.constellations import NAME as CONSTELLATIONS
+from benchmarks import datasets
+from benchmarks.datasets.dataset import Form
 from benchmarks.tasks.autoencoding import Autoencoding
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.classification import Classification
@@ -21,6 +22,6 @@ _TASKS: dict[str, type[Task[Any]]] = {
 }
 
 
-def of(task: str, dataset: str | None = None) -> type[Task[Any]]:
-    """The LightningModule of a task's name, which sets of points have another of than images."""
-    return Segmentation if dataset == CONSTELLATIONS else _TASKS[task]
+def of(task: str, dataset: str) -> type[Task[Any]]:
+    """Returns the LightningModule of a task: where autoencoding sees points, it segments them."""
+    return Segmentation if datasets.find(dataset).forms[task] is Form.points else _TASKS[task]

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.batches import Batch, Epoch
+from benchmarks.batches import Epoch
+from benchmarks.datasets.samples import Batch
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.metrics import AUTOENCODING
-from benchmarks.protocol import TaskData
 from benchmarks.records.seeds import derive
 from benchmarks.tasks import probes
 from benchmarks.tasks.base import Means, Task

@@ -13,7 +13,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
-from benchmarks.protocol import TaskData
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive
 from benchmarks.tasks.pictures import grid
 from models.variant import Clips, Images, Points, Variant

@@ -11,7 +11,7 @@ from torchmetrics.classification import (
     MultilabelRecall,
 )
 
-from benchmarks.protocol import TaskData
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.floors import class_counts
 from models.variant import Images, ImageShape, Variant

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.batches import Batch, Epoch, Samples, StillSamples
+from benchmarks.batches import Epoch
+from benchmarks.datasets.samples import Batch, Samples, StillSamples
 
 ENOUGH = 1_000
 """How many generated samples are counted by class, and how many images are averaged. More would

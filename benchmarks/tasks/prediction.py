@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.batches import Batch
-from benchmarks.protocol import TaskData
+from benchmarks.datasets.samples import Batch
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.base import Task
 from benchmarks.tasks.floors import mean_picture
 from benchmarks.tasks.pictures import grid

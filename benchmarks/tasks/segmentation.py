@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from benchmarks.protocol import TaskData
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.base import Task
 from models.variant import Coded, Points, PointShape, Variant
 

@@ -18,10 +18,10 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from benchmarks import protocol
-from benchmarks.batches import StillSamples
+from benchmarks import datasets
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.samples import StillSamples
 from benchmarks.metrics import AUTOENCODING
-from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import Budget
 from benchmarks.tasks import probes
@@ -33,6 +33,7 @@ from reports.tables import metrics
 from tests.benchmarks.test_run import made, spec_of
 
 ROOT = Path(__file__).resolve().parents[2]
+MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=1, train_samples=60, validation_samples=20, test_samples=20)
 
@@ -230,7 +231,7 @@ def grey(count: int, dark: int = 0) -> StillSamples:
 
 
 def task_of(model_class: type[Variant], test: StillSamples | None = None) -> Autoencoding:
-    data = protocol.load("autoencoding", "mnist", budget=BUDGET, source=NOWHERE, seed=0)
+    data = datasets.find("mnist").load("autoencoding", budget=BUDGET, source=NOWHERE, seed=0)
     object.__setattr__(data, "train", grey(60))
     object.__setattr__(data, "test", test or grey(20))
     object.__setattr__(data, "shape", data.shape._replace(classes=2, height=4, width=5))

@@ -8,20 +8,26 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import datasets, protocol
-from benchmarks.batches import StillSamples, evaluation_epoch, training_epoch
-from benchmarks.datasets.source import load_still
-from benchmarks.protocol import MOVING_MNIST, DataSource
+from benchmarks import datasets
+from benchmarks.batches import evaluation_epoch, training_epoch
+from benchmarks.datasets import mnist
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.samples import StillSamples
+from benchmarks.datasets.task_data import TaskData
+from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.seeds import derive
 from benchmarks.records.spec import Budget
+from models import registry
 from models.variant import ClipShape, Images, ImageShape
+from tests.cells import CELLS_WITHOUT_FILES
 
+MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=1, train_samples=60, validation_samples=30, test_samples=20)
 
 
-def load(task: str, dataset: str, seed: int = 0) -> protocol.TaskData:
-    return protocol.load(task, dataset, budget=BUDGET, source=NOWHERE, seed=seed)
+def load(task: str, dataset: str, seed: int = 0) -> TaskData:
+    return datasets.find(dataset).load(task, budget=BUDGET, source=NOWHERE, seed=seed)
 
 
 def numbered(count: int) -> StillSamples:
@@ -62,14 +68,17 @@ def test_seeds_are_functions_of_named_axes() -> None:
     assert 0 <= derive(3, a="b") < 2**63
 
 
-@pytest.mark.parametrize("dataset", datasets.names())
-@pytest.mark.parametrize("task", ["classification", "prediction"])
-def test_the_matrix_has_no_hole(task: str, dataset: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "dataset"),
+    sorted({(registry.available()[v].task, dataset) for v, dataset in CELLS_WITHOUT_FILES}),
+)
+def test_each_task_gets_samples_of_the_stated_shape(task: str, dataset: str) -> None:
     data = load(task, dataset)
     clips = task == "prediction"
     assert isinstance(data.shape, ClipShape if clips else ImageShape)
     assert (
-        data.info.sha256 == protocol.describe(task, dataset, budget=BUDGET, source=NOWHERE).sha256
+        data.info.sha256
+        == datasets.find(dataset).describe(task, budget=BUDGET, source=NOWHERE).sha256
     )
     for part, wanted in (("train", 60), ("validation", 30), ("test", 20)):
         samples = getattr(data, part)
@@ -100,7 +109,7 @@ def test_train_validation_and_test_share_no_image(dataset: str) -> None:
 def test_validation_is_stratified() -> None:
     data = load("classification", "mnist")
     counts = np.bincount(data.validation.labels.numpy(), minlength=10)
-    still = load_still("mnist", root=Path("no-such-folder"), download=False, train_samples=150)
+    still = mnist.DATASET.read(NOWHERE, train_samples=150)
     expected = 30 * np.bincount(still.train.labels, minlength=10) / len(still.train.labels)
     assert np.abs(counts - expected).max() <= 1.5
 
@@ -145,7 +154,7 @@ def test_the_standard_test_file_is_used_where_it_is(tmp_path: Path) -> None:
     np.save(tmp_path / "MovingMNIST" / "mnist_test_seq.npy", frames)
     source = DataSource(tmp_path)
     budget = BUDGET.model_copy(update={"test_samples": 5})
-    data = protocol.load("prediction", MOVING_MNIST, budget=budget, source=source, seed=0)
+    data = datasets.find(MOVING_MNIST).load("prediction", budget=budget, source=source, seed=0)
     assert len(data.test) == 5
     shown = torch.cat(data.test.gather(torch.arange(5), 0), dim=1)[:, :, 0].mul(255).round()
     sequences = frames.transpose(1, 0, 2, 3)
@@ -156,6 +165,19 @@ def test_the_standard_test_file_is_used_where_it_is(tmp_path: Path) -> None:
     assert places == sorted(set(places)) != list(range(5)), "a seeded subset, not the first ones"
     assert (data.test_of, data.test_selection) == (12, "random")
     assert data.info.state == "partial test, train from stand-in"
-    generated = protocol.describe("prediction", "mnist", budget=budget, source=source)
+    generated = datasets.find("mnist").describe("prediction", budget=budget, source=source)
     assert generated.state == "generated from stand-in"
     assert generated.sha256 != data.info.sha256
+
+
+@pytest.mark.parametrize(
+    ("state", "states"),
+    [
+        ("unofficial", [DataState.unofficial]),
+        ("generated from stand-in", [DataState.stand_in, DataState.generated]),
+        ("partial test, train from stand-in", [DataState.partial, DataState.stand_in]),
+    ],
+)
+def test_states_are_the_words_of_the_text(state: str, states: list[DataState]) -> None:
+    info = DataInfo(dataset="mnist", state=state, samples="", sha256="", path="")
+    assert list(info.states) == states

@@ -12,21 +12,20 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from benchmarks import datasets, metrics, protocol
-from benchmarks.batches import StillSamples
-from benchmarks.datasets.source import load_still
-from benchmarks.protocol import stratified
+from benchmarks import datasets, metrics
+from benchmarks.datasets import mnist
+from benchmarks.datasets.samples import StillSamples
+from benchmarks.datasets.task_data import stratified
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.tasks import probes
 from models import registry
 from tests.benchmarks.test_run import NOWHERE, made, spec_of
 from tests.benchmarks.test_tasks import task_on
+from tests.cells import CELLS_WITHOUT_FILES
 from tests.contracts.test_variants import smoke
 
-CELLS = [(variant, dataset) for variant in registry.available() for dataset in datasets.names()]
 
-
-@pytest.mark.parametrize(("variant", "dataset"), CELLS)
+@pytest.mark.parametrize(("variant", "dataset"), CELLS_WITHOUT_FILES)
 def test_each_cell_has_a_floor_of_its_primary_metric(variant: str, dataset: str) -> None:
     task = task_on(variant, dataset, **smoke(variant, dataset).model_dump())
     floors = task.floors()
@@ -156,7 +155,7 @@ def test_a_final_needs_no_validation_data(variant: str, dataset: str, tmp_path: 
 
 def test_without_validation_data_all_training_images_are_trained_on(tmp_path: Path) -> None:
     spec = without_validation(spec_of("linear", epochs=1, role="final"), train_samples=None)
-    still = load_still("mnist", root=NOWHERE.root, download=False)
+    still = mnist.DATASET.read(NOWHERE)
     assert made(spec, tmp_path).samples.train == len(still.train.labels)
 
 
@@ -177,5 +176,5 @@ def test_so_few_validation_samples_are_refused(count: int) -> None:
 def without_validation(spec: RunSpec, **more: object) -> RunSpec:
     budget = spec.budget.model_copy(update={"validation_samples": 0, **more})
     task = registry.available()[spec.variant].task
-    data = protocol.describe(task, spec.dataset, budget=budget, source=NOWHERE)
+    data = datasets.find(spec.dataset).describe(task, budget=budget, source=NOWHERE)
     return spec.model_copy(update={"budget": budget, "data_sha256": data.sha256})

@@ -8,21 +8,25 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import protocol, run
-from benchmarks.batches import Frames, MovingClips
-from benchmarks.protocol import MOVING_MNIST, DataSource
+from benchmarks import datasets, run
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.sequences import Frames, MovingClips
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, RunSpec
 from models import registry
 from models.variant import ClipShape
 
+MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=1, train_samples=8, validation_samples=10, test_samples=5)
 SIZES = [Frames(), Frames(16, 1, 32), Frames(3, 2, 16), Frames(2, 3, 24)]
 
 
-def load(dataset: str, frames: Frames | None, source: DataSource = NOWHERE) -> protocol.TaskData:
-    return protocol.load("prediction", dataset, budget=BUDGET, source=source, seed=0, frames=frames)
+def load(dataset: str, frames: Frames | None, source: DataSource = NOWHERE) -> TaskData:
+    return datasets.find(dataset).load(
+        "prediction", budget=BUDGET, source=source, seed=0, frames=frames
+    )
 
 
 def filed(folder: Path, frames: int = 20) -> tuple[DataSource, np.ndarray]:
@@ -103,7 +107,7 @@ def test_more_frames_than_the_file_has_is_one_sentence(tmp_path: Path) -> None:
 def test_a_run_is_made_on_the_frames_of_its_hyperparameters(tmp_path: Path) -> None:
     """`copy-last` by the protocol of the Capsule Transformer: its error is the one counted here."""
     config = registry.variant("copy-last").Config(past=16, future=1, size=32)
-    info = protocol.describe("prediction", MOVING_MNIST, budget=BUDGET, source=NOWHERE)
+    info = datasets.find(MOVING_MNIST).describe("prediction", budget=BUDGET, source=NOWHERE)
     spec = RunSpec(
         variant="copy-last",
         dataset=MOVING_MNIST,

@@ -15,10 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import checkpoints, protocol, run, tracking
+from benchmarks import checkpoints, datasets, run, tracking
 from benchmarks.checkpoints import Checkpoints
-from benchmarks.datasets.source import Split
-from benchmarks.protocol import DataSource
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.task_data import Split, split
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
@@ -47,7 +48,7 @@ def spec_of(
         profile="test", epochs=epochs, train_samples=48, validation_samples=20, test_samples=20
     )
     config = registry.variant(variant).Config.model_validate({"batch_size": 16, **settings})
-    data = protocol.describe(entry.task, dataset, budget=budget, source=NOWHERE)
+    data = datasets.find(dataset).describe(entry.task, budget=budget, source=NOWHERE)
     return RunSpec(
         variant=variant,
         dataset=dataset,
@@ -153,9 +154,9 @@ def test_only_finals_see_test_data(
     assert {f"test/{name}" for name in final.directions.keys() - final.absent.keys()} <= (
         final.metrics.keys()
     )
-    load = protocol.load
+    load = ImageDataset.load
     monkeypatch.setattr(
-        protocol, "load", lambda *a, **k: replace(load(*a, **k), test=Untouchable())
+        ImageDataset, "load", lambda *a, **k: replace(load(*a, **k), test=Untouchable())
     )
     trial = made(spec_of(variant, epochs=1), tmp_path)
     assert trial.status == "complete", trial.reason
@@ -349,7 +350,7 @@ def test_a_checkpoint_of_other_code_is_not_used(
 def test_a_dataset_too_small_is_one_sentence() -> None:
     few = Split(np.zeros((30, 1, 4, 4), np.uint8), np.arange(30) % 10)
     with pytest.raises(InputError, match="30 training images are too few"):
-        protocol._split(few, validation=20, kept=None)
+        split(few, validation=20, kept=None)
 
 
 def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:
@@ -447,7 +448,7 @@ def test_samples_asked_for_beyond_those_there_are_refused(asked: dict[str, int],
     budget = Budget(profile="test", epochs=1, train_samples=50, validation_samples=30)
     how: dict[str, Any] = {"budget": budget, "source": NOWHERE}
     with pytest.raises(InputError, match=told):
-        protocol.require_samples("classification", "usps", asked=asked, **how)
-    protocol.require_samples("classification", "usps", asked={}, **how)
-    protocol.require_samples("classification", "moving_mnist", asked=asked, **how)
-    protocol.require_samples("prediction", "usps", asked=asked, **how)
+        datasets.find("usps").require_samples("classification", asked=asked, **how)
+    datasets.find("usps").require_samples("classification", asked={}, **how)
+    datasets.find("moving_mnist").require_samples("classification", asked=asked, **how)
+    datasets.find("usps").require_samples("prediction", asked=asked, **how)

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import protocol, tasks
-from benchmarks.datasets.constellations import NAME
+from benchmarks import datasets, tasks
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
-from benchmarks.protocol import DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget
@@ -18,6 +17,7 @@ from benchmarks.single import make
 from models.ccae import CCAE, CCAEConfig
 from models.variant import Coded, Points
 
+NAME = "constellations"
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=1, train_samples=64, validation_samples=20, test_samples=20)
 TINY = {"attention_layers": 1, "attention_dims": 8, "attention_out": 8, "hidden": 8}
@@ -36,7 +36,7 @@ def run(variant: str, results: Path) -> RunRecord:
 
 
 def test_splits_differ_and_training_sets_are_new_each_epoch() -> None:
-    data = protocol.load("autoencoding", NAME, budget=BUDGET, source=NOWHERE, seed=0)
+    data = datasets.find(NAME).load("autoencoding", budget=BUDGET, source=NOWHERE, seed=0)
     some = torch.arange(20)
     first = data.train.gather(some, 0)
     assert not torch.equal(first[0], data.train.gather(some, 1)[0])
@@ -46,7 +46,7 @@ def test_splits_differ_and_training_sets_are_new_each_epoch() -> None:
 
 
 def test_accuracy_is_over_present_points_and_forgets() -> None:
-    data = protocol.load("autoencoding", NAME, budget=BUDGET, source=NOWHERE, seed=0)
+    data = datasets.find(NAME).load("autoencoding", budget=BUDGET, source=NOWHERE, seed=0)
     model = CCAE(shape=data.shape, config=CCAEConfig(**TINY))
     task = tasks.of("autoencoding", NAME)(model, data, seed=0)
     batch = data.test.gather(torch.arange(20), 0)
@@ -69,5 +69,5 @@ def test_a_run_on_constellations_records_its_segmentation(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("variant", ["linear", "copy-last", "pcae"])
 def test_variants_that_read_images_say_so(variant: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not read constellations: ccae does"):
+    with pytest.raises(InputError, match="does not take constellations: ccae does"):
         run(variant, tmp_path)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import metrics, protocol, tasks
+from benchmarks import datasets, metrics, tasks
 from benchmarks.batches import training_epoch
-from benchmarks.protocol import MOVING_MNIST, DataSource
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.spec import Budget
 from benchmarks.tasks.pictures import grid
 from benchmarks.tasks.prediction import frame_metrics
@@ -20,13 +20,14 @@ from benchmarks.tracking import NonFinite, require_finite
 from models import registry
 from models.variant import Images, Variant
 
+MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=1, train_samples=40, validation_samples=20, test_samples=20)
 
 
 def task_on(variant: str, dataset: str, **settings: object) -> tasks.Task:
     name = registry.available()[variant].task
-    data = protocol.load(name, dataset, budget=BUDGET, source=NOWHERE, seed=0)
+    data = datasets.find(dataset).load(name, budget=BUDGET, source=NOWHERE, seed=0)
     config = registry.variant(variant).Config.model_validate(settings)
     model = untrained(variant, data.shape, config)
     return tasks.of(name, dataset)(model, data, seed=0)

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import leaving, protocol
+from benchmarks import datasets, leaving
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name, load
-from benchmarks.protocol import DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
@@ -80,9 +80,9 @@ def spec(root: Path, seed: int = 0, variant: str = "linear", dataset: str = "usp
         hyperparameters=chosen.resolve({}),
         seed=seed,
         budget=budget,
-        data_sha256=protocol.describe(
-            "classification", dataset, budget=budget, source=source
-        ).sha256,
+        data_sha256=datasets.find(dataset)
+        .describe("classification", budget=budget, source=source)
+        .sha256,
     )
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import protocol, tracking
+from benchmarks import datasets, tracking
 from benchmarks.checkpoints import Checkpoints
-from benchmarks.protocol import DataSource
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.run import run
@@ -38,7 +38,7 @@ def spec_of(name: str, device: str) -> RunSpec:
         seed=1,
         budget=BUDGET,
         device=device,
-        data_sha256=protocol.describe(task, dataset, budget=BUDGET, source=NOWHERE).sha256,
+        data_sha256=datasets.find(dataset).describe(task, budget=BUDGET, source=NOWHERE).sha256,
     )
     rests_on = registry.variant(name).rests_on
     base = None

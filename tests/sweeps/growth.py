@@ -23,9 +23,9 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks import profiles, protocol
+from benchmarks import datasets, profiles
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
-from benchmarks.protocol import DataSource
 from benchmarks.records.folders import DECIDED, RunFolder
 from benchmarks.records.record import RunRecord, SampleCounts
 from benchmarks.records.spec import RunSpec, fingerprint
@@ -147,7 +147,7 @@ def measure(count: int, results: Path) -> str:
     profile = profiles.load(Name.standard)
     task = registry.available()[VARIANT].task
     source = DataSource(results / "no data: stand-ins")
-    protocol.describe(task, DATASET, budget=profile.budgets[task], source=source)
+    datasets.find(DATASET).describe(task, budget=profile.budgets[task], source=source)
     draw = random.Random(1)
     with studies.storage(results) as storage:
         clock = Clock()

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name, Profile, load
-from benchmarks.protocol import DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import RunSpec
 from sweeps import options, space, studies

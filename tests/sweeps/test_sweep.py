@@ -20,7 +20,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from benchmarks import datasets
 from benchmarks.cli import main
+from benchmarks.datasets.dataset import Form
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps.__main__ import app
@@ -187,9 +189,9 @@ def test_status_and_list_need_no_slow_imports(undisturbed: Path) -> None:
 def test_list_and_readme_show_the_whole_matrix() -> None:
     told = call([sys.executable, "-m", "sweeps", "list"]).stdout
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    cell = " +(images|2 digits|moving|frames)"
+    cells = len(datasets.names()) * f" +({'|'.join((*Form, '–'))})"
     for name, entry in registry.available().items():
-        assert re.search(f"^{entry.task} +{name}{5 * cell} *$", told, re.MULTILINE), told
+        assert re.search(f"^{entry.task} +{name}{cells} *$", told, re.MULTILINE), told
         assert re.search(rf"^\| {entry.task}, [^|]+\|[^|]* {name}[,; ]", readme, re.MULTILINE), name
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.datasets import files, source
+from benchmarks.datasets import files, moving_mnist, still
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    for cached in (source._real, source._stand_in, source._moving_test, files._answers):
+    for cached in (still._real, still._stand_in, moving_mnist._test_file, files._answers):
         cached.cache_clear()
 
 

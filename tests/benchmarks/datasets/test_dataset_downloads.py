@@ -16,8 +16,8 @@ import dataset_files as make
 import pytest
 
 from benchmarks.datasets import files, usps
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.files import File, Layout, UnavailableError, obtain
-from benchmarks.datasets.source import load_still
 from benchmarks.records.errors import InputError
 
 CONTENTS = make.contents("usps")
@@ -98,12 +98,9 @@ def on_disk(root: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (root / "USPS").glob("*") if p.is_file()}
 
 
-def test_data_set_is_downloaded_and_read(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = dataclasses.replace(usps.SOURCE, layouts=(layout(server.address),), samples=(20, 10))
-    monkeypatch.setattr(usps, "SOURCE", here)
-    data = load_still("usps", root=tmp_path / "data", download=True)
+def test_data_set_is_downloaded_and_read(server: Server, tmp_path: Path) -> None:
+    here = dataclasses.replace(usps.DATASET, layouts=(layout(server.address),), samples=(20, 10))
+    data = here.read(DataSource(tmp_path / "data", "all"))
     assert (data.state, len(data.train.labels)) == ("official", 20)
     assert on_disk(tmp_path / "data") == CONTENTS
     assert {p.name for p in (tmp_path / "data" / "USPS").iterdir()} == set(CONTENTS)

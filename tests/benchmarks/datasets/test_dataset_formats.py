@@ -20,14 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.datasets import cifar10, mnist, svhn, usps
-from benchmarks.datasets.source import Still, load_moving_test, load_still
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.moving_mnist import read_test_file
 from benchmarks.records.errors import InputError
 
 STILLS = ("mnist", "usps", "cifar10", "svhn")
-
-
-def load(name: str, root: Path) -> Still:
-    return load_still(name, root=root, download=False, train_samples=None, test_samples=None)
 
 
 def refused(load: Callable[[], object], *, names: str) -> str:
@@ -44,7 +41,7 @@ def refused(load: Callable[[], object], *, names: str) -> str:
 @pytest.mark.parametrize("name", STILLS)
 def test_small_files_come_back_as_they_were_written(name: str, tmp_path: Path) -> None:
     folder = make.write(name, tmp_path)
-    data = load(name, tmp_path)
+    data = make.read(name, tmp_path)
     for split, samples, seed in ((data.train, 20, 0), (data.test, 10, 1)):
         assert (split.images.dtype, split.labels.dtype) == (np.uint8, np.int64)
         assert split.images.flags.c_contiguous
@@ -58,14 +55,16 @@ def test_small_files_come_back_as_they_were_written(name: str, tmp_path: Path) -
 def test_mnist_unpacked_in_the_root_itself(tmp_path: Path) -> None:
     for file, content in make.contents("mnist").items():
         (tmp_path / file.removesuffix(".gz")).write_bytes(gzip.decompress(content))
-    np.testing.assert_array_equal(load("mnist", tmp_path).train.images, make.pixels("mnist", 20))
+    np.testing.assert_array_equal(
+        make.read("mnist", tmp_path).train.images, make.pixels("mnist", 20)
+    )
 
 
 def test_cifar10_from_its_archive(tmp_path: Path) -> None:
     members = {f"cifar-10-batches-py/{n}": c for n, c in make.contents("cifar10").items()}
     path = tmp_path / "cifar-10-python.tar.gz"
     path.write_bytes(make.tarball({"cifar-10-batches-py/readme.html": b"hello"} | members))
-    data = load("cifar10", tmp_path)
+    data = make.read("cifar10", tmp_path)
     np.testing.assert_array_equal(data.train.images, make.pixels("cifar10", 20))
     np.testing.assert_array_equal(data.test.images, make.pixels("cifar10", 10, seed=1))
 
@@ -191,7 +190,7 @@ def test_bad_file_is_refused_in_one_sentence(
     spoil = BAD[name, file][case]
     path = make.write(name, tmp_path) / file
     path.write_bytes(spoil if isinstance(spoil, bytes) else spoil(path.read_bytes()))
-    refused(lambda: load(name, tmp_path), names=str(path.parent))
+    refused(lambda: make.read(name, tmp_path), names=str(path.parent))
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -203,7 +202,7 @@ def test_pickle_that_runs_a_command_runs_nothing(packed: bool, tmp_path: Path) -
     else:
         path = make.write("cifar10", tmp_path) / "data_batch_1"
         path.write_bytes(content)
-    assert "os.system" in refused(lambda: load("cifar10", tmp_path), names=str(path))
+    assert "os.system" in refused(lambda: make.read("cifar10", tmp_path), names=str(path))
     assert not (tmp_path / "ran").exists()
 
 
@@ -225,7 +224,7 @@ def test_hostile_archive_is_refused(
     root.mkdir()
     path = root / "cifar-10-python.tar.gz"
     path.write_bytes(make.tarball(members))
-    assert reason in refused(lambda: load("cifar10", root), names=str(path))
+    assert reason in refused(lambda: make.read("cifar10", root), names=str(path))
     assert list(tmp_path.iterdir()) == [root]
 
 
@@ -235,13 +234,13 @@ def test_archive_with_a_link_for_a_batch_is_refused(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
         entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(entry)
-    refused(lambda: load("cifar10", tmp_path), names=str(path))
+    refused(lambda: make.read("cifar10", tmp_path), names=str(path))
 
 
 @pytest.mark.parametrize("missing", ["train_32x32.mat", "test_32x32.mat"])
 def test_half_a_data_set_names_the_missing_file(missing: str, tmp_path: Path) -> None:
     (make.write("svhn", tmp_path) / missing).unlink()
-    refused(lambda: load("svhn", tmp_path), names=missing)
+    refused(lambda: make.read("svhn", tmp_path), names=missing)
 
 
 def test_file_one_may_not_read_is_named(tmp_path: Path) -> None:
@@ -250,7 +249,7 @@ def test_file_one_may_not_read_is_named(tmp_path: Path) -> None:
     try:
         path.read_bytes()
     except PermissionError:
-        refused(lambda: load("usps", tmp_path), names=str(path))
+        refused(lambda: make.read("usps", tmp_path), names=str(path))
     else:
         pytest.skip("this user may read everything")
 
@@ -277,7 +276,7 @@ def sequences(root: Path, array: np.ndarray) -> Path:
 def test_moving_mnist_is_mapped_and_turned(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 256, (20, 7, 64, 64), np.uint8)
     path = sequences(tmp_path, array)
-    found = load_moving_test(root=tmp_path, download=False)
+    found = read_test_file(DataSource(tmp_path))
     assert found is not None
     frames, state, sha256, folder = found
     assert (frames.shape, frames.dtype) == ((7, 20, 1, 64, 64), np.uint8)
@@ -287,7 +286,7 @@ def test_moving_mnist_is_mapped_and_turned(tmp_path: Path) -> None:
 
 
 def test_moving_mnist_is_none_where_it_is_not(tmp_path: Path) -> None:
-    assert load_moving_test(root=tmp_path, download=False) is None
+    assert read_test_file(DataSource(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -303,10 +302,10 @@ def test_moving_mnist_is_none_where_it_is_not(tmp_path: Path) -> None:
 )
 def test_other_arrays_are_refused(array: np.ndarray, tmp_path: Path) -> None:
     path = sequences(tmp_path, array)
-    refused(lambda: load_moving_test(root=tmp_path, download=False), names=str(path))
+    refused(lambda: read_test_file(DataSource(tmp_path)), names=str(path))
 
 
 def test_cut_array_is_refused(tmp_path: Path) -> None:
     path = sequences(tmp_path, np.zeros((20, 3, 64, 64), np.uint8))
     path.write_bytes(path.read_bytes()[:-1])
-    refused(lambda: load_moving_test(root=tmp_path, download=False), names=str(path))
+    refused(lambda: read_test_file(DataSource(tmp_path)), names=str(path))

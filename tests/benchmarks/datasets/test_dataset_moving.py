@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.datasets.counter import below, bits, uniform
 from benchmarks.datasets.moving import Moving, moving
-from benchmarks.datasets.source import Split
+from benchmarks.datasets.task_data import Split
 
 WORD = 1 << 64
 

@@ -1,11 +1,29 @@
+from __future__ import annotations
+
 import subprocess
 import sys
 
-from benchmarks.datasets import names
+from benchmarks import datasets
+from models import registry
 
 
 def test_names_are_in_the_order_of_the_tables() -> None:
-    assert names() == ("mnist", "moving_mnist", "usps", "cifar10", "svhn")
+    columns = [datasets.find(name).column for name in datasets.names()]
+    assert columns == sorted(columns)
+    benchmark = ("mnist", "moving_mnist", "usps", "cifar10", "svhn")
+    assert tuple(name for name in datasets.names() if name in benchmark) == benchmark
+
+
+def test_names_and_columns_are_read_as_the_files_declare_them() -> None:
+    for name in (*datasets.names(), *datasets.beside()):
+        assert (datasets.find(name).column is None) == (name in datasets.beside())
+
+
+def test_each_dataset_is_for_known_tasks() -> None:
+    for name in (*datasets.names(), *datasets.beside()):
+        forms = datasets.find(name).forms
+        assert forms
+        assert forms.keys() <= set(registry.TASKS)
 
 
 def test_names_need_no_slow_import() -> None:

@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks.datasets import cifar10, mnist, svhn, usps
-from benchmarks.datasets.source import load_still
+from benchmarks.datasets.dataset import DataSource
 
-SOURCES = {
-    "mnist": mnist.SOURCE,
-    "usps": usps.SOURCE,
-    "cifar10": cifar10.SOURCE,
-    "svhn": svhn.SOURCE,
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (mnist.DATASET, usps.DATASET, cifar10.DATASET, svhn.DATASET)
 }
 BYTES = {
     "mnist": "46d73b323355",
@@ -26,24 +24,24 @@ BYTES = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", DATASETS)
 def test_sample_does_not_depend_on_how_many_are_asked_for(name: str) -> None:
-    long, short = (SOURCES[name].render("train", n) for n in (1_203, 37))
+    long, short = (DATASETS[name].render("train", n) for n in (1_203, 37))
     np.testing.assert_array_equal(long.images[:37], short.images)
     np.testing.assert_array_equal(long.labels[:37], short.labels)
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", DATASETS)
 def test_samples_are_all_different_in_train_and_test(name: str) -> None:
-    both = np.concatenate([SOURCES[name].render(p, 400).images for p in ("train", "test")])
+    both = np.concatenate([DATASETS[name].render(p, 400).images for p in ("train", "test")])
     assert len(np.unique(both.reshape(800, -1), axis=0)) == 800
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", DATASETS)
 def test_shapes_and_balance(name: str) -> None:
-    source = SOURCES[name]
-    split = source.render("test", 200)
-    assert split.images.shape == (200, *source.shape)
+    dataset = DATASETS[name]
+    split = dataset.render("test", 200)
+    assert split.images.shape == (200, *dataset.shape)
     assert (split.images.dtype, split.labels.dtype) == (np.uint8, np.int64)
     assert np.bincount(split.labels).tolist() == [20] * 10
     assert split.images.std() > 30
@@ -51,15 +49,14 @@ def test_shapes_and_balance(name: str) -> None:
 
 def test_fingerprints_hold_and_are_those_of_another_process(tmp_path: Path) -> None:
     def sha256(name: str) -> str:
-        return load_still(
-            name, root=tmp_path, download=False, train_samples=50, test_samples=20
-        ).sha256
+        source = DataSource(tmp_path)
+        return DATASETS[name].read(source, train_samples=50, test_samples=20).sha256
 
-    assert {name: sha256(name)[:12] for name in SOURCES} == BYTES
+    assert {name: sha256(name)[:12] for name in DATASETS} == BYTES
     code = (
-        "from pathlib import Path; from benchmarks.datasets.source import load_still;"
-        f"print(load_still('svhn', root=Path({str(tmp_path)!r}), download=False,"
-        "train_samples=50, test_samples=20).sha256)"
+        "from pathlib import Path; from benchmarks.datasets import dataset, svhn;"
+        f"source = dataset.DataSource(Path({str(tmp_path)!r}));"
+        "print(svhn.DATASET.read(source, train_samples=50, test_samples=20).sha256)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == sha256("svhn")
@@ -69,7 +66,7 @@ def test_fingerprints_hold_and_are_those_of_another_process(tmp_path: Path) -> N
 def test_a_linear_model_learns_something_but_not_all(name: str, least: int, most: int) -> None:
     from sklearn.linear_model import RidgeClassifier
 
-    train, test = (SOURCES[name].render(p, n) for p, n in (("train", 1500), ("test", 500)))
+    train, test = (DATASETS[name].render(p, n) for p, n in (("train", 1500), ("test", 500)))
     model = RidgeClassifier(alpha=100).fit(train.images.reshape(1500, -1) / 255.0, train.labels)
     score = 100 * model.score(test.images.reshape(500, -1) / 255.0, test.labels)
     assert least < score < most

@@ -1,0 +1,324 @@
+"""Datasets of still images: read from disk, else downloaded, else rendered as a stand-in.
+
+`Still.state` says which of them it was; where a stand-in serves, the log says so too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchmarks.datasets.dataset import (
+    Dataset,
+    DataSource,
+    Form,
+    MissingDataError,
+    Part,
+    Sizes,
+)
+from benchmarks.datasets.files import Layout, Place, UnavailableError, blamed_on, obtain
+from benchmarks.datasets.task_data import (
+    SPRITES,
+    TEST_SEED,
+    Split,
+    TaskData,
+    largest_cut,
+    selection,
+    split,
+    stratified,
+    take,
+)
+from benchmarks.records.record import DataInfo, DataState
+from benchmarks.records.spec import Budget, fingerprint
+
+if TYPE_CHECKING:
+    from benchmarks.datasets.sequences import Frames
+    from models.variant import Shape
+
+_log = logging.getLogger(__name__)
+ONE_AT_A_TIME = threading.Lock()
+"""Held while files are looked for, downloaded or read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Still:
+    """Still images, in memory."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+    state: DataState
+    sha256: str
+    """Of the decoded arrays: dtype, shape and bytes of all four."""
+    path: str
+    """The folder from which they were read, or `rendered`."""
+
+    def part(self, name: str) -> Part:
+        """Describes the part `train` or `test`."""
+        images = {"train": self.train, "test": self.test}[name].images
+        return Part(name, self.state, str(len(images)), images.shape[1:], self.sha256, self.path)
+
+
+def _both(parts: list[Any]) -> tuple[Split, Split]:
+    train, test = parts
+    return train, test
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImageDataset(Dataset):
+    """A dataset of still images with one class each.
+
+    Classification and autoencoding see the images. Prediction sees sequences in which they move:
+    grey images two at a time, coloured ones alone.
+    """
+
+    shape: tuple[int, int, int]
+    """Channels, height and width of an image."""
+    classes: int
+    samples: tuple[int, int]
+    """Official numbers of train and test images."""
+    layouts: tuple[Layout, ...]
+    """How its files may be stored. They are tried in this order; the first is downloaded."""
+    join: Callable[[list[Any]], tuple[Split, Split]] = _both
+    """Takes the decoded files of a layout, and returns train and test; by default the only two."""
+    render: Callable[[str, int], Split] | None = None
+    """Renders the stand-in, from `train` or `test` and a number of samples; None: there is none."""
+
+    forms: ClassVar[Mapping[str, Form]] = {
+        "classification": Form.images,
+        "autoencoding": Form.images,
+        "prediction": Form.moving,
+    }
+
+    @property
+    def needs_files(self) -> bool:
+        return self.render is None
+
+    def read(
+        self,
+        source: DataSource,
+        *,
+        train_samples: int | None = None,
+        test_samples: int | None = None,
+    ) -> Still:
+        """Reads the images; a second call in a process returns the same arrays.
+
+        Args:
+            source: where the data is.
+            train_samples: number of training images of a stand-in; by default the official number.
+                Real data is always read whole.
+            test_samples: number of test images of a stand-in.
+
+        Raises:
+            InputError: if a file cannot be read, or only some of the files are on disk.
+            MissingDataError: if no file is there, and there is no stand-in.
+        """
+        root = Path(source.root).absolute()
+        with ONE_AT_A_TIME:
+            real = _real(self, root, source.download != "none")
+            return real or _stand_in(self, train_samples, test_samples)
+
+    def read_sprites(self, budget: Budget, source: DataSource) -> Still:
+        """Reads the images that generated sequences show. Raises as `read` does."""
+        return self._read(SPRITES, SPRITES, budget, source)
+
+    def _read_images(self, budget: Budget, source: DataSource) -> Still:
+        return self._read(budget.train_samples, budget.test_samples, budget, source)
+
+    def _read(
+        self, train: int | None, test: int | None, budget: Budget, source: DataSource
+    ) -> Still:
+        held = budget.validation_samples
+        # So many that the cut for validation, at most a fifth, is as large as the budget says.
+        rendered = None if train is None else max(train, 4 * held) + held
+        return self.read(source, train_samples=rendered, test_samples=test)
+
+    # What follows imports late what imports torch: `list` asks for the forms alone.
+
+    def shape_of(self, task: str, frames: Frames | None = None) -> Shape:
+        from benchmarks.datasets.sequences import Frames
+        from models.variant import ImageShape
+
+        if self.generates(task):
+            return (frames or Frames()).shape(self.shape[0])
+        return ImageShape(*self.shape, self.classes)
+
+    def load(
+        self,
+        task: str,
+        *,
+        budget: Budget,
+        source: DataSource,
+        seed: int,
+        device: str = "cpu",
+        frames: Frames | None = None,
+    ) -> TaskData:
+        from benchmarks.datasets.sequences import Frames, moving_sequences
+
+        if self.generates(task):
+            still = self.read_sprites(budget, source)
+            return moving_sequences(
+                still,
+                moving_info(f"moving({self.name})", still),
+                frames or Frames(),
+                budget=budget,
+                seed=seed,
+                device=device,
+            )
+        return self._images(self._read_images(budget, source), budget, device)
+
+    def _images(self, still: Still, budget: Budget, device: str) -> TaskData:
+        from benchmarks.datasets.samples import StillSamples
+
+        cut, held_out = split(
+            still.train, validation=budget.validation_samples, kept=budget.train_samples
+        )
+        of = len(still.test.labels)
+        test, chosen = still.test, selection(of, budget, "stratified")
+        if chosen != "all":
+            assert budget.test_samples is not None
+            test = take(test, stratified(test.labels, budget.test_samples, seed=TEST_SEED))
+        return TaskData(
+            shape=self.shape_of("classification"),
+            train=StillSamples.of(cut, device),
+            validation=StillSamples.of(held_out, device) if budget.validation_samples else None,
+            test=StillSamples.of(test, device),
+            test_of=of,
+            test_selection=chosen,
+            info=_still_info(still),
+        )
+
+    def describe(self, task: str, *, budget: Budget, source: DataSource) -> DataInfo:
+        if self.generates(task):
+            return moving_info(f"moving({self.name})", self.read_sprites(budget, source))
+        return _still_info(self._read_images(budget, source))
+
+    def parts(self, *, budget: Budget, source: DataSource) -> list[Part]:
+        still = self.read(
+            source, train_samples=budget.train_samples, test_samples=budget.test_samples
+        )
+        return [still.part("train"), still.part("test")]
+
+    def sizes_of(self, task: str, budget: Budget) -> Sizes:
+        if self.generates(task):
+            return super().sizes_of(task, budget)
+        train, test = self.samples
+        held = largest_cut(budget.validation_samples, train)
+        kept = min(budget.train_samples or train, train - held)
+        return Sizes(kept, held, min(budget.test_samples or test, test))
+
+    def training_samples(self, task: str, *, budget: Budget, source: DataSource) -> int | None:
+        if self.generates(task):
+            return None
+        return len(self._read_images(budget, source).train.labels)
+
+
+def _still_info(still: Still) -> DataInfo:
+    return DataInfo(
+        dataset=still.name,
+        state=still.state,
+        samples=f"{len(still.train.labels)} train, {len(still.test.labels)} test",
+        sha256=still.sha256,
+        path=still.path,
+    )
+
+
+def moving_info(name: str, still: Still) -> DataInfo:
+    """Describes sequences in which a dataset's images move, under a name of their own."""
+    train, test = len(still.train.labels), len(still.test.labels)
+    return DataInfo(
+        dataset=name,
+        state=f"{DataState.generated} from {still.state}",
+        samples=f"sequences of {train} train, {test} test images",
+        sha256=fingerprint(["clips", still.sha256]),
+        path=still.path,
+    )
+
+
+@cache
+def _real(dataset: ImageDataset, root: Path, download: bool) -> Still | None:
+    """Reads the real images; returns None if they are neither on disk nor reachable."""
+    try:
+        place = obtain(dataset.layouts, root, download=download)
+    except UnavailableError as reason:
+        if dataset.render is None:
+            raise _missing(dataset, root, reason) from None
+        _log.warning("%s: not found under %s (%s); a stand-in serves", dataset.name, root, reason)
+        return None
+    parts = place.decoded()
+    with blamed_on(place.folder):
+        train, test = dataset.join(parts)
+        _check(dataset, "train", train)
+        _check(dataset, "test", test)
+    fewer = any(len(s.labels) < n for s, n in zip((train, test), dataset.samples, strict=True))
+    return Still(
+        name=dataset.name,
+        train=train,
+        test=test,
+        classes=dataset.classes,
+        state=state_of(place, partial=fewer),
+        sha256=fingerprint_of((train.images, train.labels, test.images, test.labels)),
+        path=str(place.folder),
+    )
+
+
+def _missing(dataset: ImageDataset, root: Path, reason: Exception) -> MissingDataError:
+    layout = dataset.layouts[0]
+    files = ", ".join(file.name for file in layout.files)
+    return MissingDataError(
+        f"{dataset.name} is not on disk ({reason}) and has no stand-in: put {files} into "
+        f"{root / layout.folders[0]}, or name another folder with --data"
+    )
+
+
+@cache
+def _stand_in(dataset: ImageDataset, train_samples: int | None, test_samples: int | None) -> Still:
+    assert dataset.render is not None, "without a stand-in, missing data is refused"
+    most_train, most_test = dataset.samples
+    train = dataset.render("train", most_train if train_samples is None else train_samples)
+    test = dataset.render("test", most_test if test_samples is None else test_samples)
+    return Still(
+        name=dataset.name,
+        train=train,
+        test=test,
+        classes=dataset.classes,
+        state=DataState.stand_in,
+        sha256=fingerprint_of((train.images, train.labels, test.images, test.labels)),
+        path="rendered",
+    )
+
+
+def state_of(place: Place, *, partial: bool) -> DataState:
+    """Returns the state of files that were read."""
+    if partial:
+        return DataState.partial
+    return DataState.official if place.official() else DataState.unofficial
+
+
+def _check(dataset: ImageDataset, part: str, split: Split) -> None:
+    images, labels = split.images, split.labels
+    if images.dtype != np.uint8 or images.shape[1:] != dataset.shape:
+        raise ValueError(f"its {part} images are {images.shape[1:]}, not {dataset.shape}")
+    if not len(images) or labels.shape != (len(images),):
+        raise ValueError(f"it has {len(images)} {part} images and labels {labels.shape}")
+    if labels.min() < 0 or labels.max() >= dataset.classes:
+        raise ValueError(f"its {part} labels are not all in 0..{dataset.classes - 1}")
+
+
+def fingerprint_of(arrays: Iterable[np.ndarray]) -> str:
+    """Hashes each array's dtype, shape and bytes in C order, some rows at a time (SHA-256)."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        for start in range(0, len(array), 1000):
+            digest.update(np.ascontiguousarray(array[start : start + 1000]).data)
+    return digest.hexdigest()
