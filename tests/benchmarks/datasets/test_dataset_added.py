@@ -1,0 +1,131 @@
+"""A dataset is added by one file: the example in CONTRIBUTING.md, run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import datasets, profiles
+from benchmarks.datasets.dataset import DataSource, MissingDataError
+from benchmarks.profiles import Name
+from benchmarks.records.errors import InputError
+from benchmarks.single import make, show_data
+from benchmarks.specify import specify
+from models import registry
+from sweeps.listing import show_matrix
+from sweeps.options import matrix
+
+ROOT = Path(__file__).parents[3]
+MODULE = "benchmarks.datasets.letters"
+
+
+@pytest.fixture(autouse=True)
+def _one_file_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Adds CONTRIBUTING's example to the folders in which datasets are looked for."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?DATASET = .*?)```", text, re.DOTALL)
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "letters.py").write_text(example, encoding="utf-8")
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(folder)])
+    datasets._declared.cache_clear()
+    yield
+    datasets._declared.cache_clear()
+    sys.modules.pop(MODULE, None)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> DataSource:
+    """A data folder with small files of the dataset."""
+    folder = tmp_path / "data" / "letters"
+    folder.mkdir(parents=True)
+    for name, samples in (("train", 200), ("test", 50)):
+        images = np.random.default_rng(0).integers(0, 256, (samples, 20, 20), np.uint8)
+        np.savez(folder / f"{name}.npz", images=images, labels=np.arange(samples) % 10)
+    return DataSource(folder.parent)
+
+
+def test_it_is_a_column_of_the_matrix(capsys: pytest.CaptureFixture[str]) -> None:
+    assert datasets.names()[-1] == "letters"
+    assert {("linear", "letters"), ("autoencoder", "letters")} <= set(matrix())
+    assert len(matrix()) == len(registry.available()) * len(datasets.names())
+    show_matrix()
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[-1] == "letters"
+    assert len([row for row in rows if re.search(r" (images|moving) *$", row)]) == len(
+        registry.available()
+    )
+
+
+@pytest.mark.parametrize("variant", ["linear", "autoencoder", "copy-last"])
+def test_a_smoke_run_of_each_task_is_complete(
+    variant: str, source: DataSource, tmp_path: Path
+) -> None:
+    record = make(
+        variant,
+        "letters",
+        source=source,
+        results=tmp_path / "results",
+        profile=Name.smoke,
+        role="final",
+    )
+    assert record.status == "complete", record.reason
+    assert f"test/{record.metric}" in record.metrics
+
+
+def test_without_checksums_it_is_unofficial_and_with_fewer_samples_partial(
+    source: DataSource,
+) -> None:
+    letters = datasets.find("letters")
+    whole = replace(letters, samples=(200, 50))
+    budget = profiles.load(Name.smoke).budgets["classification"]
+    for dataset, state in ((letters, "partial"), (whole, "unofficial")):
+        info = dataset.describe("classification", budget=budget, source=source)
+        assert (info.state, info.states) == (state, (state,))
+
+
+@pytest.mark.parametrize("download", ["none", "all"])
+@pytest.mark.parametrize("variant", ["linear", "copy-last"])
+def test_without_its_files_a_sentence_says_which_go_where(
+    variant: str, download: str, tmp_path: Path
+) -> None:
+    folder = re.escape(str(tmp_path / "letters"))
+    with pytest.raises(MissingDataError, match=f"put train.npz, test.npz into {folder}") as caught:
+        specify(variant, "letters", profile=Name.smoke, source=DataSource(tmp_path, download))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_is_shown_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_data(profiles.load(Name.smoke), root=tmp_path, offline=True)
+    told = capsys.readouterr().out
+    assert re.search(r"^letters +both +missing .*put train\.npz", told, re.MULTILINE)
+    assert re.search(r"^usps +test +stand-in", told, re.MULTILINE)
+
+
+def test_a_task_that_a_dataset_is_not_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(datasets.find("letters"))
+    monkeypatch.setattr(kind, "forms", {"classification": kind.forms["classification"]})
+    assert ("linear", "letters") in matrix()
+    assert ("autoencoder", "letters") not in matrix()
+    with pytest.raises(InputError, match="its task is autoencoding, and letters is for classific"):
+        specify("autoencoder", "letters", profile=Name.smoke)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"), [('name="letters"', 'name="digits"'), ("column=5", "column=2 + 3")]
+)
+def test_a_name_or_column_that_cannot_be_read_is_refused(
+    written: str, instead: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "code" / "letters.py"
+    path.write_text(path.read_text(encoding="utf-8").replace(written, instead))
+    with pytest.raises(ValueError, match=r"letters\.py declares a dataset called"):
+        datasets.find("letters")
