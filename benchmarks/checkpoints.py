@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from benchmarks.provenance import code_version
-from benchmarks.records.files import replace_durably
+from benchmarks.records.files import flush, replacing
 
 
 class Checkpoints(CheckpointIO):
     """Lightning's way to a run's checkpoints."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.last = folder / "last.ckpt"
         self.previous = folder / "previous.ckpt"
 
@@ -56,13 +56,9 @@ class Checkpoints(CheckpointIO):
         return 0
 
     def clear(self) -> None:
-        """Removes the checkpoints of a run that has ended."""
-        for path in (self.last, self.previous, self._temporary):
+        """Removes the checkpoints of a run that has ended, and what killed processes left."""
+        for path in (self.last, self.previous, *self.folder.glob(".last.ckpt.*.tmp")):
             path.unlink(missing_ok=True)
-
-    @property
-    def _temporary(self) -> Path:
-        return self.last.with_suffix(".tmp")
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -79,19 +75,13 @@ class Checkpoints(CheckpointIO):
             "code_version": code_version(),
             "step": checkpoint["global_step"],
         }
-        try:
-            with self._temporary.open("wb") as file:
+        with replacing(self.last) as temporary:
+            with temporary.open("wb") as file:
                 file.write(json.dumps(head).encode() + b"\n")
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())  # before the one that was last is touched
-        except OSError as error:
-            error.filename = str(self.last)
-            self._temporary.unlink(missing_ok=True)
-            raise
-        if self.last.exists():
-            self.last.replace(self.previous)
-        replace_durably(self._temporary, self.last)
+            flush(temporary)  # before the one that was last is touched
+            if self.last.exists():
+                self.last.replace(self.previous)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

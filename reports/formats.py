@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from benchmarks.records.files import replacing, write_atomically
 
 if TYPE_CHECKING:
     import duckdb
@@ -168,27 +168,14 @@ def _database() -> duckdb.DuckDBPyConnection:
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Writes a table as Parquet; equal tables give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with connection() as database:
+    with connection() as database, replacing(path) as temporary:
         database.from_df(table).write_parquet(str(temporary), compression="zstd")
-    temporary.replace(path)
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes the file whole or not at all, even where the power fails."""
-    data = content.encode() if isinstance(content, str) else content
+    """Writes a file, whole or not at all, and makes its folder where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # else the name may reach the disk before the content
-        os.chmod(temporary, 0o644)  # mkstemp's files are for their owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_atomically(path, content.encode() if isinstance(content, str) else content)
 
 
 _TEX = {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import replace_durably
+from benchmarks.records.files import replacing
 
 _WANTED = (
     "sweep.json",
@@ -33,19 +32,14 @@ def write(results: Path, archive: Path) -> int:
         raise InputError(f"{results} holds no sweep to export: name its folder with --results")
     if archive.is_dir() or not archive.parent.is_dir():
         raise InputError(f"{archive} cannot be an archive: name a file, in a folder that is there")
-    temporary = archive.with_name(f".{archive.name}.{os.getpid()}")
-    try:
-        with (
-            temporary.open("wb") as raw,
-            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w") as tar,
-        ):
-            for path in files:
-                tar.add(path, f"results/{path.relative_to(results).as_posix()}", filter=_plain)
-        replace_durably(temporary, archive)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with (
+        replacing(archive) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for path in files:
+            tar.add(path, f"results/{path.relative_to(results).as_posix()}", filter=_plain)
     return len(files)
 
 

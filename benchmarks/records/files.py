@@ -5,35 +5,58 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Temporary file, fsync, rename: after a power cut the old content is there, or the new.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Replaces a file as a whole: after a power cut its old content is there, or the new one.
 
-    Raises OSError where the disk is full; then the old content is there.
+    Args:
+        path: the file; its folder must exist.
+
+    Yields:
+        The path of a temporary file beside it, which the caller writes. At the end it is flushed to
+        the disk and gets the name of `path`.
+
+    Raises:
+        OSError: if the disk is full. After this and any other error the temporary file is removed,
+            and `path` has its old content.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
-        replace_durably(temporary, path)
-    except OSError as error:
-        error.filename = str(path)  # which a write does not tell
+        yield temporary
+        flush(temporary)
+        temporary.replace(path)
+        flush(path.parent)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # A failed write names no file, and nobody knows the temporary one.
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(path)
         raise
 
 
-def replace_durably(temporary: Path, path: Path) -> None:
-    """Renames a file once its content is on the disk, and makes the renaming durable."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Waits until the content of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        OSError: if the disk is full; then the old content is there.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def append_durably(path: Path, line: str) -> None:

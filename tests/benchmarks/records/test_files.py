@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.records.files import append_durably, write_atomically
+from benchmarks.records.files import append_durably, replacing, write_atomically
 
 
 @pytest.fixture
@@ -46,3 +46,26 @@ def test_lines_are_added(tmp_path: Path) -> None:
     append_durably(path, "one")
     append_durably(path, "zwölf")
     assert path.read_text(encoding="utf-8") == "one\nzwölf\n"
+
+
+def test_an_error_removes_the_temporary_file_and_keeps_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        assert temporary.write_text("half") / 0
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_appears_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"'.*/missing'"), replacing(tmp_path / "archive"):
+        (tmp_path / "missing").read_bytes()
