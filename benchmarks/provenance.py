@@ -9,7 +9,8 @@ import tomllib
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from benchmarks.records.record import Provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 _DECIDE_NUMBERS = ("models", "benchmarks")
@@ -39,21 +40,21 @@ def code_version() -> str:
 
 
 @cache
-def provenance() -> dict[str, Any]:
+def provenance() -> Provenance:
     """What a record keeps of code, lock, libraries and machine; the same all through a process."""
     import torch
 
-    return {
-        "version": version(),
-        "code_version": code_version(),
-        "commit": _commit(),
-        "lock_sha256": _lock(),
-        "versions": {"python": platform.python_version()} | {n: _version(n) for n in _LIBRARIES},
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
+    return Provenance(
+        version=version(),
+        code_version=code_version(),
+        commit=_commit(),
+        lock_sha256=_lock(),
+        versions={"python": platform.python_version()} | {n: _version(n) for n in _LIBRARIES},
+        platform=platform.platform(),
+        cpu=_cpu(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    )
 
 
 def _commit() -> str | None:

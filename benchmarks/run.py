@@ -353,7 +353,7 @@ class _Run:
                 "samples_per_second": seen / train_seconds if train_seconds else None,
                 "peak_memory_bytes": costs.peak_memory_bytes(self.spec.device),
             },
-            provenance={**provenance(), "data": self.data.info.model_dump(mode="json")},
+            provenance=provenance().model_copy(update={"data": self.data.info}),
             **decided,
         )
 

@@ -19,7 +19,7 @@ from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import DataInfo, DataState, RunRecord
+from benchmarks.records.record import DataState, RunRecord
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.run import run
 from benchmarks.specify import specify
@@ -98,10 +98,14 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
         f"{_counts(costs)}{costs['seconds']:.1f} s, "
-        f"data {record.provenance['data']['state']}, digest {record.digest[:16]}",
+        f"data {_data_state(record)}, digest {record.digest[:16]}",
         soft_wrap=True,
     )
     console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
+
+
+def _data_state(record: RunRecord) -> str:
+    return record.data.state if record.data else "none"
 
 
 def _counts(costs: Mapping[str, Any]) -> str:
@@ -122,8 +126,7 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
-    data = DataInfo.model_validate(record.provenance["data"])
-    rendered = DataState.stand_in in data.states
+    rendered = record.data is not None and DataState.stand_in in record.data.states
     console = Console()
     _warn_of_slow_products(console, record.spec)
     with tempfile.TemporaryDirectory() as scratch:
@@ -145,7 +148,7 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
     if not record.spec.deterministic:
         console.print("  it was made in non-deterministic mode, in which runs may differ")
     for name in ("code_version", "versions", "cpu", "gpu"):
-        was, now = record.provenance.get(name), again.provenance.get(name)
+        was, now = getattr(record.provenance, name), getattr(again.provenance, name)
         if was != now:
             console.print(f"  {name} was {was}, is {now}", soft_wrap=True)
     return False

@@ -72,7 +72,7 @@ class Proposal:
                 "reason": reason,
                 "traceback": next((r.traceback for r in records if r.traceback), None),
                 "seconds": sum(record.costs["seconds"] or 0.0 for record in records),
-                "code_version": records[0].provenance["code_version"],
+                "code_version": records[0].provenance.code_version,
             },
         )
 

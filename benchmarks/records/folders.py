@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import InputError, first_fault, printable
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RUN_ID
@@ -83,29 +83,56 @@ class RunFolder:
         """The file of the trained weights."""
         return self.path / "weights.safetensors"
 
+    def content(self) -> bytes | None:
+        """Reads the bytes of the record.
+
+        Returns:
+            None if no run of this name has ended, or the name cannot be a run id.
+        """
+        if not RUN_ID.fullmatch(self.run_id):
+            return None
+        try:
+            return self.record.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def parse(self, content: bytes) -> RunRecord:
+        """Makes a record of its bytes, and checks its shape and whose it is.
+
+        Raises:
+            InputError: if it is not a record of this version, or is another run's.
+        """
+        try:
+            record = RunRecord.model_validate_json(content, strict=True)
+        except ValidationError as error:
+            raise InputError(
+                f"{self.record} is not a record of this version ({first_fault(error)}): remove "
+                "that run's folder to re-run it, or read it with the version that wrote it"
+            ) from None
+        for field, run_id in {"run_id": record.run_id, "spec": record.spec.run_id}.items():
+            if run_id != self.run_id:
+                raise InputError(
+                    f"{self.record} is not of the run that its folder names ({field}: that of "
+                    f"{printable(run_id)}): remove that folder to re-run the run"
+                )
+        return record
+
     def read(self) -> RunRecord | None:
-        """Reads the record, and checks its shape alone.
+        """Reads the record, and checks its shape and whose it is.
 
         Returns:
             None if no run of this name has ended, or the name cannot be a run id.
 
         Raises:
-            InputError: if the record is not one of this version.
+            InputError: if the record is not one of this version, or is another run's.
         """
-        if not RUN_ID.fullmatch(self.run_id):
-            return None
-        try:
-            return RunRecord.model_validate_json(self.record.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            raise InputError(
-                f"{self.record} is not a record of this version ({error.errors()[0]['msg']}): "
-                "remove that run's folder to re-run it"
-            ) from None
+        content = self.content()
+        return None if content is None else self.parse(content)
 
     def fault(self) -> str | None:
         """Says what is damaged: the record is cut, or is not of the metrics beside it.
+
+        It changes nothing.
 
         Returns:
             The name of the damaged file and the damage; None where the run has no record, or its
@@ -142,12 +169,16 @@ class RunFolder:
         fault = self.fault()
         if fault is None:
             return self.read()
+        self._set_aside(fault)
+        return None
+
+    def _set_aside(self, fault: str) -> None:
+        """Renames the record to `record.unused`, and prints why on stderr."""
         self.record.replace(self.path / "record.unused")
         print(
             f"capsbench: {fault}: the run is re-run, and its record is kept as record.unused",
             file=sys.stderr,
         )
-        return None
 
     def finished_epochs(self) -> tuple[int, dict[str, float]]:
         """Counts the epochs of a run so far, and reads the metrics of the last one."""

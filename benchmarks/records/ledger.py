@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import InputError, first_fault, printable
 from benchmarks.records.files import write_json
-from benchmarks.records.spec import Direction, Frozen, RunId
+from benchmarks.records.spec import Count, Direction, Frozen, RunId
 
 
 class Planned(Frozen):
     """How many trials and finals a cell shall have. A plan grows, and never shrinks."""
 
-    trials: NonNegativeInt = 0
-    finals: NonNegativeInt = 0
+    trials: Count = 0
+    finals: Count = 0
 
 
 class States(Frozen):
     """How many finished trials ended how."""
 
-    complete: NonNegativeInt = 0
-    pruned: NonNegativeInt = 0
-    fail: NonNegativeInt = 0
+    complete: Count = 0
+    pruned: Count = 0
+    fail: Count = 0
 
     @property
     def finished(self) -> int:
@@ -34,8 +34,8 @@ class States(Frozen):
 class PrunedEpochs(Frozen):
     """Epochs of pruned trials: trained, and saved by pruning. Of several seeds, whole runs."""
 
-    had: NonNegativeInt = 0
-    saved: NonNegativeInt = 0
+    had: Count = 0
+    saved: Count = 0
 
 
 class CellLedger(Frozen):
@@ -55,12 +55,18 @@ class CellLedger(Frozen):
     cost: str | None = Field(description="the study's second objective")
     states: States
     epochs: PrunedEpochs
-    retries: NonNegativeInt = Field(description="runs begun again, since their worker had died")
-    left: NonNegativeInt = Field(description="runs that remain, at most")
+    retries: Count = Field(description="runs begun again, since their worker had died")
+    left: Count = Field(description="runs that remain, at most")
     finals: list[RunId] = Field(description="run ids of the finals")
     bases: list[RunId] = Field(description="run ids of the runs that this cell's are built on")
     importance: dict[str, float] = Field(description="of searched hyper-parameters, by Optuna")
     reason: str | None = Field(description="why a finished cell has no final")
+
+    @model_validator(mode="after")
+    def _directed(self) -> CellLedger:
+        if self.metric not in self.directions:
+            raise ValueError("directions lacks the primary metric")
+        return self
 
     @property
     def done(self) -> bool:
@@ -76,13 +82,17 @@ class CellLedger(Frozen):
             InputError: if the file is not the ledger that its name says.
         """
         try:
-            ledger = cls.model_validate_json(path.read_bytes())
-        except ValidationError:
+            ledger = cls.model_validate_json(path.read_bytes(), strict=True)
+        except ValidationError as error:
             raise InputError(
-                f"{path} is not a cell's ledger: remove it, and a sweep writes it again"
+                f"{path} is not a cell's ledger of this version ({first_fault(error)}): remove it, "
+                "and a sweep writes it again"
             ) from None
         if ledger.study != path.stem:
-            raise InputError(f"{path} is the ledger of {ledger.study}: give it that name back")
+            raise InputError(
+                f"{path} is not the ledger that its name says, but that of "
+                f"{printable(ledger.study)}: give it its name back"
+            )
         return ledger
 
     def write(self, path: Path) -> None:

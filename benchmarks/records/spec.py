@@ -25,6 +25,10 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+LARGEST = 2**53
+"""Up to here JSON's numbers are exact, and a sum of some fits the 64 bits that tables have."""
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+
 RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 """Names a folder within `runs/`, never one elsewhere."""
 
@@ -32,7 +36,9 @@ RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 def require_run_id(text: str) -> str:
     """Returns a run id unchanged. Raises ValueError if the text cannot be a run id."""
     if not RUN_ID.fullmatch(text):
-        raise ValueError("not a run id")
+        raise ValueError(
+            "a run id is 1 to 200 letters, digits or signs (_ . -), and begins with neither . nor -"
+        )
     return text
 
 

@@ -188,8 +188,8 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     )
     assert record.costs["flops_per_sample"] > 0
     assert record.costs["train_seconds"] > 0
-    assert record.provenance["data"]["state"] == "stand-in"
-    assert record.provenance["versions"]["torch"] == torch.__version__
+    assert record.data.state == "stand-in"
+    assert record.provenance.versions["torch"] == torch.__version__
     assert RunFolder(tmp_path, spec.run_id).read() == record
 
 
@@ -271,7 +271,7 @@ def test_a_run_whose_metrics_are_damaged_is_made_again(
         path.write_bytes(change(whole))
     assert made(spec, tmp_path).digest == record.digest
     assert path.read_bytes() == whole
-    assert "metrics.jsonl is damaged: the run is made again" in capsys.readouterr().err
+    assert "metrics.jsonl is damaged: the run is re-run" in capsys.readouterr().err
 
 
 def test_a_pruned_run_keeps_what_it_has(tmp_path: Path) -> None:
@@ -359,13 +359,29 @@ def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:
         made(spec, tmp_path)
 
 
-def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
+def test_a_torn_record_is_set_aside_and_its_run_re_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = spec_of("linear")
     home = RunFolder(tmp_path, spec.run_id).path
     home.mkdir(parents=True)
     (home / "record.json").write_text('{"run_id": "x"')
-    with pytest.raises(InputError, match=r"record\.json"):
+    record = made(spec, tmp_path)
+    assert record.status == "complete"
+    assert RunFolder(tmp_path, spec.run_id).kept() == record
+    assert (home / "record.unused").read_text() == '{"run_id": "x"'
+    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and its record is"
+    assert capsys.readouterr().err.count(told) == 1
+
+
+def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
+    spec = spec_of("linear")
+    home = RunFolder(tmp_path, spec.run_id).path
+    home.mkdir(parents=True)
+    (home / "record.json").write_text('{"run_id": "x"}')
+    with pytest.raises(InputError, match=r"record\.json is not a record of this version"):
         made(spec, tmp_path)
+    assert (home / "record.json").read_text() == '{"run_id": "x"}'
 
 
 DAMAGES = {

@@ -26,9 +26,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmarks import datasets, profiles
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
-from benchmarks.records.folders import DECIDED, RunFolder
-from benchmarks.records.record import RunRecord, SampleCounts
-from benchmarks.records.spec import RunSpec, fingerprint
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import Provenance, RunRecord, SampleCounts
+from benchmarks.records.spec import RunSpec
 from models import registry
 from sweeps import space, studies
 from sweeps.cell import Cell
@@ -36,6 +36,9 @@ from sweeps.cell import Cell
 SIZES = (100, 1_000, 10_000)
 FURTHER = 20
 VARIANT, DATASET = "cnn", "mnist"
+PROVENANCE = Provenance(
+    code_version="0123456789ab", versions={}, platform="", cpu="", cpu_capability=""
+)
 SAMPLES = SampleCounts(train=1, validation=1, test=1, test_of=1, test_selection="all")
 
 
@@ -81,16 +84,15 @@ def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool)
         "history": scores,
         "weights_sha256": "0" * 64,
     }
-    assert set(decided) == set(DECIDED)
     home = RunFolder(results, spec.run_id).path
     home.mkdir(parents=True)
     (home / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
     record = RunRecord(
         run_id=spec.run_id,
         study=None,
-        digest=fingerprint([decided, epochs]),
+        digest=RunRecord.digest_of(decided, epochs),
         costs={"seconds": 1.0},
-        provenance={"code_version": "0123456789ab"},
+        provenance=PROVENANCE,
         **decided,
     )
     (home / "record.json").write_text(record.model_dump_json())

@@ -62,7 +62,7 @@ def outcome(number: int, params: dict[str, Any]) -> SimpleNamespace:
         reason=None,
         traceback=None,
         costs={"seconds": 1.0, "parameters": draw.randrange(1000)},
-        provenance={"code_version": "0"},
+        provenance=SimpleNamespace(code_version="0"),
     )
 
 
