@@ -17,7 +17,12 @@ __all__ = ["load"]
 
 
 def load(results: str | PathLike[str] = "results") -> Report:
-    """The report of a results folder, as DataFrames. Raises ReportError where it can't be read."""
+    """Reads a results folder, whose tables the report has as DataFrames.
+
+    Raises:
+        benchmarks.records.errors.InputError: if the folder holds no results, or damaged ones.
+        OSError: if a file cannot be read.
+    """
     from reports.library import Report  # pandas takes most of a second
 
     return Report(Path(results))

@@ -57,10 +57,10 @@ def show_again(
     with _errors_told():
         from rich.console import Console
 
-        from reports.index import load_indexed
+        from reports.records import load
         from reports.terminal import show, show_tables
 
-        found = load_indexed(results)
+        found = load(results)
         if table:
             show_tables(found, table, Console())
         else:
@@ -80,10 +80,10 @@ def compare(
 
         from reports import formats
         from reports.compare import compare as compare_results
-        from reports.index import load_indexed
+        from reports.records import load
         from reports.terminal import show_comparison
 
-        found = compare_results(load_indexed(a), load_indexed(b))
+        found = compare_results(load(a), load(b))
         if csv:
             typer.echo(formats.csv(found), nl=False)
         else:
@@ -93,11 +93,11 @@ def compare(
 @contextmanager
 def _errors_told() -> Iterator[None]:
     """Files that cannot be read or written end the command with one sentence and exit code 2."""
-    from reports.records import ReportError
+    from benchmarks.records.errors import InputError
 
     try:
         yield
-    except (ReportError, OSError) as error:
+    except (InputError, OSError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from error
 

@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import records
+from benchmarks.records.errors import InputError
 from reports.formats import write
-from reports.index import FOLDER, load_indexed, save
-from reports.records import ReportError, Results
+from reports.index import FOLDER, remove_other_curves
+from reports.records import Results, load
 from reports.tables import TABLES
 
 PARTS = (*TABLES, "figures", "page")
@@ -22,17 +24,18 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
         only: of PARTS, those to write; all where empty.
         formats: of FORMATS, those to write; all where empty.
 
-    Raises ReportError for a part or format that there is not, and for results that can't be read.
+    Raises:
+        InputError: for a part or format that there is not, and for results that cannot be read.
+        OSError: if a file cannot be read or written.
     """
     _known("part", only, PARTS)
     _known("format", formats, FORMATS)
     parts, wanted = set(only or PARTS), set(formats or FORMATS)
     report = root / "report"
-    results = load_indexed(root)
+    results = load(root)
     whole = {*PARTS, *FORMATS} == {*parts, *wanted}
     key, kept = _key(results), root / FOLDER / "whole.txt"
     if whole and (report / "index.html").is_file() and _read(kept) == key:
-        (report / "index.html").touch()  # as new as the cells
         return results
     page = "page" in parts and "html" in wanted
     from reports import tables
@@ -48,11 +51,10 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
 
         figures = drawings(results)
         write_figures(figures, report / "figures", sorted(drawn | ({"svg"} if page else set())))
-    save(results)
+    remove_other_curves(results)
     if page:
         from reports.page import write_page
 
-        # Last: where the page is newer than the cells, the whole report is.
         write_page(results, made, figures, report)
     if whole:
         write(kept, key)
@@ -62,13 +64,15 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
 
 
 def _key(results: Results) -> str:
-    """Changes with the cells, the runs, and the code of reports."""
+    """Changes with the cells, the runs, and the code of reports and of the records they read."""
     digest = hashlib.sha256(repr(results.root).encode())
-    code = sorted(path for path in Path(__file__).parent.rglob("*") if path.is_file())
-    for path in (*code, *sorted((results.root / "cells").glob("*.json"))):
-        if path.suffix != ".pyc":
-            digest.update(path.read_bytes())
-    digest.update(repr([(run.run_id, run.stamp) for run in results.runs]).encode())
+    for room in (Path(__file__).parent, *map(Path, records.__path__)):
+        for path in sorted(room.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.read_bytes())
+    for cell in results.cells:
+        digest.update(cell.ledger.model_dump_json().encode())
+        digest.update(repr(cell.stamps((*cell.bases, *cell.trials, *cell.finals))).encode())
     return digest.hexdigest()
 
 
@@ -82,4 +86,4 @@ def _read(path: Path) -> str:
 def _known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ReportError(f"there is no {what} '{name}': choose of {', '.join(known)}")
+            raise InputError(f"there is no {what} '{name}': choose of {', '.join(known)}")

@@ -94,9 +94,9 @@ def _changed(a: Cell, b: Cell) -> list[str]:
         runs = cell.scored
         return {
             "data": {run.data.sha256 for run in runs if run.data},
-            "code": {run.provenance.get("code_version", "") for run in runs},
-            "hyper-parameters": {repr(sorted(run.hyperparameters.items())) for run in runs},
-            "device": {run.device for run in runs},
+            "code": {run.provenance.code_version for run in runs},
+            "hyper-parameters": {repr(sorted(run.spec.hyperparameters.items())) for run in runs},
+            "device": {run.spec.device for run in runs},
         }
 
     one, two = facts(a), facts(b)

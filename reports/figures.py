@@ -348,7 +348,7 @@ def _finals(results: Results, cell: Cell, metric: str) -> Any:
 
 def _seconds(cell: Cell) -> float:
     """Mean seconds of a final; 0 where not known."""
-    known = [s for run in cell.scored if math.isfinite(s := run.costs.get("seconds", math.nan))]
+    known = [s for run in cell.scored if math.isfinite(s := run.cost("seconds"))]
     return math.fsum(known) / len(known) if known else 0.0
 
 
@@ -369,7 +369,7 @@ def _shown(standing: Standing) -> tuple[object, ...]:
     """All of a cell that a figure may show."""
     cell = standing.cell
     names = (cell.study, cell.variant, cell.metric, cell.direction, data_states(cell))
-    return (*names, standing.score, standing.mark, [(r.run_id, r.stamp) for r in cell.scored])
+    return (*names, standing.score, standing.mark, cell.stamps(cell.scored))
 
 
 def _key(numbers: object) -> str:

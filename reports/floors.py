@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reports.records import Cell, Results, Run
+from benchmarks.records.record import RunRecord
+from reports.records import Cell, Results
 from reports.statistics import Interval, interval
 
 UNTRAINED = "untrained"
@@ -144,7 +145,7 @@ def _better(value: float, floor: float, direction: str) -> bool:
     return value > floor if direction == "maximize" else value < floor
 
 
-def _by_seed(runs: Iterable[Run]) -> dict[tuple[str, str], Seeds]:
+def _by_seed(runs: Iterable[RunRecord]) -> dict[tuple[str, str], Seeds]:
     """Collects the finite floors of these runs, by name and metric."""
     found: dict[tuple[str, str], Seeds] = {}
     for run in runs:

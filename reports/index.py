@@ -1,24 +1,23 @@
-"""The index: what records and curves say, in Parquet, so that a second report reads few files.
+"""The index: metrics by epoch in Parquet, so that a second report reads few files.
 
-`report/index/runs.parquet` has a row a run, `report/index/curves/<hash>.parquet` the metrics of one
-cell's runs by epoch. Both are made from the runs' files and hold nothing else: removing them, or
-damaging them, costs the time to make them again.
+`report/index/curves/<hash>.parquet` has those of one cell's runs. It is made from the runs' files
+and holds nothing else: removing it costs the time to make it again.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
-import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
-from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from reports.formats import connection, write_parquet
-from reports.records import Cell, Data, ReportError, Results, Run, Samples, load
+from benchmarks.records.errors import InputError
+from benchmarks.records.files import replacing
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
+from reports.formats import connection
+from reports.records import Cell, Results
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,54 +25,32 @@ if TYPE_CHECKING:
 
 FOLDER = Path("report") / "index"
 
-_NESTED = (
-    "hyperparameters",
-    "metrics",
-    "costs",
-    "absent",
-    "provenance",
-    "data",
-    "samples",
-    "floors",
-)
-_PLAIN = tuple(field.name for field in fields(Run) if field.name not in _NESTED)
-_COLUMNS = {name: "BIGINT" if name == "epochs" else "VARCHAR" for name in (*_PLAIN, *_NESTED)}
-
-
-def load_indexed(root: Path) -> Results:
-    """What `records.load` gives, reading only the records that the index does not know."""
-    return load(root, _known(root / FOLDER / "runs.parquet"))
-
-
-def save(results: Results) -> None:
-    """Writes the index of runs, where they have changed, and removes curves of other times."""
-    path = results.root / FOLDER / "runs.parquet"
-    stamps = [(run.run_id, run.stamp) for run in results.runs]
-    if stamps != _select(path, {"run_id": "VARCHAR", "stamp": "VARCHAR"}):
-        import pandas as pd
-
-        rows = [_row(run) for run in results.runs]
-        write_parquet(pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"seed": "str"}), path)
-    used = {_curves_path(results, cell) for cell in results.cells}
-    for old in (results.root / FOLDER / "curves").glob("*.parquet"):
-        if old not in used:
-            old.unlink(missing_ok=True)
-
 
 def curves(results: Results, cell: Cell, metric: str | None = None) -> pd.DataFrame:
-    """A metric of a cell's runs by epoch, or all, in columns run_id, epoch, metric, value.
+    """Reads a metric of a cell's runs by epoch, from the index where that has it.
 
-    Where an epoch was repeated after a crash, its last line counts. Raises ReportError for a file
-    that is missing or torn.
+    Of an epoch that was repeated after a crash, the last line counts.
+
+    Args:
+        results: the results, in whose folder the index is.
+        cell: one of its cells.
+        metric: a metric's name with its split, such as `train/loss`; None: all metrics.
+
+    Returns:
+        Columns run_id, epoch, metric, value.
+
+    Raises:
+        InputError: if a run's metrics are missing, or are not lines of JSON.
     """
     import duckdb
 
     path = _curves_path(results, cell)
     with connection() as database:
-        if not path.is_file():
+        found = _indexed(database, path)
+        if found is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             _read_curves(database, results, cell, path)
-        found = database.read_parquet(glob.escape(str(path)))
+            found = database.read_parquet(glob.escape(str(path)))
         if metric is not None:
             found = found.filter(
                 duckdb.ColumnExpression("metric") == duckdb.ConstantExpression(metric)
@@ -81,59 +58,23 @@ def curves(results: Results, cell: Cell, metric: str | None = None) -> pd.DataFr
         return found.df()
 
 
-def _row(run: Run) -> tuple[Any, ...]:
-    # Not asdict(run), which copies every number: it took a fourth of the time of an index.
-    row = vars(run) | {
-        "data": run.data and vars(run.data),
-        "samples": run.samples and vars(run.samples),
-    }
-    return tuple(
-        json.dumps(row[name], sort_keys=True) if name in _NESTED else row[name] for name in _COLUMNS
-    )
-
-
-def _known(path: Path) -> dict[str, Run]:
-    try:
-        return {run.run_id: run for run in map(_run, _select(path, _COLUMNS))}
-    except (ValueError, TypeError, KeyError):
-        return {}  # damaged
-
-
-def _select(path: Path, columns: Mapping[str, str]) -> list[tuple[Any, ...]]:
-    """The rows of the index; none where it is not there, damaged, or of another version."""
-    if not path.is_file():
-        return []
+def _indexed(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation | None:
+    """Opens a file of the index; None if there is none, or a damaged one."""
     import duckdb
 
-    named = ", ".join(f"{name}::{kind}" for name, kind in columns.items())
-    query = f"SELECT {named} FROM read_parquet($path)"
     try:
-        with connection() as database:
-            return database.execute(query, {"path": glob.escape(str(path))}).fetchall()
+        return database.read_parquet(glob.escape(str(path))) if path.is_file() else None
     except duckdb.Error:
-        return []
-
-
-# Most runs share their data and provenance; what is shared is never changed.
-_parsed = lru_cache(maxsize=4096)(json.loads)
-
-
-def _run(row: tuple[Any, ...]) -> Run:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values |= {name: _parsed(values[name]) for name in _NESTED}
-    values["seed"] = int(values["seed"])
-    values["data"] = values["data"] and Data(**values["data"])
-    values["samples"] = values["samples"] and Samples(**values["samples"])
-    return Run(**values)
+        return None
 
 
 def _curves_path(results: Results, cell: Cell) -> Path:
-    runs = [f"{run.run_id} {run.stamp}" for run in _trained(cell)]
-    name = hashlib.sha256("\n".join((cell.study, *runs)).encode()).hexdigest()[:24]
+    key = repr((cell.study, cell.stamps(_trained(cell))))
+    name = hashlib.sha256(key.encode()).hexdigest()[:24]
     return results.root / FOLDER / "curves" / f"{name}.parquet"
 
 
-def _trained(cell: Cell) -> Iterable[Run]:
+def _trained(cell: Cell) -> Sequence[RunRecord]:
     return [run for run in (*cell.trials, *cell.finals) if run.epochs]
 
 
@@ -142,11 +83,10 @@ def _read_curves(
 ) -> None:
     import duckdb
 
-    folder = results.root / "runs"
-    files = [folder / run.run_id / "metrics.jsonl" for run in _trained(cell)]
+    files = [RunFolder(results.root, run.run_id).metrics for run in _trained(cell)]
     for file in files:
         if not file.is_file():
-            raise ReportError(f"{file}: cannot be read (no such file)")
+            raise InputError(f"{file}: cannot be read (no such file)")
     lines = """
         SELECT parse_path(filename)[-2] AS run_id, epoch, metrics, row_number() OVER () AS line
         FROM read_ndjson($files, filename = true,
@@ -161,16 +101,18 @@ def _read_curves(
                 FROM ({lines}) GROUP BY run_id, epoch)
             ORDER BY run_id, metric, epoch)
         TO $path (FORMAT parquet, COMPRESSION zstd)"""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     names = [glob.escape(str(file)) for file in files]
-    parameters = {"path": str(temporary)} | ({"files": names} if files else {})
     try:
-        database.execute(long, parameters)
+        with replacing(path) as temporary:
+            database.execute(long, {"path": str(temporary)} | ({"files": names} if files else {}))
     except duckdb.Error as error:
-        temporary.unlink(missing_ok=True)
-        raise ReportError(f"curves of {cell.study}: torn or not JSON ({_first(error)})") from error
-    temporary.replace(path)
+        reason = str(error).splitlines()[0][:300]
+        raise InputError(f"curves of {cell.study}: torn or not JSON ({reason})") from error
 
 
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]
+def remove_other_curves(results: Results) -> None:
+    """Removes the curves in the index that are not of these results, but of earlier ones."""
+    used = {_curves_path(results, cell) for cell in results.cells}
+    for old in (results.root / FOLDER / "curves").glob("*.parquet"):
+        if old not in used:
+            old.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from reports import floor_tables, tables
-from reports.index import curves, load_indexed
+from reports.index import curves
+from reports.records import load
 
 
 class Report:
@@ -17,7 +18,7 @@ class Report:
     """
 
     def __init__(self, root: Path) -> None:
-        self._results = load_indexed(root)
+        self._results = load(root)
 
     def leaderboard(self) -> pd.DataFrame:
         """Builds one row per cell, best first, and after each dataset's cells its floors."""

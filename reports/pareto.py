@@ -32,7 +32,7 @@ PARETO_NOTE = """\
 
 def pareto(results: Results) -> pd.DataFrame:
     """A row a trial on the front of a study of two objectives, best score first."""
-    return frame(PARETO, (row for cell in results.cells if cell.cost for row in _front(cell)))
+    return frame(PARETO, (row for cell in results.cells for row in _front(cell)))
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -49,11 +49,13 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _front(cell: Cell) -> list[tuple[Any, ...]]:
+    if (cost := cell.ledger.cost) is None:
+        return []
     sign = -1 if cell.direction == "maximize" else 1
     points = {
         trial.run_id: (
             sign * trial.metrics.get(f"validation/{cell.metric}", math.nan),
-            trial.costs.get(cell.cost, math.nan),
+            trial.cost(cost),
         )
         for trial in cell.trials
         if trial.complete
@@ -61,6 +63,6 @@ def _front(cell: Cell) -> list[tuple[Any, ...]]:
     points = {run_id: point for run_id, point in points.items() if all(map(math.isfinite, point))}
     run_ids = sorted(points)
     unbeaten = [run_ids[n] for n in front([points[run_id] for run_id in run_ids])]
-    rows = [(sign * points[r][0], cell.cost, round(points[r][1]), r) for r in unbeaten]
+    rows = [(sign * points[r][0], cost, round(points[r][1]), r) for r in unbeaten]
     where = (cell.task, cell.dataset, cell.variant, cell.profile, cell.metric, cell.direction)
     return [(*where, *row) for row in rows]

@@ -50,7 +50,7 @@ def gap(ours: float, cell: Cell, figure: Published, states: str) -> float:
     if not figure.comparable or "stand-in" in states:
         return math.nan
     better = ours - figure.value
-    return better if cell.directions.get(figure.metric) == "maximize" else -better
+    return better if cell.ledger.directions.get(figure.metric) == "maximize" else -better
 
 
 def differences(cell: Cell, figure: Published, states: str) -> list[str]:

@@ -35,10 +35,10 @@ def search_sentences(results: Results) -> list[str]:
 
 
 def _origin(cells: list[Cell]) -> str:
-    counts = sorted({cell.finished_trials for cell in cells} - {0})
+    counts = sorted({cell.ledger.states.finished for cell in cells} - {0})
     if not counts:
         return _RECIPE
-    unsearched = [cell for cell in cells if not cell.finished_trials]
+    unsearched = [cell for cell in cells if not cell.ledger.states.finished]
     rest = f", except that they are {_RECIPE}, of {_names(unsearched)}" if unsearched else ""
     return f"{_best_of(counts[0], counts[-1])} on validation data{rest}"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.records.record import DataInfo, RunRecord, SampleCounts
 from reports.floor_tables import FLOORS_NOTE, floors
 from reports.floors import PREFIX, UNTRAINED, Floor, trivial_answers
 from reports.formats import SCORE_COLUMNS, frame
@@ -21,7 +22,7 @@ from reports.order import by_dataset, by_task
 from reports.pareto import PARETO_NOTE, pareto
 from reports.published import beside, differences, gap
 from reports.published import published as all_published
-from reports.records import Cell, Data, Results, Run, Samples
+from reports.records import Cell, Results
 from reports.searches import search_sentences
 from reports.standings import Across, Standing, across, place, rank, scores, standings
 from reports.statistics import interval
@@ -122,7 +123,7 @@ def metrics(results: Results) -> pd.DataFrame:
     Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
     """
     rows = (
-        (*_score(cell, metric, cell.directions.get(metric, "")), _absence(cell, metric))
+        (*_score(cell, metric, cell.ledger.directions.get(metric, "")), _absence(cell, metric))
         for cell in results.cells
         for metric in _test_metrics(cell)
     )
@@ -246,7 +247,7 @@ def runs(results: Results) -> pd.DataFrame:
     """
     columns = ("run_id", "role", "variant", "dataset", "seed", "status", "reason", "digest")
     rows = (
-        (r.run_id, r.role, r.variant, r.dataset, str(r.seed), r.status, r.reason, r.digest)
+        (r.run_id, r.role, r.variant, r.dataset, str(r.seed), r.status, r.reason or "", r.digest)
         for r in sorted(results.runs, key=_by_place)
     )
     return frame(dict.fromkeys(columns, "str"), rows)
@@ -262,7 +263,7 @@ def best_params(results: Results) -> pd.DataFrame:
         (cell.study, cell.variant, cell.dataset, cell.profile, parameter, as_text(value))
         for cell in results.cells
         if cell.chosen
-        for parameter, value in sorted(cell.chosen.hyperparameters.items())
+        for parameter, value in sorted(cell.chosen.spec.hyperparameters.items())
     )
     return frame(dict.fromkeys(columns, "str"), rows)
 
@@ -270,15 +271,15 @@ def best_params(results: Results) -> pd.DataFrame:
 def failures(results: Results) -> pd.DataFrame:
     """A row a failed run, then one a cell that could have no final, with the reasons."""
     columns = ("run_id", "role", "variant", "dataset", "status", "reason")
-    rows = [
-        (r.run_id, r.role, r.variant, r.dataset, r.status, r.reason)
+    rows: list[tuple[str | None, ...]] = [
+        (r.run_id, r.role, r.variant, r.dataset, r.status, r.reason or "")
         for r in sorted(results.runs, key=_by_place)
         if r.status == "failed"
     ]
     rows += [
-        ("", "cell", cell.variant, cell.dataset, "no final", cell.reason)
+        ("", "cell", cell.variant, cell.dataset, "no final", cell.ledger.reason)
         for cell in results.cells
-        if cell.reason and not cell.scored
+        if cell.ledger.reason and not cell.scored
     ]
     return frame(dict.fromkeys(columns, "str"), rows)
 
@@ -307,18 +308,22 @@ DATA_NOTE = """\
 
 def data(results: Results) -> pd.DataFrame:
     """Builds one row per dataset state and number of samples used, and counts the runs of each."""
-    seen = Counter((r.data, r.samples) for r in results.runs if r.data)
-    rows = [_seen(data, samples, n) for (data, samples), n in seen.items() if data]
+    seen = Counter((*_data(r.data), r.samples) for r in results.runs if r.data)
+    rows = [_seen(*key, n) for key, n in seen.items()]
     rows.sort(key=lambda row: (by_dataset(row[0]), *("" if x is None else f"{x:>20}" for x in row)))
     return frame(DATA, rows)
 
 
-def _seen(data: Data, samples: Samples | None, runs: int) -> tuple[Any, ...]:
-    used: tuple[Any, ...] = (None, None, None, None, "")
-    if samples:
-        counts = (samples.train, samples.validation, samples.test, samples.test_of)
-        used = (*counts, samples.test_selection)
-    return (data.dataset, data.state, data.samples, *used, runs, data.sha256)
+def _data(data: DataInfo) -> tuple[str, str, str, str]:
+    """Returns the dataset, state, samples and hash of data, wherever it lay."""
+    return data.dataset, data.state, data.samples, data.sha256
+
+
+def _seen(
+    dataset: str, state: str, samples: str, sha256: str, used: SampleCounts, runs: int
+) -> tuple[Any, ...]:
+    counts = (used.train, used.validation, used.test, used.test_of, used.test_selection)
+    return (dataset, state, samples, *counts, runs, sha256)
 
 
 COSTS = {
@@ -359,9 +364,19 @@ def importance(results: Results) -> pd.DataFrame:
     """A row a cell and searched hyper-parameter, the weightiest first."""
     columns = dict.fromkeys(("study", "variant", "dataset", "profile", "parameter"), "str")
     rows = (
-        (cell.study, cell.variant, cell.dataset, cell.profile, name, share, cell.finished_trials)
+        (
+            cell.study,
+            cell.variant,
+            cell.dataset,
+            cell.profile,
+            name,
+            share,
+            cell.ledger.states.finished,
+        )
         for cell in results.cells
-        for name, share in sorted(cell.importance.items(), key=lambda item: (-item[1], item[0]))
+        for name, share in sorted(
+            cell.ledger.importance.items(), key=lambda item: (-item[1], item[0])
+        )
     )
     return frame(columns | {"importance": "float64", "trials": "int64"}, rows)
 
@@ -375,13 +390,16 @@ IMPORTANCE_NOTE = """\
 
 def provenance(results: Results) -> pd.DataFrame:
     """A row each fact of code, libraries and machine: its value, and of how many runs."""
-    facts = Counter(
-        (name, value)
-        for run in results.runs
-        for name, value in {**run.provenance, "device": run.device}.items()
-    )
+    facts = Counter(fact for run in results.runs for fact in _facts(run))
     columns = {"fact": "str", "value": "str", "runs": "int64"}
     return frame(columns, ((*fact, n) for fact, n in sorted(facts.items())))
+
+
+def _facts(run: RunRecord) -> list[tuple[str, str]]:
+    """Lists the names and values of what a record knows of code, libraries and machine."""
+    known = run.provenance.model_dump(exclude={"versions", "data"}) | run.provenance.versions
+    known["device"] = run.spec.device
+    return [(name, value) for name, value in known.items() if value is not None]
 
 
 TABLES: dict[str, Callable[[Results], pd.DataFrame]] = {
@@ -422,21 +440,23 @@ def make(results: Results, names: Iterable[str] = TABLES) -> dict[str, pd.DataFr
 
 def data_states(cell: Cell) -> str:
     """The states of the data behind a cell's figures; the cell's own while it has none."""
-    return " + ".join(sorted({run.data.state for run in cell.scored if run.data})) or cell.data
+    return (
+        " + ".join(sorted({run.data.state for run in cell.scored if run.data})) or cell.ledger.data
+    )
 
 
 def mixtures(results: Results) -> dict[tuple[str, str, str], list[str]]:
     """What differs between the finals of one task, dataset and profile that should not."""
-    kept: dict[tuple[str, str, str], list[Run]] = {}
+    kept: dict[tuple[str, str, str], list[RunRecord]] = {}
     for cell in results.cells:
         kept.setdefault(place(cell), []).extend(cell.scored)
     found = {}
     for where, finals in kept.items():
-        differs = {
-            "code versions": {r.provenance.get("code_version", "") for r in finals},
+        differs: dict[str, set[str]] = {
+            "code versions": {r.provenance.code_version for r in finals},
             "states of data": {r.data.sha256 for r in finals if r.data},
-            "devices": {r.device for r in finals},
-            "sets of test samples": {test_set(r.samples) for r in finals if r.samples},
+            "devices": {r.spec.device for r in finals},
+            "sets of test samples": {test_set(r.samples) for r in finals},
         }
         told = [f"{len(v)} {name} are mixed here" for name, v in differs.items() if len(v) > 1]
         if told:
@@ -474,7 +494,7 @@ def flags(results: Results) -> list[str]:
     return sentences
 
 
-def test_set(samples: Samples) -> str:
+def test_set(samples: SampleCounts) -> str:
     """Says how many test samples scored a run, and how they were chosen.
 
     Args:
@@ -539,9 +559,9 @@ def _floor_row(
     )
 
 
-def _test_samples(runs: Iterable[Run]) -> int | None:
+def _test_samples(runs: Iterable[RunRecord]) -> int | None:
     """Returns the size of the test set that scored these runs; None if unknown or not the same."""
-    sizes = {run.samples.test for run in runs if run.samples}
+    sizes = {run.samples.test for run in runs}
     return sizes.pop() if len(sizes) == 1 else None
 
 
@@ -562,7 +582,7 @@ def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) 
         standing.behind.p,
         value,
         distance,
-        cell.finished_trials,
+        cell.ledger.states.finished,
         _test_samples(cell.scored),
         cell.progress,
         "; ".join(notes),
@@ -592,7 +612,7 @@ def _absence(cell: Cell, metric: str) -> str:
     return f"n/a: {'; '.join(sorted(reasons))}" if reasons else ""
 
 
-def _by_place(run: Run) -> tuple[Any, ...]:
+def _by_place(run: RunRecord) -> tuple[Any, ...]:
     role = ("base", "trial", "final").index(run.role)
     return (by_dataset(run.dataset), run.variant, role, run.seed, run.run_id)
 
@@ -616,9 +636,9 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
         cell.profile,
         len(statuses),
         statuses.count("pruned"),
-        cell.saved_epochs,
+        cell.ledger.epochs.saved,
         statuses.count("failed"),
-        cell.retries,
+        cell.ledger.retries,
         len(cell.scored),
         _whole(mean("parameters")),
         _whole(mean("flops_per_sample")),
@@ -630,9 +650,9 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
     )
 
 
-def _known(runs: Iterable[Run], name: str) -> list[float]:
+def _known(runs: Iterable[RunRecord], name: str) -> list[float]:
     """The finite figures that these runs have of a cost."""
-    return [cost for run in runs if math.isfinite(cost := run.costs.get(name, math.nan))]
+    return [cost for run in runs if math.isfinite(cost := run.cost(name))]
 
 
 def _whole(number: float) -> int | None:

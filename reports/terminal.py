@@ -11,10 +11,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.records.errors import InputError
 from reports import compare
 from reports.floor_tables import count_sentences
 from reports.formats import plus_minus, readable
-from reports.records import ReportError, Results
+from reports.records import Results
 from reports.standings import BELOW
 from reports.tables import TABLES, failures, flags, leaderboard
 
@@ -50,10 +51,10 @@ def show(results: Results, console: Console) -> None:
 
 
 def show_tables(results: Results, names: Sequence[str], console: Console) -> None:
-    """Prints tables by name, all columns. Raises ReportError for a name that there is not."""
+    """Prints tables by name, all columns. Raises InputError for a name that there is not."""
     for name in names:
         if name not in TABLES:
-            raise ReportError(f"there is no table '{name}': choose of {', '.join(TABLES)}")
+            raise InputError(f"there is no table '{name}': choose of {', '.join(TABLES)}")
     for name in names:
         frame = TABLES[name](results)
         table = _plain(frame)

@@ -91,7 +91,7 @@ def _summary(results: Results) -> str:
     runs = results.runs
     done = sum(cell.progress == "done" for cell in results.cells)
     failed = sum(run.status == "failed" for run in runs)
-    saved = sum(cell.saved_epochs for cell in results.cells)
+    saved = sum(cell.ledger.epochs.saved for cell in results.cells)
     profiles = ", ".join(sorted({cell.profile for cell in results.cells}))
     return (
         f"{len(results.cells)} cells, {done} of them done; {len(runs)} runs, {failed} failed; "

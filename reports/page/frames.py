@@ -54,7 +54,7 @@ def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Itera
 def _seconds(group: list[Standing]) -> list[float]:
     """Averages the seconds of finals over seeds, for each leaderboard row; NaN for floors."""
     runs = (standing.cell.scored for standing in group)
-    means = [interval([r.costs.get("seconds", math.nan) for r in finals]).mean for finals in runs]
+    means = [interval([r.cost("seconds") for r in finals]).mean for finals in runs]
     return [*means, *(math.nan for _ in shown_floors(group))]
 
 

@@ -45,7 +45,7 @@ def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dic
 
 def _head(group: list[Standing], mixed: list[str]) -> dict[str, str]:
     cell = group[0].cell
-    tests = {test_set(r.samples) for s in group for r in s.cell.scored if r.samples}
+    tests = {test_set(r.samples) for s in group for r in s.cell.scored}
     test = sorted(tests) if len(tests) == 1 else []
     return {
         "dataset": one_line(cell.dataset),
@@ -86,7 +86,7 @@ def settings(results: Results) -> Iterator[dict[str, Any]]:
         by_place = {(cell.variant, cell.dataset): cell for cell in cells}
         shares: dict[tuple[str, str], list[float]] = {}
         for cell in cells:
-            for name, share in cell.importance.items():
+            for name, share in cell.ledger.importance.items():
                 shares.setdefault((cell.variant, name), []).append(share)
         order = sorted(shares, key=lambda k: (k[0], -math.fsum(shares[k]) / len(shares[k]), k[1]))
         rows = [
@@ -132,10 +132,10 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
 
 
 def _setting(cell: Cell | None, name: str) -> dict[str, Any] | None:
-    if cell is None or cell.chosen is None or name not in cell.chosen.hyperparameters:
+    if cell is None or cell.chosen is None or name not in cell.chosen.spec.hyperparameters:
         return None
-    share = cell.importance.get(name, math.nan)
-    value = cell.chosen.hyperparameters[name]
+    share = cell.ledger.importance.get(name, math.nan)
+    value = cell.chosen.spec.hyperparameters[name]
     told = math.isfinite(share)
     return {
         "id": anchor(cell),

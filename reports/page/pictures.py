@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from benchmarks.records.files import sha256_of
+from benchmarks.records.folders import RunFolder
 from reports.formats import one_line, stem, write
 from reports.index import FOLDER
 from reports.records import Results
@@ -26,7 +28,7 @@ def pictures(results: Results) -> list[dict[str, Any]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for cell in results.cells:
         for run in cell.scored[:1]:
-            for path in sorted((results.root / "runs" / run.run_id).glob("*.png")):
+            for path in sorted(RunFolder(results.root, run.run_id).path.glob("*.png")):
                 source = _small(path, results.root)
                 if source is None:
                     continue
@@ -46,8 +48,8 @@ def _small(path: Path, root: Path) -> dict[str, Any] | None:
     """Its data URL and size, kept in the index; None for a file that is no picture, or a bomb."""
     from PIL import Image
 
-    found = path.stat()
-    kept = root / FOLDER / "pictures" / f"{stem(path.parent.name, path.stem)}-{found.st_mtime_ns}"
+    name = f"{stem(path.parent.name, path.stem)}-{sha256_of(path)[:16]}"
+    kept = root / FOLDER / "pictures" / name
     if kept.is_file():
         content = kept.read_bytes()
     else:

@@ -6,8 +6,10 @@ import math
 import shlex
 from typing import Any
 
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
 from reports.formats import one_line, plus_minus, readable, stem
-from reports.records import Cell, Results, Run
+from reports.records import Cell, Results
 from reports.standings import scores
 from reports.statistics import interval
 from reports.tables import as_text
@@ -34,23 +36,23 @@ def cell_runs(results: Results, cell: Cell) -> dict[str, Any]:
 
     names = sorted(name.removeprefix("test/") for name in metrics)
     best = [cell.best] if cell.best else []
-    settings = cell.chosen.hyperparameters if cell.chosen else {}
+    settings = cell.chosen.spec.hyperparameters if cell.chosen else {}
     return {
         "id": anchor(cell),
         "name": one_line(f"{cell.variant} on {cell.dataset} ({cell.task}, profile {cell.profile})"),
         "progress": cell.progress,
-        "reason": one_line(cell.reason) if not cell.scored else "",
+        "reason": one_line(cell.ledger.reason or "") if not cell.scored else "",
         "metrics": [(one_line(name), told(name)) for name in names],
         "settings": [(one_line(k), one_line(as_text(v))) for k, v in sorted(settings.items())],
         "runs": [_run(results, cell, run) for run in (*cell.finals, *best, *cell.bases)],
     }
 
 
-def _run(results: Results, cell: Cell, run: Run) -> dict[str, Any]:
-    folder = results.root / "runs" / run.run_id
+def _run(results: Results, cell: Cell, run: RunRecord) -> dict[str, Any]:
+    folder = RunFolder(results.root, run.run_id).path
     split = "test" if run.role == "final" else "validation"
     score = run.metrics.get(f"{split}/{cell.metric}", math.nan)
-    text = run.status
+    text: str = run.status
     if run.complete and math.isfinite(score):
         text = f"{split} {one_line(cell.metric)} {readable(score)}"
     files = {

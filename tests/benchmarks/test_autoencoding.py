@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples
 from benchmarks.metrics import AUTOENCODING
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.ledger import CellLedger
 from benchmarks.records.spec import Budget
 from benchmarks.tasks import probes
 from benchmarks.tasks.autoencoding import Autoencoding
@@ -31,6 +31,7 @@ from models.variant import Coded, Hyperparameters, Images, Optimization, Variant
 from reports.records import load
 from reports.tables import metrics
 from tests.benchmarks.test_run import made, spec_of
+from tests.reports.results_folder import ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 MOVING_MNIST = "moving_mnist"
@@ -370,20 +371,16 @@ def test_bfloat16_codes_are_of_the_trainers_precision(
 def test_absent_metrics_reach_the_table(tmp_path: Path) -> None:
     """From the variant's and the task's reasons, by the record, to a row that says n/a."""
     record = made(spec_of("kmeans", MOVING_MNIST, epochs=1, role="final", starts=1), tmp_path)
-    cell = {
-        "study": "kmeans-moving_mnist-test",
-        "variant": "kmeans",
-        "dataset": MOVING_MNIST,
-        "task": "autoencoding",
-        "profile": "test",
-        "metric": record.metric,
-        "directions": record.directions,
-        "bases": [],
-        "trials": [],
-        "finals": [record.run_id],
-    }
-    (tmp_path / "cells").mkdir()
-    (tmp_path / "cells" / f"{cell['study']}.json").write_text(json.dumps(cell))
+    cell = ledger(
+        "kmeans",
+        MOVING_MNIST,
+        "test",
+        task="autoencoding",
+        metric=record.metric,
+        directions=record.directions,
+        finals=[record.run_id],
+    )
+    CellLedger.model_validate(cell).write(ResultsFolder(tmp_path).ledger(cell["study"]))
     rows = metrics(load(tmp_path)).set_index("metric")
     assert set(AUTOENCODING) <= set(rows.index)
     assert rows.loc["lin_pred", "note"] == ""

@@ -7,13 +7,20 @@ files.write(tmp_path)
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.ledger import CellLedger, Planned, PrunedEpochs, States
+from benchmarks.records.record import DataInfo, Provenance, RunRecord, SampleCounts
+from benchmarks.records.spec import Budget, RunSpec
 
 SAMPLES = "60000 train, 10000 test"
 PRIMARY = {"classification": ("accuracy", "maximize"), "prediction": ("mse", "minimize")}
@@ -27,7 +34,11 @@ UNTRAINED = {"classification": 0.1, "prediction": 500.0}
 
 @dataclass
 class Files:
-    """Cells and records by name, and the curves of runs, as mutable JSON documents."""
+    """Ledgers and records by name, and the curves of runs, as mutable JSON documents.
+
+    They are real ones until a test changes them. Writing gives a run whose spec was changed its new
+    run id, and each record its digest; what a test damages stays damaged.
+    """
 
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -36,19 +47,53 @@ class Files:
     def run(self, study: str, role: str, number: int) -> dict[str, Any]:
         return self.records[self.cells[study][f"{role}s"][number]]
 
+    def add(self, others: Files) -> None:
+        self.cells |= others.cells
+        self.records |= others.records
+        self.curves |= others.curves
+
     def write(self, root: Path, *, shuffle: int = 0) -> Path:
         """Writes all files in an order drawn from `shuffle`."""
-        texts = {f"cells/{name}.json": json.dumps(cell) for name, cell in self.cells.items()}
+        self._rename_changed_runs()
+        folder = ResultsFolder(root)
+        texts = {folder.ledger(name): json.dumps(cell) for name, cell in self.cells.items()}
         for run_id, record in self.records.items():
-            texts[f"runs/{run_id}/record.json"] = json.dumps(record)
-            lines = [json.dumps(line) + "\n" for line in self.curves[run_id]]
-            texts[f"runs/{run_id}/metrics.jsonl"] = "".join(lines)
-        names = sorted(texts)
-        random.Random(shuffle).shuffle(names)
-        for name in names:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(texts[name], encoding="utf-8")
+            run = RunFolder(root, run_id)
+            texts[run.record] = json.dumps(_digested(record, self.curves[run_id]))
+            texts[run.metrics] = "".join(json.dumps(line) + "\n" for line in self.curves[run_id])
+        paths = sorted(texts)
+        random.Random(shuffle).shuffle(paths)
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(texts[path], encoding="utf-8")
         return root
+
+    def _rename_changed_runs(self) -> None:
+        names = {run_id: _run_id(record, run_id) for run_id, record in self.records.items()}
+        for run_id, record in self.records.items():
+            if record.get("run_id") == run_id:
+                record["run_id"] = names[run_id]
+        self.records = {names[run_id]: record for run_id, record in self.records.items()}
+        self.curves = {names.get(run_id, run_id): curve for run_id, curve in self.curves.items()}
+        for cell in self.cells.values():
+            for role in ("trials", "finals", "bases"):
+                if isinstance(cell.get(role), list):
+                    cell[role] = [names.get(run_id, run_id) for run_id in cell[role]]
+            cell["best"] = names.get(cell["best"], cell["best"])
+
+
+def _run_id(record: dict[str, Any], otherwise: str) -> str:
+    try:
+        return RunSpec.model_validate(record.get("spec")).run_id
+    except ValidationError:
+        return otherwise
+
+
+def _digested(record: dict[str, Any], curve: list[dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return record | {"digest": RunRecord.digest_of(record, curve)}
+    except KeyError:
+        return record
 
 
 def sweep(
@@ -70,6 +115,31 @@ def sweep(
     return files
 
 
+def ledger(variant: str, dataset: str, profile: str, **fields: Any) -> dict[str, Any]:
+    """The ledger of a cell without runs, but for the fields given, as a JSON document."""
+    nothing: dict[str, Any] = {
+        "study": f"{variant}-{dataset}-{profile}",
+        "task": "classification",
+        "metric": "accuracy",
+        "directions": {"accuracy": "maximize"},
+        "data": "official",
+        "planned": Planned(),
+        "states": States(),
+        "epochs": PrunedEpochs(),
+        "trials": [],
+        "finals": [],
+        "bases": [],
+        "best": None,
+        "cost": None,
+        "importance": {},
+        "reason": None,
+        "left": 0,
+        "retries": 0,
+    }
+    names = {"variant": variant, "dataset": dataset, "profile": profile}
+    return CellLedger.model_validate(nothing | names | fields).model_dump(mode="json")
+
+
 def _add_cell(
     files: Files,
     variant: str,
@@ -83,33 +153,29 @@ def _add_cell(
 ) -> None:
     study = f"{variant}-{dataset}-{profile}"
     metric, direction = PRIMARY[task]
-    cell: dict[str, Any] = {
-        "study": study,
-        "variant": variant,
-        "dataset": dataset,
-        "task": task,
-        "profile": profile,
-        "metric": metric,
-        "directions": {metric: direction, "loss": "minimize"},
-        "data": "official",
-        "planned": {"trials": trials, "finals": finals},
-        "trials": [],
-        "best": None,
-        "bases": [],
-        "finals": [],
-        "reason": None,
-    }
-    files.cells[study] = cell
+    ids: dict[str, list[str]] = {"trial": [], "final": []}
     for role, count in (("trial", trials), ("final", finals)):
         for number in range(count):
             draw = random.Random(f"{study} {role} {number}")
-            run_id = hashlib.sha256(f"{study} {role} {number}".encode()).hexdigest()[:16]
             curve = _curve(draw, epochs, task, metric, capable=len(variant) % 5)
-            files.curves[run_id] = curve
-            record = _record(cell, run_id, role, number, curve, epochs, clock)
-            files.records[run_id] = record
-            cell[f"{role}s"].append(run_id)
-    cell["best"] = cell["trials"][0] if trials else None
+            spec = _spec(variant, dataset, profile, role, number, epochs)
+            record = _record(spec, study, task, number, curve, clock)
+            files.curves[spec.run_id] = curve
+            files.records[spec.run_id] = record.model_dump(mode="json")
+            ids[role].append(spec.run_id)
+    files.cells[study] = ledger(
+        variant,
+        dataset,
+        profile,
+        task=task,
+        metric=metric,
+        directions={metric: direction, "loss": "minimize"},
+        planned=Planned(trials=trials, finals=finals),
+        states=States(complete=trials),
+        trials=ids["trial"],
+        finals=ids["final"],
+        best=next(iter(ids["trial"]), None),
+    )
 
 
 def _curve(
@@ -125,57 +191,57 @@ def _curve(
     return lines
 
 
+def _spec(variant: str, dataset: str, profile: str, role: str, number: int, epochs: int) -> RunSpec:
+    """Specifies a run; a name that cannot be in a run id is in the ledger alone."""
+    plain = (re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:40] for name in (variant, dataset))
+    names = dict(zip(("variant", "dataset"), plain, strict=True))
+    return RunSpec(
+        **names,
+        role=role,
+        hyperparameters={"learning_rate": 1e-3 / (number + 1), "routing": 3, "bias": True},
+        seed=2**64 - 1 - number,
+        budget=Budget(profile=profile, epochs=max(1, epochs), validation_samples=1000),
+        data_sha256="ab" * 32,
+    )
+
+
 def _record(
-    cell: dict[str, Any],
-    run_id: str,
-    role: str,
+    spec: RunSpec,
+    study: str,
+    task: str,
     number: int,
     curve: list[dict[str, Any]],
-    epochs: int,
     clock: float,
-) -> dict[str, Any]:
-    metric = cell["metric"]
-    last = curve[-1]["metrics"][f"validation/{metric}"] if curve else 0.5
+) -> RunRecord:
+    metric, direction = PRIMARY[task]
+    history = [line["metrics"][f"validation/{metric}"] for line in curve]
+    last = history[-1] if history else 0.5
     metrics = {f"validation/{metric}": last}
     floors = {}
-    if role == "final":
-        floors = {name: {metric: value} for name, value in FLOORS[cell["task"]].items()}
-        floors["untrained"] = {metric: UNTRAINED[cell["task"]] * (1 + number / 100), "loss": 2.5}
+    if spec.role == "final":
+        floors = {name: {metric: value} for name, value in FLOORS[task].items()}
+        floors["untrained"] = {metric: UNTRAINED[task] * (1 + number / 100), "loss": 2.5}
         metrics |= {f"test/{metric}": last * 0.99, "test/loss": 0.25, "test/oddity": 7.0}
-    return {
-        "run_id": run_id,
-        "study": cell["study"],
-        "spec": {
-            "variant": cell["variant"],
-            "dataset": cell["dataset"],
-            "task": cell["task"],
-            "role": role,
-            "hyperparameters": {"learning_rate": 1e-3 / (number + 1), "routing": 3, "bias": True},
-            "seed": 2**64 - 1 - number,
-            "budget": {"profile": cell["profile"], "epochs": epochs},
-            "precision": "32-true",
-            "threads": 1,
-            "device": "cpu",
-            "data_sha256": "ab" * 32,
-        },
-        "status": "complete",
-        "reason": None,
-        "traceback": None,
-        "epochs": epochs,
-        "metric": metric,
-        "directions": cell["directions"],
-        "metrics": metrics,
-        "absent": {},
-        "floors": floors,
-        "samples": {
-            "train": 5000,
-            "validation": 1000,
-            "test": 2000,
-            "test_of": 10_000,
-            "test_selection": "stratified",
-        },
-        "digest": hashlib.sha256(run_id.encode()).hexdigest(),
-        "costs": {
+    data = DataInfo(
+        dataset=spec.dataset, state="official", samples=SAMPLES, sha256="ab" * 32, path="data"
+    )
+    return RunRecord(
+        run_id=spec.run_id,
+        study=study,
+        spec=spec,
+        status="complete",
+        epochs=len(curve),
+        metric=metric,
+        directions={metric: direction, "loss": "minimize"},
+        metrics=metrics,
+        floors=floors,
+        samples=SampleCounts(
+            train=5000, validation=1000, test=2000, test_of=10_000, test_selection="stratified"
+        ),
+        history=history,
+        weights_sha256="cd" * 32,
+        digest="",  # see `Files.write`
+        costs={
             "parameters": 8_215_568,
             "flops_per_sample": 123_456_789,
             "seconds": 2.5 * clock * (number + 1),
@@ -183,14 +249,12 @@ def _record(
             "samples_per_second": 1000.0 / clock,
             "peak_memory_bytes": int(1e8 * clock),
         },
-        "provenance": {
-            "data": {
-                "dataset": cell["dataset"],
-                "state": "official",
-                "samples": SAMPLES,
-                "sha256": "ab" * 32,
-            },
-            "code_version": "0123456789ab",
-            "versions": {"torch": "2.13.0"},
-        },
-    }
+        provenance=Provenance(
+            code_version="0123456789ab",
+            versions={"torch": "2.13.0"},
+            platform="Linux",
+            cpu="a processor",
+            cpu_capability="AVX2",
+            data=data,
+        ),
+    )

@@ -132,7 +132,7 @@ def loaded_after(code):
 
 def test_reports_need_nothing_of_the_training_side():
     modules = loaded_after("import reports.build, reports.terminal, reports.figures, reports.page")
-    assert not modules & {"torch", "optuna", "wandb", "pytorch_lightning", "benchmarks", "models"}
+    assert not modules & {"torch", "optuna", "wandb", "pytorch_lightning", "models", "sweeps"}
 
 
 def test_imports_are_light():

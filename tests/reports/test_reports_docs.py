@@ -8,11 +8,9 @@ import pytest
 from results_folder import sweep
 
 from benchmarks.datasets import names
-from benchmarks.records.record import Selection
 from reports import compare, load, order
 from reports.floor_tables import ABOVE_FLOORS
 from reports.library import Report
-from reports.records import SELECTIONS
 from reports.records import load as load_results
 from reports.standings import Mark
 from reports.tables import TABLES
@@ -71,10 +69,6 @@ def test_the_library_reads_curves_and_flags(root):
     assert any("3 seeds" in flag for flag in report.flags())
     with pytest.raises(KeyError):
         report.curves("no such study")
-
-
-def test_test_sets_are_chosen_in_the_ways_that_records_have():
-    assert get_args(Selection) == SELECTIONS
 
 
 def test_datasets_are_in_the_order_of_the_benchmark():

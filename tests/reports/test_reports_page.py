@@ -34,9 +34,7 @@ def report(tmp_path_factory):
     names = ("cnn", "linear", "capsnet", HOSTILE)
     files = hostile(sweep(variants=names, datasets=("mnist",)))
     usps = sweep(variants=names[:3], datasets=("usps",))
-    files.cells |= usps.cells
-    files.records |= usps.records
-    files.curves |= usps.curves
+    files.add(usps)
     files.cells["cnn-usps-quick"]["finals"] = []
     for dataset in ("mnist", "usps"):
         for number in range(3):

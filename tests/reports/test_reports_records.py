@@ -1,7 +1,14 @@
+import json
+import math
+
 import pytest
 from results_folder import sweep
 
-from reports.records import ReportError, load
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from reports.records import load
+
+WHOLE = {"train": 1, "validation": 1, "test": 1, "test_of": 1, "test_selection": "all"}
 
 
 def test_reads_cells_with_their_finished_runs(tmp_path):
@@ -55,13 +62,16 @@ def test_a_run_of_two_cells_is_one_run(tmp_path):
     assert len(results.runs) == 3
 
 
-def test_a_run_that_failed_early_lacks_most_fields(tmp_path):
+def test_a_run_that_failed_early_has_no_metrics(tmp_path):
     files = sweep()
     record = files.run("capsnet-mnist-quick", "trial", 3)
-    record |= {"status": "failed", "reason": "no memory", "epochs": 0}
-    record |= {"metrics": {}, "digest": None, "costs": None, "provenance": None}
+    record |= {"status": "failed", "reason": "no memory", "epochs": 0, "history": []}
+    record |= {"metrics": {}, "costs": {"seconds": 0.0, "parameters": None}}
+    record["provenance"]["data"] = None
     run = load(files.write(tmp_path)).cells[0].trials[3]
-    assert (run.status, run.reason, run.digest, run.data) == ("failed", "no memory", "", None)
+    assert (run.status, run.reason, run.data) == ("failed", "no memory", None)
+    assert run.cost("seconds") == 0
+    assert math.isnan(run.cost("parameters"))
 
 
 def test_floors_and_samples_are_read(tmp_path):
@@ -72,16 +82,8 @@ def test_floors_and_samples_are_read(tmp_path):
     assert run.samples.test_selection == "stratified"
 
 
-def test_records_of_older_versions_have_neither_floors_nor_samples(tmp_path):
-    files = sweep()
-    for record in files.records.values():
-        del record["floors"], record["samples"]
-    run = load(files.write(tmp_path)).cells[0].finals[0]
-    assert (run.floors, run.samples) == ({}, None)
-
-
 def told(root):
-    with pytest.raises(ReportError) as error:
+    with pytest.raises(InputError) as error:
         load(root)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -108,86 +110,140 @@ def test_a_torn_record_is_named(tmp_path, content):
     run_id = next(iter(files.records))
     path = files.write(tmp_path) / "runs" / run_id / "record.json"
     path.write_bytes(content)
-    assert told(tmp_path).startswith(f"{path}: ")
+    assert told(tmp_path).startswith(f"{path} is not a record of this version (Invalid JSON: ")
+
+
+COST = "costs.seconds: a cost is a number of 0 to 9007199254740992"
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"status": "done"}, "'status' is none of complete, pruned, failed"),
-        ({"status": 1}, "'status' is not of type str"),
-        ({"status": None}, "lacks 'status'"),
-        ({"spec": []}, "'spec' is not an object"),
-        ({"spec": {}}, "lacks 'spec.role'"),
-        ({"epochs": True}, "'epochs' is not of type int"),
-        ({"metrics": {"test/accuracy": "high"}}, "'test/accuracy' in 'metrics' is not a number"),
-        ({"absent": {"nll": 1}}, "'nll' in 'absent' is not a text"),
-        ({"metrics": {}}, "a completed final lacks 'test/accuracy'"),
-        ({"metrics": {"loss": 10**400}}, "'loss' in 'metrics' is too large a number"),
-        ({"epochs": -1}, "'epochs' is not a count"),
-        ({"floors": []}, "'floors' is not of type dict"),
-        ({"floors": {"blank": 1}}, "'blank' in 'floors' is not an object"),
-        ({"floors": {"a.b": {"mse": "0"}}}, "'mse' in 'floors.a.b' is not a number"),
-        ({"floors": {"blank": {"mse": True}}}, "'mse' in 'floors.blank' is not a number"),
-        ({"samples": 60_000}, "'samples' is not of type dict"),
-        ({"samples": {}}, "lacks 'samples.test_selection'"),
+        ({"status": "done"}, "status: Input should be 'complete', 'pruned' or 'failed'"),
+        ({"status": None}, "status: Input should be 'complete', 'pruned' or 'failed'"),
+        ({"spec": []}, "spec: Input should be an object"),
+        ({"spec": {}}, "spec.variant: Field required"),
+        ({"epochs": True}, "epochs: Input should be a valid integer"),
+        ({"epochs": "3"}, "epochs: Input should be a valid integer"),
+        ({"epochs": -1}, "epochs: Input should be greater than or equal to 0"),
         (
-            {"samples": {"test_selection": "<b>"}},
-            "'samples.test_selection' is none of all, stratified, random, generated",
+            {"metrics": {"test/accuracy": "0.9"}},
+            "metrics.test/accuracy: Input should be a valid number",
         ),
         (
-            {"samples": {"test_selection": "all", "test": 2**63}},
-            "'samples.test' is not a count",
+            {"metrics": {"test/accuracy": None}},
+            "metrics.test/accuracy: Input should be a valid number",
+        ),
+        ({"absent": {"nll": 1}}, "absent.nll: Input should be a valid string"),
+        ({"metrics": {}}, "metrics of a completed final lacks the primary metric on test data"),
+        ({"floors": []}, "floors: Input should be an object"),
+        ({"floors": {"blank": 1}}, "floors.blank: Input should be an object"),
+        ({"floors": {"a.b": {"mse": True}}}, "floors.a.b.mse: Input should be a valid number"),
+        ({"samples": 60_000}, "samples: Input should be an object"),
+        ({"samples": {}}, "samples.train: Field required"),
+        (
+            {"samples": WHOLE | {"test_selection": "<b>"}},
+            "samples.test_selection: Input should be 'all', 'stratified', 'random' or 'generated'",
         ),
         (
-            {"samples": {"test_selection": "all", "train": 0.5}},
-            "'samples.train' is not of type int",
+            {"samples": WHOLE | {"test": 2**63}},
+            "samples.test: Input should be less than or equal to 9007199254740992",
         ),
-        ({"run_id": "another"}, "'run_id' is not the name of its folder"),
+        ({"samples": WHOLE | {"train": 0.5}}, "samples.train: Input should be a valid integer"),
+        ({"costs": {"seconds": "1"}}, COST),
+        ({"costs": {"seconds": -1.0}}, COST),
+        ({"costs": {"seconds": 10**400}}, COST),
+        ({"costs": {"seconds": math.nan}}, COST),
+        ({"provenance": {}}, "provenance.code_version: Field required"),
+        ({"x\n\x1b[31m" * 100: 1}, f"{'x  [31m' * 17}…: Extra inputs are not permitted"),
+        ({"run_id": "../x"}, "run_id: a run id is 1 to 200 letters"),
     ],
 )
 def test_a_record_of_another_shape_is_named(tmp_path, change, why):
     files = sweep()
-    run_id = files.run("linear-usps-quick", "final", 0)["run_id"]
-    files.records[run_id] |= change
+    record = files.run("linear-usps-quick", "final", 0)
+    run_id = record["run_id"]
+    record |= change
+    path = RunFolder(files.write(tmp_path), run_id).record
+    sentence = told(tmp_path)
+    assert sentence.startswith(f"{path} is not a record of this version ({why}")
+    assert sentence.endswith(
+        "): remove that run's folder to re-run it, or read it with the version that wrote it"
+    )
+
+
+def test_a_number_that_no_computer_counts_to_is_told(tmp_path):
+    files = sweep()
+    run_id = next(iter(files.records))
+    path = RunFolder(files.write(tmp_path), run_id).record
+    path.write_text(path.read_text().replace('"epochs": 3', f'"epochs": 1{"0" * 5000}'))
+    assert told(tmp_path).startswith(f"{path} is not a record of this version (Invalid JSON: num")
+
+
+def test_a_record_in_the_folder_of_another_run_is_named(tmp_path):
+    files = sweep()
+    one, two = (RunFolder(tmp_path, run_id).record for run_id in [*files.records][:2])
     files.write(tmp_path)
-    path = tmp_path / "runs" / run_id / "record.json"
-    assert told(tmp_path) == f"{path}: not of the expected shape: {why}"
+    two.write_bytes(one.read_bytes())
+    assert told(tmp_path).startswith(f"{two} is not of the run that its folder names (run_id: ")
+
+
+def test_a_record_whose_spec_is_of_another_run_is_named(tmp_path):
+    files = sweep()
+    run_id = next(iter(files.records))
+    path = RunFolder(files.write(tmp_path), run_id).record
+    record = json.loads(path.read_text())
+    record["spec"]["seed"] += 1
+    path.write_text(json.dumps(record))
+    assert told(tmp_path).startswith(f"{path} is not of the run that its folder names (spec: ")
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"study": "../../escape"}, "'study' is not the name of its file"),
-        (
-            {"directions": {"accuracy": "up"}},
-            "the direction of 'accuracy' is none of maximize, minimize",
-        ),
-        ({"trials": None}, "lacks 'trials'"),
-        ({"best": 1}, "'best' is not of type str"),
+        ({"directions": {"accuracy": "up"}}, "directions.accuracy: Input should be 'maximize' or "),
+        ({"directions": {"loss": "minimize"}}, "directions lacks the primary metric"),
+        ({"trials": None}, "trials: Input should be a valid array"),
+        ({"best": 1}, "best: Input should be a valid string"),
+        ({"retries": 2**63}, "retries: Input should be less than or equal to 9007199254740992"),
+        ({"states": {"complete": -1}}, "states.complete: Input should be greater than or equal"),
+        ({"importance": {"lr": "much"}}, "importance.lr: Input should be a valid number"),
+        ({"finals": [1]}, "finals.0: Input should be a valid string"),
         *(
-            ({"finals": [run_id]}, "'finals' holds something other than run ids")
-            for run_id in (1, "", "..", "../../elsewhere", "nul\0", "x" * 1000)
+            ({"finals": [run_id]}, "finals.0: a run id is 1 to 200 letters, digits or signs")
+            for run_id in ("", "..", "../../elsewhere", "nul\0", "x" * 1000)
         ),
     ],
 )
-def test_a_cell_of_another_shape_is_named(tmp_path, change, why):
+def test_a_ledger_of_another_shape_is_named(tmp_path, change, why):
     files = sweep()
     files.cells["linear-usps-quick"] |= change
-    path = files.write(tmp_path) / "cells" / "linear-usps-quick.json"
-    assert told(tmp_path) == f"{path}: not of the expected shape: {why}"
+    path = ResultsFolder(files.write(tmp_path)).ledger("linear-usps-quick")
+    assert told(tmp_path).startswith(f"{path} is not a cell's ledger of this version ({why}")
+
+
+def test_a_ledger_of_another_name_is_named(tmp_path):
+    files = sweep()
+    files.cells["linear-usps-quick"]["study"] = "../../escape\n"
+    path = ResultsFolder(files.write(tmp_path)).ledger("linear-usps-quick")
+    assert told(tmp_path) == (
+        f"{path} is not the ledger that its name says, but that of ../../escape : "
+        "give it its name back"
+    )
 
 
 def test_a_file_that_is_no_object_is_named(tmp_path):
-    path = sweep().write(tmp_path) / "cells" / "linear-usps-quick.json"
+    path = ResultsFolder(sweep().write(tmp_path)).ledger("linear-usps-quick")
     path.write_text("[]")
-    assert told(tmp_path) == f"{path}: not of the expected shape: 'the file' is not an object"
+    assert told(tmp_path).startswith(f"{path} is not a cell's ledger of this version (Input should")
 
 
-def test_cells_of_a_sweep_without_bases(tmp_path):
-    files = sweep(variants=("cnn",), datasets=("mnist",))
-    del files.cells["cnn-mnist-quick"]["bases"]
-    assert load(files.write(tmp_path)).cells[0].bases == ()
+def test_results_of_an_older_version_are_refused(tmp_path):
+    files = sweep()
+    for record in files.records.values():
+        del record["samples"], record["floors"]
+    files.write(tmp_path)
+    assert "is not a record of this version (floors: Field required)" in told(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +252,7 @@ def test_cells_of_a_sweep_without_bases(tmp_path):
         ({}, "done"),
         ({"finals": []}, "0 of 3 finals"),
         ({"finals": [], "planned": {"trials": 9, "finals": 3}}, "4 of 9 trials"),
+        ({"states": {"complete": 1, "pruned": 1, "fail": 1}}, "3 of 4 trials"),
         ({"finals": [], "reason": "no trial completed"}, "failed"),
     ],
 )
@@ -207,10 +264,7 @@ def test_progress_says_what_is_there_of_what_is_planned(tmp_path, change, progre
 
 def test_importance_is_read_from_the_ledger(tmp_path):
     files = sweep(variants=("cnn",), datasets=("mnist",))
-    assert load(files.write(tmp_path)).cells[0].importance == {}
+    assert load(files.write(tmp_path)).cells[0].ledger.importance == {}
     cell = files.cells["cnn-mnist-quick"]
     cell["importance"] = {"lr": 0.75, "width": 0.25}
-    assert load(files.write(tmp_path)).cells[0].importance == {"lr": 0.75, "width": 0.25}
-    cell["importance"] = {"lr": "much"}
-    files.write(tmp_path)
-    assert "'lr' in 'importance' is not a number" in told(tmp_path)
+    assert load(files.write(tmp_path)).cells[0].ledger.importance == {"lr": 0.75, "width": 0.25}

@@ -34,9 +34,7 @@ def test_each_task_and_profile_has_a_sentence(tmp_path):
         sweep(variants=("tlb",), task="prediction", trials=3),
         sweep(profile="published", trials=0),
     ):
-        files.records |= other.records
-        files.curves |= other.curves
-        files.cells |= other.cells
+        files.add(other)
     said = search_sentences(load(files.write(tmp_path)))
     assert sorted(sentence.partition(" are ")[0] for sentence in said) == [
         "In profile published, each trained variant's hyper-parameters for classification",
@@ -47,7 +45,7 @@ def test_each_task_and_profile_has_a_sentence(tmp_path):
 
 def test_different_numbers_of_trials_are_a_range(tmp_path):
     files = sweep(trials=4)
-    files.cells["linear-usps-quick"]["states"] = {"complete": 2, "pruned": 1}
+    files.cells["linear-usps-quick"]["states"] = {"complete": 2, "pruned": 1, "fail": 0}
     root = files.write(tmp_path)
     assert search_sentences(load(root)) == [f"{HEAD} the best of 3 to 4 trials on validation data."]
 
@@ -56,6 +54,7 @@ def test_cells_without_a_search_are_named_beside_those_with_one(tmp_path):
     files = sweep(variants=("cnn", "linear", "kmeans"), datasets=("mnist", "usps"))
     for study in ("cnn-usps-quick", "kmeans-usps-quick"):
         files.cells[study] |= {"trials": [], "best": None, "planned": {"trials": 0, "finals": 3}}
+        files.cells[study]["states"] = {"complete": 0, "pruned": 0, "fail": 0}
     for record in files.records.values():  # k-means learns nothing by gradients: it does not count
         if record["spec"]["variant"] == "kmeans":
             record["epochs"] = 0

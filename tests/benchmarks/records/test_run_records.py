@@ -1,0 +1,151 @@
+"""Records and their folders: what the digest covers, what is refused, what is set aside."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from benchmarks.records.errors import InputError, first_fault
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
+from tests.reports.results_folder import Files, sweep
+
+FREE = {"run_id", "study", "traceback", "digest", "costs", "provenance"}
+"""Fields that records of equal specs may differ in, or that follow from the spec."""
+
+
+@pytest.fixture
+def files() -> Files:
+    return sweep(variants=("linear",), datasets=("mnist",), trials=1, finals=1)
+
+
+@pytest.fixture
+def run(files: Files, tmp_path: Path) -> RunFolder:
+    """The folder of a run whose files are whole."""
+    files.write(tmp_path)
+    return RunFolder(tmp_path, files.run("linear-mnist-quick", "trial", 0)["run_id"])
+
+
+def lines_of(run: RunFolder) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run.metrics.read_bytes().splitlines()]
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("field", RunRecord.model_fields)
+def test_the_digest_covers_each_field_but_those_that_may_differ(field: str, run: RunFolder) -> None:
+    stored, lines = json.loads(run.record.read_bytes()), lines_of(run)
+    assert RunRecord.digest_of(stored, lines) == stored["digest"]
+    changed = RunRecord.digest_of(stored | {field: "changed"}, lines)
+    assert (changed == stored["digest"]) == (field in FREE)
+
+
+def test_the_digest_covers_each_epoch(run: RunFolder) -> None:
+    stored, lines = json.loads(run.record.read_bytes()), lines_of(run)
+    lines[0]["metrics"]["train/loss"] += 1e-15
+    assert RunRecord.digest_of(stored, lines) != stored["digest"]
+
+
+def test_a_record_is_stored_as_it_is_read(run: RunFolder) -> None:
+    record = run.read()
+    assert record is not None
+    assert record.model_dump(mode="json") == json.loads(run.record.read_bytes())
+
+
+def test_a_record_tells_what_its_spec_and_its_costs_are(files: Files, run: RunFolder) -> None:
+    files.records[run.run_id]["costs"] = {"seconds": 2.5, "parameters": None}
+    record = RunRecord.model_validate(files.records[run.run_id])
+    assert (record.variant, record.dataset, record.role) == ("linear", "mnist", "trial")
+    assert (record.seed, record.complete) == (2**64 - 1, True)
+    assert record.data is record.provenance.data
+    assert record.cost("seconds") == 2.5
+    assert math.isnan(record.cost("parameters"))
+    assert math.isnan(record.cost("flops_per_sample"))
+
+
+def test_a_completed_final_has_the_primary_metric_on_test_data(files: Files) -> None:
+    final = files.run("linear-mnist-quick", "final", 0)
+    del final["metrics"]["test/accuracy"]
+    with pytest.raises(ValidationError, match="lacks the primary metric on test data"):
+        RunRecord.model_validate(final)
+    RunRecord.model_validate(final | {"status": "failed"})
+
+
+def test_a_fault_is_one_line_whatever_the_file_holds(files: Files) -> None:
+    record = files.run("linear-mnist-quick", "final", 0)
+    with pytest.raises(ValidationError) as caught:
+        RunRecord.model_validate(record | {"a\nb\x1b[31m" * 100: 1})
+    fault = first_fault(caught.value)
+    assert fault.isprintable()
+    assert len(fault) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("record.json", cut),
+        ("record.json", lambda content: b"[" * 100_000),
+        ("record.json", lambda content: content.replace(b'"epochs": 3', b'"epochs": 2')),
+        ("metrics.jsonl", cut),
+        ("metrics.jsonl", lambda content: content.replace(b"1", b"2", 1)),
+        ("metrics.jsonl", lambda content: b""),
+    ],
+)
+def test_what_is_damaged_is_told_and_left_until_it_is_set_aside(
+    name: str,
+    change: Callable[[bytes], bytes],
+    run: RunFolder,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run.fault() is None
+    (run.path / name).write_bytes(change((run.path / name).read_bytes()))
+    before = contents(run.path)
+    fault = run.fault()
+    assert fault is not None
+    assert contents(run.path) == before
+    assert capsys.readouterr().err == ""
+    assert run.kept() is None
+    told = f"{fault}: the run is re-run, and its record is kept as record.unused\n"
+    assert capsys.readouterr().err == f"capsbench: {told}"
+    assert (run.path / "record.unused").read_bytes() == before["record.json"][1]
+    assert not run.record.exists()
+    assert run.fault() is None
+    assert run.kept() is None
+
+
+def test_a_whole_record_of_another_version_is_refused_and_stays(run: RunFolder) -> None:
+    stored = json.loads(run.record.read_bytes())
+    del stored["floors"]
+    run.record.write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=r"version \(floors: Field required\): remove that run"):
+        run.kept()
+    assert json.loads(run.record.read_bytes()) == stored
+
+
+def test_a_record_of_another_run_is_refused_and_stays(
+    files: Files, run: RunFolder, tmp_path: Path
+) -> None:
+    other = RunFolder(tmp_path, files.run("linear-mnist-quick", "final", 0)["run_id"])
+    for name in ("record.json", "metrics.jsonl"):
+        (run.path / name).write_bytes((other.path / name).read_bytes())
+    with pytest.raises(InputError, match="is not of the run that its folder names"):
+        run.kept()
+    assert run.record.read_bytes() == other.record.read_bytes()
+
+
+def test_no_run_has_a_folder_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{}")
+    for run_id in ("../..", "..", "a/../../..", "\0", ""):
+        assert RunFolder(tmp_path / "results", run_id).read() is None
