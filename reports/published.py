@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from benchmarks.records.record import DataState
 from reports.records import Cell
 
 SELECTIONS = ("none", "validation", "test", "unknown")
@@ -45,15 +46,15 @@ def beside(cell: Cell, metric: str) -> Published | None:
     return next((p for p in published() if key == (p.variant, p.dataset, p.task, p.metric)), None)
 
 
-def gap(ours: float, cell: Cell, figure: Published, states: str) -> float:
+def gap(ours: float, cell: Cell, figure: Published) -> float:
     """How much better (+) or worse (-) ours is; NaN where the two can't be compared."""
-    if not figure.comparable or "stand-in" in states:
+    if not figure.comparable or DataState.stand_in in cell.states:
         return math.nan
     better = ours - figure.value
     return better if cell.ledger.directions.get(figure.metric) == "maximize" else -better
 
 
-def differences(cell: Cell, figure: Published, states: str) -> list[str]:
+def differences(cell: Cell, figure: Published) -> list[str]:
     """In what the published figure's protocol differs from ours, a phrase each."""
     told = [figure.protocol]
     if figure.selection == "test":
@@ -64,11 +65,11 @@ def differences(cell: Cell, figure: Published, states: str) -> list[str]:
         told.append("one run" if figure.n else "number of runs not told")
     if cell.profile != "paper":
         told.append(f"ours spent profile {cell.profile}: less training, maybe smaller models")
-    if "stand-in" in states:
+    if DataState.stand_in in cell.states:
         told.append("our data is a stand-in: not comparable")
-    elif "partial" in states:
+    elif DataState.partial in cell.states:
         told.append("our data is partial")
-    if "generated" in states:
+    if DataState.generated in cell.states:
         told.append("our test data is generated here, theirs is another set")
     if not figure.comparable:
         told.append("not comparable")

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
-from benchmarks.records.record import RunRecord
+from benchmarks.records.record import DataState, RunRecord
 from benchmarks.records.spec import Direction
 from reports.order import by_dataset, by_task
 
@@ -81,6 +81,14 @@ class Cell:
         """Returns a run with the hyper-parameters of the cell's finals: the best trial, or a final
         if there was no search; None if neither has finished."""
         return self.best or next(iter(self.finals), None)
+
+    @property
+    def states(self) -> frozenset[DataState]:
+        """All states of the data behind the cell's figures; the ledger's while it has none."""
+        seen = [run.data for run in self.scored if run.data]
+        if not seen:
+            return frozenset(DataState.named_in(self.ledger.data))
+        return frozenset(state for data in seen for state in data.states)
 
     def stamps(self, runs: Iterable[RunRecord]) -> list[tuple[str, str]]:
         """Pairs the id of each of these runs with what changes with its record's bytes."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.records.record import DataInfo, RunRecord, SampleCounts
+from benchmarks.records.record import DataInfo, DataState, RunRecord, SampleCounts
 from reports.floor_tables import FLOORS_NOTE, floors
 from reports.floors import PREFIX, UNTRAINED, Floor, trivial_answers
 from reports.formats import SCORE_COLUMNS, frame
@@ -231,9 +231,8 @@ def _published_rows(results: Results) -> Iterator[tuple[Any, ...]]:
         cells = [c for c in results.cells if scores(c, p.metric) and beside(c, p.metric) == p]
         for cell in cells:
             mean, low, high, n = interval([*scores(cell, p.metric).values()])
-            states = data_states(cell)
-            ours = (cell.variant, cell.profile, mean, low, high, n, gap(mean, cell, p, states))
-            differs = "; ".join(differences(cell, p, states))
+            ours = (cell.variant, cell.profile, mean, low, high, n, gap(mean, cell, p))
+            differs = "; ".join(differences(cell, p))
             yield (*figure, *ours, p.selection, differs, p.source)
         if not cells:
             nothing = (p.variant or "", "", *[math.nan] * 3, None, math.nan)
@@ -480,7 +479,7 @@ def flags(results: Results) -> list[str]:
         sentences.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
     if unfinished := [cell for cell in results.cells if cell.progress not in ("done", "failed")]:
         sentences.append(f"{len(unfinished)} of {len(results.cells)} cells are not finished.")
-    standin = dict.fromkeys(c.dataset for c in results.cells if "stand-in" in data_states(c))
+    standin = dict.fromkeys(c.dataset for c in results.cells if DataState.stand_in in c.states)
     if standin:
         sentences.append(f"Stand-in data, whose figures say nothing of it: {', '.join(standin)}.")
     few = {len(cell.scored) for cell in results.cells if cell.scored}
@@ -566,15 +565,15 @@ def _test_samples(runs: Iterable[RunRecord]) -> int | None:
 
 
 def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) -> tuple[Any, ...]:
-    cell, states = standing.cell, data_states(standing.cell)
+    cell = standing.cell
     name, floor = standing.floor
     figure = beside(cell, cell.metric)
     value, distance, notes = math.nan, math.nan, list(mixed.get(place(cell), []))
     if len(cell.scored) == 1:
         notes.append("one seed: no interval")
     if figure and cell.scored:
-        value, distance = figure.value, gap(standing.score.mean, cell, figure, states)
-        notes.append(f"published: {'; '.join(differences(cell, figure, states))}")
+        value, distance = figure.value, gap(standing.score.mean, cell, figure)
+        notes.append(f"published: {'; '.join(differences(cell, figure))}")
     return (
         *_score(cell, cell.metric, cell.direction),
         *("variant", standing.mark, floor, name, standing.floors.get(UNTRAINED, math.nan)),

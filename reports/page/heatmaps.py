@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.records.record import DataState
 from reports.floors import UNTRAINED
 from reports.formats import one_line, plus_minus, readable
 from reports.page.runs import anchor, group_name
 from reports.records import Cell, Results
 from reports.standings import BELOW, Standing, place
-from reports.tables import as_text, data_states, floor_name, mixtures, shown_floors, test_set
+from reports.tables import as_text, floor_name, mixtures, shown_floors, test_set
 
 
 def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
@@ -120,7 +121,7 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
     seeds = f"n = {score.n}" if score.n else ""
     untrained = readable(standing.floors.get(UNTRAINED, math.nan))
     progress = "" if cell.progress == "done" else cell.progress
-    data = "stand-in" if score.n and "stand-in" in data_states(cell) else ""
+    data = DataState.stand_in if score.n and DataState.stand_in in cell.states else ""
     return {
         "id": anchor(cell),
         "heat": heat,
