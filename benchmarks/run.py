@@ -228,6 +228,7 @@ class _Run:
             metrics = self._validate(trainer, task)
         pictures: dict[str, Path] = {}
         if self.spec.role == "final":
+            task.use_all_training_samples()
             trainer.test(task, verbose=False)
             metrics |= {f"test/{k}": v for k, v in task.compute().items()}
             require_finite(metrics, "the test")

@@ -77,6 +77,9 @@ class Task(pl.LightningModule, Generic[B]):
             By the answer's name, its metrics: those of `compute` that it has.
         """
 
+    def use_all_training_samples(self) -> None:
+        """Prepares for the test of a final: what reads a part of the training data reads all."""
+
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Pictures of the first test samples by name: (height, width[, 3]) uint8."""
         shown = self.model.pictures(self.first_tests(samples))

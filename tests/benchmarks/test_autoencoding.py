@@ -23,7 +23,7 @@ from benchmarks.batches import StillSamples
 from benchmarks.metrics import AUTOENCODING
 from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.spec import Budget
-from benchmarks.tasks import probes
+from benchmarks.tasks import autoencoding, probes
 from benchmarks.tasks.autoencoding import Autoencoding
 from models import registry
 from models.variant import Coded, Hyperparameters, Images, Optimization, Variant
@@ -92,8 +92,22 @@ def test_lin_pred_is_a_logistic_regression_on_standardised_codes() -> None:
 
     theta = minimize(cost, np.zeros(9), tol=1e-10).x
     expected = (logits(theta, others).argmax(1) == other_y[:, 0]).mean()
-    assert probes.linear(codes, y)(others, other_y) == pytest.approx(expected, abs=1 / 90)
+    assert probes.linear(codes, y, classes=3)(others, other_y) == expected
     assert 0.5 < expected < 1
+
+
+@pytest.mark.parametrize("most", [0, 400])
+def test_a_share_of_the_samples_has_that_share_of_the_penalty(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By either method: all samples thrice is the same mean loss, and thus the same optimum."""
+    monkeypatch.setattr(probes, "NEWTON_WEIGHTS", most)
+    codes, y = labelled(100, 3, 2)
+    thrice = probes._regression(6, 1.0).fit(np.tile(codes, (3, 1)), np.tile(y[:, 0], 3))[-1]
+    third = probes._regression(6, 1 / 3).fit(codes, y[:, 0])[-1]
+    whole = probes._regression(6, 1.0).fit(codes, y[:, 0])[-1]
+    assert third.coef_ == pytest.approx(thrice.coef_, abs=1e-3)
+    assert whole.coef_ != pytest.approx(thrice.coef_, abs=1e-2)
 
 
 def test_two_digits_are_right_where_both_are_among_the_two_highest() -> None:
@@ -165,12 +179,16 @@ def test_a_code_that_is_not_finite_scores_nan(labels: int) -> None:
 
 
 def fingerprint_of_probes() -> str:
-    """Of what is fitted to codes that overlap, to the last bit."""
+    """Of what is fitted to codes that overlap, to the last bit; of a regression by both methods."""
     codes, y = labelled(3000, 10, 24)
     fitted = probes.fit(codes, y, classes=10, seed=7)
     with probes._reproducible():
-        weights = probes._regression().fit(codes, y[:, 0])[-1].coef_
-    return f"{probes.score(fitted, codes, y)} {hashlib.sha256(weights.tobytes()).hexdigest()}"
+        weights = [
+            probes._regression(count, 0.5).fit(codes, y[:, 0])[-1].coef_.tobytes()
+            for count in (1, probes.NEWTON_WEIGHTS + 1)
+        ]
+    assert weights[0] != weights[1]
+    return f"{probes.score(fitted, codes, y)} {hashlib.sha256(b''.join(weights)).hexdigest()}"
 
 
 def test_probes_are_bit_equal_in_other_processes_and_with_other_threads() -> None:
@@ -291,11 +309,53 @@ def test_probes_are_fitted_once_an_epoch() -> None:
     task = task_of(Noisy)
     evaluated(task)
     passes = len(task.model.seen)
+    task.use_all_training_samples()  # which the probes were fitted to
     evaluated(task)  # the test, after the validation of the last epoch
     assert len(task.model.seen) == passes + 1
     task.on_train_epoch_start()
     evaluated(task)
     assert len(task.model.seen) == passes + 3
+
+
+def test_validation_fits_probes_to_a_part_and_a_finals_test_to_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 30)
+    fit, read = probes.fit, []
+
+    def watched(codes: np.ndarray, labels: np.ndarray, **how: int) -> dict[str, probes.Probe]:
+        read.append(len(codes))
+        return fit(codes, labels, **how)
+
+    monkeypatch.setattr(probes, "fit", watched)
+    record = made(spec_of("autoencoder", epochs=2, role="final", width=2), tmp_path)
+    assert record.status == "complete", record.traceback
+    assert read == [30, 30, 30, 48]  # the untrained network, two epochs, the test
+
+
+def test_the_part_is_drawn_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 20)
+    parts = []
+    for seed in (0, 0, 1):
+        task = task_of(Noisy)
+        task.seed = seed
+        parts.append(task._probed().tolist())
+    assert parts[0] == parts[1] != parts[2]
+    for part in parts:
+        assert part == sorted(set(part))
+        assert len(part) == 20
+        assert max(part) > 40, "of 60, not the first of them"
+
+
+def test_codes_of_all_batches_are_kept_with_their_labels() -> None:
+    x, y = torch.rand(7, 3), torch.arange(14).view(7, 2)
+    kept = autoencoding._Codes(9)
+    for batch in (slice(4), slice(4, 7)):
+        kept.add(Coded(x[batch], -x[batch]), y[batch])
+    assert kept.roles == ["code", "prior"]
+    assert np.array_equal(kept.numbers("code"), x.double())
+    assert np.array_equal(kept.numbers("prior"), -x.double())
+    assert np.array_equal(kept.labels(), y)
 
 
 class Bare(Noisy):
