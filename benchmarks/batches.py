@@ -169,6 +169,22 @@ def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:
     return Epoch(samples, torch.arange(len(samples)), batch_size)
 
 
+def pixels_of(samples: Samples, *, batch_size: int) -> Tensor:
+    """Gives the pixels of all images; generated ones are made, batch after batch, as in epoch 0.
+
+    Args:
+        samples: images.
+        batch_size: number of images to generate at a time.
+
+    Returns:
+        (n, channels, height, width) uint8.
+    """
+    if isinstance(samples, StillSamples):
+        return samples.images
+    batches = evaluation_epoch(samples, batch_size=batch_size)
+    return torch.cat([(255 * batch[0]).round().to(torch.uint8) for batch in batches])
+
+
 def to_float(pixels: Tensor) -> Tensor:
     """uint8 in 0 … 255 to float32 in [0, 1]."""
     return pixels.to(torch.float32).div_(255)

@@ -236,8 +236,11 @@ class Variant(nn.Module):
         raise TypeError(f"{type(self).__name__} has no optimiser: it is not trained")
 
     def fit(self, x: Tensor) -> None:
-        """Called once with all training images (n, channels, height, width) before evaluation,
-        for a variant that is fitted, not trained by gradients."""
+        """Fits a variant that is not trained by gradients; called once, before evaluation.
+
+        Args:
+            x: (n, channels, height, width) uint8 in 0 … 255, all training images.
+        """
 
     def pictures(self, batch: Any) -> Mapping[str, Picture]:
         """Pictures of the first test samples by name, called in evaluation mode."""

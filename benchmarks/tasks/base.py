@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
-from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
+from benchmarks.batches import Epoch, evaluation_epoch, pixels_of, training_epoch
 from benchmarks.protocol import TaskData
 from benchmarks.seeds import derive
 from benchmarks.tasks.pictures import grid
@@ -100,8 +100,7 @@ class Task(pl.LightningModule, Generic[B]):
     def fit_model(self) -> None:
         """Fits a variant that is not trained by gradients on all training samples."""
         if type(self.model).fit is not Variant.fit:
-            everything = self.data.train.gather(torch.arange(len(self.data.train)), 0)
-            self.model.fit(everything[0])
+            self.model.fit(pixels_of(self.data.train, batch_size=self.evaluation_batch))
 
     def train_dataloader(self) -> Epoch:
         return training_epoch(

@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from benchmarks import datasets, protocol
-from benchmarks.batches import StillSamples, evaluation_epoch, training_epoch
+from benchmarks.batches import (
+    StillSamples,
+    evaluation_epoch,
+    pixels_of,
+    to_float,
+    training_epoch,
+)
 from benchmarks.datasets.source import load_still
 from benchmarks.protocol import MOVING_MNIST, DataSource
 from benchmarks.seeds import derive
@@ -53,6 +59,14 @@ def test_evaluation_sees_all_in_order() -> None:
     epoch = evaluation_epoch(numbered(50), batch_size=8)
     assert len(epoch) == 7
     assert labels(epoch) == list(range(50))
+
+
+@pytest.mark.parametrize("dataset", ["usps", MOVING_MNIST])
+def test_pixels_are_those_of_the_batches(dataset: str) -> None:
+    train = load("autoencoding", dataset).train
+    pixels = pixels_of(train, batch_size=7)
+    assert pixels.dtype == torch.uint8
+    assert torch.equal(to_float(pixels), train.gather(torch.arange(len(train)), 0).x)
 
 
 def test_seeds_are_functions_of_named_axes() -> None:
