@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -29,19 +28,12 @@ from models import registry
 from models.variant import Coded, Hyperparameters, Images, Optimization, Variant
 from reports.records import load
 from reports.tables import metrics
+from tests.benchmarks import probe_bits
+from tests.benchmarks.probe_bits import fingerprint, labelled
 from tests.benchmarks.test_run import made, spec_of
 
-ROOT = Path(__file__).resolve().parents[2]
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=1, train_samples=60, validation_samples=20, test_samples=20)
-
-
-def labelled(count: int, classes: int, dims: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Codes that overlap around a mean a class, and labels (count, 1)."""
-    draw = np.random.default_rng(seed)
-    y = draw.integers(0, classes, (count, 1))
-    means = 2 * np.random.default_rng(99).standard_normal((classes, dims))
-    return means[y[:, 0]] + draw.standard_normal((count, dims)), y
 
 
 def test_lin_match_is_the_best_permutation_on_train() -> None:
@@ -178,27 +170,12 @@ def test_a_code_that_is_not_finite_scores_nan(labels: int) -> None:
         assert set(scores) == ({"lin_pred", "lin_match"} if labels == 1 else {"lin_pred"})
 
 
-def fingerprint_of_probes() -> str:
-    """Of what is fitted to codes that overlap, to the last bit; of a regression by both methods."""
-    codes, y = labelled(3000, 10, 24)
-    fitted = probes.fit(codes, y, classes=10, seed=7)
-    with probes._reproducible():
-        weights = [
-            probes._regression(count, 0.5).fit(codes, y[:, 0])[-1].coef_.tobytes()
-            for count in (1, probes.NEWTON_WEIGHTS + 1)
-        ]
-    assert weights[0] != weights[1]
-    return f"{probes.score(fitted, codes, y)} {hashlib.sha256(b''.join(weights)).hexdigest()}"
-
-
 def test_probes_are_bit_equal_in_other_processes_and_with_other_threads() -> None:
-    here = fingerprint_of_probes()
+    here = fingerprint()
     with threadpool_limits(limits=2):
-        assert fingerprint_of_probes() == here
-    call = "from tests.benchmarks import test_autoencoding as t; print(t.fingerprint_of_probes())"
+        assert fingerprint() == here
     there = subprocess.run(
-        [sys.executable, "-c", call],
-        cwd=ROOT,
+        [sys.executable, probe_bits.__file__],
         env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
         capture_output=True,
         text=True,

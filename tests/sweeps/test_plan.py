@@ -135,6 +135,7 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
 ) -> None:
     """Steps of all variants are really timed; no data is there, nor asked for."""
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
+    monkeypatch.setattr(timing, "CALLS", 1)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     run = ["run", "--profile", "smoke", "--dry-run", "--workers", "2", "--results", "results"]
