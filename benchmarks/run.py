@@ -259,6 +259,7 @@ class _Run:
         task = self._task(model)
         floors = task.floors()
         if model.trainable:
+            task.use_all_training_samples()
             trainer.test(task, verbose=False)
             floors["untrained"] = task.compute()
         return {

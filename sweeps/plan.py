@@ -148,14 +148,12 @@ def _run_seconds(
 def _coded(train: int, validations: int, tests: int) -> int:
     """Counts the training samples that a run encodes for its probes.
 
-    Probes are fitted to `PROBE_SAMPLES` before each validation and before the test of the untrained
-    network, to all before the last test, which takes the last validation's where those are all.
+    Probes are fitted to `PROBE_SAMPLES` before each validation, to all before each test; the last
+    test takes the last validation's probes where those were fitted to all.
     """
     part = min(metrics.PROBE_SAMPLES, train)
-    if tests == 0:
-        return validations * part
-    last = 0 if validations and part == train else train
-    return (validations + tests - 1) * part + last
+    fitted = tests - 1 if tests and validations and part == train else tests
+    return validations * part + fitted * train
 
 
 @cache  # equal shapes of several datasets are timed once

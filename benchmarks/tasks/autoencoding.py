@@ -26,9 +26,9 @@ class Autoencoding(Task[Images]):
 
     `lin_pred` and `lin_match` probe the code, `lin_pred_prior` and `lin_match_prior` the prior of
     capsule models; `benchmarks/tasks/probes.py` says how. Probes are fitted to codes of training
-    images as evaluation sees them: no augmentation, no noise. After each epoch, and for the
-    untrained network's floor, they are fitted to `PROBE_SAMPLES` training images, drawn from the
-    run's seed; for the test of a final to all. `mse` is the reconstruction's squared error, mean
+    images as evaluation sees them: no augmentation, no noise. After each epoch they are fitted to
+    `PROBE_SAMPLES` training images, drawn from the run's seed; for the test of a final, and for the
+    floor of its untrained network, to all. `mse` is the reconstruction's squared error, mean
     over pixels and channels; `nll` the negative log-likelihood in nats a pixel and channel, because
     variants differ in the size of what they reconstruct. Both are means over images.
     """

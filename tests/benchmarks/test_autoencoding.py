@@ -307,7 +307,7 @@ def test_validation_fits_probes_to_a_part_and_a_finals_test_to_all(
     monkeypatch.setattr(probes, "fit", watched)
     record = made(spec_of("autoencoder", epochs=2, role="final", width=2), tmp_path)
     assert record.status == "complete", record.traceback
-    assert read == [30, 30, 30, 48]  # the untrained network, two epochs, the test
+    assert read == [48, 30, 30, 48]  # the untrained network, two epochs, the test
 
 
 def test_the_part_is_drawn_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
