@@ -2,32 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.minimal_filters import Winograd
+from models.layers.numerics import at_least_float32
+
 
 def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
-    """second(relu(first(x))), where `first` has stride 1, `second` stride 2, neither padding.
+    """Computes second(relu(first(x))), where `first` has stride 1, `second` 2, neither padding.
 
-    The strided convolution is the sum of four without stride, over the four lattices of pixels
-    with even or odd row and column (polyphase decomposition): as many operations, a third less
-    time on CPUs. `first` computes each lattice apart, so that nothing large is rearranged.
+    `first` computes each phase that `second` reads apart, so that nothing large is rearranged.
 
-    x: (batch, channels, height, width).
+    Args:
+        x: (batch, channels, height, width).
+        first: with a bias.
+        second: with a bias.
+
+    Returns:
+        (batch, channels of `second`, rows, columns).
     """
     reach, kernel = first.kernel_size[0], second.kernel_size[0]
-    rows, columns = ((side - reach + 1 - kernel) // 2 + 1 for side in x.shape[2:])
-    phases: list[Tensor] = []
-    for i in (0, 1):
-        for j in (0, 1):
-            weight = second.weight[:, :, i::2, j::2]
-            bottom = i + 2 * (rows + weight.shape[2] - 2) + reach
-            right = j + 2 * (columns + weight.shape[3] - 2) + reach
-            seen = x[:, :, i:bottom, j:right].contiguous(memory_format=torch.channels_last)
-            lattice = F.conv2d(seen, first.weight, first.bias, stride=2).relu()
-            phases.append(F.conv2d(lattice, weight, None if phases else second.bias))
-    return sum(phases[1:], phases[0])
+    height, width = (side - (side - reach + 1 - kernel) % 2 for side in x.shape[2:])
+
+    def phase(i: int, j: int) -> Tensor:
+        seen = channels_last(x[:, :, i:height, j:width])
+        return F.conv2d(seen, first.weight, first.bias, stride=2).relu()
+
+    return _sum_of_phases(phase, (height - reach + 1, width - reach + 1), second)
+
+
+def stride_2(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Computes conv(x), where `conv` has stride 2, a bias and no padding.
+
+    Args:
+        x: (batch, channels, height, width).
+        conv: the convolution.
+
+    Returns:
+        (batch, channels of `conv`, rows, columns).
+    """
+    height, width = x.shape[2:]
+    return _sum_of_phases(lambda i, j: x[:, :, i::2, j::2], (height, width), conv)
+
+
+def _sum_of_phases(
+    phase: Callable[[int, int], Tensor], size: tuple[int, int], conv: nn.Conv2d
+) -> Tensor:
+    """Computes a convolution of stride 2 as the sum of four without stride (polyphase).
+
+    Each reads the pixels with even or odd row and column. They share their tiles of outputs, so
+    that minimal filters compute the sum with a quarter of the products. Autocast is left out:
+    minimal filters would lose too many digits in bfloat16.
+
+    Args:
+        phase: returns every second row and column of the input from a first row and column on.
+        size: height and width of the input.
+        conv: the convolution, with a bias and a square kernel.
+    """
+    kernel = conv.kernel_size[0]
+    rows, columns = ((side - kernel) // 2 + 1 for side in size)
+    geometry = Winograd(kernel=(kernel + 1) // 2, rows=rows, columns=columns)
+    sums: Tensor | None = None
+    with torch.autocast(conv.weight.device.type, enabled=False):
+        taps = conv.weight.permute(1, 2, 3, 0).contiguous()
+        for start in product((0, 1), (0, 1)):
+            inputs = geometry.inputs(at_least_float32(phase(*start)).permute(0, 2, 3, 1))
+            weights = geometry.weights(taps, start=start, step=2)
+            sums = torch.bmm(inputs, weights) if sums is None else sums.baddbmm_(inputs, weights)
+        assert sums is not None
+        return geometry.images(geometry.outputs(sums, conv.bias)).permute(0, 3, 1, 2)
 
 
 def channels_last(x: Tensor) -> Tensor:
