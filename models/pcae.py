@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.layers.affine import affine
 from models.layers.canvas import place, sobel
 from models.layers.colours import hues
+from models.layers.convolutions import channels_last
 from models.layers.images import StandardisedConfig
 from models.layers.initialisation import initialise_as_sonnet
 from models.layers.mixture import pixel_mixture
@@ -25,7 +26,6 @@ from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
 from models.layers.part_encoders import (
     AttentionPooling,
     EncoderKind,
-    channels_last,
     encoder,
     maps_shape,
 )

@@ -84,7 +84,9 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
         pad = int(side < 23)
         layers: list[nn.Module] = []
         for inputs, stride in zip((channels, width, width, width), (2, 2, 1, 1), strict=True):
-            layers += [nn.Conv2d(inputs, width, 3, stride=stride, padding=pad), nn.ReLU()]
+            # A convolution does not keep what it returns: ReLU may overwrite it.
+            conv = nn.Conv2d(inputs, width, 3, stride=stride, padding=pad)
+            layers += [conv, nn.ReLU(inplace=True)]
         return nn.Sequential(*layers)
     if kind == "wide":
         layers = []
@@ -113,7 +115,3 @@ def maps_shape(features: nn.Module, image: tuple[int, int, int]) -> tuple[int, i
     with torch.no_grad():
         channels, height, width = features(torch.zeros(1, *image)).shape[1:]
     return channels, height, width
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

@@ -421,6 +421,20 @@ def test_colours_ask_for_features() -> None:
     assert small(part_features=0)(images().x).code.shape == (4, 5)
 
 
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+@pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
+def test_maps_have_their_channels_innermost(shape: ImageShape, kind: str) -> None:
+    """Known mistake: a grey image has both layouts at once, and convolutions chose the slow one."""
+    encoder = small(shape, encoder=kind).network.encoder
+    maps: list[Tensor] = []
+    for layer in encoder.features.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda *given: maps.append(given[2]))
+    encoder(images(shape).x)
+    assert len(maps) >= 3
+    assert all(found.stride(1) == 1 for found in maps)
+
+
 @pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
 @pytest.mark.parametrize("side", [12, 16, 23, 28, 40])
 def test_encoders_leave_something_of_small_images(kind: Any, side: int) -> None:
