@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -132,7 +133,8 @@ class Optimization(NamedTuple):
         """Clips the model's gradients, in both ways if both are asked for."""
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
-        if self.clip_value is not None:
+        # After the first way no number is larger than the norm.
+        if self.clip_value is not None and self.clip_value < (self.clip_norm or math.inf):
             nn.utils.clip_grad_value_(model.parameters(), self.clip_value)
 
 
