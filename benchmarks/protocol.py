@@ -37,6 +37,7 @@ from benchmarks.datasets.source import Split, Still, load_moving_test, load_stil
 from benchmarks.errors import InputError
 from benchmarks.seeds import derive
 from benchmarks.spec import Budget, DataInfo, SampleCounts, Selection, fingerprint
+from benchmarks.splits import stratified_cut
 from models.variant import ClipShape, ImageShape, PointShape, Shape
 
 MOVING_MNIST = "moving_mnist"
@@ -158,8 +159,6 @@ def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, S
 
     Validation is at most a fifth of them, and empty where `validation` is 0.
     """
-    from sklearn.model_selection import train_test_split
-
     if validation == 0:
         whole = np.arange(len(train.labels))
         cut = whole if kept is None else stratified(train.labels, kept, seed=_SPLIT_SEED)
@@ -167,12 +166,11 @@ def _split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, S
     held = min(validation, len(train.labels) // 5)
     rest = len(train.labels) - held
     try:
-        cut, held_out = train_test_split(
-            np.arange(len(train.labels)),
-            train_size=rest if kept is None else min(kept, rest),
-            test_size=held,
-            stratify=train.labels,
-            random_state=_SPLIT_SEED,
+        cut, held_out = stratified_cut(
+            train.labels,
+            train=rest if kept is None else min(kept, rest),
+            held=held,
+            seed=_SPLIT_SEED,
         )
     except ValueError as error:
         raise InputError(
