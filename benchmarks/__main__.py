@@ -18,10 +18,11 @@ from benchmarks.cli import (
     RunName,
     Team,
     Upload,
+    command,
     data_folder,
-    main,
 )
 from benchmarks.errors import InputError
+from benchmarks.lightning import import_lightning
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
@@ -97,6 +98,7 @@ def run(
     offline: Offline = False,
 ) -> None:
     """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
+    import_lightning()
     from benchmarks.single import make
 
     budget = {
@@ -223,4 +225,4 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 if __name__ == "__main__":
-    main(app)
+    command(app)
