@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +18,15 @@ from benchmarks.cli import (
     RunName,
     Team,
     Upload,
+    command,
     data_folder,
-    main,
 )
 from benchmarks.errors import InputError
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
-from sweeps import options, starts
+from sweeps import options, starts, worker_server
 from sweeps.options import Device, EngineName, Options
+from sweeps.report import Report
 from sweeps.strategy import Sampler
 
 app = typer.Typer(
@@ -193,32 +193,25 @@ def _show_plan(choice: Options) -> None:
 
 def _sweep(choice: Options, results: Path) -> None:
     options.choose(choice.only)  # before the slow imports: a typing mistake is told at once
+    report = Report(results)
+    if choice.engine is EngineName.processes and not report.current:
+        worker_server.start()
     try:
         from sweeps.sweep import sweep
 
-        cells = sweep(choice, results)
+        cells = sweep(choice, results, report)
     except (KeyboardInterrupt, leaving.Leave) as interruption:
         leaving.end(
             f"interrupted; what has ended is kept. Go on with `python -m sweeps resume --results "
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),
         )
-    # Reports are a room apart, tied by files only.
-    action = "show" if _report_is_current(results) else "build"
-    report = [sys.executable, "-m", "reports", action, "--results", str(results)]
-    code = subprocess.run(report).returncode
+    code = report.write()
     failed = [cell for cell in cells if cell.failure is not None]
     for cell in failed:
         print(f"capsbench: {cell.study} has no final: {cell.failure}", file=sys.stderr)
     raise SystemExit(1 if failed else code)
 
 
-def _report_is_current(results: Path) -> bool:
-    """Whether no cell has changed since the report was written."""
-    written = results / "report" / "index.html"  # the last that is written
-    ledgers = [path.stat().st_mtime_ns for path in (results / "cells").glob("*.json")]
-    return written.exists() and written.stat().st_mtime_ns > max(ledgers, default=0)
-
-
 if __name__ == "__main__":
-    main(app)
+    command(app)
