@@ -1,4 +1,4 @@
-"""`python -m sweeps`: run, resume, add, stop, status, export, list."""
+"""`python -m sweeps`: run, resume, add, stop, status, export, list, speed."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from benchmarks.cli import (
 from benchmarks.errors import InputError
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
+from models import registry
 from sweeps import options, starts, worker_server
 from sweeps.options import Device, EngineName, Options
 from sweeps.report import Report
@@ -182,6 +183,25 @@ def list_() -> None:
     from sweeps.listing import show_matrix
 
     show_matrix()
+
+
+@app.command()
+def speed(
+    variant: Annotated[
+        list[str] | None, typer.Argument(help="Classifiers.", show_default="linear cnn")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=4, help="Trials in each study.")] = 24,
+    data: Data = None,
+) -> None:
+    """Measures trials an hour, beside a plain recipe of Optuna, Lightning and Weights & Biases."""
+    from sweeps.speed import show
+
+    names = variant or ["linear", "cnn"]
+    for name in names:
+        options.choose((f"{name}/mnist",), option="VARIANT")
+        if registry.available()[name].task != "classification":
+            raise InputError(f"{name} is no classifier, which the plain recipe trains")
+    show(names, trials, data_folder(data))
 
 
 def _show_plan(choice: Options) -> None:
