@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -119,7 +119,7 @@ class ConvLSTMStack(nn.Module):
 
     def begin(self, geometry: Winograd, batch: int) -> Callable[[Tensor], Tensor]:
         """Returns what takes the stack's next input and returns the top cell's next output."""
-        bottom, top = (cell.begin(geometry, batch) for cell in self.cells)
+        bottom, top = (cast(ConvLSTMCell, cell).begin(geometry, batch) for cell in self.cells)
         return lambda x: top.step(bottom.step(x))
 
 

@@ -10,7 +10,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.minimal_filters import Winograd
-from models.layers.numerics import at_least_float32
+
+FEWEST_CHANNELS = 64
+"""With fewer, the products of a minimal filter are too small to make up for its transforms."""
+
+
+class MinimalConvolution(nn.Conv2d):
+    """Convolves images with stride 1, by a minimal filter where that pays.
+
+    Channels are then innermost in what it returns.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, padding: int = 0) -> None:
+        super().__init__(inputs, outputs, kernel, padding=padding)
+        self.border = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not minimal_filters_pay(x):
+            return super().forward(x)
+        kernel = self.kernel_size[0]
+        rows, columns = (side + 2 * self.border - kernel + 1 for side in x.shape[2:])
+        geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
+        inputs = geometry.inputs(x.permute(0, 2, 3, 1), border=self.border)
+        products = torch.bmm(inputs, geometry.weights(self.weight.permute(1, 2, 3, 0).contiguous()))
+        return geometry.images(geometry.outputs(products, self.bias)).permute(0, 3, 1, 2)
 
 
 def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
@@ -55,9 +78,8 @@ def _sum_of_phases(
 ) -> Tensor:
     """Computes a convolution of stride 2 as the sum of four without stride (polyphase).
 
-    Each reads the pixels with even or odd row and column. They share their tiles of outputs, so
-    that minimal filters compute the sum with a quarter of the products. Autocast is left out:
-    minimal filters would lose too many digits in bfloat16.
+    Each reads the pixels with even or odd row and column. Where minimal filters are used, the four
+    share their tiles of outputs, so that their sum takes a quarter of the products.
 
     Args:
         phase: returns every second row and column of the input from a first row and column on.
@@ -66,16 +88,32 @@ def _sum_of_phases(
     """
     kernel = conv.kernel_size[0]
     rows, columns = ((side - kernel) // 2 + 1 for side in size)
+    starts = list(product((0, 1), (0, 1)))
+    if not minimal_filters_pay(conv.weight):
+        parts: list[Tensor] = []
+        for i, j in starts:
+            taps = conv.weight[:, :, i::2, j::2]
+            seen = phase(i, j)[:, :, : rows + taps.shape[2] - 1, : columns + taps.shape[3] - 1]
+            parts.append(F.conv2d(seen, taps, None if parts else conv.bias))
+        return sum(parts[1:], parts[0])
     geometry = Winograd(kernel=(kernel + 1) // 2, rows=rows, columns=columns)
+    taps = conv.weight.permute(1, 2, 3, 0).contiguous()
     sums: Tensor | None = None
-    with torch.autocast(conv.weight.device.type, enabled=False):
-        taps = conv.weight.permute(1, 2, 3, 0).contiguous()
-        for start in product((0, 1), (0, 1)):
-            inputs = geometry.inputs(at_least_float32(phase(*start)).permute(0, 2, 3, 1))
-            weights = geometry.weights(taps, start=start, step=2)
-            sums = torch.bmm(inputs, weights) if sums is None else sums.baddbmm_(inputs, weights)
-        assert sums is not None
-        return geometry.images(geometry.outputs(sums, conv.bias)).permute(0, 3, 1, 2)
+    for start in starts:
+        inputs = geometry.inputs(phase(*start).permute(0, 2, 3, 1))
+        weights = geometry.weights(taps, start=start, step=2)
+        sums = torch.bmm(inputs, weights) if sums is None else sums.baddbmm_(inputs, weights)
+    assert sums is not None
+    return geometry.images(geometry.outputs(sums, conv.bias)).permute(0, 3, 1, 2)
+
+
+def minimal_filters_pay(like: Tensor) -> bool:
+    """Says whether convolutions are computed by minimal filters: on a CPU, without autocast.
+
+    bfloat16 is too coarse for the differences in a minimal filter, and GPUs have convolutions of
+    their own.
+    """
+    return like.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.layers import winograd
+from models.layers.convolutions import FEWEST_CHANNELS, MinimalConvolution
 
 EncoderKind = Literal["conv", "residual", "wide"]
 
@@ -78,7 +78,7 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
 
     conv: the authors', 3×3 convolutions with strides 2, 2, 1, 1 and ReLU, without padding; images
     with a side below 23 pixels, of which they would leave nothing, are padded by one at each; many
-    channels of stride 1 are convolved by Winograd's algorithm.
+    channels of stride 1 are convolved by minimal filters.
     wide: 5×5 with stride 2 and padding, three times, to width/2, width and width; ReLU. residual: a
     convolution of stride 2 to width/2, a residual block of stride 2 to width, one of stride 1.
     """
@@ -87,8 +87,8 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
         pad = int(side < 23)
         layers: list[nn.Module] = []
         for inputs, stride in zip((channels, width, width, width), (2, 2, 1, 1), strict=True):
-            if stride == 1 and width >= winograd.FEWEST_CHANNELS:
-                layers += [winograd.Convolution(inputs, width, padding=pad), nn.ReLU()]
+            if stride == 1 and width >= FEWEST_CHANNELS:
+                layers += [MinimalConvolution(inputs, width, 3, padding=pad), nn.ReLU()]
             else:  # a convolution does not keep its output: ReLU may overwrite it
                 conv = nn.Conv2d(inputs, width, 3, stride=stride, padding=pad)
                 layers += [conv, nn.ReLU(inplace=True)]

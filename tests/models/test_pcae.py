@@ -11,7 +11,8 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from torch import Tensor
 
-from models.layers import canvas, winograd
+from models.layers import canvas
+from models.layers.convolutions import FEWEST_CHANNELS
 from models.layers.mixture import pixel_mixture
 from models.layers.part_encoders import encoder
 from models.layers.templates import inverse, warp
@@ -45,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "residual": {"encoder": "residual"},
     "wide": {"encoder": "wide"},
-    "many channels": {"encoder_channels": winograd.FEWEST_CHANNELS},
+    "many channels": {"encoder_channels": FEWEST_CHANNELS},
 }
 
 
