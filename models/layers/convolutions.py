@@ -26,7 +26,7 @@ class MinimalConvolution(nn.Conv2d):
         self.border = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        if not minimal_filters_pay(x):
+        if not minimal_filters_pay(self):
             return super().forward(x)
         kernel = self.kernel_size[0]
         rows, columns = (side + 2 * self.border - kernel + 1 for side in x.shape[2:])
@@ -89,7 +89,7 @@ def _sum_of_phases(
     kernel = conv.kernel_size[0]
     rows, columns = ((side - kernel) // 2 + 1 for side in size)
     starts = list(product((0, 1), (0, 1)))
-    if not minimal_filters_pay(conv.weight):
+    if not minimal_filters_pay(conv):
         parts: list[Tensor] = []
         for i, j in starts:
             taps = conv.weight[:, :, i::2, j::2]
@@ -107,13 +107,14 @@ def _sum_of_phases(
     return geometry.images(geometry.outputs(sums, conv.bias)).permute(0, 3, 1, 2)
 
 
-def minimal_filters_pay(like: Tensor) -> bool:
-    """Says whether convolutions are computed by minimal filters: on a CPU, without autocast.
+def minimal_filters_pay(conv: nn.Conv2d) -> bool:
+    """Says whether a convolution is computed by minimal filters: of many channels, on a CPU.
 
-    bfloat16 is too coarse for the differences in a minimal filter, and GPUs have convolutions of
-    their own.
+    bfloat16 (autocast) is too coarse for the differences in a minimal filter, and GPUs have
+    convolutions of their own.
     """
-    return like.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    here = conv.weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return here and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
 
 
 def channels_last(x: Tensor) -> Tensor:

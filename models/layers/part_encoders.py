@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.layers.convolutions import FEWEST_CHANNELS, MinimalConvolution
+from models.layers.convolutions import MinimalConvolution
 
 EncoderKind = Literal["conv", "residual", "wide"]
 
@@ -87,7 +87,7 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
         pad = int(side < 23)
         layers: list[nn.Module] = []
         for inputs, stride in zip((channels, width, width, width), (2, 2, 1, 1), strict=True):
-            if stride == 1 and width >= FEWEST_CHANNELS:
+            if stride == 1:
                 layers += [MinimalConvolution(inputs, width, 3, padding=pad), nn.ReLU()]
             else:  # a convolution does not keep its output: ReLU may overwrite it
                 conv = nn.Conv2d(inputs, width, 3, stride=stride, padding=pad)

@@ -88,7 +88,7 @@ def test_labels_of_one_and_two() -> None:
 def test_polyphase_convolution_is_the_convolution(
     size: tuple[int, int], by_minimal_filters: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolutions, "minimal_filters_pay", lambda like: by_minimal_filters)
+    monkeypatch.setattr(convolutions, "minimal_filters_pay", lambda conv: by_minimal_filters)
     torch.manual_seed(0)
     first, second = nn.Conv2d(2, 3, 9).double(), nn.Conv2d(3, 4, 9, stride=2).double()
     x = torch.randn(2, 2, *size, dtype=torch.float64)
@@ -105,7 +105,10 @@ def test_polyphase_convolution_is_the_convolution(
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_a_minimal_convolution_is_the_convolution(padding: int) -> None:
+def test_a_minimal_convolution_is_the_convolution(
+    padding: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolutions, "FEWEST_CHANNELS", 2)
     layer = MinimalConvolution(2, 3, 3, padding=padding).double()
     x = torch.randn(2, 2, 7, 9, dtype=torch.float64, requires_grad=True)
     ours, expected = layer(x), F.conv2d(x, layer.weight, layer.bias, padding=padding)
@@ -119,7 +122,7 @@ def test_a_minimal_convolution_is_the_convolution(padding: int) -> None:
 
 
 def test_under_autocast_a_minimal_convolution_takes_the_definition() -> None:
-    layer, x = MinimalConvolution(8, 8, 3), torch.randn(2, 8, 9, 9)
+    layer, x = MinimalConvolution(64, 64, 3), torch.randn(2, 64, 9, 9)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(layer(x), F.conv2d(x, layer.weight, layer.bias))
 
