@@ -71,7 +71,11 @@ def test_who_asks_all_processes_to_leave_does_not_end_the_server(engine: Process
     while not ended(worker):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert engine.submit(os.getppid).result(PATIENCE) == server
+    try:
+        found = engine.submit(os.getppid).result(PATIENCE)
+    except BrokenExecutor:  # the worker's end was not yet known
+        found = engine.submit(os.getppid).result(PATIENCE)
+    assert found == server
 
 
 def test_a_worker_ends_whose_server_was_killed(engine: Processes, tmp_path: Path) -> None:

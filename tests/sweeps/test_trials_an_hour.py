@@ -17,6 +17,7 @@ def test_the_plain_recipe_searches(
     pruned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_MODE", "offline")  # also where another test of the process is not
     monkeypatch.setattr(plain_recipe, "load_profile", lambda name: load(Name.smoke))
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "none, so stand-ins"
