@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.profiles import Name, load
-from sweeps import plain_recipe, speed
+from sweeps import speed
 from sweeps.speed import Timed
 
+ROOT = Path(__file__).parents[2]
 
-@pytest.mark.filterwarnings("ignore")  # Lightning's advice, and what wandb leaves open
+
+RECIPE = """
+import json, sys
+from benchmarks.profiles import Name, load
+from sweeps import plain_recipe
+plain_recipe.load_profile = lambda name: load(Name.smoke)
+pruned = sys.argv[1] == "1"
+print(json.dumps(plain_recipe.study("cnn", "usps", 3, "none, so stand-ins", ".", pruned)))
+"""
+
+
 @pytest.mark.parametrize("pruned", [False, True])
-def test_the_plain_recipe_searches(
-    pruned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    monkeypatch.setenv("WANDB_MODE", "offline")  # also where another test of the process is not
-    monkeypatch.setattr(plain_recipe, "load_profile", lambda name: load(Name.smoke))
-    monkeypatch.chdir(tmp_path)
-    data = tmp_path / "none, so stand-ins"
-    ends = plain_recipe.study("cnn", "usps", 3, str(data), str(tmp_path), pruned)
+def test_the_plain_recipe_searches(pruned: bool, tmp_path: Path) -> None:
+    """In a process of its own, as always: Weights & Biases keeps its mode for a whole process."""
+    done = subprocess.run(
+        [sys.executable, "-c", RECIPE, str(int(pruned))],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WANDB_SILENT": "true"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout.splitlines()[-1])
     assert len(ends) == 3
     assert ends == sorted(ends)
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 3
