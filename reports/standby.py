@@ -1,4 +1,4 @@
-"""`python -m reports.standby build …`: does what `python -m reports` does, once it is told to.
+"""Does what `python -m reports` does, after a line on its standard input.
 
 A sweep starts it while its last runs are made: imports take most of a report's time. It waits for a
 line on its standard input; where that ends without one, the sweep has left, and nothing is written.

@@ -33,8 +33,8 @@ class Report:
     def begin(self) -> None:
         """Has the process that was prepared, if any, write the report while the caller goes on."""
         if self._standby is not None and self._standby.stdin is not None:
-            with suppress(BrokenPipeError), self._standby.stdin as told:
-                told.write(b"build\n")
+            with suppress(BrokenPipeError), self._standby.stdin as line:
+                line.write(b"build\n")
 
     def write(self) -> int:
         """Writes and shows it, or only shows it if it is current. Returns the exit code."""

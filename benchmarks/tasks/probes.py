@@ -36,7 +36,7 @@ Probe = Callable[[np.ndarray, np.ndarray], float]
 STARTS = 10
 """Of k-means, each by k-means++; the tightest clustering counts."""
 ITERATIONS = 1000
-"""Of a probe at most. Newton's method takes some 10, L-BFGS 20 to 400, k-means some 20."""
+"""The most iterations of a probe. Newton's method takes some 10, L-BFGS 20 to 400, k-means 20."""
 NEWTON_WEIGHTS = 400
 """Up to so many weights Newton's method is the faster one: its steps cost their number squared."""
 

@@ -100,7 +100,7 @@ class Winograd:
         """Transforms weights, or a phase of them: every `step`-th row and column from `start`.
 
         Args:
-            taps: (inputs, height, width, outputs), of which at most kernel × kernel are taken.
+            taps: (inputs, height, width, outputs); at most kernel × kernel of them are taken.
             start: the first row and column.
             step: from one row or column to the next.
 

@@ -77,7 +77,7 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
     """Images (batch, channels, height, width) to maps (batch, width, ...).
 
     conv: the authors', 3×3 convolutions with strides 2, 2, 1, 1 and ReLU, without padding; images
-    with a side below 23 pixels, of which they would leave nothing, are padded by one at each; many
+    with a side below 23 pixels are padded by one at each, since nothing would be left of them; many
     channels of stride 1 are convolved by minimal filters.
     wide: 5×5 with stride 2 and padding, three times, to width/2, width and width; ReLU. residual: a
     convolution of stride 2 to width/2, a residual block of stride 2 to width, one of stride 1.
