@@ -20,6 +20,7 @@ from benchmarks.cli import (
     Upload,
     command,
     data_folder,
+    require_gpu,
 )
 from benchmarks.errors import InputError
 from benchmarks.lightning import import_lightning
@@ -181,7 +182,6 @@ def speed(
 
     It takes up to two minutes for a variant, and up to fifteen for all.
     """
-    from benchmarks.cli import require_gpu
     from benchmarks.single import hyperparameters
     from benchmarks.speed import main as measure
 

@@ -97,9 +97,9 @@ def if_asked() -> None:
         raise Leave(_asked)
 
 
-def end(told: str, exit_code: int) -> NoReturn:
-    """Says a sentence and ends the process; what interpreters tidy up first takes seconds."""
-    print(f"\ncapsbench: {told}", file=sys.stderr)
+def end(sentence: str, exit_code: int) -> NoReturn:
+    """Prints a sentence and ends the process; what interpreters tidy up first takes seconds."""
+    print(f"\ncapsbench: {sentence}", file=sys.stderr)
     at_once(exit_code)
 
 

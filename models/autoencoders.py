@@ -94,7 +94,7 @@ def plus_plus(points: Tensor, clusters: int, starts: int) -> Tensor:
     chosen = torch.randint(len(points), (starts, 1), device=points.device)
     distance = torch.full((starts, len(points)), torch.inf, device=points.device)
     while chosen.shape[1] < clusters:
-        last = _floats(points[chosen[:, -1:]])
+        last = at_least_float32(points[chosen[:, -1:]])
         to_last = [
             block.square().sum(dim=1, keepdim=True) + _nearest(block, last).values
             for block in _blocks(points)
@@ -103,7 +103,7 @@ def plus_plus(points: Tensor, clusters: int, starts: int) -> Tensor:
         some = distance.any(dim=1, keepdim=True)
         drawn = torch.multinomial(distance.where(some, torch.ones_like(distance)), 1)
         chosen = torch.cat([chosen, drawn], dim=1)
-    return _floats(points[chosen])
+    return at_least_float32(points[chosen])
 
 
 def lloyd(points: Tensor, centroids: Tensor, iterations: int) -> Tensor:
@@ -141,11 +141,7 @@ def lloyd(points: Tensor, centroids: Tensor, iterations: int) -> Tensor:
 def _blocks(points: Tensor) -> Iterator[Tensor]:
     """(at most 1,000, dims) floats, block after block."""
     for block in points.split(BLOCK):
-        yield _floats(block)
-
-
-def _floats(points: Tensor) -> Tensor:
-    return points.to(torch.promote_types(points.dtype, torch.float32))
+        yield at_least_float32(block)
 
 
 def _nearest(points: Tensor, centroids: Tensor) -> torch.return_types.min:

@@ -20,7 +20,7 @@ from models.layers.colours import hues
 from models.layers.convolutions import channels_last
 from models.layers.images import StandardisedConfig
 from models.layers.initialisation import initialise_as_sonnet
-from models.layers.mixture import pixel_mixture
+from models.layers.mixture import parts_first, pixel_mixture
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
 from models.layers.part_encoders import (
@@ -115,7 +115,7 @@ class Decoded(NamedTuple):
         """(M, channels, batch, height, width): each part's template in its pose and colour."""
         if self.colour is None:
             return self.plain
-        return self.plain * self.colour.permute(1, 2, 0)[..., None, None]
+        return self.plain * parts_first(self.colour)
 
     @property
     def mass(self) -> Tensor:

@@ -16,11 +16,11 @@ def matched(segments: np.ndarray, pattern: np.ndarray, presence: np.ndarray) -> 
 
     All (n,); only points with presence 1 count.
     """
+    from scipy.optimize import linear_sum_assignment  # which takes its time
+
     there = presence > 0
     counts = np.zeros((segments.max() + 1, pattern.max() + 1), np.int64)
     np.add.at(counts, (segments[there], pattern[there]), 1)
-    from scipy.optimize import linear_sum_assignment  # which takes its time
-
     return int(counts[linear_sum_assignment(counts, maximize=True)].sum())
 
 

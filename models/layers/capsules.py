@@ -34,7 +34,7 @@ class _Squash(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, s: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(s, dim=-1, keepdim=True)
+        norm = length(s).unsqueeze(-1)
         ctx.save_for_backward(s, norm)
         return s * (norm / (1 + norm.square()))
 
@@ -132,8 +132,7 @@ class _Routing(torch.autograd.Function):
         grad_bias, grad_v, grad_total = None, grad, torch.zeros_like(grad)
         for t in reversed(range(len(steps) // 3)):
             coupling, s, total = steps[3 * t : 3 * t + 3]
-            norm = torch.linalg.vector_norm(s, dim=-1, keepdim=True)
-            grad_s = squash_gradient(s, norm, grad_v)
+            grad_s = squash_gradient(s, length(s).unsqueeze(-1), grad_v)
             left.append(coupling)
             right.append(grad_s)
             if ctx.biased:

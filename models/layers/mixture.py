@@ -148,8 +148,7 @@ class _Mixture(torch.autograd.Function):
                 for c in range(channels):
                     g_value[:, c].addcmul_(g_logit, sharpness / channels)
             if colour is not None and grad_colour is not None:
-                tint = colour[some].permute(1, 2, 0)[..., None, None]
-                torch.sum(g_value * tint, 1, out=grad_drawn[:, 0, some])
+                torch.sum(g_value * parts_first(colour[some]), 1, out=grad_drawn[:, 0, some])
                 grad_colour[some] = g_value.mul_(drawn[:, :1, some]).sum((3, 4)).permute(2, 0, 1)
         return (
             None,
@@ -167,7 +166,12 @@ def _coloured(
 ) -> Tensor:
     """The values (M, channels, batch, height, width) of some images, without their logits."""
     values = drawn if sharpness is not None else drawn[:, :-1]
-    return values if colour is None else values * colour[some].permute(1, 2, 0)[..., None, None]
+    return values if colour is None else values * parts_first(colour[some])
+
+
+def parts_first(colour: Tensor) -> Tensor:
+    """Colours (batch, M, channels) as factors of drawn parts: (M, channels, batch, 1, 1)."""
+    return colour.permute(1, 2, 0)[..., None, None]
 
 
 def _mean(value: Tensor) -> Tensor:

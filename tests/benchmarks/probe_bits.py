@@ -24,7 +24,7 @@ def labelled(count: int, classes: int, dims: int, seed: int = 0) -> tuple[np.nda
 
 
 def fingerprint() -> str:
-    """Of what is fitted to codes that overlap, to the last bit; of a regression by both methods."""
+    """Hashes probes fitted to codes that overlap, and regressions fitted by each method."""
     spec = importlib.util.spec_from_file_location("probes", PLACE)
     probes = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(probes)

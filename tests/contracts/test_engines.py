@@ -34,6 +34,7 @@ from sweeps.options import EngineName, Options
 from sweeps.strategy import Sampler
 from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
+from tests.processes import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "BENCH_DATA": ""}
@@ -127,14 +128,6 @@ def stay(place: Path) -> None:
     """Does not leave when asked."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     linger(place)
-
-
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def until(holds: Callable[[], Any]) -> None:

@@ -88,7 +88,7 @@ def test_a_code_has_the_asked_size_and_reconstructions_that_of_the_image() -> No
 
 
 def test_kmeans_finds_what_scikit_learn_finds_from_the_same_starts() -> None:
-    """Of several clusterings, each as if it were alone, although some end before others."""
+    """Each clustering ends as if it were alone, although some end before others."""
     points = torch.rand(200, 7, dtype=torch.float64)
     starts = plus_plus(points, 5, 4)
     found = lloyd(points, starts, 100)

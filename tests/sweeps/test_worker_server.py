@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.engines import Processes
+from tests.processes import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60
@@ -30,15 +31,8 @@ def linger(place: Path) -> None:
     time.sleep(PATIENCE)
 
 
-def ended(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
 def test_the_server_starts_no_thread_and_touches_no_device() -> None:
-    """Of numpy's and scipy's libraries the threads are known to survive a fork."""
+    """Threads that libraries of numpy and scipy start are not counted: they survive a fork."""
     script = """
 import os
 import scipy.linalg
@@ -68,7 +62,7 @@ def test_who_asks_all_processes_to_leave_does_not_end_the_server(engine: Process
         os.kill(server, number)
     os.kill(worker, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE
-    while not ended(worker):
+    while alive(worker):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     try:
@@ -90,7 +84,7 @@ def test_a_worker_ends_whose_server_was_killed(engine: Processes, tmp_path: Path
     os.kill(server, signal.SIGKILL)
     with pytest.raises(BrokenExecutor):
         future.result(PATIENCE)
-    while not ended(worker):
+    while alive(worker):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert engine.submit(os.getppid).result(PATIENCE) not in (server, os.getpid())
