@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from benchmarks import __main__ as runs
-from benchmarks.cli import main
+from benchmarks.cli import command
 from benchmarks.provenance import code_version, version
 from reports import __main__ as reports
 from sweeps import __main__ as sweeps
@@ -36,6 +36,7 @@ app.command(rich_help_panel=RUNS)(runs.reproduce)
 app.command(rich_help_panel=RUNS)(runs.options)
 app.command("data", rich_help_panel=RUNS)(runs.data_)
 app.command(rich_help_panel=RUNS)(runs.speed)
+app.command("sweep-speed", rich_help_panel=RUNS)(sweeps.speed)
 
 
 def _print_version(asked: bool) -> None:
@@ -59,9 +60,9 @@ def _front_door(
     """One reproducible benchmark for structured vision models."""
 
 
-def entry() -> None:
+def entry() -> NoReturn:
     """Runs the command line; what the console command `capsbench` calls."""
-    main(app)
+    command(app)
 
 
 if __name__ == "__main__":

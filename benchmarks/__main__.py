@@ -18,9 +18,11 @@ from benchmarks.cli import (
     RunName,
     Team,
     Upload,
+    command,
     data_folder,
-    main,
+    require_gpu,
 )
+from benchmarks.lightning import import_lightning
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
@@ -98,6 +100,7 @@ def run(
     offline: Offline = False,
 ) -> None:
     """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
+    import_lightning()
     from benchmarks.datasets.dataset import DataSource
     from benchmarks.single import make
     from benchmarks.specify import Machine
@@ -179,7 +182,6 @@ def speed(
 
     It takes up to two minutes for a variant, and up to fifteen for all.
     """
-    from benchmarks.cli import require_gpu
     from benchmarks.recipes import Recipe
     from benchmarks.speed import main as measure
 
@@ -215,4 +217,4 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 if __name__ == "__main__":
-    main(app)
+    command(app)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.datasets.samples import Batch, Samples
+from benchmarks.datasets.samples import Batch, Samples, StillSamples
 from benchmarks.records.seeds import derive
 
 
@@ -52,3 +52,19 @@ def training_epoch(
 def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:
     """A pass in the samples' own order."""
     return Epoch(samples, torch.arange(len(samples)), batch_size)
+
+
+def pixels_of(samples: Samples, *, batch_size: int) -> Tensor:
+    """Gives the pixels of all images; generated ones are made, batch after batch, as in epoch 0.
+
+    Args:
+        samples: images.
+        batch_size: number of images to generate at a time.
+
+    Returns:
+        (n, channels, height, width) uint8.
+    """
+    if isinstance(samples, StillSamples):
+        return samples.images
+    batches = evaluation_epoch(samples, batch_size=batch_size)
+    return torch.cat([(255 * batch[0]).round().to(torch.uint8) for batch in batches])

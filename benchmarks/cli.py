@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -85,6 +85,19 @@ def main(app: Callable[[], object]) -> None:
             f"{error.filename or 'a file'}: {error.strerror or error}: what was done is kept, and "
             "the same command goes on with it"
         )
+
+
+def command(app: Callable[[], object]) -> NoReturn:
+    """Runs a command line as `main` does, and ends the process without tidying up.
+
+    The interpreter would spend most of a second on that, once it has imported torch.
+    """
+    code = 0
+    try:
+        main(app)
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    leaving.at_once(code)
 
 
 def _leave(sentence: str) -> None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -97,10 +97,17 @@ def if_asked() -> None:
         raise Leave(_asked)
 
 
-def end(told: str, exit_code: int) -> NoReturn:
-    """Says a sentence and ends the process; what interpreters tidy up first takes seconds."""
-    print(f"\ncapsbench: {told}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
+def end(sentence: str, exit_code: int) -> NoReturn:
+    """Prints a sentence and ends the process; what interpreters tidy up first takes seconds."""
+    print(f"\ncapsbench: {sentence}", file=sys.stderr)
+    at_once(exit_code)
+
+
+def at_once(exit_code: int) -> NoReturn:
+    """Ends the process, with what it has printed, and without what interpreters tidy up."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a reader that has left
+            stream.flush()
     os._exit(exit_code)
 
 

@@ -20,6 +20,8 @@ AUTOENCODING: dict[str, Direction] = {
     "mse": "minimize",
     "nll": "minimize",
 }
+PROBE_SAMPLES = 5_000
+"""Training samples to whose codes probes are fitted after each epoch; a final's test uses all."""
 _SEGMENTATION: dict[str, Direction] = {"segmentation_accuracy": "maximize"}
 _PREDICTION: dict[str, Direction] = {
     "mse": "minimize",

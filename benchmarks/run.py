@@ -225,6 +225,7 @@ class _Run:
             metrics = self._validate(trainer, task)
         pictures: dict[str, Path] = {}
         if self.spec.role == "final":
+            task.use_all_training_samples()
             trainer.test(task, verbose=False)
             metrics |= {f"test/{k}": v for k, v in task.compute().items()}
             require_finite(metrics, "the test")
@@ -255,6 +256,7 @@ class _Run:
         task = self._task(model)
         floors = task.floors()
         if model.trainable:
+            task.use_all_training_samples()
             trainer.test(task, verbose=False)
             floors["untrained"] = task.compute()
         return {

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from models.variant import Hyperparameters, Shape, Variant
 
 ROUNDS = 4
-"""Of which the best counts; fewer, but at least two, where they would take more than `PATIENCE`."""
+"""Rounds of a variant, and the fastest is printed; fewer, but two at least, if all would take
+longer than `PATIENCE`."""
 PATIENCE = 25.0
 """Seconds of a variant's rounds."""
 SHORTEST = 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -16,6 +16,8 @@ from models.layers.numerics import at_least_float32
 from models.registry import register
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
 
+BLOCK = 1_000
+"""Points that k-means reads at a time: their floats lie in the processor's cache."""
 _NO_PRIOR = dict.fromkeys(
     ("lin_pred_prior", "lin_match_prior"), "its code has no prior: it is no capsule model"
 )
@@ -34,7 +36,8 @@ class KMeans(Variant):
     """K-means on the pixels: an image's code is its cluster, its reconstruction the cluster's mean.
 
     Fitted once to all training images as they are: Lloyd's iterations from k-means++ starts
-    (Arthur and Vassilvitskii 2007), drawn from torch's global generator. Nothing is resized.
+    (Arthur and Vassilvitskii 2007), drawn from torch's global generator. Images are read in blocks,
+    and all starts go on together, so that a pass over the images serves all. Nothing is resized.
     """
 
     Config = KMeansConfig
@@ -64,54 +67,96 @@ class KMeans(Variant):
         return {"mse": F.mse_loss(coded.reconstruction, batch.x)}, coded
 
     def fit(self, x: Tensor) -> None:
-        """x: (n, channels, height, width), all training images."""
-        points = x.flatten(1).to(self.centroids.dtype)
-        found = [
-            lloyd(points, plus_plus(points, self.clusters), self.config.iterations)
-            for _ in range(self.config.starts)
-        ]
-        best = min(found, key=lambda centroids: float(_nearest(points, centroids).values.sum()))
-        self.centroids.copy_(best.view_as(self.centroids))
+        """x: (n, channels, height, width) uint8, all training images."""
+        points = x.flatten(1)
+        found = lloyd(
+            points, plus_plus(points, self.clusters, self.config.starts), self.config.iterations
+        )
+        spread = [_nearest(block, found).values.sum(dim=0) for block in _blocks(points)]
+        best = found[torch.stack(spread).sum(dim=0).argmin()]
+        self.centroids.copy_(best.view_as(self.centroids) / 255)
 
 
-def plus_plus(points: Tensor, clusters: int) -> Tensor:
-    """K-means++: each next centroid is a point, drawn by its squared distance to the last ones.
+def plus_plus(points: Tensor, clusters: int, starts: int) -> Tensor:
+    """Draws centroids by k-means++, of several clusterings at once.
 
-    points: (n, dims) to (clusters, dims). Points repeat where fewer than `clusters` differ.
+    Each next centroid is a point, drawn by its squared distance to the nearest one so far. Points
+    repeat where fewer than `clusters` differ.
+
+    Args:
+        points: (n, dims), of any number type.
+        clusters: centroids of a clustering.
+        starts: clusterings, each drawn by itself.
+
+    Returns:
+        (starts, clusters, dims) floats.
     """
-    squares = points.square().sum(dim=1)
-    chosen = [torch.randint(len(points), (1,), device=points.device)]
-    distance = torch.full_like(squares, torch.inf)
-    while len(chosen) < clusters:
-        last = chosen[-1]
-        to_last = squares + squares[last] - 2 * (points @ points[last[0]])
-        distance = distance.minimum(to_last.clamp_min(0))
-        weights = distance if distance.any() else torch.ones_like(distance)
-        chosen.append(torch.multinomial(weights, 1))
-    return points[torch.cat(chosen)]
+    chosen = torch.randint(len(points), (starts, 1), device=points.device)
+    distance = torch.full((starts, len(points)), torch.inf, device=points.device)
+    while chosen.shape[1] < clusters:
+        last = at_least_float32(points[chosen[:, -1:]])
+        to_last = [
+            block.square().sum(dim=1, keepdim=True) + _nearest(block, last).values
+            for block in _blocks(points)
+        ]
+        distance = distance.minimum(torch.cat(to_last).T.clamp_min(0))
+        some = distance.any(dim=1, keepdim=True)
+        drawn = torch.multinomial(distance.where(some, torch.ones_like(distance)), 1)
+        chosen = torch.cat([chosen, drawn], dim=1)
+    return at_least_float32(points[chosen])
 
 
 def lloyd(points: Tensor, centroids: Tensor, iterations: int) -> Tensor:
-    """Lloyd's iterations until no point changes its cluster; an empty one keeps its centroid.
+    """Runs Lloyd's iterations, of several clusterings at once, until no point changes its cluster.
 
-    points: (n, dims), centroids: (clusters, dims) to the final centroids.
+    An empty cluster keeps its centroid. Points are read in blocks, so that memory beside them is a
+    block of floats, and the clusters of each point.
+
+    Args:
+        points: (n, dims), of any number type.
+        centroids: (starts, clusters, dims) floats, where the clusterings begin.
+        iterations: the most that are made.
+
+    Returns:
+        (starts, clusters, dims), the final centroids.
     """
+    starts, clusters, _ = centroids.shape
     before = None
     for _ in range(iterations):
-        nearest = _nearest(points, centroids).indices
-        if before is not None and torch.equal(nearest, before):
+        nearest: list[Tensor] = []
+        total, count = torch.zeros_like(centroids), centroids.new_zeros(starts, clusters, 1)
+        for block in _blocks(points):
+            nearest.append(_nearest(block, centroids).indices)
+            member = F.one_hot(nearest[-1], clusters).to(block.dtype)
+            count += member.sum(dim=0)[..., None]
+            total += (member.flatten(1).T @ block).view_as(total)
+        now = torch.cat(nearest)
+        if before is not None and torch.equal(now, before):
             break
-        member = F.one_hot(nearest, len(centroids)).to(points.dtype)
-        count = member.sum(dim=0)[:, None]
-        centroids = torch.where(count > 0, member.T @ points / count.clamp_min(1), centroids)
-        before = nearest
+        centroids = torch.where(count > 0, total / count.clamp_min(1), centroids)
+        before = now
     return centroids
 
 
+def _blocks(points: Tensor) -> Iterator[Tensor]:
+    """(at most 1,000, dims) floats, block after block."""
+    for block in points.split(BLOCK):
+        yield at_least_float32(block)
+
+
 def _nearest(points: Tensor, centroids: Tensor) -> torch.return_types.min:
-    """Squared distance to the nearest centroid, less the point's own square, and which it is."""
-    squares = centroids.square().sum(dim=1)
-    return torch.addmm(squares, points, centroids.T, alpha=-2).min(dim=1)
+    """Finds for each point and clustering the nearest centroid.
+
+    Args:
+        points: (n, dims).
+        centroids: (starts, clusters, dims).
+
+    Returns:
+        (n, starts) squared distances, less the point's own square, and (n, starts) indices.
+    """
+    squares = centroids.square().sum(dim=2).flatten()
+    far = torch.addmm(squares, points, centroids.flatten(0, 1).T, alpha=-2)
+    return far.view(len(points), *centroids.shape[:2]).min(dim=2)
 
 
 class AutoencoderConfig(Hyperparameters):

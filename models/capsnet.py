@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.capsules import Axis, length, route, squash
-from models.layers.convolutions import pad_same, relu_then_stride_2
+from models.layers.convolutions import pad_same, relu_then_stride_2, stride_2
 from models.layers.crops import centre_crop, random_crop
 from models.layers.images import (
     STANDARDISED,
@@ -176,7 +176,7 @@ class PrimaryCapsules(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.same_padding:
             maps = self.features(pad_same(x, kernel=KERNEL, stride=1)).relu()
-            maps = self.capsules(pad_same(maps, kernel=KERNEL, stride=2))
+            maps = stride_2(pad_same(maps, kernel=KERNEL, stride=2), self.capsules)
         else:
             maps = relu_then_stride_2(x, self.features, self.capsules)
         if self.divided:

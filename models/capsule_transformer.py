@@ -146,7 +146,7 @@ class TemporalTransformer(nn.Module):
         x = self.norm_attention(x + self.dropout(self.output(self.attention(x))))
         x = self.norm_feed_forward(x + self.dropout(self.narrow(F.gelu(self.widen(x)))))
         weights = at_least_float32(self.score(x)).softmax(dim=1)
-        return (weights * x).sum(dim=1)
+        return torch.einsum("bftw,bft->btw", x, weights.squeeze(3))
 
     def attention(self, x: Tensor) -> Tensor:
         """(batch, frames, tokens, width) to (batch, frames, tokens, heads · head dims)."""

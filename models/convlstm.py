@@ -6,8 +6,9 @@ NeurIPS 2015 (arXiv 1506.04214).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +16,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.brightness import BrightnessConfig, begin_with_brightness
-from models.layers.numerics import at_least_float32
+from models.layers.minimal_filters import Winograd
+from models.layers.numerics import tanh
 from models.layers.patches import fold, unfold
+from models.layers.slices import mean_over_slices
 from models.registry import register
 from models.variant import Clips, ClipShape, Optimization, SourceBudget, Variant
 
 State = tuple[Tensor, Tensor]
+SLICE = 4096
+"""Positions of a state in a slice of a batch on a CPU: products of more would leave the caches."""
 
 
 class ConvLSTMConfig(BrightnessConfig):
@@ -49,24 +54,56 @@ class ConvLSTMCell(nn.Module):
         self.gates = nn.Conv2d(inputs + hidden, 4 * hidden, 3, padding=1)
         self.peephole = nn.Parameter(torch.zeros(3, hidden, *size)) if peephole else None
 
-    def forward(self, x: Tensor, state: State | None) -> State:
-        """x: (batch, inputs, height, width); state: (h, c), each (batch, hidden, height, width),
-        or None for zeros, whose share of the convolution is then left out. Returns the next state.
+    def begin(self, geometry: Winograd, batch: int) -> Recurrence:
+        """Transforms the weights, once for all steps of a batch, which begins with zero states."""
+        weights = geometry.weights(self.gates.weight.permute(1, 2, 3, 0))
+        peephole = None
+        if self.peephole is not None:
+            peephole = [
+                geometry.cut(weight.permute(1, 2, 0).expand(batch, -1, -1, -1))
+                for weight in self.peephole
+            ]
+        assert self.gates.bias is not None
+        return Recurrence(geometry, weights, self.gates.bias, peephole)
+
+
+@dataclass
+class Recurrence:
+    """Holds what a cell needs from step to step, images being tiles of `geometry` throughout."""
+
+    geometry: Winograd
+    weights: Tensor
+    bias: Tensor
+    peephole: list[Tensor] | None
+    state: State | None = None
+    """h as transformed inputs, and c as outputs; None for zeros, whose products are left out."""
+
+    def step(self, x: Tensor) -> Tensor:
+        """Computes the next state.
+
+        Args:
+            x: the cell's input as transformed tiles, (n², batch·tiles, inputs).
+
+        Returns:
+            The next h in the same form, (n², batch·tiles, hidden).
         """
-        if state is None:
-            gates = F.conv2d(x, self.gates.weight[:, : x.shape[1]], self.gates.bias, padding=1)
+        if self.state is None:
+            products = torch.bmm(x, self.weights[:, : x.shape[2]])
         else:
-            gates = self.gates(torch.cat([x, state[0]], dim=1))
-        i, f, o, g = gates.chunk(4, dim=1)
-        if self.peephole is not None and state is not None:
-            i = i + self.peephole[0] * state[1]
-            f = f + self.peephole[1] * state[1]
-        c = at_least_float32(i.sigmoid() * g.tanh())
-        if state is not None:
-            c = torch.addcmul(c, f.sigmoid(), state[1])
+            products = torch.bmm(torch.cat([x, self.state[0]], dim=2), self.weights)
+        gates = self.geometry.outputs(products, self.bias)
+        i, f, o, g = gates.chunk(4, dim=2)
+        if self.peephole is not None and self.state is not None:
+            i = i + self.peephole[0] * self.state[1]
+            f = f + self.peephole[1] * self.state[1]
+        c = i.sigmoid() * tanh(g)
+        if self.state is not None:
+            c = torch.addcmul(c, f.sigmoid(), self.state[1])
         if self.peephole is not None:
             o = o + self.peephole[2] * c
-        return (o.sigmoid() * c.tanh()).to(gates.dtype), c
+        h = self.geometry.images(o.sigmoid() * tanh(c))
+        self.state = (self.geometry.inputs(h, border=1), c)
+        return self.state[0]
 
 
 class ConvLSTMStack(nn.Module):
@@ -80,13 +117,10 @@ class ConvLSTMStack(nn.Module):
             for channels in (inputs, hidden)
         )
 
-    def forward(self, x: Tensor, states: Iterable[State | None]) -> tuple[Tensor, list[State]]:
-        """x: (batch, inputs, height, width). Returns the top cell's output and all next states."""
-        following = []
-        for cell, state in zip(self.cells, states, strict=True):
-            following.append(cell(x, state))
-            x = following[-1][0]
-        return x, following
+    def begin(self, geometry: Winograd, batch: int) -> Callable[[Tensor], Tensor]:
+        """Returns what takes the stack's next input and returns the top cell's next output."""
+        bottom, top = (cast(ConvLSTMCell, cell).begin(geometry, batch) for cell in self.cells)
+        return lambda x: top.step(bottom.step(x))
 
 
 @register("convlstm", task="prediction")
@@ -97,6 +131,9 @@ class ConvLSTM(Variant):
     and then their own; a 1×3×3 convolution over each of their outputs and a sigmoid give frames in
     [0, 1]. With `patch_size` p, p×p pixels are folded into channels first and unfolded at the end;
     both sides must be multiples of p. Nothing is resized. Default size: 1,036,097 parameters.
+
+    Convolutions are minimal filters in float32 at least, autocast or not. On a CPU a batch goes
+    through the cells in slices, whose gradients are summed.
 
     Untrained frames are grey (0.5), as those of any network that ends in a sigmoid. With
     `initial_brightness` 0.05, our choice in sweeps, they start near the background instead.
@@ -128,21 +165,41 @@ class ConvLSTM(Variant):
 
     def forward(self, past: Tensor) -> Tensor:
         """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""
-        states: Iterable[State | None] = (None, None)
-        for frame in fold(past, self.config.patch_size).unbind(1):
-            top, states = self.encoder(frame.contiguous(memory_format=torch.channels_last), states)
-        states = (None, None)
-        tops = []
+        with torch.autocast(past.device.type, enabled=False):
+            return torch.cat([self._predict(part) for part in past.split(self._slice(past))])
+
+    def _slice(self, past: Tensor) -> int:
+        """Computes how many sequences go through the cells at once; all, on a GPU."""
+        if past.device.type != "cpu":
+            return len(past)
+        return max(1, SLICE * self.config.patch_size**2 // (past.shape[3] * past.shape[4]))
+
+    def _predict(self, past: Tensor) -> Tensor:
+        folded = fold(past, self.config.patch_size).permute(1, 0, 3, 4, 2)
+        _, batch, rows, columns, _ = folded.shape
+        geometry = Winograd(kernel=3, rows=rows, columns=columns)
+        read = self.encoder.begin(geometry, batch)
+        for frame in folded:
+            top = read(geometry.inputs(frame, border=1))
+        write = self.decoder.begin(geometry, batch)
+        head = geometry.weights(self.head.weight.permute(1, 2, 3, 0))
+        frames = []
         for _ in range(self.future):
-            top, states = self.decoder(top, states)
-            tops.append(top)
-        frames = self.head(torch.cat(tops)).unflatten(0, (self.future, len(past))).transpose(0, 1)
-        return unfold(at_least_float32(frames).sigmoid(), self.config.patch_size)
+            top = write(top)
+            logits = geometry.outputs(torch.bmm(top, head), self.head.bias)
+            frames.append(geometry.images(logits).permute(0, 3, 1, 2))
+        return unfold(torch.stack(frames, 1).sigmoid(), self.config.patch_size)
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
         """`mse`: squared error, mean over pixels, frames and sequences."""
-        frames = self(batch.past)
-        return {"mse": F.mse_loss(frames, batch.future)}, frames
+
+        def loss(past: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
+            frames = self(past)
+            return F.mse_loss(frames, future), frames
+
+        size = self._slice(batch.past)
+        value, frames = mean_over_slices(loss, batch, self.parameters(), size=size)
+        return {"mse": value}, frames
 
     def optimization(self) -> Optimization:
         config = self.config

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from models.layers.affine import affine
 from models.layers.canvas import place, sobel
 from models.layers.colours import hues
+from models.layers.convolutions import channels_last
 from models.layers.images import StandardisedConfig
 from models.layers.initialisation import initialise_as_sonnet
-from models.layers.mixture import pixel_mixture
+from models.layers.mixture import parts_first, pixel_mixture
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
 from models.layers.part_encoders import (
     AttentionPooling,
     EncoderKind,
-    channels_last,
     encoder,
     maps_shape,
 )
@@ -95,18 +95,27 @@ class Views(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """Parts drawn as an image. `drawn`, `mixing` and `responsibility` have parts first."""
+    """Parts drawn as an image. `plain`, `mixing` and `responsibility` have parts first."""
 
     log_likelihood: Tensor
     """(batch,) nats of the target."""
     reconstruction: Tensor
     """(batch, channels, height, width): the mixture's mean."""
-    drawn: Tensor
-    """(M, channels, batch, height, width): each part's template in its pose and colour."""
+    plain: Tensor
+    """(M, channels or 1, batch, height, width): each part's template in its pose."""
+    colour: Tensor | None
+    """(batch, M, channels): the parts' colours, if they have any."""
     mixing: Tensor
     """(M, batch, height, width): mixing weights; what is left is the background's."""
     responsibility: Tensor
     """(M, batch, height, width): the same given the target."""
+
+    @property
+    def drawn(self) -> Tensor:
+        """(M, channels, batch, height, width): each part's template in its pose and colour."""
+        if self.colour is None:
+            return self.plain
+        return self.plain * parts_first(self.colour)
 
     @property
     def mass(self) -> Tensor:
@@ -231,21 +240,15 @@ class TemplateDecoder(nn.Module):
     def forward(self, parts: Parts, target: Tensor) -> Decoded:
         maps = at_least_float32(parts.pose)
         maps = inverse(maps) if self.invert else maps
-        size = (target.shape[2], target.shape[3])
-        logits = None
-        if self.alpha is None:
-            drawn = warp(self.templates, maps, size)
-        else:  # both at once, since they are drawn at the same points
-            both = warp(torch.cat([self.templates, self.alpha], 1), maps, size)
-            drawn, logits = both.split((both.shape[1] - 1, 1), 1)
-            logits = logits.squeeze(1)
+        templates = self.templates
+        if self.alpha is not None:  # both at once, since they are drawn at the same points
+            templates = torch.cat([templates, self.alpha], 1)
+        drawn = warp(templates, maps, (target.shape[2], target.shape[3]))
         colour = self.colours(parts)
-        if colour is not None:
-            drawn = drawn * colour.permute(1, 2, 0)[..., None, None]
         mixture = pixel_mixture(
             target,
             drawn,
-            logits,
+            colour,
             self.sharpness,
             at_least_float32(parts.presence).clamp_min(LEAST_PRESENCE).log(),
             self.background.sigmoid(),
@@ -254,7 +257,8 @@ class TemplateDecoder(nn.Module):
         return Decoded(
             mixture.log_likelihood,
             mixture.mean,
-            drawn.detach(),
+            drawn.detach()[:, : self.templates.shape[1]],
+            None if colour is None else colour.detach(),
             mixture.mixing,
             mixture.responsibility,
         )

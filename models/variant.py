@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -132,7 +133,8 @@ class Optimization(NamedTuple):
         """Clips the model's gradients, in both ways if both are asked for."""
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
-        if self.clip_value is not None:
+        # After the first way no number is larger than the norm.
+        if self.clip_value is not None and self.clip_value < (self.clip_norm or math.inf):
             nn.utils.clip_grad_value_(model.parameters(), self.clip_value)
 
 
@@ -236,8 +238,11 @@ class Variant(nn.Module):
         raise TypeError(f"{type(self).__name__} has no optimiser: it is not trained")
 
     def fit(self, x: Tensor) -> None:
-        """Called once with all training images (n, channels, height, width) before evaluation,
-        for a variant that is fitted, not trained by gradients."""
+        """Fits a variant that is not trained by gradients; called once, before evaluation.
+
+        Args:
+            x: (n, channels, height, width) uint8 in 0 … 255, all training images.
+        """
 
     def pictures(self, batch: Any) -> Mapping[str, Picture]:
         """Pictures of the first test samples by name, called in evaluation mode."""

@@ -1,8 +1,7 @@
-"""`python -m sweeps`: run, resume, add, stop, status, export, list."""
+"""`python -m sweeps`: run, resume, add, stop, status, export, list, speed."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +18,16 @@ from benchmarks.cli import (
     RunName,
     Team,
     Upload,
+    command,
     data_folder,
-    main,
 )
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
-from sweeps import options, starts
+from models import registry
+from sweeps import options, starts, worker_server
 from sweeps.options import Device, EngineName, Options
+from sweeps.report import Report
 from sweeps.strategy import Sampler
 
 app = typer.Typer(
@@ -184,6 +185,25 @@ def list_() -> None:
     show_matrix()
 
 
+@app.command()
+def speed(
+    variant: Annotated[
+        list[str] | None, typer.Argument(help="Classifiers.", show_default="linear cnn")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=4, help="Trials in each study.")] = 24,
+    data: Data = None,
+) -> None:
+    """Measures trials an hour, beside a plain recipe of Optuna, Lightning and Weights & Biases."""
+    from sweeps.speed import show
+
+    names = variant or ["linear", "cnn"]
+    for name in names:
+        options.choose((f"{name}/mnist",), option="VARIANT")
+        if registry.available()[name].task != "classification":
+            raise InputError(f"{name} is no classifier, which the plain recipe trains")
+    show(names, trials, data_folder(data))
+
+
 def _show_plan(choice: Options) -> None:
     options.choose(choice.only)  # before the slow imports
     from sweeps.sweep import show_plan
@@ -193,19 +213,20 @@ def _show_plan(choice: Options) -> None:
 
 def _sweep(choice: Options, results: Path) -> None:
     options.choose(choice.only)  # before the slow imports: a typing mistake is told at once
+    report = Report(results)
+    if choice.engine is EngineName.processes and not options.finished(choice, results):
+        worker_server.start()
     try:
         from sweeps.sweep import sweep
 
-        cells = sweep(choice, results)
+        cells = sweep(choice, results, report)
     except (KeyboardInterrupt, leaving.Leave) as interruption:
         leaving.end(
             f"interrupted; what has ended is kept. Go on with `python -m sweeps resume --results "
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),
         )
-    # Reports are a room apart, tied by files only. A report that is current stays as it is.
-    report = [sys.executable, "-m", "reports", "build", "--results", str(results)]
-    code = subprocess.run(report).returncode
+    code = report.write()
     failed = [cell for cell in cells if cell.failure is not None]
     for cell in failed:
         print(f"capsbench: {cell.study} has no final: {cell.failure}", file=sys.stderr)
@@ -213,4 +234,4 @@ def _sweep(choice: Options, results: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(app)
+    command(app)

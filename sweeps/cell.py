@@ -141,6 +141,7 @@ class Cell:
         """By run id, those asked for; None while it is being made."""
         self._waiting: list[Job] = []
         self._recover()
+        self._changed = False
         self.write()
 
     def _space_of(self, variant: str) -> space.Space:
@@ -359,7 +360,7 @@ class Cell:
         return [base for base in bases if base is not None]
 
     def take(self, record: RunRecord) -> None:
-        """Takes a record of a job that `next` gave."""
+        """Takes a record of a job that `next` gave; `store` then writes what follows from it."""
         trials = self._open.pop(record.run_id, [])
         if record.spec.role == "base":
             self.bases[record.run_id] = record
@@ -367,7 +368,18 @@ class Cell:
             self.finals[record.run_id] = record
         for trial in trials:
             self._take_run(trial, record)
-        self.write()
+        self._changed = True
+
+    def store(self) -> None:
+        """Writes the study and the ledger, where they have changed.
+
+        Not in `take`, so that a worker need not wait for it. What a crash loses of it, a resumed
+        sweep takes from the records. Raises InputError where the study cannot be written.
+        """
+        if self._changed:
+            self._stored.store()
+            self.write()
+            self._changed = False
 
     def retry(self) -> None:
         """Counts that one of its runs is begun again, as its worker died."""

@@ -23,15 +23,17 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from benchmarks import leaving
-from benchmarks.allocator import keep_freed_memory
 from benchmarks.datasets.dataset import DataSource, Download
 from benchmarks.logs import PLAIN, Logging
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec, Stop
+from sweeps import worker_server
 from sweeps.options import EngineName
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,6 @@ class Processes(Engine):
     """
 
     def __init__(self, workers: int, gpus: int = 0) -> None:
-        keep_freed_memory()
         self._idle = [_Pool(own_gpu(worker, gpus)) for worker in range(workers)]
         self._busy: dict[Future[Any], _Pool] = {}
 
@@ -138,7 +139,8 @@ class Processes(Engine):
         pool = self._idle.pop()
         try:
             future = pool.submit(fn, *args, **kwargs)
-        except BrokenProcessPool:  # it died while it was idle
+        except (BrokenProcessPool, EOFError, ConnectionError):
+            # It died while it was idle, or what it is forked from did.
             pool = _Pool(pool.environment)
             future = pool.submit(fn, *args, **kwargs)
         self._busy[future] = pool
@@ -173,9 +175,9 @@ class _Pool(ProcessPoolExecutor):
         self.environment = environment
         super().__init__(
             1,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=worker_server.context(has_gpu=bool(environment)),
             initializer=_begin_worker,
-            initargs=(environment,),
+            initargs=({**os.environ, **environment},),
         )
 
 
@@ -203,14 +205,19 @@ def _begin_worker(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     # Ctrl-C reaches every process of a terminal: the driver alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # What there is to say of the data, the driver has said.
     logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 
 
 def _end_with_driver() -> None:
-    """A worker whose driver was killed ends too, so that a resumed driver finds the field free."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
+    """A worker whose driver was killed ends too, so that a resumed driver finds the field free.
+
+    So does one whose server was killed: its driver takes it for dead, and begins its run again.
+    """
+    driver, server = multiprocessing.parent_process(), os.getppid()
+    assert driver is not None
+    while os.getppid() == server and not wait([driver.sentinel], _LOOK_SECONDS):
+        pass
     os._exit(1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -25,8 +28,8 @@ def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, flo
     ]
     if len({trial.value for trial in done}) < 2 or not all(trial.params for trial in done):
         return {}
-    # Here, since it takes two seconds.
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    with _without_scikit_learn():
+        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -38,3 +41,16 @@ def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, flo
         study.add_trials(done)
         shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {name: float(share) for name, share in sorted(shares.items())}
+
+
+@contextmanager
+def _without_scikit_learn() -> Iterator[None]:
+    """Hides scikit-learn from Optuna 5.0, whose other evaluators take two seconds to import it."""
+    hidden = "sklearn" not in sys.modules
+    if hidden:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["sklearn"]

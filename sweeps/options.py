@@ -18,6 +18,7 @@ from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
 from benchmarks.records.files import write_json
+from benchmarks.records.folders import ResultsFolder
 from models import registry
 from sweeps.strategy import Sampler
 
@@ -118,6 +119,18 @@ def load(results: Path) -> Options:
             f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
             "`python -m sweeps run` with the options wanted, which writes it anew"
         ) from None
+
+
+def finished(choice: Options, results: Path) -> bool:
+    """Says whether the last sweep of a results folder had these options, and left no run to make.
+
+    Records that are gone meanwhile are not missed here.
+    """
+    try:
+        cells = ResultsFolder(results).ledgers()
+        return load(results) == choice and not any(cell.left for cell in cells)
+    except InputError:
+        return False
 
 
 def ask_to_stop(results: Path) -> None:

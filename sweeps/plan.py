@@ -27,9 +27,10 @@ ROLES: tuple[Role, Role] = ("trial", "final")
 NOTE = (
     "Estimated from the processor's time of one training step and one forward pass of each cell at "
     "the recipe's sizes, spread evenly over the threads; a busy machine takes longer. Counted: "
-    "training and validation; of a final, the test before and after training; for autoencoding, a "
-    "pass over the training data for each fit of probes. Not counted: pruning, which saves time; "
-    "starting a run, generating its data and fitting the probes themselves, which take some."
+    "training and validation; of a final, the test before and after training; for autoencoding, "
+    "the training samples that are encoded for each fit of probes. Not counted: pruning, which "
+    "saves time; starting a run, generating its data and fitting the probes themselves, which take "
+    "some."
 )
 
 
@@ -141,17 +142,19 @@ def _run_seconds(
     tests = (2 if trainable else 1) if tested else 0
     evaluated = epochs * sizes.validation + tests * sizes.test
     if "lin_pred" in metrics.directions(task, dataset):
-        evaluated += sizes.train * _fits(epochs, tests, validated=sizes.validation > 0)
+        evaluated += _coded(sizes.train, epochs if sizes.validation else 0, tests)
     return epochs * trained * times.training + evaluated * times.evaluation
 
 
-def _fits(epochs: int, tests: int, *, validated: bool) -> int:
-    """Counts how often a run fits probes to the codes of its training data.
+def _coded(train: int, validations: int, tests: int) -> int:
+    """Counts the training samples that a run encodes for its probes.
 
-    That is before each validation. The test uses the last epoch's probes, or fits its own where
-    there is no validation; so does the test of the untrained network.
+    Probes are fitted to `PROBE_SAMPLES` before each validation, to all before each test; the last
+    test takes the last validation's probes where those were fitted to all.
     """
-    return epochs + max(0, tests - 1) if validated else tests
+    part = min(metrics.PROBE_SAMPLES, train)
+    fitted = tests - 1 if tests and validations and part == train else tests
+    return validations * part + fitted * train
 
 
 @cache  # equal shapes of several datasets are timed once

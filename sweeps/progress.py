@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from types import TracebackType
@@ -68,8 +69,8 @@ class Progress:
 
     def end(self, cell: Cell, job: Job, record: RunRecord) -> None:
         """A run's record is there."""
-        _, _, begun = self._running.pop(job.spec.run_id)
-        self._seconds.setdefault(cell.variant, []).append(time.monotonic() - begun)
+        del self._running[job.spec.run_id]
+        self._seconds.setdefault(cell.variant, []).append(record.costs["seconds"] or 0.0)
         if record.status == "failed":
             self._say(f"[red]failed[/] {record.run_id}: {escape(str(record.reason))}")
 
@@ -89,11 +90,14 @@ class Progress:
     def _remaining(self) -> int:
         return sum(cell.left for cell in self._cells)
 
-    def _left(self) -> str:
-        """Time left, from how long runs of each variant took; of all, where none did yet."""
+    def seconds_left(self) -> float:
+        """Time left, from how long runs of each variant took; of all, where none did yet.
+
+        Infinite before the first run has ended.
+        """
         seen = [s for seconds in self._seconds.values() for s in seconds]
         if not seen:
-            return "unknown time"
+            return math.inf
         overall = sum(seen) / len(seen)
         total = 0.0
         for cell in self._cells:
@@ -101,7 +105,11 @@ class Progress:
             total += cell.left * (sum(own) / len(own) if own else overall)
         # What the workers get done at once shows in what they did so far.
         speed = max(1.0, sum(seen) / max(1e-9, time.monotonic() - self._begun))
-        return duration(total / speed)
+        return total / speed
+
+    def _left(self) -> str:
+        seconds = self.seconds_left()
+        return duration(seconds) if math.isfinite(seconds) else "unknown time"
 
     def _view(self) -> RenderableType:
         planned = sum(cell.planned for cell in self._cells)

@@ -131,6 +131,7 @@ class StoredStudy:
             else:
                 _compare(name, json.loads(kept), identity)
             self.trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+            self._kept = len(self.trials)
         for trial in self.trials:
             if "run_ids" not in trial.user_attrs:
                 raise InputError(
@@ -139,20 +140,25 @@ class StoredStudy:
                 )
 
     def append(self, trial: FrozenTrial) -> None:
-        """Adds the next finished trial. Raises InputError where it cannot be kept."""
+        """Adds the next finished trial, which `store` then writes."""
         trial.datetime_complete = datetime.now()
         trial.datetime_start = trial.datetime_complete - timedelta(
             seconds=trial.user_attrs["seconds"]
         )
-        name = self._study.study_name
-        with _answering(name):
-            if len(self._study.get_trials(deepcopy=False)) != len(self.trials):
-                raise InputError(
-                    f"study {name} is written by another driver too: give each results folder a "
-                    "--storage of its own; studies are made anew there from the runs' records"
-                )
-            self._study.add_trial(trial)
         self.trials.append(trial)
+
+    def store(self) -> None:
+        """Writes the trials that were added. Raises InputError where they cannot be kept."""
+        name = self._study.study_name
+        while self._kept < len(self.trials):
+            with _answering(name):
+                if len(self._study.get_trials(deepcopy=False)) != self._kept:
+                    raise InputError(
+                        f"study {name} is written by another driver too: give each results folder "
+                        "a --storage of its own; studies are made anew there from the runs' records"
+                    )
+                self._study.add_trial(self.trials[self._kept])
+            self._kept += 1
 
 
 @contextmanager

@@ -24,21 +24,25 @@ from benchmarks.records.spec import RunSpec
 from models import registry
 from sweeps import counts, engines, options, plan, space, starts, studies
 from sweeps.cell import Cell
-from sweeps.engines import Engine, Job, Site
+from sweeps.engines import Engine, Inline, Job, Site
 from sweeps.options import LOCK, STOP, Device, EngineName
 from sweeps.progress import Progress
+from sweeps.report import Report
 
 ATTEMPTS = 3
 """How often a run is begun whose worker died, before it is recorded as failed."""
 
+REPORT_SECONDS = 10.0
+"""The report's process starts when so much time is left: it takes a part of it to start."""
+
 _TICK = 0.5
 
 
-def sweep(choice: options.Options, results: Path) -> list[Cell]:
+def sweep(choice: options.Options, results: Path, report: Report | None = None) -> list[Cell]:
     """Makes all that remains of a sweep, and returns its cells.
 
-    Raises InputError; Leave, once what runs has its checkpoint; KeyboardInterrupt as it comes. What
-    has ended is kept.
+    `report` prepares when the end is near. Raises InputError; Leave, once what runs has its
+    checkpoint; KeyboardInterrupt as it comes. What has ended is kept.
     """
     choice.log.require_login()
     _require_names(choice)
@@ -49,7 +53,7 @@ def sweep(choice: options.Options, results: Path) -> list[Cell]:
         choice.save(results)
         _announce(choice, cells, points)
         with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
-            _Driver(cells, choice, results, progress).drive()
+            _Driver(cells, choice, results, progress, report).drive()
         return cells
 
 
@@ -168,9 +172,14 @@ def _device(wanted: Device) -> Literal["cpu", "cuda"]:
 
 class _Driver:
     def __init__(
-        self, cells: list[Cell], choice: options.Options, results: Path, progress: Progress
+        self,
+        cells: list[Cell],
+        choice: options.Options,
+        results: Path,
+        progress: Progress,
+        report: Report | None,
     ) -> None:
-        self.cells, self.results, self.progress = cells, results, progress
+        self.cells, self.results, self.progress, self.report = cells, results, progress, report
         self.choice = choice
         # The driver has fetched what there is: workers that see it only read.
         self.source = DataSource(choice.data)
@@ -190,11 +199,17 @@ class _Driver:
     def drive(self) -> None:
         try:
             while not self._asked_to_leave() and (self._fill() or self.pending):
+                self._store()  # while the workers are at work
                 finished, _ = wait(self.pending, _TICK, return_when="FIRST_COMPLETED")
                 for future in finished:
                     self._take(future)
                 self.progress.update()
+                if self.report is not None and self.progress.seconds_left() < REPORT_SECONDS:
+                    self.report.prepare()
+            self._store()
             leaving.if_asked()
+            if self.report is not None:
+                self.report.begin()  # while workers leave
         finally:
             # Nothing is pending here, unless the sweep was interrupted: then what runs ends at its
             # next checkpoint, and goes on from there another time.
@@ -216,6 +231,10 @@ class _Driver:
                 submitted = True
         return submitted
 
+    def _store(self) -> None:
+        for cell in self.cells:
+            cell.store()
+
     def _workers(self) -> int:
         # One job waits for the first worker, or for the next one where all have left.
         return 1 if self.engine is None else max(1, self.engine.workers)
@@ -230,6 +249,8 @@ class _Driver:
                 gpus=torch.cuda.device_count() if _device(choice.device) == "cuda" else 0,
                 scheduler=choice.scheduler,
             )
+        if isinstance(self.engine, Inline):
+            self._store()  # this job may take hours
         self.progress.begin(cell, job)
         self.pending[self.engine.begin(job, self.site)] = (cell, job)
 

@@ -148,19 +148,21 @@ class _Sweep:
         dead_workers = 0
         while kills and self._wait(driver, kills):
             targets = ["kill driver", "SIGTERM driver", "Ctrl-C"]
-            workers = _workers([driver.pid, *self.outside.parents()])
-            if workers and dead_workers < WORKER_KILLS:
+            at_work = workers([driver.pid, *self.outside.parents()])
+            if at_work and dead_workers < WORKER_KILLS:
                 targets += ["kill worker"] * 2 + ["SIGTERM worker"]
+                targets += ["kill server"] * len(_servers([driver.pid]))
             if self.outside.scheduler is not None:
                 targets.append("kill scheduler")
             target = self.draw.choice(targets)
             kills -= 1
             self.done.append(target)
             self.tally.strikes[target] += 1
-            if target.endswith("worker"):
+            if target.endswith(("worker", "server")):
                 dead_workers += 1
-                number = signal.SIGKILL if target.startswith("kill") else signal.SIGTERM
-                _send(self.draw.choice(workers), number)
+                number = signal.SIGTERM if target.startswith("SIGTERM") else signal.SIGKILL
+                struck = _servers([driver.pid]) if target.endswith("server") else at_work
+                _send(self.draw.choice(struck), number)
                 continue
             self._strike(driver, target)
             if self.draw.random() < 0.7:
@@ -292,9 +294,17 @@ def _state(results: Path) -> dict[str, object]:
     return state
 
 
-def _workers(parents: list[int]) -> list[int]:
-    """Worker processes: children that run spawned code."""
-    return [child for parent in parents for child in _children(parent) if _spawned(child)]
+def workers(parents: list[int]) -> list[int]:
+    """Worker processes: spawned children, or children of the server that forks workers."""
+    forked = [worker for server in _servers(parents) for worker in _children(server)]
+    children = [child for parent in parents for child in _children(parent)]
+    return forked + [child for child in children if _runs(child, b"spawn_main")]
+
+
+def _servers(parents: list[int]) -> list[int]:
+    """Processes that workers are forked from."""
+    children = [child for parent in parents for child in _children(parent)]
+    return [child for child in children if _runs(child, b"forkserver")]
 
 
 def _children(process: int) -> list[int]:
@@ -305,9 +315,9 @@ def _children(process: int) -> list[int]:
         return []
 
 
-def _spawned(process: int) -> bool:
+def _runs(process: int, code: bytes) -> bool:
     try:
-        return b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()
+        return code in Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
         return False
 
@@ -367,9 +377,9 @@ def _joined() -> Ground:
 
         def stop_all() -> None:
             for process in processes:
-                workers = _workers([process.pid])
+                at_work = workers([process.pid])
                 process.kill()
-                for worker in workers:
+                for worker in at_work:
                     _send(worker, signal.SIGKILL)
                 process.wait()
             processes.clear()

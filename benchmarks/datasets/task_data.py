@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from benchmarks.datasets.splits import stratified_cut
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, SampleCounts, Selection
 from benchmarks.records.seeds import derive
@@ -130,8 +131,6 @@ def split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Sp
     Raises:
         InputError: if a class has too few images to be in both.
     """
-    from sklearn.model_selection import train_test_split
-
     if validation == 0:
         whole = np.arange(len(train.labels))
         cut = whole if kept is None else stratified(train.labels, kept, seed=_SPLIT_SEED)
@@ -139,12 +138,11 @@ def split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Sp
     held = largest_cut(validation, len(train.labels))
     rest = len(train.labels) - held
     try:
-        cut, held_out = train_test_split(
-            np.arange(len(train.labels)),
-            train_size=rest if kept is None else min(kept, rest),
-            test_size=held,
-            stratify=train.labels,
-            random_state=_SPLIT_SEED,
+        cut, held_out = stratified_cut(
+            train.labels,
+            train=rest if kept is None else min(kept, rest),
+            held=held,
+            seed=_SPLIT_SEED,
         )
     except ValueError as error:
         raise InputError(

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
-from benchmarks.batches import Epoch, evaluation_epoch, training_epoch
+from benchmarks.batches import Epoch, evaluation_epoch, pixels_of, training_epoch
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive
 from benchmarks.tasks.pictures import grid
@@ -77,6 +77,9 @@ class Task(pl.LightningModule, Generic[B]):
             By the answer's name, its metrics: those of `compute` that it has.
         """
 
+    def use_all_training_samples(self) -> None:
+        """Prepares for the test of a final: what reads a part of the training data reads all."""
+
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Pictures of the first test samples by name: (height, width[, 3]) uint8."""
         shown = self.model.pictures(self.first_tests(samples))
@@ -97,8 +100,7 @@ class Task(pl.LightningModule, Generic[B]):
     def fit_model(self) -> None:
         """Fits a variant that is not trained by gradients on all training samples."""
         if type(self.model).fit is not Variant.fit:
-            everything = self.data.train.gather(torch.arange(len(self.data.train)), 0)
-            self.model.fit(everything[0])
+            self.model.fit(pixels_of(self.data.train, batch_size=self.evaluation_batch))
 
     def train_dataloader(self) -> Epoch:
         return training_epoch(

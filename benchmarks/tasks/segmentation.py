@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from benchmarks.datasets.task_data import TaskData
@@ -17,6 +16,8 @@ def matched(segments: np.ndarray, pattern: np.ndarray, presence: np.ndarray) -> 
 
     All (n,); only points with presence 1 count.
     """
+    from scipy.optimize import linear_sum_assignment  # which takes its time
+
     there = presence > 0
     counts = np.zeros((segments.max() + 1, pattern.max() + 1), np.int64)
     np.add.at(counts, (segments[there], pattern[there]), 1)

@@ -26,9 +26,42 @@ def squash(s: Tensor) -> Tensor:
 
     Written as s · ‖s‖/(1+‖s‖²): no division by ‖s‖, hence no epsilon, and a zero gradient at 0.
     """
-    s = at_least_float32(s)
-    norm = length(s).unsqueeze(-1)
-    return s * (norm / (1 + norm.square()))
+    return _Squash.apply(at_least_float32(s))
+
+
+class _Squash(torch.autograd.Function):
+    """Equation 1 with its gradient in five passes over the capsules, where autograd takes nine."""
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor) -> Tensor:
+        norm = length(s).unsqueeze(-1)
+        ctx.save_for_backward(s, norm)
+        return s * (norm / (1 + norm.square()))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        s, norm = ctx.saved_tensors
+        return squash_gradient(s, norm, grad)
+
+
+def squash_gradient(s: Tensor, norm: Tensor, grad: Tensor) -> Tensor:
+    """Computes the gradient of `squash`.
+
+    It is f·(∂v + (1 − 2f‖s‖)·(u·∂v)·u), where f = ‖s‖/(1+‖s‖²) and u = s/‖s‖.
+
+    Args:
+        s: (..., dims), what was squashed.
+        norm: (..., 1), its length.
+        grad: (..., dims), the gradient with respect to squash(s).
+
+    Returns:
+        (..., dims), the gradient with respect to s; zero where s is.
+    """
+    scale = 1 / (1 + norm.square())
+    factor = norm * scale
+    along = (s * grad).sum(-1, keepdim=True) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+    return (grad * factor).addcmul_(s, (1 - 2 * norm * factor) * scale * along)
 
 
 def route(
@@ -99,7 +132,7 @@ class _Routing(torch.autograd.Function):
         grad_bias, grad_v, grad_total = None, grad, torch.zeros_like(grad)
         for t in reversed(range(len(steps) // 3)):
             coupling, s, total = steps[3 * t : 3 * t + 3]
-            (grad_s,) = torch.func.vjp(squash, s)[1](grad_v)
+            grad_s = squash_gradient(s, length(s).unsqueeze(-1), grad_v)
             left.append(coupling)
             right.append(grad_s)
             if ctx.biased:

@@ -2,32 +2,119 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.minimal_filters import Winograd
+
+FEWEST_CHANNELS = 64
+"""With fewer, the products of a minimal filter are too small to make up for its transforms."""
+
+
+class MinimalConvolution(nn.Conv2d):
+    """Convolves images with stride 1, by a minimal filter where that pays.
+
+    Channels are then innermost in what it returns.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, padding: int = 0) -> None:
+        super().__init__(inputs, outputs, kernel, padding=padding)
+        self.border = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not minimal_filters_pay(self):
+            return super().forward(x)
+        kernel = self.kernel_size[0]
+        rows, columns = (side + 2 * self.border - kernel + 1 for side in x.shape[2:])
+        geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
+        inputs = geometry.inputs(x.permute(0, 2, 3, 1), border=self.border)
+        products = torch.bmm(inputs, geometry.weights(self.weight.permute(1, 2, 3, 0).contiguous()))
+        return geometry.images(geometry.outputs(products, self.bias)).permute(0, 3, 1, 2)
+
 
 def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
-    """second(relu(first(x))), where `first` has stride 1, `second` stride 2, neither padding.
+    """Computes second(relu(first(x))), where `first` has stride 1, `second` 2, neither padding.
 
-    The strided convolution is the sum of four without stride, over the four lattices of pixels
-    with even or odd row and column (polyphase decomposition): as many operations, a third less
-    time on CPUs. `first` computes each lattice apart, so that nothing large is rearranged.
+    `first` computes each phase that `second` reads apart, so that nothing large is rearranged.
 
-    x: (batch, channels, height, width).
+    Args:
+        x: (batch, channels, height, width).
+        first: with a bias.
+        second: with a bias.
+
+    Returns:
+        (batch, channels of `second`, rows, columns).
     """
     reach, kernel = first.kernel_size[0], second.kernel_size[0]
-    rows, columns = ((side - reach + 1 - kernel) // 2 + 1 for side in x.shape[2:])
-    phases: list[Tensor] = []
-    for i in (0, 1):
-        for j in (0, 1):
-            weight = second.weight[:, :, i::2, j::2]
-            bottom = i + 2 * (rows + weight.shape[2] - 2) + reach
-            right = j + 2 * (columns + weight.shape[3] - 2) + reach
-            seen = x[:, :, i:bottom, j:right].contiguous(memory_format=torch.channels_last)
-            lattice = F.conv2d(seen, first.weight, first.bias, stride=2).relu()
-            phases.append(F.conv2d(lattice, weight, None if phases else second.bias))
-    return sum(phases[1:], phases[0])
+    height, width = (side - (side - reach + 1 - kernel) % 2 for side in x.shape[2:])
+
+    def phase(i: int, j: int) -> Tensor:
+        seen = channels_last(x[:, :, i:height, j:width])
+        return F.conv2d(seen, first.weight, first.bias, stride=2).relu()
+
+    return _sum_of_phases(phase, (height - reach + 1, width - reach + 1), second)
+
+
+def stride_2(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Computes conv(x), where `conv` has stride 2, a bias and no padding.
+
+    Args:
+        x: (batch, channels, height, width).
+        conv: the convolution.
+
+    Returns:
+        (batch, channels of `conv`, rows, columns).
+    """
+    height, width = x.shape[2:]
+    return _sum_of_phases(lambda i, j: x[:, :, i::2, j::2], (height, width), conv)
+
+
+def _sum_of_phases(
+    phase: Callable[[int, int], Tensor], size: tuple[int, int], conv: nn.Conv2d
+) -> Tensor:
+    """Computes a convolution of stride 2 as the sum of four without stride (polyphase).
+
+    Each reads the pixels with even or odd row and column. Where minimal filters are used, the four
+    share their tiles of outputs, so that their sum takes a quarter of the products.
+
+    Args:
+        phase: returns every second row and column of the input from a first row and column on.
+        size: height and width of the input.
+        conv: the convolution, with a bias and a square kernel.
+    """
+    kernel = conv.kernel_size[0]
+    rows, columns = ((side - kernel) // 2 + 1 for side in size)
+    starts = list(product((0, 1), (0, 1)))
+    if not minimal_filters_pay(conv):
+        parts: list[Tensor] = []
+        for i, j in starts:
+            taps = conv.weight[:, :, i::2, j::2]
+            seen = phase(i, j)[:, :, : rows + taps.shape[2] - 1, : columns + taps.shape[3] - 1]
+            parts.append(F.conv2d(seen, taps, None if parts else conv.bias))
+        return sum(parts[1:], parts[0])
+    geometry = Winograd(kernel=(kernel + 1) // 2, rows=rows, columns=columns)
+    taps = conv.weight.permute(1, 2, 3, 0).contiguous()
+    sums: Tensor | None = None
+    for start in starts:
+        inputs = geometry.inputs(phase(*start).permute(0, 2, 3, 1))
+        weights = geometry.weights(taps, start=start, step=2)
+        sums = torch.bmm(inputs, weights) if sums is None else sums.baddbmm_(inputs, weights)
+    assert sums is not None
+    return geometry.images(geometry.outputs(sums, conv.bias)).permute(0, 3, 1, 2)
+
+
+def minimal_filters_pay(conv: nn.Conv2d) -> bool:
+    """Says whether a convolution is computed by minimal filters: of many channels, on a CPU.
+
+    bfloat16 (autocast) is too coarse for the differences in a minimal filter, and GPUs have
+    convolutions of their own.
+    """
+    here = conv.weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return here and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
 
 
 def channels_last(x: Tensor) -> Tensor:

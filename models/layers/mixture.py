@@ -32,28 +32,35 @@ class PixelMixture(NamedTuple):
 
 def pixel_mixture(
     image: Tensor,
-    values: Tensor,
-    logits: Tensor | None,
+    drawn: Tensor,
+    colour: Tensor | None,
     sharpness: Tensor | None,
     log_presence: Tensor,
     background: Tensor,
     background_logit: Tensor,
 ) -> PixelMixture:
-    """At each pixel, Σ_m softmax_m(logit_m + log presence_m) N(image; value_m, 1), and background.
+    """Mixes parts and background: Σ_m softmax_m(logit_m + log presence_m) N(image; value_m, 1).
 
-    image: (batch, channels, height, width); values: (M, channels, batch, height, width); logits:
-    (M, batch, height, width), or None for the values' means over channels times a scalar sharpness;
-    log_presence: (batch, M), the background's being 0; background: (channels,); background_logit:
-    scalar. A component draws all channels of a pixel.
+    A component draws all channels of a pixel. Values, background and image lie in [0, 1], so that
+    a density is at least exp(-channels/2) times the largest: the sums below need one maximum, over
+    the logits, and no logarithm meets zero.
 
-    Values, background and image lie in [0, 1], so that a density is at least exp(-channels/2) times
-    the largest: the sums below need one maximum, over the logits, and no logarithm meets zero.
-    Gradients flow through log likelihood and mean; mixing and responsibility are constants.
+    Args:
+        image: (batch, channels, height, width).
+        drawn: (M, planes, batch, height, width). The first planes are the parts' values: one for
+            each channel, or a single one that colours multiply. Without a sharpness a last plane
+            is the parts' logits.
+        colour: (batch, M, channels), or None.
+        sharpness: scalar; times the values' means over channels it gives the logits.
+        log_presence: (batch, M); the background's is 0.
+        background: (channels,), its value.
+        background_logit: scalar.
+
+    Returns:
+        Likelihood and mean, through which gradients flow, and two constants.
     """
     return PixelMixture(
-        *_Mixture.apply(
-            image, values, logits, sharpness, log_presence, background, background_logit
-        )
+        *_Mixture.apply(image, drawn, colour, sharpness, log_presence, background, background_logit)
     )
 
 
@@ -66,23 +73,22 @@ class _Mixture(torch.autograd.Function):
     def forward(
         ctx: Any,
         image: Tensor,
-        values: Tensor,
-        logits: Tensor | None,
+        drawn: Tensor,
+        colour: Tensor | None,
         sharpness: Tensor | None,
         log_presence: Tensor,
         background: Tensor,
         background_logit: Tensor,
     ) -> tuple[Tensor, ...]:
-        mixing, responsibility = torch.empty_like(values[:, 0]), torch.empty_like(values[:, 0])
+        mixing, responsibility = torch.empty_like(drawn[:, 0]), torch.empty_like(drawn[:, 0])
         log_likelihood = image.new_empty(len(image))
         mean = torch.empty_like(image)
         ground = background[:, None, None]
         for some in _some(mixing):
-            x, value = image[some], values[:, :, some]
+            x, value = image[some], _coloured(drawn[:, :, some], colour, sharpness, some)
             present = log_presence[some].T[:, :, None, None]
             if sharpness is None:
-                assert logits is not None
-                logit = logits[:, some] + present
+                logit = drawn[:, -1, some] + present
             else:
                 logit = torch.addcmul(present, _mean(value), sharpness)
             top = torch.maximum(logit.amax(0), background_logit)
@@ -98,7 +104,9 @@ class _Mixture(torch.autograd.Function):
             for c in range(x.shape[1]):
                 mean[some, c] = (weight * value[:, c]).sum(0).addcmul_(own, background[c])
         log_likelihood -= image[0].numel() * math.log(2 * math.pi) / 2
-        ctx.save_for_backward(image, values, sharpness, mean, mixing, responsibility, background)
+        ctx.save_for_backward(
+            image, drawn, colour, sharpness, mean, mixing, responsibility, background
+        )
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mixing, responsibility)
         return log_likelihood, mean, mixing, responsibility
@@ -108,18 +116,21 @@ class _Mixture(torch.autograd.Function):
     def backward(
         ctx: Any, grad: Tensor | None, grad_mean: Tensor | None, *_: None
     ) -> tuple[Tensor | None, ...]:
-        image, values, sharpness, mean, mixing, responsibility, background = ctx.saved_tensors
+        image, drawn, colour, sharpness, mean, mixing, responsibility, background = (
+            ctx.saved_tensors
+        )
         batch, channels = image.shape[:2]
         grad = image.new_zeros(batch) if grad is None else grad
-        grad_values = torch.empty_like(values)
-        grad_logits = torch.empty_like(mixing) if sharpness is None else None
+        grad_drawn = torch.empty_like(drawn)
+        grad_colour = None if colour is None else torch.empty_like(colour)
         grad_presence = mixing.new_empty(len(mixing), batch)
         grad_ground, grad_sharpness = torch.zeros_like(background), mixing.new_zeros(())
         for some in _some(mixing):
             p, r, g = mixing[:, some], responsibility[:, some], grad[some][:, None, None]
-            x, value, g_value = image[some], values[:, :, some], grad_values[:, :, some]
+            x, value = image[some], _coloured(drawn[:, :, some], colour, sharpness, some)
+            g_value = grad_drawn[:, :, some] if colour is None else torch.empty_like(value)
             g_density = r * g
-            g_logit = None if grad_logits is None else grad_logits[:, some]
+            g_logit = grad_drawn[:, -1, some] if sharpness is None else None
             g_logit = torch.addcmul(g_density, p, g, value=-1, out=g_logit)
             own, g_own = 1 - p.sum(0), g - g_density.sum(0)
             for c in range(channels):
@@ -136,15 +147,31 @@ class _Mixture(torch.autograd.Function):
                 grad_sharpness += torch.dot(g_logit.flatten(), _mean(value).flatten())
                 for c in range(channels):
                     g_value[:, c].addcmul_(g_logit, sharpness / channels)
+            if colour is not None and grad_colour is not None:
+                torch.sum(g_value * parts_first(colour[some]), 1, out=grad_drawn[:, 0, some])
+                grad_colour[some] = g_value.mul_(drawn[:, :1, some]).sum((3, 4)).permute(2, 0, 1)
         return (
             None,
-            grad_values,
-            grad_logits,
+            grad_drawn,
+            grad_colour,
             None if sharpness is None else grad_sharpness,
             grad_presence.T,
             grad_ground,
             -grad_presence.sum(),
         )
+
+
+def _coloured(
+    drawn: Tensor, colour: Tensor | None, sharpness: Tensor | None, some: slice
+) -> Tensor:
+    """The values (M, channels, batch, height, width) of some images, without their logits."""
+    values = drawn if sharpness is not None else drawn[:, :-1]
+    return values if colour is None else values * parts_first(colour[some])
+
+
+def parts_first(colour: Tensor) -> Tensor:
+    """Colours (batch, M, channels) as factors of drawn parts: (M, channels, batch, 1, 1)."""
+    return colour.permute(1, 2, 0)[..., None, None]
 
 
 def _mean(value: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from models.layers.convolutions import MinimalConvolution
+
 EncoderKind = Literal["conv", "residual", "wide"]
 
 
@@ -75,7 +77,8 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
     """Images (batch, channels, height, width) to maps (batch, width, ...).
 
     conv: the authors', 3×3 convolutions with strides 2, 2, 1, 1 and ReLU, without padding; images
-    with a side below 23 pixels, of which they would leave nothing, are padded by one at each.
+    with a side below 23 pixels are padded by one at each, since nothing would be left of them; many
+    channels of stride 1 are convolved by minimal filters.
     wide: 5×5 with stride 2 and padding, three times, to width/2, width and width; ReLU. residual: a
     convolution of stride 2 to width/2, a residual block of stride 2 to width, one of stride 1.
     """
@@ -84,7 +87,11 @@ def encoder(kind: EncoderKind, *, channels: int, width: int, side: int) -> nn.Se
         pad = int(side < 23)
         layers: list[nn.Module] = []
         for inputs, stride in zip((channels, width, width, width), (2, 2, 1, 1), strict=True):
-            layers += [nn.Conv2d(inputs, width, 3, stride=stride, padding=pad), nn.ReLU()]
+            if stride == 1:
+                layers += [MinimalConvolution(inputs, width, 3, padding=pad), nn.ReLU()]
+            else:  # a convolution does not keep its output: ReLU may overwrite it
+                conv = nn.Conv2d(inputs, width, 3, stride=stride, padding=pad)
+                layers += [conv, nn.ReLU(inplace=True)]
         return nn.Sequential(*layers)
     if kind == "wide":
         layers = []
@@ -113,7 +120,3 @@ def maps_shape(features: nn.Module, image: tuple[int, int, int]) -> tuple[int, i
     with torch.no_grad():
         channels, height, width = features(torch.zeros(1, *image)).shape[1:]
     return channels, height, width
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

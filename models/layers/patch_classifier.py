@@ -18,7 +18,7 @@ from models.layers.schedules import ScheduleConfig
 from models.layers.slices import mean_over_slices
 from models.variant import Images, ImageShape, Optimization, Variant
 
-SLICE = 128
+SLICE = 256
 """Images whose activations are kept at once: a larger batch is trained slice by slice."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import subprocess
@@ -24,27 +23,20 @@ from benchmarks.metrics import AUTOENCODING
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.spec import Budget
-from benchmarks.tasks import probes
+from benchmarks.tasks import autoencoding, probes
 from benchmarks.tasks.autoencoding import Autoencoding
 from models import registry
 from models.variant import Coded, Hyperparameters, Images, Optimization, Variant
 from reports.records import load
 from reports.tables import metrics
+from tests.benchmarks import probe_bits
+from tests.benchmarks.probe_bits import fingerprint, labelled
 from tests.benchmarks.test_run import made, spec_of
 from tests.reports.results_folder import ledger
 
-ROOT = Path(__file__).resolve().parents[2]
 MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
 BUDGET = Budget(profile="test", epochs=1, train_samples=60, validation_samples=20, test_samples=20)
-
-
-def labelled(count: int, classes: int, dims: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Codes that overlap around a mean a class, and labels (count, 1)."""
-    draw = np.random.default_rng(seed)
-    y = draw.integers(0, classes, (count, 1))
-    means = 2 * np.random.default_rng(99).standard_normal((classes, dims))
-    return means[y[:, 0]] + draw.standard_normal((count, dims)), y
 
 
 def test_lin_match_is_the_best_permutation_on_train() -> None:
@@ -95,8 +87,22 @@ def test_lin_pred_is_a_logistic_regression_on_standardised_codes() -> None:
 
     theta = minimize(cost, np.zeros(9), tol=1e-10).x
     expected = (logits(theta, others).argmax(1) == other_y[:, 0]).mean()
-    assert probes.linear(codes, y)(others, other_y) == pytest.approx(expected, abs=1 / 90)
+    assert probes.linear(codes, y, classes=3)(others, other_y) == expected
     assert 0.5 < expected < 1
+
+
+@pytest.mark.parametrize("most", [0, 400])
+def test_a_share_of_the_samples_has_that_share_of_the_penalty(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By either method: all samples thrice is the same mean loss, and thus the same optimum."""
+    monkeypatch.setattr(probes, "NEWTON_WEIGHTS", most)
+    codes, y = labelled(100, 3, 2)
+    thrice = probes._regression(6, 1.0).fit(np.tile(codes, (3, 1)), np.tile(y[:, 0], 3))[-1]
+    third = probes._regression(6, 1 / 3).fit(codes, y[:, 0])[-1]
+    whole = probes._regression(6, 1.0).fit(codes, y[:, 0])[-1]
+    assert third.coef_ == pytest.approx(thrice.coef_, abs=1e-3)
+    assert whole.coef_ != pytest.approx(thrice.coef_, abs=1e-2)
 
 
 def test_two_digits_are_right_where_both_are_among_the_two_highest() -> None:
@@ -167,23 +173,12 @@ def test_a_code_that_is_not_finite_scores_nan(labels: int) -> None:
         assert set(scores) == ({"lin_pred", "lin_match"} if labels == 1 else {"lin_pred"})
 
 
-def fingerprint_of_probes() -> str:
-    """Of what is fitted to codes that overlap, to the last bit."""
-    codes, y = labelled(3000, 10, 24)
-    fitted = probes.fit(codes, y, classes=10, seed=7)
-    with probes._reproducible():
-        weights = probes._regression().fit(codes, y[:, 0])[-1].coef_
-    return f"{probes.score(fitted, codes, y)} {hashlib.sha256(weights.tobytes()).hexdigest()}"
-
-
 def test_probes_are_bit_equal_in_other_processes_and_with_other_threads() -> None:
-    here = fingerprint_of_probes()
+    here = fingerprint()
     with threadpool_limits(limits=2):
-        assert fingerprint_of_probes() == here
-    call = "from tests.benchmarks import test_autoencoding as t; print(t.fingerprint_of_probes())"
+        assert fingerprint() == here
     there = subprocess.run(
-        [sys.executable, "-c", call],
-        cwd=ROOT,
+        [sys.executable, probe_bits.__file__],
         env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
@@ -294,11 +289,53 @@ def test_probes_are_fitted_once_an_epoch() -> None:
     task = task_of(Noisy)
     evaluated(task)
     passes = len(task.model.seen)
+    task.use_all_training_samples()  # which the probes were fitted to
     evaluated(task)  # the test, after the validation of the last epoch
     assert len(task.model.seen) == passes + 1
     task.on_train_epoch_start()
     evaluated(task)
     assert len(task.model.seen) == passes + 3
+
+
+def test_validation_fits_probes_to_a_part_and_a_finals_test_to_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 30)
+    fit, read = probes.fit, []
+
+    def watched(codes: np.ndarray, labels: np.ndarray, **how: int) -> dict[str, probes.Probe]:
+        read.append(len(codes))
+        return fit(codes, labels, **how)
+
+    monkeypatch.setattr(probes, "fit", watched)
+    record = made(spec_of("autoencoder", epochs=2, role="final", width=2), tmp_path)
+    assert record.status == "complete", record.traceback
+    assert read == [48, 30, 30, 48]  # the untrained network, two epochs, the test
+
+
+def test_the_part_is_drawn_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 20)
+    parts = []
+    for seed in (0, 0, 1):
+        task = task_of(Noisy)
+        task.seed = seed
+        parts.append(task._probed().tolist())
+    assert parts[0] == parts[1] != parts[2]
+    for part in parts:
+        assert part == sorted(set(part))
+        assert len(part) == 20
+        assert max(part) > 40, "of 60, not the first of them"
+
+
+def test_codes_of_all_batches_are_kept_with_their_labels() -> None:
+    x, y = torch.rand(7, 3), torch.arange(14).view(7, 2)
+    kept = autoencoding._Codes(9)
+    for batch in (slice(4), slice(4, 7)):
+        kept.add(Coded(x[batch], -x[batch]), y[batch])
+    assert kept.roles == ["code", "prior"]
+    assert np.array_equal(kept.numbers("code"), x.double())
+    assert np.array_equal(kept.numbers("prior"), -x.double())
+    assert np.array_equal(kept.labels(), y)
 
 
 class Bare(Noisy):

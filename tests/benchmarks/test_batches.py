@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from benchmarks import datasets
-from benchmarks.batches import evaluation_epoch, training_epoch
+from benchmarks.batches import evaluation_epoch, pixels_of, training_epoch
 from benchmarks.datasets import mnist
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.samples import StillSamples
+from benchmarks.datasets.samples import StillSamples, to_float
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.seeds import derive
@@ -59,6 +59,14 @@ def test_evaluation_sees_all_in_order() -> None:
     epoch = evaluation_epoch(numbered(50), batch_size=8)
     assert len(epoch) == 7
     assert labels(epoch) == list(range(50))
+
+
+@pytest.mark.parametrize("dataset", ["usps", MOVING_MNIST])
+def test_pixels_are_those_of_the_batches(dataset: str) -> None:
+    train = load("autoencoding", dataset).train
+    pixels = pixels_of(train, batch_size=7)
+    assert pixels.dtype == torch.uint8
+    assert torch.equal(to_float(pixels), train.gather(torch.arange(len(train)), 0).x)
 
 
 def test_seeds_are_functions_of_named_axes() -> None:

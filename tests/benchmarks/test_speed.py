@@ -40,7 +40,7 @@ def test_a_format_without_units_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_processor_without_bfloat16_units_is_recognised() -> None:
-    """oneDNN is told to leave out all that AVX2 lacks, as on most laptops."""
+    """oneDNN and ATen leave out all that AVX2 lacks, as on most laptops."""
     code = (
         "from benchmarks.processor import missing_units; print(missing_units('bf16-mixed', 'cpu'))"
     )

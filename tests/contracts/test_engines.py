@@ -34,6 +34,7 @@ from sweeps.options import EngineName, Options
 from sweeps.strategy import Sampler
 from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
+from tests.processes import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "BENCH_DATA": ""}
@@ -129,14 +130,6 @@ def stay(place: Path) -> None:
     linger(place)
 
 
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 def until(holds: Callable[[], Any]) -> None:
     ends = time.monotonic() + PATIENCE
     while not holds():
@@ -212,14 +205,28 @@ def tables(results: Path) -> dict[str, bytes]:
     return found
 
 
-def swept(results: Path, sampler: Sampler, engine: EngineName, workers: int) -> dict[str, bytes]:
+class Lent(Engine):
+    """A started engine that one sweep after another uses, and none ends: its workers start once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.begin = engine, engine.begin
+
+    @property
+    def workers(self) -> int:
+        return self.engine.workers
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Does nothing: the workers wait for the next sweep."""
+
+
+def swept(results: Path, sampler: Sampler, name: EngineName, workers: int) -> dict[str, bytes]:
     """The tables of a small sweep: two studies whose samplers have results to learn from."""
     choice = Options(
         profile=Name.smoke,
         data=results / "no-data",
         only=("linear/usps", "linear/mnist"),
         trials=5,
-        engine=engine,
+        engine=name,
         workers=workers,
         sampler=sampler,
         offline=True,
@@ -237,17 +244,33 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Sampler, dict[str, b
     }
 
 
+CREWS = [(EngineName.inline, 4), *((name, n) for name in WITH_WORKERS for n in (1, 2, 4))]
+"""Engines with so many workers asked for; inline is one at a time, whatever is asked for."""
+
+
+@pytest.fixture(scope="module", params=CREWS, ids=lambda crew: f"{crew[0].value}-{crew[1]}")
+def crew(request: pytest.FixtureRequest) -> Iterator[tuple[EngineName, int, Engine]]:
+    name, workers = request.param
+    with engines.start(name, workers) as engine:
+        yield name, workers, Lent(engine)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp])
-@pytest.mark.parametrize("name", EngineName)
 def test_no_engine_and_no_number_of_workers_shows_in_a_table(
-    name: EngineName,
     sampler: Sampler,
-    workers: int,
+    crew: tuple[EngineName, int, Engine],
     alone: dict[Sampler, dict[str, bytes]],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    name, workers, engine = crew
+
+    def start(asked: EngineName, count: int, **_: object) -> Engine:
+        assert (asked, count) == (name, workers)
+        return engine
+
+    monkeypatch.setattr(engines, "start", start)
     assert swept(tmp_path, sampler, name, workers) == alone[sampler]
 
 

@@ -276,7 +276,7 @@ def test_equal_seeds_give_equal_bits(name: str, shape: Any) -> None:
 def test_weights_survive_safetensors(name: str, shape: Any, tmp_path: Path) -> None:
     model = build(name, shape)
     step(model, made(shape))
-    model.fit(made(shape)[0])
+    model.fit((255 * made(shape)[0]).to(torch.uint8))
     other = copy.deepcopy(model)
     for number in (*other.parameters(), *other.buffers()):
         number.data.zero_()

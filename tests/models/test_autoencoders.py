@@ -9,6 +9,7 @@ import sklearn.cluster
 import torch
 from torch import Tensor
 
+from models import autoencoders
 from models.autoencoders import (
     Autoencoder,
     AutoencoderConfig,
@@ -32,10 +33,15 @@ def images(shape: ImageShape, count: int = 6, dtype: torch.dtype = torch.float64
     return Images(x, torch.zeros(count, 1, dtype=torch.int64))
 
 
+def noise(count: int, shape: tuple[int, int, int] = (1, 3, 2)) -> Tensor:
+    """Images of noise, (count, *shape) uint8."""
+    return torch.randint(256, (count, *shape), dtype=torch.uint8)
+
+
 def blobs(clusters: int, each: int = 20, shape: tuple[int, int, int] = (1, 3, 2)) -> Tensor:
-    """Images around `clusters` far means, cluster after cluster."""
-    means = torch.rand(clusters, 1, *shape, dtype=torch.float64)
-    return (means + 0.01 * torch.randn(clusters, each, *shape).double()).flatten(0, 1)
+    """Images around `clusters` far means, cluster after cluster, uint8."""
+    means = 25 + 200 * torch.rand(clusters, 1, *shape)
+    return (means + 2 * torch.randn(clusters, each, *shape)).flatten(0, 1).to(torch.uint8)
 
 
 @pytest.mark.parametrize("error", ["mse", "bce"])
@@ -81,12 +87,29 @@ def test_a_code_has_the_asked_size_and_reconstructions_that_of_the_image() -> No
     assert coded.prior is coded.log_likelihood is None
 
 
-def test_kmeans_finds_what_scikit_learn_finds_from_the_same_start() -> None:
+def test_kmeans_finds_what_scikit_learn_finds_from_the_same_starts() -> None:
+    """Each clustering ends as if it were alone, although some end before others."""
     points = torch.rand(200, 7, dtype=torch.float64)
-    start = plus_plus(points, 5)
-    theirs = sklearn.cluster.KMeans(5, init=start.numpy(), n_init=1, tol=0).fit(points.numpy())
-    found = lloyd(points, start, 100)
-    torch.testing.assert_close(found, torch.from_numpy(theirs.cluster_centers_))
+    starts = plus_plus(points, 5, 4)
+    found = lloyd(points, starts, 100)
+    took = set()
+    for start, centroids in zip(starts, found, strict=True):
+        theirs = sklearn.cluster.KMeans(5, init=start.numpy(), n_init=1, tol=0).fit(points.numpy())
+        torch.testing.assert_close(centroids, torch.from_numpy(theirs.cluster_centers_))
+        took.add(theirs.n_iter_)
+    assert len(took) > 1
+
+
+def test_blocks_of_any_size_give_the_same_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, found = noise(150), []
+    for size in (7, 50, 1000):
+        monkeypatch.setattr(autoencoders, "BLOCK", size)
+        torch.manual_seed(0)
+        model = KMeans(shape=ImageShape(1, 3, 2, 5), config=KMeansConfig())
+        model.fit(x)
+        found.append(model.centroids.clone())
+    torch.testing.assert_close(found[0], found[2])
+    torch.testing.assert_close(found[1], found[2])
 
 
 def test_a_step_of_lloyd_is_assignment_and_mean() -> None:
@@ -96,55 +119,57 @@ def test_a_step_of_lloyd_is_assignment_and_mean() -> None:
         torch.stack([p for p, n in zip(points, nearest, strict=True) if n == k]).mean(0)
         for k in range(4)
     ]
-    torch.testing.assert_close(lloyd(points, start, 1), torch.stack(expected))
+    torch.testing.assert_close(lloyd(points, start[None], 1)[0], torch.stack(expected))
 
 
 def test_an_empty_cluster_keeps_its_centroid() -> None:
     points = torch.tensor([[0.0], [1.0]])
-    start = torch.tensor([[0.4], [50.0]])
-    assert lloyd(points, start, 10).tolist() == [[0.5], [50.0]]
+    start = torch.tensor([[[0.4], [50.0]]])
+    assert lloyd(points, start, 10).tolist() == [[[0.5], [50.0]]]
 
 
 def test_starts_are_different_points_drawn_by_squared_distance() -> None:
     points = torch.cat([torch.zeros(50, 1), torch.full((50, 1), 1.0), torch.full((1, 1), 3.0)])
-    firsts = [plus_plus(points.double(), 3).flatten().sort().values for _ in range(20)]
-    assert all(start.tolist() == [0, 1, 3] for start in firsts)
+    firsts = plus_plus(points.double(), 3, 20).flatten(1).sort().values
+    assert firsts.tolist() == [[0, 1, 3]] * 20
     # After the point at 0, the odds of 50 points at 1 and of one point at 3 are 50 to 9.
-    torch.manual_seed(0)
-    pairs = [plus_plus(points.double(), 2).flatten().tolist() for _ in range(2000)]
+    pairs = plus_plus(points.double(), 2, 2000).flatten(1).tolist()
     after_zero = [second for first, second in pairs if first == 0]
     share = sum(second == 3 for second in after_zero) / len(after_zero)
     assert share == pytest.approx(9 / 59, abs=0.04)
 
 
 def test_clusters_codes_and_reconstructions_agree() -> None:
-    x = blobs(3)
+    pixels = blobs(3)
     model = KMeans(shape=ImageShape(1, 3, 2, 3), config=KMeansConfig()).double()
-    model.fit(x)
+    model.fit(pixels)
+    x = pixels.double() / 255
     coded = model(x)
     assert coded.code.sum(dim=1).eq(1).all()
     labels = coded.code.argmax(dim=1).view(3, 20)
     assert (labels == labels[:, :1]).all()
     assert labels[:, 0].unique().numel() == 3
     means = x.view(3, 20, 1, 3, 2).mean(dim=1).repeat_interleave(20, dim=0)
-    torch.testing.assert_close(coded.reconstruction, means)
+    torch.testing.assert_close(coded.reconstruction, means, rtol=1e-5, atol=1e-6)
     (mse,) = model.loss(Images(x, torch.zeros(60, 1)))[0].values()
-    torch.testing.assert_close(mse, (means - x).square().mean())
+    torch.testing.assert_close(mse, (means - x).square().mean(), rtol=1e-5, atol=1e-6)
 
 
 def test_the_tightest_of_the_starts_counts() -> None:
-    x, shape = torch.rand(80, 1, 3, 2).double(), ImageShape(1, 3, 2, 6)
+    x, shape = noise(80), ImageShape(1, 3, 2, 6)
+    points = x.flatten(1).double()
 
-    def spread(starts: int, seed: int) -> float:
+    def spread(centroids: Tensor) -> float:
+        return float(torch.cdist(points, centroids.flatten(1)).min(dim=1).values.square().sum())
+
+    for seed in range(5):
         torch.manual_seed(seed)
-        model = KMeans(shape=shape, config=KMeansConfig(starts=starts)).double()
+        model = KMeans(shape=shape, config=KMeansConfig(starts=8))
         model.fit(x)
-        return float((model(x).reconstruction - x).square().sum())
-
-    # The same generator gives the first start of each.
-    pairs = [(spread(1, seed), spread(8, seed)) for seed in range(5)]
-    assert all(many <= one for one, many in pairs)
-    assert any(many < one for one, many in pairs)
+        torch.manual_seed(seed)
+        each = [spread(c) for c in lloyd(points, plus_plus(x.flatten(1), 6, 8).double(), 100)]
+        assert spread(255 * model.centroids.double()) == pytest.approx(min(each))
+        assert min(each) < max(each)
 
 
 def test_kmeans_takes_as_many_clusters_as_classes_or_as_asked() -> None:
@@ -155,7 +180,7 @@ def test_kmeans_takes_as_many_clusters_as_classes_or_as_asked() -> None:
 
 
 def test_the_clustering_is_decided_by_the_generator_and_ends_in_time() -> None:
-    x, shape = torch.rand(100, 1, 3, 2), ImageShape(1, 3, 2, 5)
+    x, shape = noise(100), ImageShape(1, 3, 2, 5)
     found = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -165,7 +190,7 @@ def test_the_clustering_is_decided_by_the_generator_and_ends_in_time() -> None:
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
     model = KMeans(shape=shape, config=KMeansConfig())
-    model.fit(torch.zeros(20, 1, 3, 2))  # fewer different images than clusters
+    model.fit(torch.zeros(20, 1, 3, 2, dtype=torch.uint8))  # fewer different images than clusters
     assert model.centroids.isfinite().all()
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.capsule_transformer import CapsuleTransformer, CapsuleTransformerConfig, ObjectCapsules
 from models.layers.convolutions import channels_last
 from models.textbook import capsule_transformer
-from models.variant import Clips, ClipShape
+from models.variant import Clips, ClipShape, Optimization
 from tests.models.comparison import total_loss
 
 SMALL: dict[str, Any] = {
@@ -257,6 +257,17 @@ def test_the_recipe_is_adam_with_both_ways_of_clipping() -> None:
     defaults = small().optimization()
     assert (defaults.clip_norm, defaults.clip_value) == (1.0, 1.0)
     assert defaults.optimizer.param_groups[0]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(("norm", "value"), [(1.0, 1.0), (1.0, 0.4), (0.3, 0.4), (None, 0.4)])
+def test_gradients_are_within_both_bounds(norm: float | None, value: float) -> None:
+    """Values are clipped, too, wherever the norm's bound does not imply theirs."""
+    layer = nn.Linear(2, 1, bias=False)
+    layer.weight.grad = torch.tensor([[3.0, -4.0]])
+    Optimization(torch.optim.SGD(layer.parameters()), clip_norm=norm, clip_value=value).clip(layer)
+    scale = 1.0 if norm is None else norm / 5
+    expected = (scale * torch.tensor([[3.0, -4.0]])).clamp(-value, value)
+    torch.testing.assert_close(layer.weight.grad, expected)
 
 
 def test_without_weight_decay_adamw_is_adam() -> None:

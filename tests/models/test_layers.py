@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from models.layers.convolutions import pad_same, relu_then_stride_2
+from models.layers import convolutions
+from models.layers.convolutions import (
+    MinimalConvolution,
+    pad_same,
+    relu_then_stride_2,
+    stride_2,
+)
 from models.layers.images import Rescale, random_contrast, random_shift, standardise
 from models.layers.labels import cross_entropy, multi_hot, top_labels
 from models.layers.patches import fold, unfold
@@ -76,19 +83,48 @@ def test_labels_of_one_and_two() -> None:
     torch.testing.assert_close(cross_entropy(scores, y), expected)
 
 
+@pytest.mark.parametrize("by_minimal_filters", [True, False])
 @pytest.mark.parametrize("size", [(28, 28), (29, 32), (17, 18)])
-def test_polyphase_convolution_is_the_convolution(size: tuple[int, int]) -> None:
+def test_polyphase_convolution_is_the_convolution(
+    size: tuple[int, int], by_minimal_filters: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolutions, "minimal_filters_pay", lambda conv: by_minimal_filters)
     torch.manual_seed(0)
     first, second = nn.Conv2d(2, 3, 9).double(), nn.Conv2d(3, 4, 9, stride=2).double()
     x = torch.randn(2, 2, *size, dtype=torch.float64)
     parameters = [*first.parameters(), *second.parameters()]
-    expected, ours = second(first(x).relu()), relu_then_stride_2(x, first, second)
+    maps = first(x).relu()
+    expected = second(maps)
+    weight = torch.randn_like(expected)
+    for ours in (relu_then_stride_2(x, first, second), stride_2(maps, second)):
+        torch.testing.assert_close(ours, expected)
+        torch.testing.assert_close(
+            torch.autograd.grad((ours * weight).sum(), parameters, retain_graph=True),
+            torch.autograd.grad((expected * weight).sum(), parameters, retain_graph=True),
+        )
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_minimal_convolution_is_the_convolution(
+    padding: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolutions, "FEWEST_CHANNELS", 2)
+    layer = MinimalConvolution(2, 3, 3, padding=padding).double()
+    x = torch.randn(2, 2, 7, 9, dtype=torch.float64, requires_grad=True)
+    ours, expected = layer(x), F.conv2d(x, layer.weight, layer.bias, padding=padding)
     torch.testing.assert_close(ours, expected)
     weight = torch.randn_like(expected)
+    inputs = [x, *layer.parameters()]
     torch.testing.assert_close(
-        torch.autograd.grad((ours * weight).sum(), parameters),
-        torch.autograd.grad((expected * weight).sum(), parameters),
+        torch.autograd.grad((ours * weight).sum(), inputs),
+        torch.autograd.grad((expected * weight).sum(), inputs),
     )
+
+
+def test_under_autocast_a_minimal_convolution_takes_the_definition() -> None:
+    layer, x = MinimalConvolution(64, 64, 3), torch.randn(2, 64, 9, 9)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), F.conv2d(x, layer.weight, layer.bias))
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4])

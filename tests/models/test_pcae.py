@@ -12,6 +12,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from models.layers import canvas
+from models.layers.convolutions import FEWEST_CHANNELS
 from models.layers.mixture import pixel_mixture
 from models.layers.part_encoders import encoder
 from models.layers.templates import inverse, warp
@@ -45,6 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "residual": {"encoder": "residual"},
     "wide": {"encoder": "wide"},
+    "many channels": {"encoder_channels": FEWEST_CHANNELS},
 }
 
 
@@ -208,7 +210,9 @@ def mixture_inputs(channels: int) -> dict[str, Tensor]:
 def test_the_mixture_is_scipys(channels: int) -> None:
     given = mixture_inputs(channels)
     image = torch.rand(2, channels, 4, 5, dtype=torch.float64)
-    found = pixel_mixture(image, sharpness=None, **given)
+    drawn = torch.cat([given["values"], given["logits"].unsqueeze(1)], 1)
+    rest = {name: given[name] for name in list(given)[2:]}
+    found = pixel_mixture(image, drawn, None, None, **rest)
     values, logits, log_presence = (given[k].numpy() for k in list(given)[:3])
     for b in range(2):
         total = 0.0
@@ -229,23 +233,29 @@ def test_the_mixture_is_scipys(channels: int) -> None:
         assert found.log_likelihood[b].item() == pytest.approx(total)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("channels", "coloured"), [(1, False), (3, False), (1, True), (3, True)])
 @pytest.mark.parametrize("own_logits", [True, False])
 def test_the_mixtures_gradient_is_that_of_finite_differences(
-    channels: int, own_logits: bool
+    channels: int, coloured: bool, own_logits: bool
 ) -> None:
     given = mixture_inputs(channels)
     image = torch.rand(2, channels, 4, 5, dtype=torch.float64)
+    if coloured:
+        given["values"] = given["values"][:, :1].clone()
+    colour = torch.rand(2, 3, channels, dtype=torch.float64, requires_grad=coloured)
     if not own_logits:
         given["logits"] = torch.tensor(1.7, dtype=torch.float64)
     for tensor in given.values():
         tensor.requires_grad_()
 
-    def mixture(values: Tensor, logits: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
-        pair = (logits, None) if own_logits else (None, logits)
-        return pixel_mixture(image, values, *pair, *rest)[:2]
+    def mixture(
+        colour: Tensor, values: Tensor, logits: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
+        drawn = torch.cat([values, logits.unsqueeze(1)], 1) if own_logits else values
+        sharpness = None if own_logits else logits
+        return pixel_mixture(image, drawn, colour if coloured else None, sharpness, *rest)[:2]
 
-    arguments = tuple(given.values())
+    arguments = (colour, *given.values())
     for outputs in (slice(0, 2), slice(0, 1), slice(1, 2)):
         assert torch.autograd.gradcheck(lambda *a, o=outputs: mixture(*a)[o], arguments)
 
@@ -419,6 +429,20 @@ def test_colours_ask_for_features() -> None:
     with pytest.raises(ValueError, match="part_features"):
         small(COLOUR, colour=True, part_features=0)
     assert small(part_features=0)(images().x).code.shape == (4, 5)
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+@pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
+def test_maps_have_their_channels_innermost(shape: ImageShape, kind: str) -> None:
+    """Known mistake: a grey image has both layouts at once, and convolutions chose the slow one."""
+    encoder = small(shape, encoder=kind).network.encoder
+    maps: list[Tensor] = []
+    for layer in encoder.features.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda *given: maps.append(given[2]))
+    encoder(images(shape).x)
+    assert len(maps) >= 3
+    assert all(found.stride(1) == 1 for found in maps)
 
 
 @pytest.mark.parametrize("kind", ["conv", "residual", "wide"])

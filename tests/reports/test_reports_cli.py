@@ -156,3 +156,14 @@ def test_compare_fits_the_terminal_and_keeps_names_whole(tmp_path):
     assert "moving_mnist" in row
     assert "not told" in row
     assert result.output.count("(other") == 2
+
+
+@pytest.mark.parametrize(("line", "written"), [(b"build\n", True), (b"", False)])
+def test_a_report_on_standby_waits_for_a_line(tmp_path, line, written):
+    """Where its sweep ends without a word, it ends too."""
+    sweep(datasets=("mnist",)).write(tmp_path)
+    command = ["-m", "reports.standby", "build", "--results", str(tmp_path)]
+    done = subprocess.run([sys.executable, *command], input=line, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (b"Report: " in done.stdout) == written
+    assert (tmp_path / "report" / "index.html").exists() == written

@@ -165,6 +165,7 @@ def measure(count: int, results: Path) -> str:
             record = recorded(results, job.spec, history, pruned=pruned)
             clock = Clock()
             kept.take(record)
+            kept.store()
             taking.append(clock.read())
     first, *following = proposing
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

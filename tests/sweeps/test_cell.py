@@ -80,6 +80,7 @@ def work(cell: Cell, results: Path, workers: int, draw: random.Random, runs: int
             return
         spec = running.pop(draw.randrange(len(running))).spec
         cell.take(recorded(results, spec, [score(spec)], pruned=False))
+        cell.store()
 
 
 def ledger(results: Path, study: str = "linear-usps-smoke") -> dict[str, Any]:
@@ -150,6 +151,24 @@ def searched(spec: RunSpec) -> dict[str, Any]:
     return {name: spec.hyperparameters[name] for name in RECIPE}
 
 
+def test_what_a_driver_took_and_did_not_store_is_taken_from_the_records(tmp_path: Path) -> None:
+    """It gives workers their next jobs before it stores, and may be killed in between."""
+    with opened(tmp_path, trials=3) as cell:
+        job = cell.next()
+        cell.take(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
+    with opened(tmp_path, trials=3) as cell:
+        assert len(cell.trials) == 0
+        work(cell, tmp_path, 1, random.Random(0), 100)
+        assert cell.done
+    resumed = ledger(tmp_path)
+    assert job.spec.run_id == resumed["trials"][0]
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    with opened(undisturbed, trials=3) as cell:
+        work(cell, undisturbed, 1, random.Random(0), 100)
+    assert resumed == ledger(undisturbed)
+
+
 def test_without_trials_finals_are_of_the_recipe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +179,7 @@ def test_without_trials_finals_are_of_the_recipe(
         assert cell.next() is None
         assert [(job.spec.role, searched(job.spec)) for job in jobs] == [("final", RECIPE)] * 2
         cell.take(recorded(tmp_path, jobs[0].spec, [0.5], pruned=False))
+        cell.store()
     with opened(tmp_path, trials=0) as cell:  # resumed
         assert (cell.left, cell.done) == (1, False)
         work(cell, tmp_path, 1, random.Random(0), 100)
@@ -184,7 +204,8 @@ def test_trials_are_added_to_a_sweep_without_a_search(tmp_path: Path) -> None:
         job = cell.next()
         assert (job.spec.role, searched(job.spec)) == ("trial", RECIPE)
         cell.take(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
-        assert cell.next() is None
+        assert cell.next() is None  # finals are there, and taken
+        cell.store()
     kept = ledger(tmp_path)
     assert kept["finals"] == before
     assert kept["best"] == kept["trials"][0]
@@ -202,6 +223,7 @@ def test_published_trains_on_all_data_and_a_search_added_later_holds_some_out(
         trial = cell.next()
         assert (trial.spec.role, trial.spec.budget.validation_samples) == ("trial", held)
         cell.take(recorded(tmp_path, trial.spec, [0.5], pruned=False))
+        cell.store()
         final = cell.next()
         assert (final.spec.role, final.spec.budget.validation_samples) == ("final", 0)
 

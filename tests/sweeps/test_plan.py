@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import profiles, timing
 from benchmarks.cli import main
+from benchmarks.metrics import PROBE_SAMPLES
 from benchmarks.profiles import Name
 from benchmarks.timing import SampleTimes
 from sweeps import plan
@@ -64,7 +65,16 @@ def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
     row = planned("pcae", "usps", profile=Name.published, seeds=1)
     assert (row.budget.epochs, row.budget.validation_samples) == (3000, 0)
     trained = 3000 * (7291 // 128 * 128)
-    assert row.seconds == pytest.approx(trained + 2 * 0.1 * (2007 + 7291))
+    assert row.seconds == pytest.approx(trained + 0.1 * (2 * 2007 + 2 * 7291))
+
+
+@pytest.mark.usefixtures("steady")
+def test_validations_encode_a_part_of_many_training_samples_and_the_test_all() -> None:
+    row = planned("pcae", "mnist", profile=Name.standard, trials=1, seeds=1)
+    trained = 55_000 // 128 * 128
+    trial = 10 * (trained + 0.1 * (5_000 + PROBE_SAMPLES))
+    final = trial + 0.1 * (2 * 10_000 + 2 * 55_000)
+    assert row.seconds == pytest.approx(trial + final)
 
 
 @pytest.mark.usefixtures("steady")
@@ -125,6 +135,7 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
 ) -> None:
     """Steps of all variants are really timed; no data is there, nor asked for."""
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
+    monkeypatch.setattr(timing, "CALLS", 1)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     run = ["run", "--profile", "smoke", "--dry-run", "--workers", "2", "--results", "results"]

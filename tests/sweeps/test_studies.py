@@ -118,10 +118,15 @@ def shown(place: str, study: str) -> list[tuple[object, ...]]:
     return [(t["number"], t["state"], t["params"]) for t in json.loads(done.stdout)]
 
 
+def append(study: StoredStudy, *numbers: int) -> None:
+    for number in numbers:
+        study.append(trial(number))
+        study.store()
+
+
 def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
     with opened(tmp_path, place, "kept", data="a") as study:
-        for number in range(6):
-            study.append(trial(number))
+        append(study, *range(6))
     with opened(tmp_path, place, "kept", data="a") as again:
         # What is appended is shown in its place; what is read back has its number.
         assert [t.number for t in again.trials] == list(range(6))
@@ -139,9 +144,9 @@ def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
 def test_a_second_writer_is_one_sentence(place: str | None, tmp_path: Path) -> None:
     """Two drivers with a results folder each, and one storage."""
     with opened(tmp_path, place, "shared") as study, opened(tmp_path, place, "shared") as other:
-        other.append(trial(0))
+        append(other, 0)
         with pytest.raises(InputError, match="study shared is written by another driver too"):
-            study.append(trial(0))
+            append(study, 0)
     with opened(tmp_path, place, "shared") as again:
         assert len(again.trials) == 1
 
@@ -152,7 +157,7 @@ def test_a_torn_journal_is_mended_and_said(
 ) -> None:
     path = tmp_path / "studies.log"
     with opened(tmp_path, str(path), "torn") as study:
-        study.append(trial(0))
+        append(study, 0)
     whole = path.read_bytes()
     assert capsys.readouterr().err == ""
     path.write_bytes(whole + torn.encode())
@@ -165,8 +170,7 @@ def test_a_torn_journal_is_mended_and_said(
 def test_a_journal_torn_anywhere_in_its_last_line_opens(tmp_path: Path) -> None:
     path = tmp_path / "studies.log"
     with opened(tmp_path, str(path), "torn") as study:
-        for number in range(2):
-            study.append(trial(number))
+        append(study, 0, 1)
     whole = path.read_bytes()
     begin = whole.rfind(b"\n", 0, -1) + 1
     for end in range(begin, len(whole), 97):
@@ -191,11 +195,6 @@ def test_a_storage_that_cannot_be_used_is_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def append(study: StoredStudy, count: int) -> None:
-    for number in range(count):
-        study.append(trial(number))
-
-
 def full(storage: RDBStorage) -> None:
     """From here on the database's file cannot grow, as on a full disk."""
 
@@ -215,18 +214,18 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_study_whole(
         study = StoredStudy(storage, "full", directions=["maximize"], identity={})
         full(storage)
         with pytest.raises(InputError, match=r"study full .*disk is full\): mend that") as caught:
-            append(study, 200)
+            append(study, *range(200))
         assert "\n" not in str(caught.value)
         with pytest.raises(InputError, match=r"study another .*disk is full"):
             StoredStudy(storage, "another", directions=["maximize"], identity={"x": "x" * 100_000})
     with opened(tmp_path, None, "full") as again:
         assert len(again.trials) > 0
-        assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
+        assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)[:-1]]
 
 
 def test_a_trial_that_no_sweep_made_is_one_sentence(tmp_path: Path) -> None:
     with opened(tmp_path, None, "ours") as study:
-        study.append(trial(0))
+        append(study, 0)
     with studies.storage(tmp_path) as storage:
         optuna.load_study(storage=storage, study_name="ours").enqueue_trial({"lr": 0.5})
     with (

@@ -26,6 +26,7 @@ from benchmarks.datasets.dataset import Form
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps.__main__ import app
+from tests.chaos import workers
 from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -375,7 +376,8 @@ keep = Linear.loss
 Linear.loss = lambda self, batch: (explode if self.shape.height == 16 else keep)(self, batch)
 sys.argv = ["sweeps", "run", "--profile", "smoke", "--offline", "--engine", "inline",
             "--only", "linear/usps", "--only", "linear/mnist", "--results", {str(tmp_path)!r}]
-from sweeps.__main__ import app, main
+from benchmarks.cli import main
+from sweeps.__main__ import app
 main(app)
 """
     done = call([sys.executable, "-c", script])
@@ -401,19 +403,10 @@ def test_a_worker_that_dies_costs_only_time(undisturbed: Path, tmp_path: Path) -
         while len(list(results.glob("runs/*/record.json"))) < records:
             assert driver.poll() is None, driver.stderr.read().decode()
             time.sleep(0.02)
-        os.kill(_worker_of(driver.pid), signal.SIGKILL)
+        os.kill(workers([driver.pid])[0], signal.SIGKILL)
     _, told = driver.communicate(timeout=300)
     assert driver.returncode == 0, told.decode()
     assert tables(results) == tables(undisturbed)
-
-
-def _worker_of(driver: int) -> int:
-    """A worker process of a driver: the child that runs spawned code."""
-    children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
-    for child in map(int, children):
-        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return child
-    raise AssertionError("no worker found")
 
 
 def test_a_second_driver_gets_a_sentence(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `python -m tests.tools.peers` rests on; the peers themselves are outside this repository."""
+"""The parts of `python -m tests.tools.peers`; the peers are outside this repository."""
 
 from __future__ import annotations
 

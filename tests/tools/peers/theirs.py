@@ -14,6 +14,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[3]
+
 Step = Callable[[], object]
 
 
@@ -170,6 +172,8 @@ def main(case: str, folder: str, batch: str) -> None:
     """Builds a peer's step and serves it to the driver."""
     from tests.tools.peers.turn import serve
 
+    # A peer may have packages of our packages' names, and no `__init__.py` in them: ours would win.
+    sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT]
     sys.stdout = sys.stderr
     step = {f.__name__: f for f in (capsnet, convlstm, pcae, scae)}[case]
     on_a_processor()

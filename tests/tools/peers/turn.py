@@ -1,7 +1,7 @@
 """One contender in a process of its own, which computes only when it is its turn.
 
-It needs nothing but the standard library here, since a peer may run under an interpreter that has
-no torch. Environment variables set the threads and the allocator.
+It imports the standard library alone: a peer's packages may have the names of ours. Environment
+variables set the threads and the allocator.
 """
 
 from __future__ import annotations

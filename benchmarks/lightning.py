@@ -1,0 +1,23 @@
+"""Lightning, imported in two thirds of the time."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+
+def import_lightning() -> None:
+    """Imports Lightning without `scipy.signal`, which takes most of a second.
+
+    torchmetrics 1.9 imports it to give an old name back to it, which nothing here uses.
+    """
+    name = "scipy.signal"
+    if name not in sys.modules:
+        empty = ModuleType(name)
+        empty.hamming = None  # type: ignore[attr-defined]
+        sys.modules[name] = empty
+        try:
+            import torchmetrics  # noqa: F401
+        finally:
+            del sys.modules[name]
+    import pytorch_lightning  # noqa: F401

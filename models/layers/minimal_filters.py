@@ -1,0 +1,180 @@
+"""Convolutions without stride by minimal filtering: fewer products, in one batched matrix product.
+
+Lavin, Gray: Fast Algorithms for Convolutional Neural Networks, CVPR 2016 (arXiv 1509.09308), after
+Winograd; the matrices are Toom and Cook's, for any tile and kernel.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
+TILES = (2, 3, 4)
+"""Sides of tiles to choose from: larger ones save products and lose digits."""
+
+
+class Minimal(NamedTuple):
+    """Computes y = R[(P x) ∘ (Q w)], with tile + kernel − 1 products for `tile` outputs.
+
+    In two dimensions each matrix stands for its Kronecker product with itself.
+    """
+
+    of_inputs: Tensor
+    of_weights: Tensor
+    to_outputs: Tensor
+
+
+@lru_cache
+def minimal(tile: int, kernel: int, dtype: torch.dtype, device: torch.device) -> Minimal:
+    """Builds the matrices of the minimal filter in two dimensions, in float64, and casts them.
+
+    Polynomials multiply value by value at points, infinity among them; correlation is the transpose
+    of that product in one factor.
+
+    Args:
+        tile: outputs a side.
+        kernel: weights a side.
+        dtype: type of the matrices.
+        device: where they are wanted.
+
+    Returns:
+        P (n², n²), Q (n², kernel²) and R (tile², n²), with n = tile + kernel − 1.
+    """
+    count = tile + kernel - 1
+    # What is made in inference mode could not be used in training later.
+    with torch.inference_mode(mode=False):
+        points = torch.tensor(POINTS[: count - 1], dtype=torch.float64, device="cpu")
+
+        def values(terms: int) -> Tensor:
+            infinity = points.new_zeros(1, terms)
+            infinity[0, -1] = 1
+            return torch.cat([torch.vander(points, terms, increasing=True), infinity])
+
+        sides = (
+            values(count).inverse().T.contiguous(),
+            values(kernel),
+            values(tile).T.contiguous(),
+        )
+        return Minimal(*(torch.kron(side, side).to(device, dtype) for side in sides))
+
+
+class Winograd:
+    """Holds the geometry of one convolution: how its outputs are cut into square tiles.
+
+    Images are (batch, rows, columns, channels) here. A tile of a channel has n² numbers where it is
+    transformed, n = tile + kernel − 1; products are sums over channels of inputs times weights:
+    `torch.bmm(geometry.inputs(images), geometry.weights(taps))`.
+    """
+
+    def __init__(self, *, kernel: int, rows: int, columns: int) -> None:
+        """Chooses the tile that needs the fewest products for rows × columns outputs."""
+
+        def products(tile: int) -> int:
+            return -(-rows // tile) * -(-columns // tile) * (tile + kernel - 1) ** 2
+
+        self.kernel, self.rows, self.columns = kernel, rows, columns
+        self.tile = min(TILES, key=products)
+        self.grid = (-(-rows // self.tile), -(-columns // self.tile))
+
+    def inputs(self, images: Tensor, *, border: int = 0) -> Tensor:
+        """Cuts images into overlapping tiles and transforms them.
+
+        Args:
+            images: (batch, rows, columns, channels).
+            border: zeros to add on each side.
+
+        Returns:
+            (n², batch·tiles, channels).
+        """
+        return _transform(
+            self._matrices(images).of_inputs, _Cut.apply(images, self, border)
+        ).transpose(0, 1)
+
+    def weights(self, taps: Tensor, *, start: tuple[int, int] = (0, 0), step: int = 1) -> Tensor:
+        """Transforms weights, or a phase of them: every `step`-th row and column from `start`.
+
+        Args:
+            taps: (inputs, height, width, outputs); at most kernel × kernel of them are taken.
+            start: the first row and column.
+            step: from one row or column to the next.
+
+        Returns:
+            (n², inputs, outputs).
+        """
+        of_weights = self._matrices(taps).of_weights
+        matrix = taps.new_zeros(len(of_weights), *taps.shape[1:3])
+        taken = matrix[:, start[0] :: step, start[1] :: step]
+        square = of_weights.unflatten(1, (self.kernel, self.kernel))
+        taken.copy_(square[:, : taken.shape[1], : taken.shape[2]])
+        return _transform(matrix.flatten(1), taps.flatten(1, 2)).transpose(0, 1).contiguous()
+
+    def outputs(self, products: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Transforms sums of products of inputs and weights to outputs.
+
+        Args:
+            products: (n², batch·tiles, channels).
+            bias: (channels,).
+
+        Returns:
+            (batch·tiles, tile², channels).
+        """
+        outputs = _transform(self._matrices(products).to_outputs, products.transpose(0, 1))
+        return outputs if bias is None else outputs.add_(bias)
+
+    def images(self, tiles: Tensor) -> Tensor:
+        """Joins outputs, (batch·tiles, tile², channels), to (batch, rows, columns, channels)."""
+        grid = tiles.view(-1, *self.grid, self.tile, self.tile, tiles.shape[2])
+        joined = grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        return joined[:, : self.rows, : self.columns]
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Cuts images into output tiles, the inverse of `images`, filled with zeros at the ends."""
+        (down, across), tile = self.grid, self.tile
+        filled = F.pad(images, (0, 0, 0, across * tile - self.columns, 0, down * tile - self.rows))
+        grid = filled.unflatten(2, (across, tile)).unflatten(1, (down, tile))
+        return grid.transpose(2, 3).reshape(-1, tile**2, images.shape[3])
+
+    def _matrices(self, like: Tensor) -> Minimal:
+        return minimal(self.tile, self.kernel, like.dtype, like.device)
+
+
+def _transform(matrix: Tensor, tiles: Tensor) -> Tensor:
+    """Multiplies each tile by the matrix: small products of numbers × channels stay in caches."""
+    return torch.bmm(matrix.expand(len(tiles), -1, -1), tiles)
+
+
+class _Cut(torch.autograd.Function):
+    """Cuts images into overlapping tiles, (batch·tiles, n², channels); adds gradients by blocks."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, geometry: Winograd, border: int) -> Tensor:
+        tile, kernel = geometry.tile, geometry.kernel
+        side = tile + kernel - 1
+        pads = [0, 0]
+        for count, length in zip(reversed(geometry.grid), reversed(images.shape[1:3]), strict=True):
+            pads += [border, count * tile + kernel - 1 - length - border]
+        ctx.pads, ctx.geometry = pads, geometry
+        tiles = F.pad(images, pads).unfold(1, side, tile).unfold(2, side, tile)
+        return tiles.permute(0, 1, 2, 4, 5, 3).reshape(-1, side * side, images.shape[3])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        tile, kernel, (down, across) = ctx.geometry.tile, ctx.geometry.kernel, ctx.geometry.grid
+        side = tile + kernel - 1
+        tiles = grad.view(-1, down, across, side, side, grad.shape[2])
+        more = (side - 1) // tile
+        blocks = grad.new_zeros(len(tiles), down + more, across + more, tile, tile, grad.shape[2])
+        for i, rows in enumerate(tiles.split(tile, 3)):
+            for j, part in enumerate(rows.split(tile, 4)):
+                height, width = part.shape[3:5]
+                blocks[:, i : i + down, j : j + across, :height, :width] += part
+        whole = blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        reached = whole[:, : down * tile + kernel - 1, : across * tile + kernel - 1]
+        return F.pad(reached, [-pad for pad in ctx.pads]), None, None

@@ -1,0 +1,38 @@
+"""A sweep's report, made by a process of its own: reports are a room apart, tied by files only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+
+class Report:
+    """The report of a results folder. Told in time that it will be asked for, it is made sooner."""
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._standby: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Starts the process that will write it, which then waits. Only the first call does."""
+        if self._standby is None:
+            self._standby = subprocess.Popen(
+                self._command("reports.standby"), stdin=subprocess.PIPE
+            )
+
+    def begin(self) -> None:
+        """Has the process that was prepared, if any, write the report while the caller goes on."""
+        if self._standby is not None and self._standby.stdin is not None:
+            with suppress(BrokenPipeError), self._standby.stdin as line:
+                line.write(b"build\n")
+
+    def write(self) -> int:
+        """Writes the report, where it is not current, and shows it. Returns the exit code."""
+        if self._standby is not None and (code := self._standby.wait()) >= 0:
+            return code
+        return subprocess.run(self._command("reports")).returncode
+
+    def _command(self, module: str) -> list[str]:
+        return [sys.executable, "-m", module, "build", "--results", str(self._results)]

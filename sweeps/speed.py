@@ -1,0 +1,121 @@
+"""Trials an hour of a sweep, beside those of a plain recipe: `python -m sweeps speed`.
+
+Each contender is a command of its own, and all have the same model, data, budget, ranges, threads
+and allocator. A sweep also trains and scores a final, and writes its report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.allocator import keep_freed_memory
+
+ROOT = Path(__file__).resolve().parents[1]
+DATASET = "mnist"
+WORKERS = (1, 2)
+
+_COLUMNS = "{:<10} {:<8} {:<10} {:>13} {:>14} {:>8} {:>16} {:>8}"
+_HEADINGS = (
+    "variant",
+    "pruning",
+    "by",
+    "s, all",
+    "trials an hour",
+    "× plain",
+    "s a later trial",
+    "× plain",
+)
+
+_DRIVER = """
+from benchmarks.cli import main
+from sweeps import strategy
+from sweeps.__main__ import app
+if not {pruned}:
+    strategy.Strategy.prunes_epochs = property(lambda _: False)
+main(app)
+"""
+
+
+class Timed(NamedTuple):
+    """What a search took."""
+
+    seconds: float
+    """From the command to its end."""
+    later: float
+    """From one trial's end to the next one's, once each worker has ended its first trial."""
+
+
+def show(variants: Sequence[str], trials: int, data: Path) -> None:
+    """Prints one row per search, as soon as it has ended."""
+    keep_freed_memory()
+    print(_COLUMNS.format(*_HEADINGS), flush=True)
+    for variant in variants:
+        for pruned in (False, True):
+            plain = _plain(variant, trials, data, pruned)
+            _print(variant, pruned, "plain", trials, plain, plain)
+            for workers in WORKERS:
+                ours = _sweep(variant, trials, data, pruned, workers)
+                by = f"{workers} worker{'s' * (workers > 1)}"
+                _print(variant, pruned, by, trials, ours, plain)
+
+
+def _print(variant: str, pruned: bool, by: str, trials: int, timed: Timed, plain: Timed) -> None:
+    row = (
+        variant,
+        "median" if pruned else "none",
+        by,
+        f"{timed.seconds:.1f}",
+        f"{3600 * trials / timed.seconds:.0f}",
+        f"{plain.seconds / timed.seconds:.2f}",
+        f"{timed.later:.3f}",
+        f"{plain.later / timed.later:.2f}",
+    )
+    print(_COLUMNS.format(*row), flush=True)
+
+
+def _plain(variant: str, trials: int, data: Path, pruned: bool) -> Timed:
+    with tempfile.TemporaryDirectory() as folder:
+        asked = {"variant": variant, "dataset": DATASET, "trials": trials, "pruned": pruned}
+        asked |= {"data": str(data), "folder": folder}
+        call = ["-m", "sweeps.plain_recipe", json.dumps(asked)]
+        seconds, output = _timed(call, WANDB_ERROR_REPORTING="false", WANDB_SILENT="true")
+        return Timed(seconds, _later(json.loads(output.splitlines()[-1]), 1))
+
+
+def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) -> Timed:
+    call = ["-c", _DRIVER.format(pruned=pruned), "run", "--only", f"{variant}/{DATASET}"]
+    call += ["--trials", str(trials), "--seeds", "1", "--workers", str(workers)]
+    call += ["--device", "cpu", "--data", str(data), "--offline"]
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, _ = _timed([*call, "--results", folder])
+        ends = [
+            path.stat().st_mtime
+            for path in Path(folder).glob("runs/*/record.json")
+            if json.loads(path.read_bytes())["spec"]["role"] == "trial"
+        ]
+    return Timed(seconds, _later(sorted(ends), workers))
+
+
+def _later(ends: list[float], first: int) -> float:
+    """Seconds a trial after the first ones, in which each process loads much."""
+    return (ends[-1] - ends[first - 1]) / (len(ends) - first)
+
+
+def _timed(call: Sequence[str], **environment: str) -> tuple[float, str]:
+    begun = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *call],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+    return time.perf_counter() - begun, done.stdout

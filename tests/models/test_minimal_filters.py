@@ -1,0 +1,78 @@
+"""Minimal filtering against the convolution by its definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.layers.minimal_filters import POINTS, TILES, Winograd, minimal
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def filtered(x: Tensor, weight: Tensor, bias: Tensor, geometry: Winograd, border: int) -> Tensor:
+    """Convolves images, (batch, channels, rows, columns)."""
+    tiles = geometry.inputs(x.permute(0, 2, 3, 1), border=border)
+    outputs = geometry.outputs(torch.bmm(tiles, geometry.weights(weight.permute(1, 2, 3, 0))), bias)
+    return geometry.images(outputs).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("border", [0, 1])
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [(8, 8), (6, 6), (2, 1), (5, 4), (12, 7), (1, 30)],
+)
+def test_outputs_and_gradients_are_the_convolutions(
+    kernel: int, border: int, rows: int, columns: int
+) -> None:
+    """Whether or not tiles divide the image, whose last ones are then filled with zeros."""
+    sides = (rows + kernel - 1 - 2 * border, columns + kernel - 1 - 2 * border)
+    geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
+    given = [
+        torch.randn(*size, dtype=torch.float64, requires_grad=True)
+        for size in ((2, 3, *sides), (4, 3, kernel, kernel), (4,))
+    ]
+    expected = F.conv2d(*given, padding=border)
+    ours = filtered(*given, geometry, border)
+    torch.testing.assert_close(ours, expected)
+    weight = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad((ours * weight).sum(), given),
+        torch.autograd.grad((expected * weight).sum(), given),
+    )
+
+
+@pytest.mark.parametrize(("kernel", "side", "error"), [(3, 64, 2e-6), (5, 6, 6e-6), (5, 8, 8e-6)])
+def test_float32_loses_one_digit(kernel: int, side: int, error: float) -> None:
+    """Root mean square, beside outputs of deviation 1; the convolution itself loses 1e-7."""
+    x = torch.randn(2, 64, side + kernel - 1, side + kernel - 1).relu()
+    weight, bias = torch.randn(32, 64, kernel, kernel) / (6 * kernel), torch.zeros(32)
+    geometry = Winograd(kernel=kernel, rows=side, columns=side)
+    exact = F.conv2d(x.double(), weight.double())
+    ours = filtered(x, weight, bias, geometry, 0)
+    assert (ours - exact).square().mean().sqrt() / exact.std() < error
+
+
+def test_tiles_cut_what_they_join() -> None:
+    geometry = Winograd(kernel=3, rows=5, columns=10)
+    images = torch.rand(2, 5, 10, 3)
+    assert torch.equal(geometry.images(geometry.cut(images)), images)
+
+
+def test_matrices_first_wanted_in_evaluation_serve_training() -> None:
+    minimal.cache_clear()
+    geometry, images = Winograd(kernel=3, rows=4, columns=4), torch.rand(1, 4, 4, 2)
+    with torch.inference_mode():
+        geometry.inputs(images, border=1)
+    geometry.inputs(images.requires_grad_(), border=1).sum().backward()
+
+
+def test_there_are_points_for_the_largest_tile_and_kernel() -> None:
+    """One of the products has no point: infinity."""
+    assert len(set(POINTS)) == len(POINTS) >= max(TILES) + 5 - 2

@@ -1,0 +1,65 @@
+"""What `python -m sweeps speed` compares; how fast anything is, is not tested."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps import speed
+from sweeps.speed import Timed
+
+ROOT = Path(__file__).parents[2]
+
+
+RECIPE = """
+import json, sys
+from benchmarks.profiles import Name, load
+from sweeps import plain_recipe
+plain_recipe.load_profile = lambda name: load(Name.smoke)
+pruned = sys.argv[1] == "1"
+print(json.dumps(plain_recipe.study("cnn", "usps", 3, "none, so stand-ins", ".", pruned)))
+"""
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_the_plain_recipe_searches(pruned: bool, tmp_path: Path) -> None:
+    """In a process of its own, as always: Weights & Biases keeps its mode for a whole process."""
+    done = subprocess.run(
+        [sys.executable, "-c", RECIPE, str(int(pruned))],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WANDB_SILENT": "true"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout.splitlines()[-1])
+    assert len(ends) == 3
+    assert ends == sorted(ends)
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 3
+
+
+def test_rows_are_ratios_to_the_plain_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "_plain", lambda *_: Timed(20.0, 2.0))
+    monkeypatch.setattr(speed, "_sweep", lambda *_: Timed(10.0, 0.5))
+    speed.show(["linear"], 5, tmp_path)
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["variant", "pruning", "by"]
+    assert [row.split() for row in rows[:3]] == [
+        ["linear", "none", "plain", "20.0", "900", "1.00", "2.000", "1.00"],
+        ["linear", "none", "1", "worker", "10.0", "1800", "2.00", "0.500", "4.00"],
+        ["linear", "none", "2", "workers", "10.0", "1800", "2.00", "0.500", "4.00"],
+    ]
+    assert [row.split()[1] for row in rows] == ["none"] * 3 + ["median"] * 3
+
+
+def test_the_pace_leaves_out_each_workers_first_trial() -> None:
+    assert speed._later([0.0, 1.0, 2.0, 4.0], 1) == pytest.approx(4 / 3)
+    assert speed._later([0.0, 1.0, 2.0, 4.0], 2) == pytest.approx(1.5)
