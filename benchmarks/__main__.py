@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -27,6 +27,7 @@ from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
 from benchmarks.records.errors import InputError
+from benchmarks.records.spec import Precision
 from models import registry
 
 app = typer.Typer(
@@ -39,7 +40,6 @@ app = typer.Typer(
 Variant = Annotated[str, typer.Argument(help="A variant, as `python -m sweeps list` names it.")]
 
 Where = Literal["cpu", "cuda"]
-Precision = Literal["32-true", "bf16-mixed"]
 
 Settings = Annotated[
     list[str] | None,
@@ -79,7 +79,7 @@ def run(
     final: Annotated[
         bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
     ] = False,
-    precision: Annotated[Precision, typer.Option(help="Of the products.")] = "32-true",
+    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; they decide bits.", show_default="profile's")
     ] = None,
@@ -124,7 +124,9 @@ def run(
         hyperparameters=_settings(set_),
         seed=seed,
         budget={name: number for name, number in budget.items() if number is not None},
-        machine=Machine(threads, device, precision, deterministic=not non_deterministic),
+        machine=Machine(
+            threads, device, cast(Precision, precision), deterministic=not non_deterministic
+        ),
     )
     raise SystemExit(1 if record.status == "failed" else 0)
 

@@ -34,10 +34,18 @@ def replacing(path: Path) -> Iterator[Path]:
         flush(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        # A failed write names no file, and nobody knows the temporary one.
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename = str(path)
+        if isinstance(error, OSError):
+            _name(error, path, temporary)
         raise
+
+
+def _name(error: OSError, path: Path, temporary: Path) -> None:
+    """Names the file in an error: a failed write names none, and nobody knows the temporary one.
+
+    An error without a number has a text of its own, which a file's name would hide.
+    """
+    if error.errno is not None and error.filename in (None, str(temporary)):
+        error.filename = str(path)
 
 
 def flush(path: Path) -> None:

@@ -96,5 +96,6 @@ class CellLedger(Frozen):
         return ledger
 
     def write(self, path: Path) -> None:
-        """Writes the ledger, atomically; an equal file is left as it is."""
+        """Writes the ledger, atomically, and makes its folder; an equal file is left as it is."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, self.model_dump(mode="json"))

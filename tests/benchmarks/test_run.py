@@ -439,7 +439,7 @@ def test_a_full_disk_leaves_both_checkpoints_as_they_were(
     fsync = os.fsync
 
     def full(descriptor: int) -> None:
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".tmp"):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(f"last.ckpt.{os.getpid()}.tmp"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)
 

@@ -1,6 +1,7 @@
 import csv as csv_reader
 import math
 import os
+import stat
 from io import StringIO
 
 import pytest
@@ -111,7 +112,8 @@ def test_write_has_the_content_on_disk_before_the_name(tmp_path, monkeypatch):
     replace = os.replace
 
     def sync(descriptor):
-        steps.append(("on disk", os.fstat(descriptor).st_size))
+        found = os.fstat(descriptor)
+        steps.append("folder" if stat.S_ISDIR(found.st_mode) else ("on disk", found.st_size))
 
     def rename(*names):
         steps.append("named")
@@ -120,4 +122,4 @@ def test_write_has_the_content_on_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(os, "replace", rename)
     write(tmp_path / "table.csv", "a,b\n")
-    assert steps == [("on disk", 4), "named"]
+    assert steps == [("on disk", 4), "named", "folder"]

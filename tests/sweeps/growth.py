@@ -70,6 +70,7 @@ def cell(results: Path, storage: optuna.storages.BaseStorage, trials: int) -> Ce
 def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool) -> RunRecord:
     """A run's record and metrics, written as `run` writes them."""
     epochs = [{"epoch": n, "metrics": {"validation/accuracy": s}} for n, s in enumerate(scores, 1)]
+    scored = ("validation/accuracy", "test/accuracy")[: 2 if spec.role == "final" else 1]
     decided = {
         "spec": spec.model_dump(mode="json"),
         "status": "pruned" if pruned else "complete",
@@ -78,7 +79,7 @@ def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool)
         "metric": "accuracy",
         "directions": {"accuracy": "maximize", "balanced_accuracy": "maximize"},
         "absent": {},
-        "metrics": {"validation/accuracy": scores[-1]},
+        "metrics": dict.fromkeys(scored, scores[-1]),
         "floors": {},
         "samples": SAMPLES.model_dump(mode="json"),
         "history": scores,
