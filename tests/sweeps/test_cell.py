@@ -135,7 +135,7 @@ def test_a_hostile_file_of_a_results_folder_is_one_sentence(text: str, tmp_path:
     (tmp_path / "sweep.json").write_text(text)
     (tmp_path / "cells" / "linear-usps-smoke.json").write_text(text)
     with (
-        pytest.raises(InputError, match="is not a cell's ledger of this version .*: remove it"),
+        pytest.raises(InputError, match=r"is not a cell's ledger of this version .*: remove it"),
         opened(tmp_path),
     ):
         pass
