@@ -1,1 +1,29 @@
-"""What is measured: datasets, tasks, and `run(spec) -> record`."""
+"""What is measured: datasets, tasks, and `run(spec) -> record`.
+
+For Python: `from benchmarks import specify, run, RunSpec, RunRecord`. Each is imported when it is
+first asked for, since `run` imports PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.records.record import RunRecord
+    from benchmarks.records.spec import RunSpec
+    from benchmarks.runs.run import run
+    from benchmarks.specification import specify
+
+__all__ = ["RunRecord", "RunSpec", "run", "specify"]
+
+_HOMES = {
+    "RunRecord": "benchmarks.records.record",
+    "RunSpec": "benchmarks.records.spec",
+    "run": "benchmarks.runs.run",
+    "specify": "benchmarks.specification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,11 +23,11 @@ from benchmarks.cli import (
     require_gpu,
 )
 from benchmarks.lightning import import_lightning
-from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Precision
+from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 
 app = typer.Typer(
@@ -101,9 +101,9 @@ def run(
 ) -> None:
     """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
     import_lightning()
+    from benchmarks.commands import make
     from benchmarks.datasets.dataset import DataSource
-    from benchmarks.single import make
-    from benchmarks.specify import Machine
+    from benchmarks.specification import Machine
 
     budget = {
         "epochs": epochs,
@@ -117,7 +117,7 @@ def run(
         source=DataSource(data_folder(data), "none" if offline else plan.download),
         results=results,
         base=base,
-        log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
+        log=WandbOptions(project=project, team=team, name=run_name, upload=upload, every=log_every),
         debug=debug,
         profile=plan,
         role="final" if final else "trial",
@@ -139,7 +139,7 @@ def reproduce(
     offline: Offline = False,
 ) -> None:
     """Makes a run again, and says bit-equal or where it first differs (exit code 1)."""
-    from benchmarks.single import make_again
+    from benchmarks.commands import make_again
 
     equal = make_again(run_id, root=data_folder(data), results=results, offline=offline)
     raise SystemExit(0 if equal else 1)
@@ -152,7 +152,7 @@ def data_(
     offline: Offline = False,
 ) -> None:
     """Shows each dataset: state, samples, shapes, SHA-256 of the decoded arrays, where it lies."""
-    from benchmarks.single import show_data
+    from benchmarks.commands import show_data
 
     show_data(load_profile(profile), root=data_folder(data), offline=offline)
 

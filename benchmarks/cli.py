@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from benchmarks import leaving
+from benchmarks import interrupts
 from benchmarks.records.errors import InputError
 
 Data = Annotated[
@@ -74,8 +74,8 @@ def main(app: Callable[[], object]) -> None:
     """
     try:
         app()
-    except leaving.Leave as leave:
-        leaving.end(
+    except interrupts.Leave as leave:
+        interrupts.end(
             "interrupted; what was done is kept. The same command goes on with it.", leave.exit_code
         )
     except InputError as error:
@@ -97,7 +97,7 @@ def command(app: Callable[[], object]) -> NoReturn:
         main(app)
     except SystemExit as exit_:
         code = int(exit_.code or 0)
-    leaving.at_once(code)
+    interrupts.at_once(code)
 
 
 def _leave(sentence: str) -> None:

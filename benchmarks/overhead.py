@@ -24,7 +24,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive
 from benchmarks.records.spec import Budget, RunSpec
-from benchmarks.run import run
+from benchmarks.runs.run import run
 from models import registry
 
 if TYPE_CHECKING:

@@ -355,7 +355,7 @@ def _seconds(step: Callable[[], Any], device: str, repeats: int) -> float:
 def _memory(case: Case, contender: Contender) -> int:
     import torch
 
-    from benchmarks.costs import peak_memory_bytes, reset_peak_memory
+    from benchmarks.runs.costs import peak_memory_bytes, reset_peak_memory
 
     torch.set_num_threads(case.threads)
     step = _step(case, contender)

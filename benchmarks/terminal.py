@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cli import duration
-from benchmarks.tracking import Journal
+from benchmarks.runs.journal import Journal
 
 
 class Layers(RichModelSummary):

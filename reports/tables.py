@@ -307,7 +307,7 @@ DATA_NOTE = """\
 
 def data(results: Results) -> pd.DataFrame:
     """Builds one row per dataset state and number of samples used, and counts the runs of each."""
-    seen = Counter((*_data(r.data), r.samples) for r in results.runs if r.data)
+    seen = Counter((*_data(r.data), r.samples) for r in results.runs if r.data and r.samples)
     rows = [_seen(*key, n) for key, n in seen.items()]
     rows.sort(key=lambda row: (by_dataset(row[0]), *("" if x is None else f"{x:>20}" for x in row)))
     return frame(DATA, rows)
@@ -455,7 +455,7 @@ def mixtures(results: Results) -> dict[tuple[str, str, str], list[str]]:
             "code versions": {r.provenance.code_version for r in finals},
             "states of data": {r.data.sha256 for r in finals if r.data},
             "devices": {r.spec.device for r in finals},
-            "sets of test samples": {test_set(r.samples) for r in finals},
+            "sets of test samples": {test_set(r.samples) for r in finals if r.samples},
         }
         told = [f"{len(v)} {name} are mixed here" for name, v in differs.items() if len(v) > 1]
         if told:
@@ -560,7 +560,7 @@ def _floor_row(
 
 def _test_samples(runs: Iterable[RunRecord]) -> int | None:
     """Returns the size of the test set that scored these runs; None if unknown or not the same."""
-    sizes = {run.samples.test for run in runs}
+    sizes = {run.samples.test for run in runs if run.samples}
     return sizes.pop() if len(sizes) == 1 else None
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import leaving
+from benchmarks import interrupts
 from benchmarks.cli import (
     Data,
     LogEvery,
@@ -21,9 +21,9 @@ from benchmarks.cli import (
     command,
     data_folder,
 )
-from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
+from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 from sweeps import options, starts, worker_server
 from sweeps.options import Device, EngineName, Options
@@ -118,7 +118,7 @@ def run(
         seeds=seeds,
         start=starts.read(start or (), profile),
         device=device,
-        log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
+        log=WandbOptions(project=project, team=team, name=run_name, upload=upload, every=log_every),
         offline=offline,
     )
     if dry_run:
@@ -220,8 +220,8 @@ def _sweep(choice: Options, results: Path) -> None:
         from sweeps.sweep import sweep
 
         cells = sweep(choice, results, report)
-    except (KeyboardInterrupt, leaving.Leave) as interruption:
-        leaving.end(
+    except (KeyboardInterrupt, interrupts.Leave) as interruption:
+        interrupts.end(
             f"interrupted; what has ended is kept. Go on with `python -m sweeps resume --results "
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),

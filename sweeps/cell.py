@@ -22,7 +22,7 @@ from benchmarks.records.ledger import CellLedger, Planned, PrunedEpochs, States
 from benchmarks.records.record import RunRecord
 from benchmarks.records.seeds import derive
 from benchmarks.records.spec import Budget, Direction, Role, RunSpec
-from benchmarks.specify import Machine, data_of, specify
+from benchmarks.specification import Machine, data_of, specify
 from models import registry
 from sweeps import pruners, space
 from sweeps.counts import bases_of

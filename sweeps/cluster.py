@@ -24,7 +24,7 @@ from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, get
 from distributed.core import Status
 from distributed.worker import Worker
 
-from benchmarks import leaving
+from benchmarks import interrupts
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import code_version
@@ -242,7 +242,7 @@ def _while_wanted(worker: Worker) -> Iterator[None]:
         while not done.wait(_LOOK_SECONDS):
             task = worker.state.tasks.get(key)
             if task is None or task.state in _UNWANTED or worker.status != Status.running:
-                leaving.ask()
+                interrupts.ask()
                 return
 
     threading.Thread(target=watch, daemon=True).start()

@@ -22,11 +22,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from benchmarks import leaving
+from benchmarks import interrupts
 from benchmarks.datasets.dataset import DataSource, Download
-from benchmarks.logs import PLAIN, Logging
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec, Stop
+from benchmarks.wandb_options import PLAIN, WandbOptions
 from sweeps import worker_server
 from sweeps.options import EngineName
 
@@ -44,7 +44,7 @@ class Job:
     study: str
     stop: Stop | None = None
 
-    def shown(self, log: Logging) -> Logging:
+    def shown(self, log: WandbOptions) -> WandbOptions:
         """How the sweep's runs are shown, for this one."""
         return log.of_base() if self.spec.role == "base" else log
 
@@ -59,13 +59,13 @@ class Site:
     """What a worker may fetch that sees no data, as `DataSource` has it."""
     epoch_seconds: float | None = None
     """None: for ever. A process that isn't a worker's has no limit: it would end the driver."""
-    log: Logging = PLAIN
+    log: WandbOptions = PLAIN
 
 
 def execute(job: Job, site: Site) -> RunRecord:
     """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
     # Here, so that a driver starts without Lightning.
-    from benchmarks.run import run
+    from benchmarks.runs.run import run
     from sweeps import watchdog
 
     how: dict[str, Any] = {
@@ -81,7 +81,7 @@ def execute(job: Job, site: Site) -> RunRecord:
         place = watchdog.place(site.results, job.spec.run_id)
         with watchdog.Watchdog(site.epoch_seconds, place) as dog:
             return run(job.spec, callbacks=[dog], **how)
-    except leaving.Leave as leave:
+    except interrupts.Leave as leave:
         if multiprocessing.parent_process() is None:
             raise
         os._exit(leave.exit_code)
@@ -157,7 +157,7 @@ class Processes(Engine):
 
 def _dismiss(processes: list[BaseProcess]) -> None:
     """Asks workers to leave; kills what has not left when its grace is over, or at a Ctrl-C."""
-    deadline = time.monotonic() + leaving.GRACE + 0.5
+    deadline = time.monotonic() + interrupts.GRACE + 0.5
     try:
         for process in processes:
             process.terminate()

@@ -14,11 +14,11 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from benchmarks import datasets, profiles
-from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
 from benchmarks.records.files import write_json
 from benchmarks.records.folders import ResultsFolder
+from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 from sweeps.strategy import Sampler
 
@@ -72,7 +72,7 @@ class Options(BaseModel):
     device: Device = Device.auto
     start: dict[str, list[dict[str, JsonValue]]] = {}
     """Points that studies try after the recipe, by cell, as variant/dataset."""
-    log: Logging = PLAIN
+    log: WandbOptions = PLAIN
     offline: bool = False
 
     def save(self, results: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from benchmarks import leaving, profiles
+from benchmarks import interrupts, profiles
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
@@ -52,7 +52,7 @@ def sweep(choice: options.Options, results: Path, report: Report | None = None) 
         cells = _cells(choice, results, storage, points)
         choice.save(results)
         _announce(choice, cells, points)
-        with Progress(cells, results) as progress, leaving.gracefully(leaving.DRIVER_GRACE):
+        with Progress(cells, results) as progress, interrupts.gracefully(interrupts.DRIVER_GRACE):
             _Driver(cells, choice, results, progress, report).drive()
         return cells
 
@@ -207,7 +207,7 @@ class _Driver:
                 if self.report is not None and self.progress.seconds_left() < REPORT_SECONDS:
                     self.report.prepare()
             self._store()
-            leaving.if_asked()
+            interrupts.if_asked()
             if self.report is not None:
                 self.report.begin()  # while workers leave
         finally:
@@ -219,8 +219,8 @@ class _Driver:
     def _asked_to_leave(self) -> bool:
         """By a signal, or by `python -m sweeps stop`, here or on another machine."""
         if (self.results / STOP).exists():
-            leaving.ask()
-        return leaving.asked()
+            interrupts.ask()
+        return interrupts.asked()
 
     def _fill(self) -> bool:
         """Submits jobs until every worker has one. Says whether it submitted any."""
@@ -270,7 +270,7 @@ class _Driver:
         self.progress.end(cell, job, record)
 
     def _give_up(self, job: Job) -> RunRecord:
-        from benchmarks.run import give_up
+        from benchmarks.runs.run import give_up
         from sweeps import watchdog
 
         hung = watchdog.hung(self.results, job.spec.run_id)
@@ -278,7 +278,6 @@ class _Driver:
         why = f", at last as {limit}" if hung else f" (out of memory, killed, or {limit})"
         return give_up(
             job.spec,
-            source=self.source,
             results=self.results,
             study=job.study,
             reason=f"its worker died {ATTEMPTS} times{why}",

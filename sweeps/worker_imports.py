@@ -33,7 +33,7 @@ for _step in (
     partial(import_module, "optuna"),
     import_lightning,
     partial(import_module, "wandb"),
-    partial(import_module, "benchmarks.run"),
+    partial(import_module, "benchmarks.runs.run"),
     partial(import_module, "sweeps.engines"),
     partial(import_module, "sweeps.pruners"),
     partial(import_module, "sweeps.watchdog"),

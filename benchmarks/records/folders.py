@@ -83,6 +83,10 @@ class RunFolder:
         """The file of the trained weights."""
         return self.path / "weights.safetensors"
 
+    def beside(self, run_id: str) -> RunFolder:
+        """Returns the folder of another run in the same results folder."""
+        return RunFolder(self.path.parents[1], run_id)
+
     def content(self) -> bytes | None:
         """Reads the bytes of the record.
 

@@ -120,7 +120,7 @@ class RunRecord(Frozen):
         description="of a final, by name: what trivial answers, and the same network untrained, "
         "score on the same test data"
     )
-    samples: SampleCounts
+    samples: SampleCounts | None = Field(description="None: its process died, or had no data")
     history: list[float] = Field(description="the primary validation metric after each epoch")
     weights_sha256: str | None
     digest: str = Field(description="hash of what equal specs decide: see `digest_of`")

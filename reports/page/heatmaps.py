@@ -46,7 +46,7 @@ def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dic
 
 def _head(group: list[Standing], mixed: list[str]) -> dict[str, str]:
     cell = group[0].cell
-    tests = {test_set(r.samples) for s in group for r in s.cell.scored}
+    tests = {test_set(r.samples) for s in group for r in s.cell.scored if r.samples}
     test = sorted(tests) if len(tests) == 1 else []
     return {
         "dataset": one_line(cell.dataset),

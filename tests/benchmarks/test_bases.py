@@ -12,12 +12,12 @@ from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks import tracking
-from benchmarks.logs import Logging
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
+from benchmarks.runs import journal
+from benchmarks.wandb_options import WandbOptions
 from models import registry
 from models.registry import Entry
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
@@ -146,18 +146,18 @@ def test_a_killed_run_ends_bit_equal_on_its_base(
     """Also where the base was killed in its turn."""
     spec = upper()
     whole = made(spec, tmp_path / "whole")
-    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
-    start = tracking.Journal.on_train_epoch_start
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
+    start = journal.Journal.on_train_epoch_start
     deaths: set[tuple[Path, int]] = set()
 
-    def die_once(journal: tracking.Journal, trainer: pl.Trainer, task: Any) -> None:
+    def die_once(journal: journal.Journal, trainer: pl.Trainer, task: Any) -> None:
         death = (journal.path, trainer.current_epoch)
         if trainer.current_epoch > 0 and death not in deaths:
             deaths.add(death)
             raise KeyboardInterrupt
         start(journal, trainer, task)
 
-    monkeypatch.setattr(tracking.Journal, "on_train_epoch_start", die_once)
+    monkeypatch.setattr(journal.Journal, "on_train_epoch_start", die_once)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "killed")
@@ -205,6 +205,6 @@ def test_the_base_keeps_its_own_name_in_the_log(
     monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
     spec = upper()
     spec = spec.model_copy(update={"base": spec.base.model_copy(update={"role": role})})
-    made(spec, tmp_path, log=Logging("tables", None, "{variant} of {lr}"))
+    made(spec, tmp_path, log=WandbOptions("tables", None, "{variant} of {lr}"))
     assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
     assert [s["project"] for s in seen] == ["tables", "tables"]

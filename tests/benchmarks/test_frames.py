@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import datasets, run
+from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.sequences import Frames, MovingClips
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, RunSpec
+from benchmarks.runs.run import run
 from models import registry
 from models.variant import ClipShape
 
@@ -117,7 +118,7 @@ def test_a_run_is_made_on_the_frames_of_its_hyperparameters(tmp_path: Path) -> N
         budget=BUDGET,
         data_sha256=info.sha256,
     )
-    record = run.run(spec, source=NOWHERE, results=tmp_path)
+    record = run(spec, source=NOWHERE, results=tmp_path)
     past, future = load(MOVING_MNIST, Frames(16, 1, 32)).test.gather(torch.arange(5), 0)
     summed = (past[:, -1] - future[:, 0]).double().square().sum(dim=(1, 2, 3)).mean()
     assert record.status == "complete"

@@ -11,16 +11,17 @@ import torch
 import wandb
 from torch import Tensor
 
-from benchmarks import run, single
+from benchmarks import commands
 from benchmarks.__main__ import app
 from benchmarks.cli import main
-from benchmarks.logs import Logging
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
+from benchmarks.runs import run
+from benchmarks.wandb_options import WandbOptions
 from models.baselines import Linear
 from models.variant import Images
-from tests.benchmarks.test_run import NOWHERE, made, spec_of
+from tests.benchmarks.test_run import made, spec_of
 
 
 class Sent:
@@ -67,7 +68,9 @@ def test_name_project_team_and_upload_are_as_asked_and_decide_no_number(
     sent: Sent, tmp_path: Path
 ) -> None:
     spec = spec_of("linear", lr=0.02)
-    log = Logging("tables", "letters", "{variant}-{dataset}-{lr:.0e}-{batch_size}-{seed}", True)
+    log = WandbOptions(
+        "tables", "letters", "{variant}-{dataset}-{lr:.0e}-{batch_size}-{seed}", True
+    )
     record = made(spec, tmp_path / "shown", log=log)
     (settings,) = sent.settings
     assert settings["mode"] == "online"
@@ -82,7 +85,7 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
     every: int, shown: list[int], sent: Sent, tmp_path: Path
 ) -> None:
     spec = spec_of("linear", epochs=5)
-    made(spec, tmp_path, log=Logging(every=every))
+    made(spec, tmp_path, log=WandbOptions(every=every))
     assert sent.epochs == shown
     lines = (RunFolder(tmp_path, spec.run_id).metrics).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
@@ -105,7 +108,7 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
 def test_a_name_of_unknown_fields_is_one_sentence(pattern: str, why: str, tmp_path: Path) -> None:
     spec = spec_of("linear")
     with pytest.raises(InputError) as error:
-        made(spec, tmp_path, log=Logging(name=pattern))
+        made(spec, tmp_path, log=WandbOptions(name=pattern))
     assert why in str(error.value)
     assert "\n" not in str(error.value)
     assert not RunFolder(tmp_path, spec.run_id).path.exists()
@@ -167,7 +170,7 @@ def test_the_command_line_has_them_all(
         records.append(run.run(*arguments, **how))
         return records[-1]
 
-    monkeypatch.setattr(single, "run", watched)
+    monkeypatch.setattr(commands, "run", watched)
     call = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--epochs", "3"]
     call += ["--set", "batch_size=32", "--results", str(tmp_path), "--project", "tables"]
     call += ["--team", "letters", "--run-name", "{variant}/{lr}", "--upload", "--log-every", "2"]
@@ -183,9 +186,9 @@ def test_the_command_line_has_them_all(
 
 
 def test_what_has_failed_for_good_is_shown_as_it_was_begun(sent: Sent, tmp_path: Path) -> None:
-    log = Logging("tables", "letters", "{variant}", upload=True)
+    log = WandbOptions("tables", "letters", "{variant}", upload=True)
     how: dict[str, Any] = {"study": None, "reason": "it died", "log": log}
-    run.give_up(spec_of("linear"), source=NOWHERE, results=tmp_path, **how)
+    run.give_up(spec_of("linear"), results=tmp_path, **how)
     (settings,) = sent.settings
     assert (settings["project"], settings["name"]) == ("tables", "linear")
     assert settings["mode"] == "online"

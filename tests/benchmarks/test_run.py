@@ -15,8 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import checkpoints, datasets, run, tracking
-from benchmarks.checkpoints import Checkpoints
+from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.still import ImageDataset
 from benchmarks.datasets.task_data import Split, split
@@ -24,7 +23,9 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget, RunSpec
-from benchmarks.tracking import Mirror
+from benchmarks.runs import checkpoints, journal, run
+from benchmarks.runs.checkpoints import Checkpoints
+from benchmarks.runs.wandb_view import WandbView
 from models import registry
 from models.baselines import Linear
 from tests.mirror import agrees
@@ -81,7 +82,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(Checkpoints, "save_checkpoint", save_and_die)
         for _ in range(kills):
             torch.rand(7)  # what happened in the process before must not matter
@@ -110,10 +111,10 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
 
 
 def test_the_seconds_are_of_all_the_processes_that_made_a_run(tmp_path: Path) -> None:
-    mirror = cast(Mirror, None)
+    view = cast(WandbView, None)
     now = time.perf_counter()
-    killed = tracking.Journal(tmp_path, mirror, "accuracy", None, started=now - 1000)
-    resumed = tracking.Journal(tmp_path, mirror, "accuracy", None, started=now - 100)
+    killed = journal.Journal(tmp_path, view, "accuracy", None, started=now - 1000)
+    resumed = journal.Journal(tmp_path, view, "accuracy", None, started=now - 100)
     resumed.load_state_dict(killed.state_dict())
     assert resumed.seconds == pytest.approx(1100, abs=60)
 
@@ -241,7 +242,7 @@ def test_out_of_memory_is_told_alike(
 def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
     spec = spec_of("linear", epochs=2)
     home = made_until_checkpoint(spec, tmp_path, kills=4)
-    record = run.give_up(spec, source=NOWHERE, results=tmp_path, study=None, reason="it died")
+    record = run.give_up(spec, results=tmp_path, study=None, reason="it died")
     assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
     assert RunFolder(tmp_path, spec.run_id).kept() == record
     assert agrees(home)
@@ -307,13 +308,13 @@ def test_what_has_a_record_has_a_whole_mirror(
 ) -> None:
     """A run that is killed between the two has no record, and is made again with its mirror."""
     spec = spec_of("linear", epochs=1)
-    finish, early = Mirror.finish, []
+    finish, early = WandbView.finish, []
 
-    def finish_and_look(self: Mirror, *arguments: object, **named: object) -> None:
+    def finish_and_look(self: WandbView, *arguments: object, **named: object) -> None:
         finish(self, *arguments, **named)
         early.append(RunFolder(tmp_path, spec.run_id).read())
 
-    monkeypatch.setattr(Mirror, "finish", finish_and_look)
+    monkeypatch.setattr(WandbView, "finish", finish_and_look)
     made(spec, tmp_path)
     assert early == [None]
     assert agrees(RunFolder(tmp_path, spec.run_id).path)
@@ -324,11 +325,11 @@ def test_an_upload_that_is_interrupted_costs_no_record(
 ) -> None:
     spec = spec_of("linear", epochs=1)
 
-    def interrupted(self: Mirror, *arguments: object, **named: object) -> None:
+    def interrupted(self: WandbView, *arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Mirror, "finish", interrupted)
+        patched.setattr(WandbView, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "interrupted")
     kept = RunFolder(tmp_path / "interrupted", spec.run_id).kept()
@@ -444,7 +445,7 @@ def test_a_full_disk_leaves_both_checkpoints_as_they_were(
         fsync(descriptor)
 
     with monkeypatch.context() as patched:
-        patched.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr("os.fsync", full)
         with pytest.raises(OSError, match=r"No space left on device: .*last\.ckpt"):
             made(spec, tmp_path / "full")

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from benchmarks import datasets, tasks
+from benchmarks.commands import make
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget
-from benchmarks.single import make
 from models.ccae import CCAE, CCAEConfig
 from models.variant import Coded, Points
 

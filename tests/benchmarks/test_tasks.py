@@ -13,10 +13,10 @@ from benchmarks import datasets, metrics, tasks
 from benchmarks.batches import training_epoch
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.spec import Budget
+from benchmarks.runs.journal import NonFinite, require_finite
 from benchmarks.tasks.pictures import grid
 from benchmarks.tasks.prediction import frame_metrics
 from benchmarks.timing import untrained
-from benchmarks.tracking import NonFinite, require_finite
 from models import registry
 from models.variant import Images, Variant
 

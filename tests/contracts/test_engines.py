@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import datasets, leaving
+from benchmarks import datasets, interrupts
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name, load
 from benchmarks.records.errors import InputError
@@ -192,7 +192,7 @@ def test_a_ctrl_c_while_workers_leave_ends_them_at_once(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     until(lambda: not alive(int((tmp_path / "worker").read_text())))
-    assert time.monotonic() - begun < leaving.GRACE - 1
+    assert time.monotonic() - begun < interrupts.GRACE - 1
     engine.shutdown()
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import datasets, tracking
-from benchmarks.checkpoints import Checkpoints
+from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import Budget, RunSpec
-from benchmarks.run import run
+from benchmarks.runs import journal
+from benchmarks.runs.checkpoints import Checkpoints
+from benchmarks.runs.run import run
 from benchmarks.tasks import autoencoding
 from models import registry
 from tests.contracts.test_variants import smoke
@@ -62,7 +63,7 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(
         pytest.skip("it is not trained by steps")
     if spec.base is not None:
         run(spec.base, source=NOWHERE, results=tmp_path / "killed")
-    monkeypatch.setattr(tracking, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
     save, saved = Checkpoints.save_checkpoint, []
 
     def save_and_die(*arguments: object, **named: object) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import yaml
 
-from benchmarks import profiles, tracking
+from benchmarks import profiles
 from benchmarks.profiles import Name, Profile
+from benchmarks.runs import journal
 from sweeps import space
 
-tracking.CHECKPOINT_SECONDS = 0.0
-tracking.CHECKPOINT_SHARE = math.inf
+journal.CHECKPOINT_SECONDS = 0.0
+journal.CHECKPOINT_SHARE = math.inf
 
 _load = profiles.load
 

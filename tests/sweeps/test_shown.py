@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.logs import Logging
 from benchmarks.records.errors import InputError
+from benchmarks.wandb_options import WandbOptions
 from sweeps import options
 from sweeps.__main__ import app
 from sweeps.options import Options
 from sweeps.sweep import sweep
 from tests.sweeps.test_driver import CHOICE as ONE_CELL
 
-SHOWN = Logging("tables", "letters", "{variant}-{role}-{seed}", upload=False, every=2)
+SHOWN = WandbOptions("tables", "letters", "{variant}-{role}-{seed}", upload=False, every=2)
 CHOICE = ONE_CELL.model_copy(update={"trials": 1, "seeds": 1, "log": SHOWN})
 
 
@@ -77,7 +77,7 @@ def test_a_damaged_frequency_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pattern_that_gives_a_chosen_variant_no_name_begins_nothing(tmp_path: Path) -> None:
-    wrong = CHOICE.model_copy(update={"log": Logging(name="{lr}"), "only": ("kmeans/usps",)})
+    wrong = CHOICE.model_copy(update={"log": WandbOptions(name="{lr}"), "only": ("kmeans/usps",)})
     with pytest.raises(InputError, match="no field of kmeans is called 'lr'"):
         sweep(wrong, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -87,14 +87,14 @@ def test_sending_without_a_login_begins_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wandb.login", lambda **_: False)
-    sending = CHOICE.model_copy(update={"log": Logging(upload=True)})
+    sending = CHOICE.model_copy(update={"log": WandbOptions(upload=True)})
     with pytest.raises(InputError, match="wandb login"):
         sweep(sending, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_base_is_called_by_its_id(told: list[dict[str, Any]], tmp_path: Path) -> None:
-    log = Logging(name="{variant} of {object_capsules}")
+    log = WandbOptions(name="{variant} of {object_capsules}")
     sweep(CHOICE.model_copy(update={"only": ("ocae/usps",), "log": log}), tmp_path)
     bases = [call for call in told if call["job_type"] == "base"]
     assert bases

@@ -40,7 +40,7 @@ before = len(os.listdir("/proc/self/task"))
 import sweeps.worker_imports
 import sys, torch
 print(len(os.listdir("/proc/self/task")) - before, torch.cuda.is_initialized())
-print({"pytorch_lightning", "wandb", "optuna", "benchmarks.run"} <= sys.modules.keys())
+print({"pytorch_lightning", "wandb", "optuna", "benchmarks.runs.run"} <= sys.modules.keys())
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from benchmarks import datasets, profiles
+from benchmarks.commands import make, show_data
 from benchmarks.datasets.dataset import DataSource, MissingDataError
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
-from benchmarks.single import make, show_data
-from benchmarks.specify import specify
+from benchmarks.specification import specify
 from models import registry
 from sweeps.listing import show_matrix
 from sweeps.options import matrix

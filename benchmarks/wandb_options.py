@@ -14,7 +14,7 @@ from models.registry import nearest
 
 
 @dataclass(frozen=True)
-class Logging:
+class WandbOptions:
     """How a run is shown in Weights & Biases; it decides no number."""
 
     project: str = "capsbench"
@@ -25,7 +25,7 @@ class Logging:
     every: Annotated[int, Field(ge=1)] = 1
     """Epochs between those that are shown; the last is shown always."""
 
-    def of_base(self) -> Logging:
+    def of_base(self) -> WandbOptions:
         """How a run is shown that others rest on: called by its id, as the pattern may be of
         hyper-parameters that it has not."""
         return replace(self, name=PLAIN.name)
@@ -72,5 +72,5 @@ class Logging:
         return name
 
 
-PLAIN = Logging()
+PLAIN = WandbOptions()
 """Offline, under the run's id."""

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from test_run import made, spec_of
 
-from benchmarks import leaving
-from benchmarks.checkpoints import Checkpoints
+from benchmarks import interrupts
 from benchmarks.cli import main
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
+from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.tasks import Task
 
 PATIENCE = 120
@@ -50,13 +50,13 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     begun = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert exit_code(child) == 130
-    assert time.monotonic() - begun < leaving.GRACE - 1
+    assert time.monotonic() - begun < interrupts.GRACE - 1
 
 
 def test_what_reaches_no_checkpoint_in_time_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaving, "GRACE", 0.5)
+    monkeypatch.setattr(interrupts, "GRACE", 0.5)
     started, child = forked(spec_of("linear"), tmp_path, lambda step: time.sleep(PATIENCE))
     await_byte(started)
     os.kill(child, signal.SIGTERM)
@@ -65,27 +65,27 @@ def test_what_reaches_no_checkpoint_in_time_is_ended(
 
 def test_signals_ask_only_within() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with leaving.gracefully(60):
-        assert not leaving.asked()
-        with leaving.gracefully(60):  # a run within a driver
+    with interrupts.gracefully(60):
+        assert not interrupts.asked()
+        with interrupts.gracefully(60):  # a run within a driver
             os.kill(os.getpid(), signal.SIGTERM)
-        assert leaving.asked()
-        with pytest.raises(leaving.Leave) as left:
-            leaving.if_asked()
+        assert interrupts.asked()
+        with pytest.raises(interrupts.Leave) as left:
+            interrupts.if_asked()
         assert left.value.exit_code == 143
         os.kill(os.getpid(), signal.SIGTERM)  # schedulers send it to every process, some twice
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert not leaving.asked()
+    assert not interrupts.asked()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with leaving.gracefully(60):
+        with interrupts.gracefully(60):
             os.kill(os.getpid(), signal.SIGINT)
-            assert not leaving.asked()
+            assert not interrupts.asked()
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -15,14 +15,14 @@ from rich.table import Table
 from benchmarks import curves, datasets, metrics, processor, terminal
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
-from benchmarks.logs import PLAIN, Logging
 from benchmarks.profiles import Profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import DataState, RunRecord
 from benchmarks.records.spec import Budget, RunSpec
-from benchmarks.run import run
-from benchmarks.specify import specify
+from benchmarks.runs.run import run
+from benchmarks.specification import specify
+from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 
 
@@ -33,7 +33,7 @@ def make(
     source: DataSource,
     results: Path,
     base: str | None = None,
-    log: Logging = PLAIN,
+    log: WandbOptions = PLAIN,
     debug: bool = False,
     **specified: Any,
 ) -> RunRecord:

@@ -1,0 +1,105 @@
+"""The Weights & Biases run of a run: a view, from which no figure is taken.
+
+The view of a run that was killed begins anew, from `metrics.jsonl`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import wandb
+
+from benchmarks.records.spec import RunSpec
+from benchmarks.wandb_options import WandbOptions
+
+
+class WandbView:
+    """Begins a Weights & Biases run. Offline, nothing is sent, not even a name look-up.
+
+    Where Weights & Biases fails, one line on stderr says so, and the run goes on without the view.
+
+    Args:
+        folder: of the run; Weights & Biases writes into `wandb/` in it.
+        spec: of the run.
+        study: the study that the run belongs to, if any; groups runs there.
+        task: of the run's variant; a tag there.
+        log: what the user chose.
+    """
+
+    def __init__(
+        self, folder: Path, spec: RunSpec, *, study: str | None, task: str, log: WandbOptions
+    ) -> None:
+        os.environ["WANDB_ERROR_REPORTING"] = "false"
+        self._every, self._last = log.every, spec.budget.epochs
+        self._run: wandb.Run | None = None
+        with self._harmless(spec.run_id):
+            shutil.rmtree(folder / "wandb", ignore_errors=True)
+            self._run = wandb.init(
+                mode="online" if log.upload else "offline",
+                dir=folder,
+                id=spec.run_id,
+                name=log.name_of(spec),
+                project=log.project,
+                entity=log.team,
+                group=study,
+                job_type=spec.role,
+                tags=[task, spec.variant, spec.dataset, spec.budget.profile],
+                config=spec.model_dump(mode="json"),
+                reinit="create_new",
+                settings=wandb.Settings(
+                    console="off",
+                    silent=True,
+                    disable_git=True,
+                    disable_code=True,
+                    disable_job_creation=True,
+                    x_disable_stats=True,
+                    x_disable_meta=True,
+                    x_disable_machine_info=True,
+                    x_save_requirements=False,
+                ),
+            )
+            self._run.define_metric("epoch/*", step_metric="epoch")
+
+    @contextmanager
+    def _harmless(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._run = None
+            print(
+                f"capsbench: the Weights & Biases view of {what} ends here "
+                f"({type(error).__name__}: {error}); the run and its record do not need it",
+                file=sys.stderr,
+            )
+
+    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Shows the metrics of an epoch, if the user wants to see this one."""
+        if epoch % self._every == 0 or epoch == self._last:
+            self._log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
+
+    def step(self, metrics: Mapping[str, float]) -> None:
+        """Shows the metrics of a training step."""
+        self._log({f"step/{k}": v for k, v in metrics.items()})
+
+    def _log(self, values: dict[str, Any]) -> None:
+        if self._run is not None:
+            with self._harmless(self._run.id):
+                self._run.log(values)
+
+    def finish(
+        self, summary: Mapping[str, Any], pictures: Mapping[str, Path], *, failed: bool
+    ) -> None:
+        """Ends the Weights & Biases run, with its summary and its pictures (PNG files by name)."""
+        if self._run is not None:
+            with self._harmless(self._run.id):
+                if pictures:
+                    shown = {name: wandb.Image(str(path)) for name, path in pictures.items()}
+                    self._run.log(shown)
+                self._run.summary.update(dict(summary))
+                self._run.finish(exit_code=int(failed))
