@@ -403,7 +403,9 @@ def _reason(error: Exception) -> str:
 def _deterministic(threads: int) -> Iterator[None]:
     """The process-wide settings under which equal specs give equal bits."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.get_num_threads()
+    before, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    # Float32 is float32: on a GPU, convolutions would otherwise round factors to TF32's 10 bits.
+    torch.backends.cudnn.allow_tf32 = False
     gc.freeze()  # so that the collection at the end looks at what the run made, and at no more
     torch.set_num_threads(threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -416,4 +418,5 @@ def _deterministic(threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.allow_tf32 = tf32
         gc.collect()
