@@ -49,7 +49,8 @@ def provenance() -> Provenance:
         code_version=code_version(),
         commit=_commit(),
         lock_sha256=_lock(),
-        versions={"python": platform.python_version()} | {n: _version(n) for n in _LIBRARIES},
+        versions={"python": platform.python_version(), "cuda": torch.version.cuda}
+        | {n: _version(n) for n in _LIBRARIES},
         platform=platform.platform(),
         cpu=_cpu(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),

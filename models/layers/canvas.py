@@ -43,7 +43,17 @@ def sobel(x: Tensor) -> Tensor:
     across = smooth[..., 2:] - smooth[..., :-2]
     down = steep[..., :-2] + 2 * steep[..., 1:-1] + steep[..., 2:]
     both = (across + down).flatten(2)
-    # Of an even count torch takes the lower middle one, as the authors' nearest percentile does.
-    edges = (both - both.median(2, keepdim=True).values).abs()
+    edges = (both - _median(both)).abs()
     low, high = edges.aminmax(dim=2, keepdim=True)
     return ((edges - low) / (high - low + SOBEL_FLOOR)).view_as(x)
+
+
+def _median(x: Tensor) -> Tensor:
+    """Finds the medians of the last axis, which is kept with length 1.
+
+    Of an even count it is the lower middle one, as the authors' nearest percentile is. On a GPU
+    `median` would return the index of any of equal numbers; a deterministic run refuses that.
+    """
+    if x.is_cuda:
+        return x.sort(-1).values[..., (x.shape[-1] - 1) // 2, None]
+    return x.median(-1, keepdim=True).values

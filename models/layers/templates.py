@@ -75,14 +75,8 @@ class _Warp(torch.autograd.Function):
         y, x = _axes(ctx.size, maps)
         grad_templates, grad_maps = torch.empty_like(templates), torch.empty_like(maps)
         for some in _portions(len(templates), len(maps) * ctx.size[0] * ctx.size[1]):
-            grad_templates[some], grad_grid = torch.ops.aten.grid_sampler_2d_backward(
-                grad[some].flatten(2, 3),
-                templates[some],
-                _grid(maps[:, some], ctx.size),
-                0,
-                0,
-                True,
-                [True, True],
+            grad_templates[some], grad_grid = _gradients(
+                grad[some].flatten(2, 3), templates[some], _grid(maps[:, some], ctx.size)
             )
             grad_grid = grad_grid.view(-1, len(maps), *ctx.size, 2)
             columns = grad_grid.sum(2).transpose(-1, -2)
@@ -109,6 +103,51 @@ def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
     columns = torch.complex(a * x, d * x).unsqueeze(2)
     rows = torch.complex(b * y + c, e * y + f).unsqueeze(3)
     return torch.view_as_real(columns + rows).flatten(1, 2)
+
+
+def _gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes the gradients of `grid_sampler` (bilinear, zeros beyond the border).
+
+    Args:
+        grad: (n, channels, rows, columns), the gradient of the sampled values.
+        templates: (n, channels, height, width).
+        grid: (n, rows, columns, 2).
+
+    Returns:
+        The gradients of the templates and of the grid, in the shapes of both.
+    """
+    if grad.is_cuda:
+        return sums_of_hats(grad, templates, grid)
+    return torch.ops.aten.grid_sampler_2d_backward(grad, templates, grid, 0, 0, True, [True, True])
+
+
+def sums_of_hats(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Does what `_gradients` does in matrix products, which add in a fixed order.
+
+    PyTorch's kernel for GPUs adds in any order, so that equal runs would differ. A pixel of a
+    template has the weight of two hat functions, one of the point's row and one of its column
+    (Jaderberg et al. 2015, equation 5).
+    """
+    grad = grad.flatten(2).unsqueeze(-1)  # (n, channels, points, 1)
+    row, row_slope = _hats(grid[..., 1].flatten(1), templates.shape[2])
+    column, column_slope = _hats(grid[..., 0].flatten(1), templates.shape[3])
+    grad_templates = (grad * row).transpose(2, 3) @ column
+    grad_x = (grad * (row @ templates) * column_slope).sum((1, 3))
+    grad_y = (grad * (column @ templates.transpose(2, 3)) * row_slope).sum((1, 3))
+    return grad_templates, torch.stack([grad_x, grad_y], -1).view_as(grid)
+
+
+def _hats(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Computes the weight of each of `side` pixels at (n, points) coordinates, and its slope.
+
+    Both are (n, 1, points, side).
+    """
+    scale = (side - 1) / 2
+    pixels = torch.arange(side, dtype=coordinate.dtype, device=coordinate.device)
+    distance = ((coordinate + 1) * scale)[:, None, :, None] - pixels
+    near = (distance >= -1) & (distance < 1)
+    slope = torch.where(distance < 0, scale, -scale) * near
+    return (1 - distance.abs()).clamp_min(0), slope
 
 
 def _portions(count: int, points: int) -> Iterator[slice]:

@@ -15,7 +15,7 @@ from models.layers import canvas
 from models.layers.convolutions import FEWEST_CHANNELS
 from models.layers.mixture import pixel_mixture
 from models.layers.part_encoders import encoder
-from models.layers.templates import inverse, warp
+from models.layers.templates import inverse, sums_of_hats, warp
 from models.pcae import PCAE, PartConfig
 from models.textbook import pcae
 from models.variant import Images, ImageShape
@@ -508,3 +508,15 @@ def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer
 
 def test_default_size() -> None:
     assert sum(p.numel() for p in PCAE(shape=GREY, config=PartConfig()).parameters()) == 496_018
+
+
+def test_a_gpus_gradients_of_templates_and_points_equal_a_processors() -> None:
+    """Points between pixels, on a pixel, on the border, and beyond it."""
+    templates = torch.rand(5, 2, 7, 9, dtype=torch.float64)
+    grid = torch.rand(5, 6, 8, 2, dtype=torch.float64) * 3 - 1.5
+    grid[0, 0, :4] = torch.tensor([[0, 0], [-1, -1], [1, 1], [1, -1]], dtype=torch.float64)
+    grad = torch.rand(5, 2, 6, 8, dtype=torch.float64)
+    theirs = torch.ops.aten.grid_sampler_2d_backward(
+        grad, templates, grid, 0, 0, True, [True, True]
+    )
+    torch.testing.assert_close(sums_of_hats(grad, templates, grid), theirs)

@@ -10,6 +10,7 @@ import pytest
 from pydantic import Field
 
 from benchmarks.profiles import Name
+from benchmarks.recipes import recipe_of
 from benchmarks.records.errors import InputError
 from models.variant import Hyperparameters, Variant
 from sweeps import space
@@ -184,11 +185,13 @@ def test_a_profile_may_narrow_a_range(tmp_path: Path) -> None:
 
 
 def test_a_profile_may_give_a_variant_another_budget(tmp_path: Path) -> None:
-    assert read(PROFILES, tmp_path, Name.standard).budget_changes == {
-        "epochs": 7,
-        "train_samples": 30,
-    }
-    assert read(PROFILES, tmp_path, Name.quick).budget_changes == {}
+    path = tmp_path / "thing.yaml"
+    path.write_text(PROFILES)
+    standard, quick = (
+        recipe_of("thing", _Variant, "", name, path) for name in (Name.standard, Name.quick)
+    )
+    assert standard.budget_changes == {"epochs": 7, "train_samples": 30}
+    assert quick.budget_changes == {}
 
 
 def test_a_partial_point_is_completed_by_the_recipe(tmp_path: Path) -> None:
