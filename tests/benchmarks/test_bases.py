@@ -169,7 +169,9 @@ def test_a_killed_run_ends_bit_equal_on_its_base(
 def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
     record = made(upper(base={"lr": 1e30}), tmp_path, study="some-study")
     assert (record.status, record.study, record.epochs) == ("failed", "some-study", 0)
-    assert record.reason.startswith(f"the run it is built on, {record.spec.base.run_id}, has failed")
+    assert record.reason.startswith(
+        f"the run it is built on, {record.spec.base.run_id}, has failed"
+    )
     assert "NonFinite" in record.reason
     assert RunFolder(tmp_path, record.run_id).read() == record
     assert made(record.spec, tmp_path / "again").digest == record.digest
