@@ -124,12 +124,12 @@ class Progress:
         body = Table.grid(padding=(0, 2))
         for run_id, (cell, job, begun) in list(self._running.items()):
             epoch, metrics = RunFolder(self._results, run_id).finished_epochs()
-            score = metrics.get(f"validation/{cell.metric}")
+            score = metrics.get(f"validation/{cell.specs.metric}")
             body.add_row(
                 Text(cell.study, style="bold"),
                 job.spec.role,
                 f"epoch {epoch}/{job.spec.budget.epochs}",
-                "" if score is None else f"{cell.metric} {score:.4g}",
+                "" if score is None else f"{cell.specs.metric} {score:.4g}",
                 duration(time.monotonic() - begun),
             )
         return Group(head, body)
@@ -139,8 +139,8 @@ def _result(cell: Cell) -> str:
     if cell.failure is not None:
         return f"[red]no final[/] ({escape(cell.failure)})"
     scores = [
-        record.metrics[f"test/{cell.metric}"]
+        record.metrics[f"test/{cell.specs.metric}"]
         for record in cell.finals.values()
         if record.status == "complete"
     ]
-    return f"test {cell.metric} {sum(scores) / len(scores):.4g} (n = {len(scores)})"
+    return f"test {cell.specs.metric} {sum(scores) / len(scores):.4g} (n = {len(scores)})"

@@ -19,11 +19,13 @@ from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
+from benchmarks.records.ledger import Planned
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from models import registry
 from sweeps import counts, engines, options, plan, space, starts, studies
 from sweeps.cell import Cell
+from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Engine, Inline, Job, Site
 from sweeps.options import LOCK, STOP, Device, EngineName
 from sweeps.progress import Progress
@@ -141,27 +143,24 @@ def _cells(
     points: starts.Points,
 ) -> list[Cell]:
     profile = profiles.load(choice.profile)
-
-    def trials_of(variant: str, dataset: str) -> int:
-        chosen = space.load(variant, registry.variant(variant), choice.profile, dataset=dataset)
-        return counts.trials_of(choice, profile, chosen, points.get(f"{variant}/{dataset}", []))
-
-    return [
-        Cell(
+    cells = []
+    for variant, dataset in options.choose(choice.only):
+        start = points.get(f"{variant}/{dataset}", [])
+        specs = CellSpecs(
             variant,
             dataset,
             profile=profile,
-            trials=trials_of(variant, dataset),
-            finals=choice.finals_asked(profile),
             source=_source(choice, profile),
-            results=results,
-            storage=storage,
             sampler=choice.sampler,
             device=_device(choice.device),
-            start=points.get(f"{variant}/{dataset}", []),
+            start=start,
         )
-        for variant, dataset in options.choose(choice.only)
-    ]
+        planned = Planned(
+            trials=counts.trials_of(choice, profile, specs.space, start),
+            finals=choice.finals_asked(profile),
+        )
+        cells.append(Cell(specs, planned, results=results, storage=storage))
+    return cells
 
 
 def _device(wanted: Device) -> Literal["cpu", "cuda"]:

@@ -27,11 +27,13 @@ from benchmarks import datasets, profiles
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name
 from benchmarks.records.folders import RunFolder
+from benchmarks.records.ledger import Planned
 from benchmarks.records.record import Provenance, RunRecord, SampleCounts
 from benchmarks.records.spec import RunSpec
 from models import registry
 from sweeps import space, studies
 from sweeps.cell import Cell
+from sweeps.cell_specs import CellSpecs
 
 SIZES = (100, 1_000, 10_000)
 FURTHER = 20
@@ -55,16 +57,9 @@ class Clock:
 def cell(results: Path, storage: optuna.storages.BaseStorage, trials: int) -> Cell:
     profile = profiles.load(Name.standard)
     source = DataSource(results / "no data: stand-ins")
-    return Cell(
-        VARIANT,
-        DATASET,
-        profile=profile,
-        trials=trials,
-        finals=profile.finals,
-        source=source,
-        results=results,
-        storage=storage,
-    )
+    specs = CellSpecs(VARIANT, DATASET, profile=profile, source=source)
+    planned = Planned(trials=trials, finals=profile.finals)
+    return Cell(specs, planned, results=results, storage=storage)
 
 
 def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool) -> RunRecord:
@@ -116,7 +111,7 @@ def finished(results: Path, kept: Cell, count: int) -> list[FrozenTrial]:
         trial = study.ask()
         chosen.suggest(trial)
         history, pruned = scores(draw)
-        spec = kept.trial_spec(number, trial.params)
+        spec = kept.specs.trial(number, trial.params)
         record = recorded(results, spec, history, pruned=pruned)
         trials.append(
             create_trial(

@@ -15,9 +15,11 @@ import pytest
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Name, Profile, load
 from benchmarks.records.errors import InputError
+from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
 from sweeps import options, space, studies
 from sweeps.cell import Cell
+from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Job
 from sweeps.listing import show_status
 from sweeps.strategy import Strategy
@@ -51,17 +53,9 @@ def opened(
 ) -> Iterator[Cell]:
     (results / "cells").mkdir(exist_ok=True)
     with studies.storage(results) as storage:
-        yield Cell(
-            variant,
-            "usps",
-            profile=profile,
-            trials=trials,
-            finals=2,
-            source=DataSource(results / "no data: stand-ins"),
-            results=results,
-            storage=storage,
-            start=start,
-        )
+        source = DataSource(results / "no data: stand-ins")
+        specs = CellSpecs(variant, "usps", profile=profile, source=source, start=start)
+        yield Cell(specs, Planned(trials=trials, finals=2), results=results, storage=storage)
 
 
 def score(spec: RunSpec) -> float:
