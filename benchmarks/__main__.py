@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks import datasets
-from benchmarks.cli import (
-    Data,
-    LogEvery,
-    Offline,
-    Project,
-    Results,
-    RunName,
-    Team,
-    Upload,
-    command,
-    data_folder,
-    require_gpu,
-)
+from benchmarks.cli import Data, Offline, Results, command, data_folder, require_gpu
+from benchmarks.declared_options import declared_by
 from benchmarks.lightning import import_lightning
 from benchmarks.profiles import Name
 from benchmarks.profiles import load as load_profile
 from benchmarks.records.errors import InputError
-from benchmarks.records.spec import Precision
-from benchmarks.wandb_options import PLAIN, WandbOptions
+from benchmarks.run_options import RunOptions, Where
 from models import registry
 
 app = typer.Typer(
@@ -39,8 +27,6 @@ app = typer.Typer(
 
 Variant = Annotated[str, typer.Argument(help="A variant, as `python -m sweeps list` names it.")]
 
-Where = Literal["cpu", "cuda"]
-
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter; repeatable."),
@@ -48,86 +34,23 @@ Settings = Annotated[
 
 
 @app.command()
+@declared_by(RunOptions)
 def run(
+    given: dict[str, Any],
     variant: Variant,
     dataset: Annotated[
         str, typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.beside()))}.")
     ],
-    profile: Annotated[Name, typer.Option(help="How much the run may spend.")] = Name.quick,
     set_: Settings = None,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN_ID",
-            help="The run whose trained model the variant needs (ocae: a run of pcae).",
-            show_default="one is trained",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Where all randomness starts from.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the profile's.")] = None,
-    train_samples: Annotated[
-        int | None, typer.Option(min=1, help="Training samples an epoch, instead of the profile's.")
-    ] = None,
-    validation_samples: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Validation samples: 10 or more, and of still images at most a fifth of the "
-            "training data. 0: none, only with --final.",
-        ),
-    ] = None,
-    final: Annotated[
-        bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
-    ] = False,
-    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; they decide bits.", show_default="profile's")
-    ] = None,
-    device: Annotated[Where, typer.Option(help="Where the run is computed.")] = "cpu",
-    non_deterministic: Annotated[
-        bool, typer.Option("--non-deterministic", help="Allow operations that differ by run.")
-    ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Autograd's anomaly detection: slow, for NaN.")
-    ] = False,
-    project: Project = PLAIN.project,
-    team: Team = PLAIN.team,
-    run_name: RunName = PLAIN.name,
-    upload: Upload = PLAIN.upload,
-    log_every: LogEvery = PLAIN.every,
     data: Data = None,
     results: Results = Path("results"),
-    offline: Offline = False,
 ) -> None:
     """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
     import_lightning()
     from benchmarks.commands import make
-    from benchmarks.datasets.dataset import DataSource
-    from benchmarks.specification import Machine
 
-    budget = {
-        "epochs": epochs,
-        "train_samples": train_samples,
-        "validation_samples": validation_samples,
-    }
-    plan = load_profile(profile)
-    record = make(
-        variant,
-        dataset,
-        source=DataSource(data_folder(data), "none" if offline else plan.download),
-        results=results,
-        base=base,
-        log=WandbOptions(project=project, team=team, name=run_name, upload=upload, every=log_every),
-        debug=debug,
-        profile=plan,
-        role="final" if final else "trial",
-        hyperparameters=_settings(set_),
-        seed=seed,
-        budget={name: number for name, number in budget.items() if number is not None},
-        machine=Machine(
-            threads, device, cast(Precision, precision), deterministic=not non_deterministic
-        ),
-    )
+    choice = RunOptions(**given, hyperparameters=_settings(set_))
+    record = make(variant, dataset, choice, data=data_folder(data), results=results)
     raise SystemExit(1 if record.status == "failed" else 0)
 
 

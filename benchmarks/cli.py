@@ -22,23 +22,6 @@ Offline = Annotated[
     bool, typer.Option("--offline", help="Download nothing: what is on disk, else stand-ins.")
 ]
 
-Project = Annotated[str, typer.Option("--project", help="Weights & Biases project.")]
-Team = Annotated[
-    str | None, typer.Option("--team", help="Weights & Biases team.", show_default="your own")
-]
-RunName = Annotated[
-    str,
-    typer.Option(
-        "--run-name",
-        metavar="PATTERN",
-        help="Run name there, such as '{variant}-{dataset}-{seed}', or of hyper-parameters.",
-    ),
-]
-Upload = Annotated[bool, typer.Option("--upload", help="Send runs to Weights & Biases as they go.")]
-LogEvery = Annotated[
-    int, typer.Option("--log-every", min=1, help="Epochs between those shown there.")
-]
-
 
 def data_folder(data: Path | None) -> Path:
     """The datasets' folder: the option's, $BENCH_DATA's, or data/. Raises InputError."""

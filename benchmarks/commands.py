@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -16,48 +16,52 @@ from benchmarks import curves, datasets, metrics, processor, terminal
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.profiles import Profile
+from benchmarks.profiles import load as load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import DataState, RunRecord
-from benchmarks.records.spec import Budget, RunSpec
+from benchmarks.records.spec import Budget, Precision, RunSpec
+from benchmarks.run_options import RunOptions
 from benchmarks.runs.run import run
-from benchmarks.specification import specify
-from benchmarks.wandb_options import PLAIN, WandbOptions
+from benchmarks.specification import Machine, specify
 from models import registry
 
 
-def make(
-    variant: str,
-    dataset: str,
-    *,
-    source: DataSource,
-    results: Path,
-    base: str | None = None,
-    log: WandbOptions = PLAIN,
-    debug: bool = False,
-    **specified: Any,
-) -> RunRecord:
+def make(variant: str, dataset: str, choice: RunOptions, *, data: Path, results: Path) -> RunRecord:
     """Makes one run, prints its metrics, and draws their curves.
 
     Args:
         variant: its name.
         dataset: its name.
-        source: where the data is.
+        choice: the options of the run.
+        data: the folder of the datasets.
         results: the results folder.
-        base: id of the run whose trained model the variant is built on; by default one is trained.
-        log: what Weights & Biases is given.
-        debug: whether autograd's anomaly detection is on.
-        specified: what `specify` takes beside these.
 
     Raises:
         InputError: for a spec that is not possible, or a base that is not there.
     """
-    if base is not None:
-        specified["base"] = _named_base(results, base)
-    spec = specify(variant, dataset, source=source, **specified)
+    plan = load_profile(choice.profile)
+    source = DataSource(data, "none" if choice.offline else plan.download)
+    spec = specify(
+        variant,
+        dataset,
+        profile=plan,
+        role="final" if choice.final else "trial",
+        hyperparameters=choice.hyperparameters,
+        seed=choice.seed,
+        budget=choice.budget,
+        base=None if choice.base is None else _named_base(results, choice.base),
+        source=source,
+        machine=Machine(
+            choice.threads,
+            choice.device,
+            cast(Precision, choice.precision),
+            deterministic=not choice.non_deterministic,
+        ),
+    )
     if spec.device == "cuda":
         require_gpu()
-    log.require_login()
+    choice.log.require_login()
     console = Console()
     console.print(f"run {spec.run_id}")
     _warn_of_slow_products(console, spec)
@@ -68,8 +72,8 @@ def make(
         source=source,
         results=results,
         callbacks=terminal.callbacks(console, metric),
-        log=log,
-        debug=debug,
+        log=choice.log,
+        debug=choice.debug,
     )
     _show(console, record, results)
     home = RunFolder(results, record.run_id).path
@@ -97,7 +101,7 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
     costs = record.costs
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
-        f"{_counts(costs)}{costs['seconds']:.1f} s, "
+        f"{_counts(costs)}{record.cost('seconds'):.1f} s, "
         f"data {_data_state(record)}, digest {record.digest[:16]}",
         soft_wrap=True,
     )

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from string import Formatter
 from typing import Annotated, Any
 
-from pydantic import Field
+import typer
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import RunSpec
 from models.registry import nearest
 
 
-@dataclass(frozen=True)
-class WandbOptions:
+class WandbOptions(BaseModel):
     """How a run is shown in Weights & Biases; it decides no number."""
 
-    project: str = "capsbench"
-    team: str | None = None
-    name: str = "{run_id}"
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project: Annotated[str, typer.Option("--project", help="Weights & Biases project.")] = (
+        "capsbench"
+    )
+    team: Annotated[
+        str | None, typer.Option("--team", help="Weights & Biases team.", show_default="your own")
+    ] = None
+    name: Annotated[
+        str,
+        typer.Option(
+            "--run-name",
+            metavar="PATTERN",
+            help="Run name there, such as '{variant}-{dataset}-{seed}', or of hyper-parameters.",
+        ),
+    ] = "{run_id}"
     """A pattern: `{variant}-{lr:.0e}` of hyper-parameters and what `fields` adds to them."""
-    upload: bool = False
-    every: Annotated[int, Field(ge=1)] = 1
-    """Epochs between those that are shown; the last is shown always."""
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Send runs to Weights & Biases as they go.")
+    ] = False
+    every: Annotated[
+        int,
+        Field(ge=1),
+        typer.Option("--log-every", min=1, help="Epochs between those shown there."),
+    ] = 1
+    """The last epoch is always shown."""
 
     def of_base(self) -> WandbOptions:
         """How a run is shown that others rest on: called by its id, as the pattern may be of
         hyper-parameters that it has not."""
-        return replace(self, name=PLAIN.name)
+        return self.model_copy(update={"name": PLAIN.name})
 
     def require_login(self) -> None:
         """Raises InputError where runs are to be sent and nobody is logged in."""

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks import interrupts
-from benchmarks.cli import (
-    Data,
-    LogEvery,
-    Offline,
-    Project,
-    Results,
-    RunName,
-    Team,
-    Upload,
-    command,
-    data_folder,
-)
-from benchmarks.profiles import Name
+from benchmarks.cli import Data, Results, command, data_folder
+from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError
-from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 from sweeps import options, starts, worker_server
-from sweeps.options import Device, EngineName, Options
+from sweeps.options import EngineName, Options
 from sweeps.report import Report
-from sweeps.strategy import Sampler
 
 app = typer.Typer(
     help="Search, resume and list: every variant on every dataset.",
@@ -39,50 +26,11 @@ app = typer.Typer(
 
 
 @app.command()
+@declared_by(Options)
 def run(
-    profile: Annotated[Name, typer.Option(help="How much a run may spend.")] = Name.quick,
+    given: dict[str, Any],
     data: Data = None,
     results: Results = Path("results"),
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Cells to run, as variant/dataset with * for any; repeatable."),
-    ] = None,
-    engine: Annotated[EngineName, typer.Option(help="Where runs are made.")] = EngineName.processes,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Runs at once; decides no figure.", show_default="cores")
-    ] = options.usable_cores(),
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
-    ] = None,
-    sampler: Annotated[
-        Sampler | None,
-        typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the studies: postgresql+psycopg://user@host/database, or a journal file.",
-            show_default="studies.db in the results",
-        ),
-    ] = None,
-    epoch_hours: Annotated[
-        float,
-        typer.Option(
-            min=1e-3, max=1e6, help="A worker in which no epoch ends for so long is taken to hang."
-        ),
-    ] = options.EPOCH_HOURS,
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Trials in a study; 0: no search, finals of the recipe.",
-            show_default="the profile's",
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Finals a cell.", show_default="the profile's")
-    ] = None,
     start: Annotated[
         list[Path] | None,
         typer.Option(
@@ -91,36 +39,14 @@ def run(
             "and points, or an earlier results folder, for its best trials; repeatable.",
         ),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto,
-    project: Project = PLAIN.project,
-    team: Team = PLAIN.team,
-    run_name: RunName = PLAIN.name,
-    upload: Upload = PLAIN.upload,
-    log_every: LogEvery = PLAIN.every,
-    offline: Offline = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print the plan and the estimated hours, and end there."),
     ] = False,
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
-    choice = Options(
-        profile=profile,
-        data=data_folder(data),
-        only=tuple(only or ()),
-        engine=EngineName.dask if scheduler else engine,
-        workers=workers,
-        scheduler=scheduler,
-        sampler=sampler,
-        storage=storage if storage is None or "://" in storage else str(Path(storage).resolve()),
-        epoch_hours=epoch_hours,
-        trials=trials,
-        seeds=seeds,
-        start=starts.read(start or (), profile),
-        device=device,
-        log=WandbOptions(project=project, team=team, name=run_name, upload=upload, every=log_every),
-        offline=offline,
-    )
+    points = starts.read(start or (), given["profile"])
+    choice = Options(**given, data=data_folder(data), start=points)
     if dry_run:
         _show_plan(choice)
     else:

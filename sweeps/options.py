@@ -8,12 +8,21 @@ import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
 
 from benchmarks import datasets, profiles
+from benchmarks.cli import Offline
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
 from benchmarks.records.files import write_json
@@ -21,10 +30,6 @@ from benchmarks.records.folders import ResultsFolder
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 from sweeps.strategy import Sampler
-
-EPOCH_HOURS = 12.0
-"""So long a worker may take from epoch to epoch, before it is taken to hang."""
-
 
 LOCK = ".driver.lock"
 """The file in a results folder that its driver holds."""
@@ -49,31 +54,88 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Options(BaseModel):
-    """What the command line says. None: the profile's."""
+    """A sweep's options. A field with a `typer.Option` is one of `run`; None: the profile's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    profile: Name = Name.quick
+    profile: Annotated[Name, typer.Option(help="How much a run may spend.")] = Name.quick
     data: Path
-    only: tuple[str, ...] = ()
-    engine: EngineName = EngineName.processes
-    workers: int = Field(ge=1)
-    scheduler: str | None = None
-    sampler: Sampler | None = None
-    storage: str | None = None
-    """Of the studies: a database's URL, or the absolute path of a journal file; none: SQLite."""
-    epoch_hours: float = Field(EPOCH_HOURS, gt=0, le=1e6)
-    trials: int | None = Field(None, ge=0)
-    """0: no search, finals of the recipe alone."""
+    only: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            help="Cells to run, as variant/dataset with * for any; repeatable.", show_default=False
+        ),
+    ] = ()
+    engine: Annotated[EngineName, typer.Option(help="Where runs are made.")] = EngineName.processes
+    workers: Annotated[
+        int,
+        Field(ge=1),
+        typer.Option(min=1, help="Runs at once; decides no figure.", show_default="cores"),
+    ] = usable_cores()
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
+    ] = None
+    sampler: Annotated[
+        Sampler | None,
+        typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),
+    ] = None
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the studies: postgresql+psycopg://user@host/database, or a journal file.",
+            show_default="studies.db in the results",
+        ),
+    ] = None
+    """Stored as a database's URL, or the absolute path of a journal file."""
+    epoch_hours: Annotated[
+        float,
+        Field(gt=0, le=1e6),
+        typer.Option(
+            min=1e-3, max=1e6, help="A worker in which no epoch ends for so long is taken to hang."
+        ),
+    ] = 12.0
+    trials: Annotated[
+        int | None,
+        Field(ge=0),
+        typer.Option(
+            min=0,
+            help="Trials in a study; 0: no search, finals of the recipe.",
+            show_default="the profile's",
+        ),
+    ] = None
     added: int = Field(0, ge=0)
     """Trials that `python -m sweeps add` added to a study."""
-    seeds: int | None = Field(None, ge=1)
-    device: Device = Device.auto
+    seeds: Annotated[
+        int | None,
+        Field(ge=1),
+        typer.Option(min=1, help="Finals per cell.", show_default="the profile's"),
+    ] = None
+    device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto
     start: dict[str, list[dict[str, JsonValue]]] = {}
     """Points that studies try after the recipe, by cell, as variant/dataset."""
     log: WandbOptions = PLAIN
-    offline: bool = False
+    offline: Offline = False
+
+    @field_validator("storage")
+    @classmethod
+    def _absolute(cls, storage: str | None) -> str | None:
+        return storage if storage is None or "://" in storage else str(Path(storage).resolve())
+
+    @model_validator(mode="after")
+    def _joined(self) -> Options:
+        """A scheduler is one of Dask's."""
+        if self.scheduler is not None:
+            object.__setattr__(self, "engine", EngineName.dask)
+        return self
 
     def save(self, results: Path) -> None:
         """Keeps them with the results; but for a password, which is nobody else's."""
@@ -176,10 +238,3 @@ def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[s
             )
         chosen |= found
     return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -207,6 +207,6 @@ def test_the_base_keeps_its_own_name_in_the_log(
     monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
     spec = upper()
     spec = spec.model_copy(update={"base": spec.base.model_copy(update={"role": role})})
-    made(spec, tmp_path, log=WandbOptions("tables", None, "{variant} of {lr}"))
+    made(spec, tmp_path, log=WandbOptions(project="tables", team=None, name="{variant} of {lr}"))
     assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
     assert [s["project"] for s in seen] == ["tables", "tables"]

@@ -68,9 +68,8 @@ def test_name_project_team_and_upload_are_as_asked_and_decide_no_number(
     sent: Sent, tmp_path: Path
 ) -> None:
     spec = spec_of("linear", lr=0.02)
-    log = WandbOptions(
-        "tables", "letters", "{variant}-{dataset}-{lr:.0e}-{batch_size}-{seed}", True
-    )
+    name = "{variant}-{dataset}-{lr:.0e}-{batch_size}-{seed}"
+    log = WandbOptions(project="tables", team="letters", name=name, upload=True)
     record = made(spec, tmp_path / "shown", log=log)
     (settings,) = sent.settings
     assert settings["mode"] == "online"
@@ -186,7 +185,7 @@ def test_the_command_line_has_them_all(
 
 
 def test_what_has_failed_for_good_is_shown_as_it_was_begun(sent: Sent, tmp_path: Path) -> None:
-    log = WandbOptions("tables", "letters", "{variant}", upload=True)
+    log = WandbOptions(project="tables", team="letters", name="{variant}", upload=True)
     how: dict[str, Any] = {"study": None, "reason": "it died", "log": log}
     run.give_up(spec_of("linear"), results=tmp_path, **how)
     (settings,) = sent.settings

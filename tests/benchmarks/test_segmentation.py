@@ -14,6 +14,7 @@ from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget
+from benchmarks.run_options import RunOptions
 from models.ccae import CCAE, CCAEConfig
 from models.variant import Coded, Points
 
@@ -24,15 +25,9 @@ TINY = {"attention_layers": 1, "attention_dims": 8, "attention_out": 8, "hidden"
 
 
 def run(variant: str, results: Path) -> RunRecord:
-    return make(
-        variant,
-        NAME,
-        source=NOWHERE,
-        results=results,
-        profile=Name.smoke,
-        role="final",
-        hyperparameters=dict(TINY) if variant == "ccae" else {},
-    )
+    given = dict(TINY) if variant == "ccae" else {}
+    choice = RunOptions(profile=Name.smoke, final=True, hyperparameters=given, offline=True)
+    return make(variant, NAME, choice, data=NOWHERE.root, results=results)
 
 
 def test_splits_differ_and_training_sets_are_new_each_epoch() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from sweeps.options import Options
 from sweeps.sweep import sweep
 from tests.sweeps.test_driver import CHOICE as ONE_CELL
 
-SHOWN = WandbOptions("tables", "letters", "{variant}-{role}-{seed}", upload=False, every=2)
+SHOWN = WandbOptions(
+    project="tables", team="letters", name="{variant}-{role}-{seed}", upload=False, every=2
+)
 CHOICE = ONE_CELL.model_copy(update={"trials": 1, "seeds": 1, "log": SHOWN})
 
 
@@ -65,7 +66,7 @@ def test_the_command_line_has_them_all_and_resuming_keeps_them(
     ):
         with pytest.raises(SystemExit):
             main(lambda call=call: app(call))
-    assert [choice.log for choice in choices] == [replace(SHOWN, upload=True)] * 3
+    assert [choice.log for choice in choices] == [SHOWN.model_copy(update={"upload": True})] * 3
 
 
 def test_a_damaged_frequency_is_refused(tmp_path: Path) -> None:

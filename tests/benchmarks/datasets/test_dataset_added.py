@@ -16,6 +16,7 @@ from benchmarks.commands import make, show_data
 from benchmarks.datasets.dataset import DataSource, MissingDataError
 from benchmarks.profiles import Name
 from benchmarks.records.errors import InputError
+from benchmarks.run_options import RunOptions
 from benchmarks.specification import specify
 from models import registry
 from sweeps.listing import show_matrix
@@ -67,14 +68,8 @@ def test_it_is_a_column_of_the_matrix(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_smoke_run_of_each_task_is_complete(
     variant: str, source: DataSource, tmp_path: Path
 ) -> None:
-    record = make(
-        variant,
-        "letters",
-        source=source,
-        results=tmp_path / "results",
-        profile=Name.smoke,
-        role="final",
-    )
+    choice = RunOptions(profile=Name.smoke, final=True, offline=True)
+    record = make(variant, "letters", choice, data=source.root, results=tmp_path / "results")
     assert record.status == "complete", record.reason
     assert f"test/{record.metric}" in record.metrics
 
