@@ -1,7 +1,7 @@
 """Temporal Latent Bottleneck chunk by chunk, layer by layer, nothing folded and nothing shared.
 
-The oracles hold a copy of our model for its linear layers and norms, by whose names gradients are
-compared, and compute with these alone.
+The textbook versions hold a copy of our model for its linear layers and norms, by whose names
+gradients are compared, and compute with these alone.
 """
 
 from __future__ import annotations

@@ -12,13 +12,15 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.profiles import Name
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
 from sweeps import engines, watchdog
 from sweeps.engines import Inline, Job, Site
 from sweeps.listing import show_status
-from sweeps.options import EngineName, Options
+from sweeps.options import EngineName, Options, finished
 from sweeps.sweep import sweep
+from tests.reports.results_folder import ledger
 
 CHOICE = Options(
     profile=Name.smoke,
@@ -107,3 +109,17 @@ def digests(results: Path) -> dict[str, str]:
     """Of every record, by its run's id."""
     records = (json.loads(path.read_bytes()) for path in results.glob("runs/*/record.json"))
     return {record["run_id"]: record["digest"] for record in records}
+
+
+def test_a_sweep_is_finished_when_its_options_are_the_last_and_no_run_is_left(
+    tmp_path: Path,
+) -> None:
+    assert not finished(CHOICE, tmp_path)
+    CHOICE.save(tmp_path)
+    for left, expected in ((1, False), (0, True)):
+        cell = ledger("linear", "usps", "smoke", left=left)
+        CellLedger.model_validate(cell).write(ResultsFolder(tmp_path).ledger(cell["study"]))
+        assert finished(CHOICE, tmp_path) == expected
+    assert not finished(CHOICE.grown(trials=1, seeds=0, only=()), tmp_path)
+    ResultsFolder(tmp_path).ledger("linear-usps-smoke").write_text("{}")
+    assert not finished(CHOICE, tmp_path)
