@@ -28,7 +28,7 @@ grep -oE 'torch==[0-9.]+' pyproject.toml | head -n 1 > requirements-torch.txt
   echo "name: capsbench"
   echo "channels: [conda-forge]"
   echo "dependencies:"
-  echo "  - python>=3.11"
+  echo "  - python>=3.11,<3.15"
   echo "  - pip"
   echo "  - pip:"
   { cat requirements-torch.txt; sed -nE 's/^([a-z0-9][^ \\]*==[^ \\]+)( ; [^\\]*[^ \\])? *\\?$/\1\2/p' requirements.lock; } |

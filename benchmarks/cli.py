@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -75,6 +76,8 @@ def command(app: Callable[[], object]) -> NoReturn:
 
     The interpreter would spend most of a second on that, once it has imported torch.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign, such as ×
     code = 0
     try:
         main(app)

@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from reports.encoding import substitute_missing_signs
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -106,6 +108,7 @@ def _errors_told() -> Iterator[None]:
 
 def main() -> NoReturn:
     """Runs the command line, and ends the process without tidying up, which takes half a second."""
+    substitute_missing_signs()
     code = 0
     try:
         app(prog_name="python -m reports")

@@ -7,8 +7,6 @@ view of the records, and no crash leaves a trial running for ever.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -16,15 +14,18 @@ from pathlib import Path
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
 from pydantic import JsonValue
+from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Direction
+from sweeps.journals import IDENTITY, open_journal
 from sweeps.options import without_password
+
+_OPTUNAS_FIRST_TABLES = {"studies", "version_info"}
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def _open(results: Path, place: str | None) -> BaseStorage:
     if place is None:
         path = results / "studies.db"
         try:
+            _require_ours_or_empty(f"sqlite:///{path}", str(path))
             return RDBStorage(f"sqlite:///{path}")
         except (DatabaseError, StorageInternalError, RuntimeError) as error:
             raise InputError(
@@ -53,12 +55,13 @@ def _open(results: Path, place: str | None) -> BaseStorage:
                 f"({_reason(error)}): mend that, or move it away, and it is made anew from the "
                 "runs' records"
             ) from None
-    return _database(place) if "://" in place else _journal(Path(place))
+    return _database(place) if "://" in place else open_journal(Path(place))
 
 
 def _database(url: str) -> BaseStorage:
     named = f"--storage {without_password(url)}"
     try:
+        _require_ours_or_empty(url, named)
         # A connection that the server has closed meanwhile is made again.
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
@@ -73,41 +76,19 @@ def _database(url: str) -> BaseStorage:
         ) from None
 
 
-def _journal(path: Path) -> BaseStorage:
+def _require_ours_or_empty(url: URL | str, named: str) -> None:
+    """Raises InputError, and changes nothing, if a database holds another program's tables."""
+    engine = create_engine(url)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _mend(path)
-        return JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, KeyError) as error:
+        tables = set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    # In part, where a crash interrupted their creation; these two are the first.
+    if not (tables <= _OPTUNAS_FIRST_TABLES or tables >= _OPTUNAS_FIRST_TABLES):
         raise InputError(
-            f"--storage {path} is no journal of Optuna's ({type(error).__name__}): name another "
-            "file, and it is made from the runs' records"
-        ) from None
-
-
-def _mend(path: Path) -> None:
-    """Cuts off the last line of a journal if it is torn, as a killed writer leaves it."""
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        content = file.read()
-        end = content.rfind(b"\n") + 1
-        last = content.rfind(b"\n", 0, max(0, end - 1)) + 1
-        try:
-            json.loads(content[last:end] or b"null")
-        except ValueError:
-            end = last
-        if end == len(content):
-            return
-        if end == 0:
-            raise ValueError("no line is whole")
-        file.truncate(end)
-        os.fsync(file.fileno())
-    print(
-        f"capsbench: the last line of {path} was torn, {len(content) - end} bytes, and is cut off: "
-        "its trial is taken again from its records",
-        file=sys.stderr,
-    )
+            f"{named} is another program's database (with a table {min(tables)!r}), and was left "
+            "as it is: name a database of its own for the studies"
+        )
 
 
 class StoredStudy:
@@ -125,9 +106,9 @@ class StoredStudy:
             self._study = optuna.create_study(
                 storage=storage, study_name=name, directions=directions, load_if_exists=True
             )
-            kept = self._study.user_attrs.get("identity")
+            kept = self._study.user_attrs.get(IDENTITY)
             if kept is None:
-                self._study.set_user_attr("identity", json.dumps(identity, sort_keys=True))
+                self._study.set_user_attr(IDENTITY, json.dumps(identity, sort_keys=True))
             else:
                 _compare(name, json.loads(kept), identity)
             self.trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)

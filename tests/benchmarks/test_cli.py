@@ -143,3 +143,20 @@ def test_bad_input_is_one_sentence(
     assert left.value.code == 2
     assert message in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_sign_that_a_terminal_lacks_ends_no_command(encoding: str) -> None:
+    """Such as ×, or a byte of a path that is no UTF-8."""
+    code = r"from benchmarks.cli import command; command(lambda: print('28 × 28 \udcff'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode(encoding).strip() == (
+        "28 × 28 ?" if encoding == "utf-8" else "28 ? 28 ?"
+    )

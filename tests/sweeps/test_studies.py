@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages import RDBStorage
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 
@@ -235,12 +236,75 @@ def test_a_trial_that_no_sweep_made_is_one_sentence(tmp_path: Path) -> None:
         pass
 
 
-def test_what_is_no_journal_is_one_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("this is no journal\n")
-    with pytest.raises(InputError, match="no journal"), studies.storage(tmp_path, str(path)):
+def sqlite_of_another_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE letters (text)")
+        database.executemany("INSERT INTO letters VALUES (?)", [("x" * 100,)] * 500)
+        database.commit()
+
+
+def journal_of_another_program(path: Path) -> None:
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    study = optuna.create_study(storage=storage, study_name="theirs")
+    study.set_user_attr("ours", "no")
+    with path.open("a") as file:
+        file.write('{"op_code": 4, "wor')  # it may be writing at this moment
+
+
+FOREIGN = {
+    "text": lambda path: path.write_text("one\ntwo\nthree, the precious one\n"),
+    "a line": lambda path: path.write_text("this is no journal\n"),
+    "an open line": lambda path: path.write_text("this is no journal"),
+    "JSON lines": lambda path: path.write_text('{"a": 1}\n{"b": 2}\n{"c":'),
+    "JSON": lambda path: path.write_text('{\n "options": {\n  "data": 1\n }\n}\n'),
+    "zeros": lambda path: path.write_bytes(bytes(100)),
+    "SQLite": sqlite_of_another_program,
+    "a journal": journal_of_another_program,
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_that_is_not_a_sweeps_journal_is_refused_and_left_as_it_is(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs" / "notes.txt"
+    path.parent.mkdir()
+    FOREIGN[kind](path)
+    before = path.read_bytes()
+    with pytest.raises(InputError) as caught, studies.storage(tmp_path, str(path)):
         pass
-    assert path.read_text() == "this is no journal\n"
+    assert str(path) in str(caught.value)
+    assert "left as it" in str(caught.value)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_not_a_journal(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no journal"), studies.storage(tmp_path, str(tmp_path)):
+        pass
+
+
+def test_another_programs_database_gets_no_tables(tmp_path: Path) -> None:
+    path = tmp_path / "studies.db"
+    sqlite_of_another_program(path)
+    before = path.read_bytes()
+    for place in (None, f"sqlite:///{path}"):
+        with (
+            pytest.raises(InputError, match="another program's") as caught,
+            studies.storage(tmp_path, place),
+        ):
+            pass
+        assert str(path) in str(caught.value)
+        assert path.read_bytes() == before
+
+
+def test_a_database_whose_creation_was_interrupted_is_completed(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "studies.db")) as database:
+        database.execute(
+            "CREATE TABLE studies (study_id INTEGER NOT NULL PRIMARY KEY, study_name VARCHAR(512))"
+        )
+    with opened(tmp_path, None, "ours") as study:
+        append(study, 0)
 
 
 def test_a_password_is_not_kept(tmp_path: Path) -> None:
