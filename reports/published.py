@@ -9,6 +9,8 @@ from pathlib import Path
 
 from reports.records import Cell
 
+FULL_BUDGETS = ("paper", "published")
+"""Profiles that train as long as papers do."""
 SELECTIONS = ("none", "validation", "test", "unknown")
 
 
@@ -46,8 +48,12 @@ def beside(cell: Cell, metric: str) -> Published | None:
 
 
 def gap(ours: float, cell: Cell, figure: Published, states: str) -> float:
-    """How much better (+) or worse (-) ours is; NaN where the two can't be compared."""
-    if not figure.comparable or "stand-in" in states:
+    """How much better (+) or worse (-) ours is; NaN where the two can't be compared.
+
+    They can be where the protocol is the same, the data is no stand-in, and the profile spends what
+    the paper spent.
+    """
+    if not figure.comparable or "stand-in" in states or cell.profile not in FULL_BUDGETS:
         return math.nan
     better = ours - figure.value
     return better if cell.directions.get(figure.metric) == "maximize" else -better

@@ -7,11 +7,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from reports.floors import UNTRAINED
-from reports.formats import one_line, plus_minus, readable
+from reports.formats import one_line, readable, with_interval
 from reports.page.runs import anchor, group_name
 from reports.records import Cell, Results
+from reports.searches import telling_importance
 from reports.standings import BELOW, Standing, place
-from reports.tables import as_text, data_states, floor_name, mixtures, shown_floors, test_set
+from reports.tables import (
+    as_text,
+    by_seed,
+    data_states,
+    floor_name,
+    mixtures,
+    shown_floors,
+    test_set,
+)
 
 
 def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
@@ -115,8 +124,10 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
     if standing.above and len(means) > 1 and max(means) > min(means):
         share = (score.mean - min(means)) / (max(means) - min(means))
         heat = round(100 * (share if cell.direction == "maximize" else 1 - share))
-    mean, half = plus_minus(score.mean, score.half_width)
-    sign = {"tied": "≈ "}.get(standing.mark, "† " if standing.mark in BELOW else "")
+    mean, between = with_interval(
+        score.mean, score.low, score.high, score.of, by_seed(standing.seeds)
+    )
+    sign, mark = ("† ", "") if standing.mark in BELOW else ("", standing.mark)
     seeds = f"n = {score.n}" if score.n else ""
     untrained = readable(standing.floors.get(UNTRAINED, math.nan))
     progress = "" if cell.progress == "done" else cell.progress
@@ -125,8 +136,8 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
         "id": anchor(cell),
         "heat": heat,
         "mark": standing.mark,
-        "text": f"{sign}{mean} ± {half}" if half else f"{sign}{mean}" if mean else "no final",
-        "small": ", ".join(filter(None, (seeds, data, progress))),
+        "text": f"{sign}{mean}" if mean else "no final",
+        "small": ", ".join(filter(None, (mark, between, seeds, data, progress))),
         "untrained": f"untrained {untrained}" if untrained else "",
     }
 
@@ -134,7 +145,7 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
 def _setting(cell: Cell | None, name: str) -> dict[str, Any] | None:
     if cell is None or cell.chosen is None or name not in cell.chosen.hyperparameters:
         return None
-    share = cell.importance.get(name, math.nan)
+    share = telling_importance(cell).get(name, math.nan)
     value = cell.chosen.hyperparameters[name]
     told = math.isfinite(share)
     return {

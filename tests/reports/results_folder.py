@@ -25,6 +25,10 @@ FLOORS = {
 UNTRAINED = {"classification": 0.1, "prediction": 500.0}
 
 
+def fingerprint(dataset: str) -> str:
+    return hashlib.sha256(dataset.encode()).hexdigest()
+
+
 @dataclass
 class Files:
     """Cells and records by name, and the curves of runs, as mutable JSON documents."""
@@ -156,7 +160,7 @@ def _record(
             "precision": "32-true",
             "threads": 1,
             "device": "cpu",
-            "data_sha256": "ab" * 32,
+            "data_sha256": fingerprint(cell["dataset"]),
         },
         "status": "complete",
         "reason": None,
@@ -188,7 +192,7 @@ def _record(
                 "dataset": cell["dataset"],
                 "state": "official",
                 "samples": SAMPLES,
-                "sha256": "ab" * 32,
+                "sha256": fingerprint(cell["dataset"]),
             },
             "code_version": "0123456789ab",
             "versions": {"torch": "2.13.0"},
