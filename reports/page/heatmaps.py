@@ -128,7 +128,8 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
         score.mean, score.low, score.high, score.of, by_seed(standing.seeds)
     )
     sign, mark = ("† ", "") if standing.mark in BELOW else ("", standing.mark)
-    seeds = f"n = {score.n}" if score.n else ""
+    parts = (between, f"n = {score.n}" if score.n else "")
+    kept = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
     untrained = readable(standing.floors.get(UNTRAINED, math.nan))
     progress = "" if cell.progress == "done" else cell.progress
     data = "stand-in" if score.n and "stand-in" in data_states(cell) else ""
@@ -137,7 +138,7 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
         "heat": heat,
         "mark": standing.mark,
         "text": f"{sign}{mean}" if mean else "no final",
-        "small": ", ".join(filter(None, (mark, between, seeds, data, progress))),
+        "small": ", ".join(filter(None, (mark, *kept, data, progress))),
         "untrained": f"untrained {untrained}" if untrained else "",
     }
 

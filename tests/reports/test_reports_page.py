@@ -230,7 +230,7 @@ def test_unfinished_failed_and_stand_in_are_said(page, report):
     assert page.locator("#t-failures tbody tr").count() == 1
     href = page.locator("#t-failures tbody a").get_attribute("href")
     assert (report / href).is_file()
-    assert "n = 3, stand-in" in page.locator("#matrix").inner_text()
+    assert "n\xa0=\xa03, stand-in" in page.locator("#matrix").inner_text()
     head = page.locator("header").inner_text()
     assert "7 epochs saved by pruning" in head
     assert (
