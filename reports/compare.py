@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import frame
+from reports.intervals import ENOUGH_SEEDS, mean
+from reports.multiple_comparisons import LEVEL
 from reports.records import Cell, Results
-from reports.standings import LEVEL, scores
-from reports.statistics import holm, interval, paired
+from reports.standings import scores, seed_scores
+from reports.statistics import holm, paired
 
 COLUMNS = {
     "task": "str",
@@ -41,8 +43,9 @@ for all cells: few seeds tell large differences only\
 def compare(a: Results, b: Results) -> pd.DataFrame:
     """A row a cell of either: its means, the paired difference of B to A, and what else differs.
 
-    `verdict` is `better`, `worse` or `not told` at the 5 % level, `equal` where every pair is, and
-    says where a cell is in one folder alone or has too few common seeds.
+    `verdict` is `better`, `worse` or `not told` at the 5 % level, `equal` where every pair is, `no
+    spread` where every pair differs by the same, which no test can judge, and says where a cell is
+    in one folder alone or has too few common seeds.
     """
     ours, theirs = ({cell.study: cell for cell in results.cells} for results in (a, b))
     cells = theirs | ours
@@ -61,9 +64,13 @@ def _row(a: Cell | None, b: Cell | None) -> dict[str, Any]:
         name: getattr(cell, name) for name in ("task", "dataset", "variant", "profile", "metric")
     }
     for side, one in (("a", a), ("b", b)):
-        found = interval([*scores(one, cell.metric).values()] if one else [])
-        row |= {side: found.mean, f"seeds_{side}": found.n}
-    difference = paired(scores(b, cell.metric) if b else {}, scores(a, cell.metric) if a else {})
+        values = [*scores(one, cell.metric).values()] if one else []
+        row |= {side: mean(values), f"seeds_{side}": len(values)}
+    difference = paired(
+        scores(b, cell.metric) if b else {},
+        scores(a, cell.metric) if a else {},
+        tested=seed_scores(cell).tested,
+    )
     sign = 1 if cell.direction == "maximize" else -1
     low, high = sorted((sign * difference.low, sign * difference.high))
     row |= {"better": sign * difference.mean, "low": low, "high": high}
@@ -78,10 +85,12 @@ def _row(a: Cell | None, b: Cell | None) -> dict[str, Any]:
 def _verdict(row: dict[str, Any]) -> str:
     if row["pairs"] == 0:
         return "no common seeds"
-    if row["better"] == row["low"] == row["high"] == 0 or (row["pairs"] == 1 and not row["better"]):
+    if row["better"] == row["low"] == row["high"] == 0:
         return "equal"
+    if row["pairs"] < ENOUGH_SEEDS:
+        return "too few seeds"
     if math.isnan(row["p"]):
-        return "one common seed"
+        return "no spread"
     if row["p"] > LEVEL:
         return "not told"
     return "better" if row["better"] > 0 else "worse"

@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.aggregates import Across, across
 from reports.formats import one_line, stem, write
 from reports.pareto import front
 from reports.records import Cell, Results
-from reports.standings import Across, Standing, across, scores, standings
+from reports.standings import Standing, scores, standings
 from reports.tables import data_states, power
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _comparison(group: list[Standing], words: str) -> Figure:
     figure, axes = _axes(0.7 + 0.24 * len(group), left=1.5)
     for y, standing in enumerate(group):
         values = [*scores(standing.cell).values()]
-        mean, low, high, n = standing.score
+        mean, low, high, n, _ = standing.score
         if n == 0:
             middle = axes.get_yaxis_transform()
             axes.text(0.5, y, "no final", transform=middle, ha="center", va="center", fontsize=8)
@@ -165,7 +166,7 @@ def _comparison(group: list[Standing], words: str) -> Figure:
     cell = group[0].cell
     axes.set_xlabel(
         f"test {one_line(cell.metric)} ({_better(cell)})\n"
-        "dot: mean, line: 95 % Student-t interval, tick: a seed"
+        "dot: mean, line: 95 % interval, tick: a seed"
     )
     axes.set_title(_title(words, group))
     return figure

@@ -8,14 +8,27 @@ from typing import Any
 
 import pandas as pd
 
-from reports.formats import csv, latex, longtable, markdown, plus_minus, tex, write, write_parquet
+from reports.formats import (
+    csv,
+    latex,
+    longtable,
+    markdown,
+    tex,
+    with_interval,
+    write,
+    write_parquet,
+)
 from reports.standings import BELOW
 from reports.tables import NOTES
 
 FORMATS = ("csv", "parquet", "markdown", "latex")
 SUFFIXES = {"csv": "csv", "parquet": "parquet", "markdown": "md", "latex": "tex"}
 
-_SIGNS = {"tied": r"^{\ast}"} | dict.fromkeys(BELOW, r"^{\dagger}")
+_SIGNS = {
+    "may be best": r"^{\ast}",
+    "too few seeds": r"^{\circ}",
+    **dict.fromkeys(BELOW, r"^{\dagger}"),
+}
 _DOCUMENT = r"""% Compiles as it is. The other files are for \input, with the same packages.
 \documentclass{article}
 \usepackage[utf8]{inputenc}
@@ -60,10 +73,11 @@ def write_tables(
 
 
 def matrix(leaderboard: pd.DataFrame) -> str:
-    """Writes variants by datasets: mean ± half of the 95 % interval, n as index, the best in bold.
+    """Writes variants by datasets: the mean, its 95 % interval, and n as index; the best in bold.
 
-    A star marks a variant for which the test finds no difference from the best, a dagger one that
-    is not above its floors; a dash means that there is no final. Floors follow the variants.
+    A star marks a variant that may be the best, a circle one with too few seeds to say, a dagger
+    one that is not above its floors; a dash means that there is no final. Floors follow the
+    variants.
     """
     tables = []
     for (task, profile), rows in leaderboard.groupby(["task", "profile"], sort=False):
@@ -76,19 +90,19 @@ def matrix(leaderboard: pd.DataFrame) -> str:
             for variant in sorted(kinds, key=lambda name: (kinds[name] == "floor", name))
         ]
         head = ["variant", *(tex(f"{d} ({units[d]})") for d in datasets)]
-        caption = rf"\noindent {tex(str(task))}, profile {tex(str(profile))}: mean $\pm$ half of "
-        caption += r"the 95\,\% interval, index: seeds; bold: best, $\ast$: no difference "
-        caption += r"from it found, "
-        caption += r"$\dagger$: not above its floors" + "\n"
+        caption = rf"\noindent {tex(str(task))}, profile {tex(str(profile))}: mean "
+        caption += r"[95\,\% interval], index: seeds; bold: best, $\ast$: may be best, "
+        caption += r"$\circ$: too few seeds, $\dagger$: not above its floors, "
+        caption += "no sign: worse than another\n"
         tables.append(caption + longtable("l" + "r" * len(datasets), head, lines))
     return "\n".join(tables)
 
 
 def _score(row: Mapping[Hashable, Any]) -> str:
-    value, width = plus_minus(row["mean"], row["ci_high"] - row["mean"])
+    value, between = with_interval(row["mean"], row["ci_low"], row["ci_high"], "", "")
     if not value:
         return "--"
-    text = rf"{value} \pm {width}" if width else value
+    text = rf"{value}\ [{between.replace(' to ', ', ')}]" if between else value
     if row["mark"] == "best":
         text = rf"\mathbf{{{text}}}"
     seeds = f"_{{{row['seeds']}}}" if row["seeds"] else ""

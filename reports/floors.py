@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.records.record import RunRecord
+from reports.intervals import mean
 from reports.records import Cell, Results
-from reports.statistics import Interval, interval
 
 UNTRAINED = "untrained"
 """The name of a variant's own floor: the score of its network before the first training step."""
@@ -121,21 +121,18 @@ def highest(floors: Mapping[str, float], direction: str) -> tuple[str, float]:
     return name, floors.get(name, math.nan)
 
 
-def is_above(score: Interval, floors: Iterable[float], direction: str) -> bool:
-    """Decides whether a score is better than all floors, and its interval includes none of them.
-
-    One seed has no interval: its score alone is compared.
+def is_above(bounds: tuple[float, float], floors: Iterable[float], direction: str) -> bool:
+    """Decides whether the worse of two bounds of a score is better than all floors.
 
     Args:
-        score: mean and 95 % interval over seeds.
+        bounds: the low and the high end of the score's interval.
         floors: the floors' values.
         direction: `maximize` or `minimize`, which says whether a high or a low value is better.
 
     Returns:
-        True if it is; False for a score that is not finite.
+        True if it is; False for a bound that is not finite.
     """
-    bound = score.low if direction == "maximize" else score.high
-    worst = score.mean if score.n == 1 else bound
+    worst = bounds[0] if direction == "maximize" else bounds[1]
     return math.isfinite(worst) and all(_better(worst, floor, direction) for floor in floors)
 
 
@@ -172,4 +169,4 @@ def _shared(by_variant: Mapping[str, Seeds]) -> Mapping[str, Seeds]:
 def _mean(seeds: Seeds) -> float:
     """Averages values; equal ones are returned as they are, since a sum would round them."""
     values = [*seeds.values()]
-    return values[0] if min(values) == max(values) else interval(values).mean
+    return values[0] if min(values) == max(values) else mean(values)

@@ -31,6 +31,7 @@ SCORE_COLUMNS = {
     "ci_low": "float64",
     "ci_high": "float64",
     "seeds": "int64",
+    "ci_of": "str",
 }
 """The columns of a score in each table that has one, with their dtypes."""
 
@@ -83,6 +84,25 @@ def plus_minus(mean: float, half_width: float) -> tuple[str, str]:
         return readable(mean), readable(half_width)
     decimals = max(0, 1 - math.floor(math.log10(half_width)))
     return f"{mean:.{decimals}f}", f"{half_width:.{decimals}f}"
+
+
+def with_interval(mean: float, low: float, high: float, of: str, by_seed: str) -> tuple[str, str]:
+    """Shows a mean, and beside it the interval, with two significant digits of its half.
+
+    Args:
+        mean, low, high: the mean and the ends of its interval; NaN if there is none.
+        of: what the interval includes, or why there is none.
+        by_seed: the score of each seed.
+
+    Returns:
+        The mean, and words such as `0.965 to 0.981`; where there is no interval, the seeds, or that
+        nothing is random.
+    """
+    if math.isfinite(low) and math.isfinite(high) and high > low:
+        decimals = max(0, 1 - math.floor(math.log10((high - low) / 2)))
+        return f"{mean:.{decimals}f}", f"{low:.{decimals}f} to {high:.{decimals}f}"
+    few = f"seeds: {by_seed}" if of == "too few seeds" else ""
+    return readable(mean), of if of.startswith("deterministic") else few
 
 
 def csv(table: pd.DataFrame) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from benchmarks.records.record import DataState
 from reports.records import Cell
 
+FULL_BUDGETS = ("paper", "published")
+"""Profiles that train as long as papers do."""
 SELECTIONS = ("none", "validation", "test", "unknown")
 
 
@@ -47,8 +49,13 @@ def beside(cell: Cell, metric: str) -> Published | None:
 
 
 def gap(ours: float, cell: Cell, figure: Published) -> float:
-    """How much better (+) or worse (-) ours is; NaN where the two can't be compared."""
-    if not figure.comparable or DataState.stand_in in cell.states:
+    """How much better (+) or worse (-) ours is; NaN where the two can't be compared.
+
+    They can be where the protocol is the same, the data is no stand-in, and the profile spends what
+    the paper spent.
+    """
+    stands_in = DataState.stand_in in cell.states
+    if not figure.comparable or stands_in or cell.profile not in FULL_BUDGETS:
         return math.nan
     better = ours - figure.value
     return better if cell.ledger.directions.get(figure.metric) == "maximize" else -better

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reports.records import Cell, Results
 from reports.standings import standings
 
+ENOUGH_TRIALS = 20
+"""With fewer, importances change from one search to the next."""
 _RECIPE = "the published recipe's, but for what the profile sets, without a search"
 
 
@@ -32,6 +36,12 @@ def search_sentences(results: Results) -> list[str]:
         f"{_origin(cells)}."
         for (task, profile), cells in found.items()
     ]
+
+
+def telling_importance(cell: Cell) -> Mapping[str, float]:
+    """Returns the importance of the searched hyper-parameters; none of fewer than twenty trials."""
+    ledger = cell.ledger
+    return ledger.importance if ledger.states.finished >= ENOUGH_TRIALS else {}
 
 
 def _origin(cells: list[Cell]) -> str:

@@ -1,37 +1,15 @@
-"""Statistics for few seeds and few datasets.
-
-Seeds are not datasets: an interval over seeds speaks of one cell, ranks and interquartile means
-speak of the datasets at hand, and each function says of how many. Whatever draws, draws from a
-generator with a fixed seed: equal values give equal bits.
-"""
+"""Computes exact means, paired differences of two folders, and mean ranks over datasets."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Values = npt.NDArray[np.float64]
-
-RESAMPLES = 2000
-"""Bootstrap samples: a 2.5 % quantile then rests on 50 of them."""
-
-
-class Interval(NamedTuple):
-    """A mean (or another statistic) with its confidence interval; NaN where there is none."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
+from reports.intervals import ENOUGH_SEEDS, mean, student
 
 
 class Difference(NamedTuple):
@@ -65,48 +43,41 @@ class Ranks(NamedTuple):
         return self.critical_difference < self.widest
 
 
-def interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """Mean of `values` with its two-sided Student-t interval.
+def paired(
+    ours: Mapping[Any, float], theirs: Mapping[Any, float], *, tested: int = 0
+) -> Difference:
+    """Averages `ours` − `theirs` over the keys (seeds) that both have, and tests it for 0.
 
-    The bounds are mean ± t(confidence, n − 1) · s / √n, with s the sample standard deviation. They
-    hold for independent, roughly normal values, which finals with fresh seeds are; they speak of
-    the variation over seeds alone, not over test samples, and are not clipped to a metric's range.
-    One value has no interval, no value has no mean either, and values that are not all finite have
-    a mean at most.
+    The test is Student's on the differences. A difference of rates d on m test samples needs at
+    least |d|·m samples that one answers right and the other wrong, so its variance from drawing
+    the test set is at least some |d|/m. This is added, with one more such sample, since equal
+    differences of a few seeds are often luck.
 
-    Sums are exact (`math.fsum`, `statistics`), so the order of values changes no digit.
-    """
-    n = len(values)
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    if not all(map(math.isfinite, values)):
-        return Interval(sum(values) / n, math.nan, math.nan, n)
-    mean = statistics.fmean(values)
-    if n == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    from scipy.special import stdtrit  # a fifth of the import time of scipy.stats
+    Args:
+        tested: the number of test samples if the scores are rates; else 0.
 
-    t = float(stdtrit(n - 1, (1 + confidence) / 2))
-    half = t * statistics.stdev(values) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
-
-
-def paired(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> Difference:
-    """`ours` − `theirs` over the keys (seeds) that both have, by the paired t-test.
-
-    Finals of all variants share their seeds, so what a seed does to both cancels. p is NaN below
-    two pairs; without any spread it is 0 or 1.
+    Returns:
+        The difference. Interval and p are NaN for fewer than three pairs, and without any spread;
+        p is 1 if all pairs are equal.
     """
     keys = sorted(ours.keys() & theirs.keys())
-    found = interval([ours[key] - theirs[key] for key in keys])
-    if found.n < 2 or not math.isfinite(found.half_width):
-        return Difference(*found, math.nan)
-    from scipy.special import stdtr, stdtrit
+    differences = [ours[key] - theirs[key] for key in keys]
+    n, found = len(keys), mean(differences)
+    if n and not any(differences):
+        return Difference(0.0, 0.0, 0.0, n, 1.0)
+    nothing = Difference(found, math.nan, math.nan, n, math.nan)
+    if n < ENOUGH_SEEDS or not math.isfinite(found):
+        return nothing
+    by_chance = (abs(found) + 1 / tested) / tested if tested else 0.0
+    error = math.sqrt(statistics.variance(differences) / n + by_chance)
+    if not error:
+        return nothing
+    from scipy.special import stdtr
 
-    if found.half_width == 0:
-        return Difference(*found, 0.0 if found.mean else 1.0)
-    error = found.half_width / float(stdtrit(found.n - 1, 0.975))
-    return Difference(*found, float(2 * stdtr(found.n - 1, -abs(found.mean) / error)))
+    half = student(n - 1) * error
+    widest = 1.0 if tested else math.inf
+    low, high = max(-widest, found - half), min(widest, found + half)
+    return Difference(found, low, high, n, float(2 * stdtr(n - 1, -abs(found) / error)))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -118,46 +89,6 @@ def holm(p: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, value * (len(known) - step)))
         corrected[place] = highest
     return corrected
-
-
-def interquartile_mean(values: npt.ArrayLike, axis: int = -1) -> Values:
-    """The mean of the middle half: the lowest and highest ⌊n/4⌋ of n values are left out."""
-    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=axis)
-    n = ordered.shape[axis]
-    kept = np.arange(n // 4, n - n // 4)
-    middle: Values = np.take(ordered, kept, axis=axis).mean(axis=axis)
-    return middle
-
-
-def bootstrap(
-    strata: Sequence[Sequence[float]],
-    statistic: Callable[..., Values] = np.mean,
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """`statistic` of all values with its percentile bootstrap interval, resampled per stratum.
-
-    A stratum holds the seeds of one dataset: drawing within it keeps each dataset's weight. The
-    interval is of these datasets, not of datasets at large. Below some ten values in all it is too
-    narrow (docs/reading-the-tables.md has how much), so a cell's few seeds get `interval` instead.
-    `n` counts values; without any, or with one that is not finite, all is NaN.
-    """
-    pooled = np.concatenate([np.asarray(s, dtype=np.float64) for s in strata] or [np.empty(0)])
-    if not len(pooled) or not np.isfinite(pooled).all():
-        return Interval(math.nan, math.nan, math.nan, len(pooled))
-    draw = np.random.default_rng(seed)
-    drawn = [
-        np.asarray(values, dtype=np.float64)[
-            draw.integers(len(values), size=(RESAMPLES, len(values)))
-        ]
-        for values in strata
-        if len(values)
-    ]
-    resampled = statistic(np.concatenate(drawn, axis=1), axis=-1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(float(statistic(pooled, axis=-1)), float(low), float(high), len(pooled))
 
 
 def mean_ranks(losses: Mapping[str, Sequence[float]]) -> Ranks:

@@ -15,17 +15,18 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.records.record import DataInfo, DataState, RunRecord, SampleCounts
+from reports.aggregates import Across, across
 from reports.floor_tables import FLOORS_NOTE, floors
 from reports.floors import PREFIX, UNTRAINED, Floor, trivial_answers
-from reports.formats import SCORE_COLUMNS, frame
+from reports.formats import SCORE_COLUMNS, frame, readable
+from reports.intervals import ENOUGH_SEEDS, Estimate, SeedScores, estimate, mean
 from reports.order import by_dataset, by_task
 from reports.pareto import PARETO_NOTE, pareto
 from reports.published import beside, differences, gap
 from reports.published import published as all_published
 from reports.records import Cell, Results
-from reports.searches import search_sentences
-from reports.standings import Across, Standing, across, place, rank, scores, standings
-from reports.statistics import interval
+from reports.searches import search_sentences, telling_importance
+from reports.standings import Standing, place, rank, scores, seed_scores, standings
 
 FEW = 5
 """Below so many seeds, tables say in words that they are few."""
@@ -35,6 +36,7 @@ SCORES = {
     "dataset": "str",
     "variant": "str",
     **SCORE_COLUMNS,
+    "by_seed": "str",
     "data": "str",
     "profile": "str",
 }
@@ -46,9 +48,7 @@ LEADERBOARD = SCORES | {
     "floor_name": "str",
     "untrained": "float64",
     "behind": "float64",
-    "behind_low": "float64",
-    "behind_high": "float64",
-    "p": "float64",
+    "behind_at_most": "float64",
     "published": "float64",
     "gap": "float64",
     "trials": "Int64",
@@ -61,9 +61,11 @@ SCORES_NOTE = """\
 - **mean** is over the *seeds* completed finals of a cell: the best trial's hyper-parameters,
   trained with fresh seeds, each scored once on test data. A cell without such a final yet has 0
   seeds and no figure.
-- **ci_low** and **ci_high** bound the 95 % Student-t confidence interval of that mean. It speaks
-  of the variation over seeds alone, is wide where seeds are few, may reach past a metric's range,
-  and is empty for one seed.
+- **ci_low** and **ci_high** bound the 95 % interval of that mean: of 100 such intervals, at least
+  95 include what the mean would be over very many seeds and test samples. **ci_of** says what it
+  includes: *seeds and test set*; *seeds alone*, where the spread over test samples is not known; or
+  why there is none: *too few seeds* (fewer than three). *deterministic*: all seeds are equal since
+  nothing is random. **by_seed** has the score of each seed.
 - **direction** tells whether a higher (maximize) or a lower (minimize) mean is better.
   Rows are best first in each task, dataset and profile.
 - **data** is the state of the data: *official* (the published files, checksum known), *unofficial*
@@ -80,13 +82,13 @@ LEADERBOARD_NOTE = (
 - **floor** is the best floor that counts for the row, **floor_name** its name: a trivial answer or
   **untrained**, the mean of the same network before its first step.
 - **mark**: *not above floors*, the mean is not better than each floor of the row, or its interval
-  includes one (with one seed only the mean counts); *floor*, the same of a variant that learns
-  nothing by gradients, such as copy-last. Of the others: *best* of its dataset; *tied*, the test
-  finds no difference from the best at the 5 % level; *behind*, it finds one; *untested*, fewer than
-  two seeds in common. With three seeds the test finds large differences only: tied is not equal.
-- **behind** is how much worse than the best, over the seeds that both have, with its 95 % interval
-  (*behind_low*, *behind_high*); **p** is of the paired t-test, corrected by Holm for all variants
-  on the dataset.
+  includes one; *floor*, the same of a variant that learns nothing by gradients, such as copy-last.
+  Of the others: *best*, all others are worse; *may be best*, the scores do not rule it out; *worse*
+  than another, by more than chance explains; *too few seeds* (fewer than three) to say. In at least
+  95 of 100 such tables the truly best one is marked *best* or *may be best*.
+- **behind** is how much worse the mean is than that of the first row that was compared.
+  **behind_at_most**: so far behind the truly best one it is at most, for all rows of a dataset at
+  once in 95 of 100 tables.
 - **published** is the figure of the variant's paper or code, **gap** how much better (+) or worse
   (-) ours is, empty where the two can't be compared; *notes* and the table `published` say why.
 - **trials** is the number of finished trials of the search for the hyper-parameters; 0 means the
@@ -123,9 +125,12 @@ def metrics(results: Results) -> pd.DataFrame:
     Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
     """
     rows = (
-        (*_score(cell, metric, cell.ledger.directions.get(metric, "")), _absence(cell, metric))
+        (
+            *_score(cell, seeds, estimate(seeds), cell.ledger.directions.get(seeds.metric, "")),
+            _absence(cell, seeds.metric),
+        )
         for cell in results.cells
-        for metric in _test_metrics(cell)
+        for seeds in (seed_scores(cell, metric) for metric in _test_metrics(cell))
     )
     return frame(METRICS, sorted(rows, key=_best_first))
 
@@ -136,24 +141,27 @@ RANKS = {
     "variant": "str",
     "datasets": "int64",
     "of": "int64",
+    "skill": "float64",
+    "skill_low": "float64",
+    "skill_high": "float64",
+    "skill_of": "str",
     "mean_rank": "float64",
-    "iqm": "float64",
-    "iqm_low": "float64",
-    "iqm_high": "float64",
-    "scores": "int64",
     "critical_difference": "float64",
     "friedman_p": "float64",
     "note": "str",
 }
 
 RANKS_NOTE = """\
-- **datasets** that the variant has finals on, **of** those that any has. Only variants that cover
-  all are ranked; **mean_rank** is over datasets, 1 the best.
-- **iqm** is the interquartile mean of all **scores** (datasets × seeds), each scaled so that on its
-  dataset the worst mean of the ranked variants is 0 and the best 1. Its 95 % interval is a
-  bootstrap of seeds within datasets: it speaks of these datasets, not of others.
+- **datasets** that the variant has finals on, **of** those that any has. Datasets of the
+  same data count as one.
+- **skill** is how much of the best trivial answer's error the variant takes away, the mean over its
+  datasets: 0 is no better than that answer, 1 without any error, below 0 is worse. It does not
+  depend on which other variants are here. **skill_low** and **skill_high** bound its 95 % interval,
+  of what **skill_of** says, on these datasets.
+- **mean_rank** is over datasets, 1 the best, among the variants here that cover all.
 - **critical_difference** is Nemenyi's: mean ranks that lie nearer to each other are not told apart
-  at the 5 % level. **friedman_p**: could all be alike? **note** says what the test can tell at all.
+  at the 5 % level. **friedman_p**: how often variants that are all alike would have ranks as
+  unequal as these. **note** says what the test can tell at all.
 """
 
 
@@ -161,18 +169,22 @@ def ranks(results: Results) -> pd.DataFrame:
     """A row a task, profile and variant: how it stands across datasets."""
     rows = []
     for a in across(results):
-        order = sorted(a.covered, key=lambda v: (a.ranks.mean.get(v, math.inf), v))
-        for variant in order:
-            middle = a.middle.get(variant, interval([]))
+        same = [f"{double} has the data of {first}" for double, first in a.doubles.items()]
+        for variant in sorted(a.covered, key=lambda v: _by_skill(a, v)):
+            mean, low, high, _, of = a.skills[variant]
             note = power(a) if variant in a.ranks.mean else "does not cover all datasets"
             rows.append(
                 (
                     *(a.task, a.profile, variant, a.covered[variant], len(a.datasets)),
-                    *(a.ranks.mean.get(variant, math.nan), *middle),
-                    *(a.ranks.critical_difference, a.ranks.p, note),
+                    *(mean, low, high, of, a.ranks.mean.get(variant, math.nan)),
+                    *(a.ranks.critical_difference, a.ranks.p, "; ".join([note, *same])),
                 )
             )
     return frame(RANKS, rows)
+
+
+def _by_skill(a: Across, variant: str) -> tuple[Any, ...]:
+    return -a.covered[variant], rank(a.skills[variant].mean, "maximize"), variant
 
 
 def power(a: Across) -> str:
@@ -230,7 +242,7 @@ def _published_rows(results: Results) -> Iterator[tuple[Any, ...]]:
         figure = (p.task, p.dataset, p.metric, p.model, p.value, p.spread, p.n)
         cells = [c for c in results.cells if scores(c, p.metric) and beside(c, p.metric) == p]
         for cell in cells:
-            mean, low, high, n = interval([*scores(cell, p.metric).values()])
+            mean, low, high, n, _ = estimate(seed_scores(cell, p.metric))
             ours = (cell.variant, cell.profile, mean, low, high, n, gap(mean, cell, p))
             differs = "; ".join(differences(cell, p))
             yield (*figure, *ours, p.selection, differs, p.source)
@@ -349,7 +361,8 @@ COSTS_NOTE = """\
 - **trials** finished, of which **pruned**, which saved so many epochs, and **failed**; **retries**
   of runs whose worker died; **finals** completed.
 - **parameters** to **peak_memory_bytes** are of a completed final: means over finals, but the
-  highest peak of memory. **seconds** is a whole run, **train_seconds** its training alone.
+  highest peak of memory, and that on a GPU only: on a CPU it is that of a process that trains one
+  variant after another. **seconds** is a whole run, **train_seconds** its training alone.
 - **total_seconds** sums all trials and finals of the cell, and the runs that they rest on.
 """
 
@@ -374,7 +387,7 @@ def importance(results: Results) -> pd.DataFrame:
         )
         for cell in results.cells
         for name, share in sorted(
-            cell.ledger.importance.items(), key=lambda item: (-item[1], item[0])
+            telling_importance(cell).items(), key=lambda item: (-item[1], item[0])
         )
     )
     return frame(columns | {"importance": "float64", "trials": "int64"}, rows)
@@ -382,8 +395,8 @@ def importance(results: Results) -> pd.DataFrame:
 
 IMPORTANCE_NOTE = """\
 - **importance** is the share of the trials' spread that a searched hyper-parameter explains, by
-  Optuna's PED-ANOVA; the shares of a cell sum to 1. It speaks of the **trials** made: below some
-  twenty it is a hint at best.
+  Optuna's PED-ANOVA; the shares of a cell sum to 1. Cells of fewer than twenty **trials** are left
+  out: so few tell nothing of it.
 """
 
 
@@ -485,10 +498,10 @@ def flags(results: Results) -> list[str]:
     few = {len(cell.scored) for cell in results.cells if cell.scored}
     if few and min(few) < FEW:
         sentences.append(
-            f"Some means are over {min(few)} seeds: that few tell large differences only, and "
-            "their intervals are guesses at the spread."
-            if min(few) > 1
-            else "Some means are over 1 seed: they have no interval, and no test of differences."
+            f"Some means are over {min(few)} seeds: that few tell large differences only."
+            if min(few) >= ENOUGH_SEEDS
+            else f"Some means are over {min(few)} seed{'s' if min(few) > 1 else ''}: that is too "
+            "few for an interval and for a comparison, which need three."
         )
     return sentences
 
@@ -550,10 +563,9 @@ def _floor_row(
     runs = [run for owner in owners for run in owner.scored if floor.name in run.floors]
     states = " + ".join(sorted({run.data.state for run in runs if run.data}))
     where = (cell.task, cell.dataset, floor_name(floor), cell.metric, cell.direction)
-    nothing = (math.nan,) * 4
     return (
-        *(*where, floor.value, math.nan, math.nan, 0, states, cell.profile),
-        *("floor", "", math.nan, "", math.nan, *nothing, math.nan, math.nan),
+        *(*where, floor.value, math.nan, math.nan, 0, "", "", states, cell.profile),
+        *("floor", "", math.nan, "", *(math.nan,) * 5),
         *(None, _test_samples(runs), "", "; ".join(mixed.get(place(cell), []))),
     )
 
@@ -569,16 +581,14 @@ def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) 
     name, floor = standing.floor
     figure = beside(cell, cell.metric)
     value, distance, notes = math.nan, math.nan, list(mixed.get(place(cell), []))
-    if len(cell.scored) == 1:
-        notes.append("one seed: no interval")
     if figure and cell.scored:
         value, distance = figure.value, gap(standing.score.mean, cell, figure)
         notes.append(f"published: {'; '.join(differences(cell, figure))}")
     return (
-        *_score(cell, cell.metric, cell.direction),
+        *_score(cell, standing.seeds, standing.score, cell.direction),
         *("variant", standing.mark, floor, name, standing.floors.get(UNTRAINED, math.nan)),
-        *standing.behind[:3],
-        standing.behind.p,
+        standing.behind,
+        standing.at_most,
         value,
         distance,
         cell.ledger.states.finished,
@@ -588,10 +598,14 @@ def _standing(standing: Standing, mixed: dict[tuple[str, str, str], list[str]]) 
     )
 
 
-def _score(cell: Cell, metric: str, direction: str) -> tuple[Any, ...]:
-    mean, low, high, n = interval([*scores(cell, metric).values()])
-    where = (cell.task, cell.dataset, cell.variant, metric, direction)
-    return (*where, mean, low, high, n, data_states(cell), cell.profile)
+def _score(cell: Cell, seeds: SeedScores, score: Estimate, direction: str) -> tuple[Any, ...]:
+    where = (cell.task, cell.dataset, cell.variant, seeds.metric, direction)
+    return (*where, *score, by_seed(seeds), data_states(cell), cell.profile)
+
+
+def by_seed(seeds: SeedScores) -> str:
+    """Lists the score of each seed, such as `0.9725, 0.9780`."""
+    return ", ".join(map(readable, seeds.values))
 
 
 def _best_first(row: Sequence[Any]) -> tuple[Any, ...]:
@@ -624,10 +638,11 @@ def as_text(value: Any) -> str:
 def _cost(cell: Cell) -> tuple[Any, ...]:
     statuses = [trial.status for trial in cell.trials]
 
-    def mean(name: str) -> float:
-        return interval(_known(cell.scored, name)).mean
+    def average(name: str) -> float:
+        return mean(_known(cell.scored, name))
 
-    peak = max(_known(cell.scored, "peak_memory_bytes"), default=math.nan)
+    on_gpu = [run for run in cell.scored if run.spec.device == "cuda"]
+    peak = max(_known(on_gpu, "peak_memory_bytes"), default=math.nan)
     return (
         cell.task,
         cell.dataset,
@@ -639,11 +654,11 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
         statuses.count("failed"),
         cell.ledger.retries,
         len(cell.scored),
-        _whole(mean("parameters")),
-        _whole(mean("flops_per_sample")),
-        mean("seconds"),
-        mean("train_seconds"),
-        mean("samples_per_second"),
+        _whole(average("parameters")),
+        _whole(average("flops_per_sample")),
+        average("seconds"),
+        average("train_seconds"),
+        average("samples_per_second"),
         _whole(peak),
         math.fsum(_known((*cell.bases, *cell.trials, *cell.finals), "seconds")),
     )

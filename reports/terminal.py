@@ -14,20 +14,22 @@ from rich.text import Text
 from benchmarks.records.errors import InputError
 from reports import compare
 from reports.floor_tables import count_sentences
-from reports.formats import plus_minus, readable
+from reports.formats import plus_minus, readable, with_interval
 from reports.records import Results
 from reports.standings import BELOW
 from reports.tables import TABLES, failures, flags, leaderboard
 
 NOTE = """\
-mean: over n finals with fresh seeds, on test data; bold: best of its dataset,
-≈: the test finds no difference from it; ±: half of the mean's 95 % Student-t interval
+mean: of finals with fresh seeds, on test data
+95 %: of 100 such intervals, 95 or more include what very many seeds and test
+samples would give
+best: all others are worse; may be best: the scores do not rule it out
+worse: than another, by more than chance explains; too few seeds: fewer than 3
 floor: the best of trivial answers and of the same network untrained
 †: the mean is not better than each floor, or its interval includes one\
 """
 
 
-SIGNS = {"tied": "≈ "} | dict.fromkeys(BELOW, "† ")
 KEEP = ("variant", "dataset")
 """Columns that are not folded up to 20 characters: they tell what a row is of."""
 
@@ -121,17 +123,16 @@ def _shown(value: object) -> str:
 
 
 def _table(rows: pd.DataFrame) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     datasets = [(str(name), group) for name, group in rows.groupby("dataset", sort=False)]
     heads = max(len(head) for name, group in datasets for head in _heads(name, group))
     # A fixed width: with `min_width`, Rich 15 makes the table too wide and cuts words off.
-    table.add_column("dataset", overflow="fold", width=min(heads, 16))
+    table.add_column("dataset", overflow="fold", width=min(heads, 13))
     table.add_column("variant", overflow="fold", width=min(max(map(len, rows["variant"])), 20))
     table.add_column("mean", justify="right", no_wrap=True)
-    table.add_column("±", no_wrap=True)
-    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("95 %", overflow="fold", width=13)
     table.add_column("floor", justify="right", no_wrap=True)
-    table.add_column("data", overflow="fold")
+    table.add_column("mark", overflow="fold")
     for dataset, group in datasets:
         _add(table, dataset, group)
         table.add_section()
@@ -141,24 +142,34 @@ def _table(rows: pd.DataFrame) -> Table:
 def _add(table: Table, dataset: str, group: pd.DataFrame) -> None:
     heads = _heads(dataset, group)
     for place, row in enumerate(group.to_dict("records")):
-        mean, half = plus_minus(row["mean"], (row["ci_high"] - row["ci_low"]) / 2)
-        # Metric and test set follow the dataset's name, one per row; the last row has what remains.
+        score = (row[name] for name in ("mean", "ci_low", "ci_high", "ci_of", "by_seed"))
+        mean, between = with_interval(*score)
+        # What all rows have follows the dataset's name, one per row; the last row has the rest.
         last = place == len(group) - 1
         name = "\n".join(heads[place:] if last else heads[place : place + 1])
-        shown = f"{SIGNS.get(row['mark'], '')}{mean}" if mean else "no final"
-        of_variant = row["kind"] == "variant"
-        seeds = str(row["seeds"]) if of_variant else ""
-        data = row["data"] if row["progress"] in ("done", "failed") else row["progress"]
-        cells = (name, row["variant"], shown, half, seeds, readable(row["floor"]), data)
+        of_variant, below = row["kind"] == "variant", row["mark"] in BELOW
+        shown = f"{'† ' if below else ''}{mean}" if mean else "no final"
+        notes = ["" if below else row["mark"]]
+        notes += [row["progress"] if row["progress"] not in ("done", "failed") else ""]
+        notes += [text for text in (_seeds(row["seeds"]), row["data"]) if text not in heads]
+        cells = (
+            *(name, row["variant"], shown, between.replace(" to ", "–")),
+            *(readable(row["floor"]), ", ".join(filter(None, notes)) if of_variant else ""),
+        )
         style = "bold" if row["mark"] == "best" else None if of_variant else "dim"
         # Text, not str: what a record says is never taken for markup.
         table.add_row(*map(Text, cells), style=style)
 
 
 def _heads(dataset: str, group: pd.DataFrame) -> list[str]:
-    """Lists the dataset, its metric with the better direction, and the size of its test set."""
-    first = group.iloc[0]
+    """Lists the dataset, its metric with the better direction, and what all of its variants have in
+    common: the number of seeds, the size of the test set and the state of the data."""
+    first, variants = group.iloc[0], group[group["kind"] == "variant"]
     arrow = "↑" if first["direction"] == "maximize" else "↓"
-    sizes = group["test_samples"].dropna().unique()
-    test = [f"{sizes[0]:,} test"] if len(sizes) == 1 else []
-    return [dataset, f"{first['metric']} {arrow}", *test]
+    sizes = [f"{size:,} test" for size in group["test_samples"].dropna().unique()]
+    common = ([*map(_seeds, variants["seeds"].unique())], sizes, [*variants["data"].unique()])
+    return [dataset, f"{first['metric']} {arrow}", *(c[0] for c in common if len(c) == 1 and c[0])]
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'s' if n > 1 else ''}" if n else ""

@@ -8,14 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from reports.formats import stem
+from reports.formats import stem, with_interval
+from reports.intervals import mean
 from reports.page.runs import anchor, group_name
 from reports.standings import Standing
-from reports.statistics import interval
 from reports.tables import shown_floors
 
-BOARD = ("variant", "dataset", "mean", "metric", "n", "mark", "floor", "floor_name", "untrained")
-BOARD_REST = ("behind", "p", "published", "gap", "trials", "test_samples", "seconds", "data")
+BOARD = ("variant", "dataset", "mean", "95 % interval", "n", "mark", "metric")
+BOARD_REST = (
+    *("behind", "behind_at_most", "test_samples", "floor", "floor_name", "untrained"),
+    *("published", "gap", "trials", "seconds", "data"),
+)
 BOARD_LAST = ("progress", "notes", "kind")
 
 
@@ -33,15 +36,12 @@ def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Itera
     seconds = [second for group in groups for second in _seconds(group)]
     links = [link for group in groups for link in _links(group)]
     shown = table.assign(
-        **{
-            "±": (table["ci_high"] - table["ci_low"]) / 2,
-            "behind ±": (table["behind_high"] - table["behind_low"]) / 2,
-        },
+        **{"95 % interval": _between(table)},
         n=table["seeds"].astype("Int64").where(table["kind"] == "variant"),
         seconds=seconds,
         id=links,
     )
-    columns = [*BOARD, *BOARD_REST, *BOARD_LAST, "±", "behind ±", "id"]
+    columns = [*BOARD, *BOARD_REST, *BOARD_LAST, "id"]
     for (task, profile), rows in shown.groupby(["task", "profile"], sort=False):
         place = str(task), str(profile)
         yield {
@@ -51,10 +51,15 @@ def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Itera
         }
 
 
+def _between(table: pd.DataFrame) -> list[str]:
+    columns = [table[name] for name in ("mean", "ci_low", "ci_high", "ci_of", "by_seed")]
+    return [with_interval(*row)[1] for row in zip(*columns, strict=True)]
+
+
 def _seconds(group: list[Standing]) -> list[float]:
     """Averages the seconds of finals over seeds, for each leaderboard row; NaN for floors."""
     runs = (standing.cell.scored for standing in group)
-    means = [interval([r.cost("seconds") for r in finals]).mean for finals in runs]
+    means = [mean([r.cost("seconds") for r in finals]) for finals in runs]
     return [*means, *(math.nan for _ in shown_floors(group))]
 
 
@@ -66,10 +71,15 @@ def _links(group: list[Standing]) -> list[str]:
 def published(table: pd.DataFrame) -> pd.DataFrame:
     """The published figures, ours close beside them."""
     shown = table.rename(columns={"value": "published"}).assign(
-        **{"±": (table["ci_high"] - table["ci_low"]) / 2}
+        **{
+            "95 % interval": [
+                with_interval(*row, "", "")[1]
+                for row in zip(table["ours"], table["ci_low"], table["ci_high"], strict=True)
+            ]
+        }
     )
-    columns = ["model", "dataset", "metric", "published", "n", "variant", "ours", "seeds", "gap"]
-    columns += ["selection", "differs", "source", "task", "profile", "spread", "±"]
+    columns = ["model", "dataset", "metric", "published", "n", "variant", "ours", "95 % interval"]
+    columns += ["seeds", "gap", "selection", "differs", "source", "task", "profile", "spread"]
     return shown[columns]
 
 

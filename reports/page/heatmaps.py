@@ -8,11 +8,12 @@ from typing import Any
 
 from benchmarks.records.record import DataState
 from reports.floors import UNTRAINED
-from reports.formats import one_line, plus_minus, readable
+from reports.formats import one_line, readable, with_interval
 from reports.page.runs import anchor, group_name
 from reports.records import Cell, Results
+from reports.searches import telling_importance
 from reports.standings import BELOW, Standing, place
-from reports.tables import as_text, floor_name, mixtures, shown_floors, test_set
+from reports.tables import as_text, by_seed, floor_name, mixtures, shown_floors, test_set
 
 
 def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
@@ -116,9 +117,12 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
     if standing.above and len(means) > 1 and max(means) > min(means):
         share = (score.mean - min(means)) / (max(means) - min(means))
         heat = round(100 * (share if cell.direction == "maximize" else 1 - share))
-    mean, half = plus_minus(score.mean, score.half_width)
-    sign = {"tied": "≈ "}.get(standing.mark, "† " if standing.mark in BELOW else "")
-    seeds = f"n = {score.n}" if score.n else ""
+    mean, between = with_interval(
+        score.mean, score.low, score.high, score.of, by_seed(standing.seeds)
+    )
+    sign, mark = ("† ", "") if standing.mark in BELOW else ("", standing.mark)
+    parts = (between, f"n = {score.n}" if score.n else "")
+    kept = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
     untrained = readable(standing.floors.get(UNTRAINED, math.nan))
     progress = "" if cell.progress == "done" else cell.progress
     data = DataState.stand_in if score.n and DataState.stand_in in cell.states else ""
@@ -126,8 +130,8 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
         "id": anchor(cell),
         "heat": heat,
         "mark": standing.mark,
-        "text": f"{sign}{mean} ± {half}" if half else f"{sign}{mean}" if mean else "no final",
-        "small": ", ".join(filter(None, (seeds, data, progress))),
+        "text": f"{sign}{mean}" if mean else "no final",
+        "small": ", ".join(filter(None, (mark, *kept, data, progress))),
         "untrained": f"untrained {untrained}" if untrained else "",
     }
 
@@ -135,7 +139,7 @@ def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
 def _setting(cell: Cell | None, name: str) -> dict[str, Any] | None:
     if cell is None or cell.chosen is None or name not in cell.chosen.spec.hyperparameters:
         return None
-    share = cell.ledger.importance.get(name, math.nan)
+    share = telling_importance(cell).get(name, math.nan)
     value = cell.chosen.spec.hyperparameters[name]
     told = math.isfinite(share)
     return {

@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from reports.formats import one_line, plus_minus, readable, stem
+from reports.formats import one_line, readable, stem, with_interval
+from reports.intervals import estimate
 from reports.records import Cell, Results
-from reports.standings import scores
-from reports.statistics import interval
-from reports.tables import as_text
+from reports.standings import seed_scores
+from reports.tables import as_text, by_seed
 
 
 def anchor(cell: Cell) -> str:
@@ -30,9 +30,10 @@ def cell_runs(results: Results, cell: Cell) -> dict[str, Any]:
     metrics = {name for run in cell.scored for name in run.metrics if name.startswith("test/")}
 
     def told(metric: str) -> str:
-        found = interval([*scores(cell, metric).values()])
-        mean, half = plus_minus(found.mean, found.half_width)
-        return f"{mean} ± {half} (n = {found.n})" if half else f"{mean} (n = {found.n})"
+        seeds = seed_scores(cell, metric)
+        score, low, high, n, of = estimate(seeds)
+        mean, between = with_interval(score, low, high, of, by_seed(seeds))
+        return f"{mean} ({', '.join(filter(None, (between, f'n = {n}')))})"
 
     names = sorted(name.removeprefix("test/") for name in metrics)
     best = [cell.best] if cell.best else []

@@ -7,6 +7,7 @@ files.write(tmp_path)
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -30,6 +31,10 @@ FLOORS = {
 }
 """By task the trivial answers with their primary metric: all finals of `sweep` are above them."""
 UNTRAINED = {"classification": 0.1, "prediction": 500.0}
+
+
+def fingerprint(dataset: str) -> str:
+    return hashlib.sha256(dataset.encode()).hexdigest()
 
 
 @dataclass
@@ -201,7 +206,7 @@ def _spec(variant: str, dataset: str, profile: str, role: str, number: int, epoc
         hyperparameters={"learning_rate": 1e-3 / (number + 1), "routing": 3, "bias": True},
         seed=2**64 - 1 - number,
         budget=Budget(profile=profile, epochs=max(1, epochs), validation_samples=1000),
-        data_sha256="ab" * 32,
+        data_sha256=fingerprint(dataset),
     )
 
 
@@ -223,7 +228,11 @@ def _record(
         floors["untrained"] = {metric: UNTRAINED[task] * (1 + number / 100), "loss": 2.5}
         metrics |= {f"test/{metric}": last * 0.99, "test/loss": 0.25, "test/oddity": 7.0}
     data = DataInfo(
-        dataset=spec.dataset, state="official", samples=SAMPLES, sha256="ab" * 32, path="data"
+        dataset=spec.dataset,
+        state="official",
+        samples=SAMPLES,
+        sha256=spec.data_sha256,
+        path="data",
     )
     return RunRecord(
         run_id=spec.run_id,

@@ -14,17 +14,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("environment", "expected"),
+    "environment",
     [
-        ({"PYTHONIOENCODING": "ascii"}, "+-: half of the mean's"),
-        ({"PYTHONIOENCODING": "latin-1"}, "±: half of the mean's"),
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "+-: half of the mean's"),
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ],
     ids=["ascii", "latin-1", "C"],
 )
-def test_a_report_is_shown_on_every_terminal(
-    environment: dict[str, str], expected: str, tmp_path: Path
-) -> None:
+def test_a_report_is_shown_on_every_terminal(environment: dict[str, str], tmp_path: Path) -> None:
     files = sweep(variants=("capsnet", "linear"), datasets=("mnist",))
     shown = subprocess.run(
         [sys.executable, "-m", "reports", "show", "--results", files.write(tmp_path)],
@@ -35,4 +33,6 @@ def test_a_report_is_shown_on_every_terminal(
     )
     assert shown.returncode == 0, shown.stderr.decode()
     assert shown.stderr == b""
-    assert expected in shown.stdout.decode("latin-1")
+    text = shown.stdout.decode("latin-1")
+    assert "accuracy ^" in text
+    assert "#: the mean is not better than each floor" in text

@@ -41,6 +41,7 @@ def report(tmp_path_factory):
             record = files.run(f"capsnet-{dataset}-quick", "final", number)
             record["metrics"]["test/accuracy"] = 0.1 + number / 1000
     files.cells["linear-mnist-quick"]["importance"] = {"learning_rate": 0.2, "routing": 0.8}
+    files.cells["linear-mnist-quick"]["states"] = {"complete": 20}
     for number in range(3):
         files.run("linear-usps-quick", "final", number)["provenance"]["data"]["state"] = "stand-in"
     files.cells["capsnet-mnist-quick"] |= {"cost": "parameters", "epochs": {"had": 1, "saved": 7}}
@@ -127,7 +128,7 @@ def test_a_table_filters_by_all_words(page):
 
 
 def test_a_cell_leads_to_its_runs(page, report):
-    page.locator("#matrix td a").filter(has_text="±").first.click()
+    page.locator("#matrix td a").filter(has_text="0.").first.click()
     target = page.locator(".cell:target")
     target.wait_for(state="visible")
     command = target.locator("code").first.inner_text()
@@ -227,10 +228,13 @@ def test_unfinished_failed_and_stand_in_are_said(page, report):
     assert page.locator("#t-failures tbody tr").count() == 1
     href = page.locator("#t-failures tbody a").get_attribute("href")
     assert (report / href).is_file()
-    assert "n = 3, stand-in" in page.locator("#matrix").inner_text()
+    assert "n\xa0=\xa03, stand-in" in page.locator("#matrix").inner_text()
     head = page.locator("header").inner_text()
     assert "7 epochs saved by pruning" in head
-    assert "hyper-parameters for classification are the best of 4 trials on validation data" in head
+    assert (
+        "hyper-parameters for classification are the best of 4 to 20 trials on validation data"
+        in head
+    )
 
 
 def test_floors_stand_below_variants_and_are_no_links(page):
@@ -258,6 +262,6 @@ def test_without_scripts_all_is_there(browser, report):
     tab = context.new_page()
     tab.goto((report / "index.html").as_uri())
     assert tab.locator(f"#t-{BOARD} tbody tr").count() == 9
-    tab.locator("#matrix td a").filter(has_text="±").first.click()
+    tab.locator("#matrix td a").filter(has_text="0.").first.click()
     assert tab.url.partition("#")[2].startswith("cell-")
     context.close()
