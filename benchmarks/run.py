@@ -75,7 +75,7 @@ def run(
             return give_up(
                 spec, source=source, results=results, study=study, reason=reason, log=log
             )
-    home = folder(results, spec.run_id)
+    home = _home(results, spec)
     home.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(home / ".lock", timeout=LOCK_SECONDS):
@@ -98,8 +98,13 @@ def give_up(
     log: Logging = PLAIN,
 ) -> RunRecord:
     """Records a run as failed whose process did not live to do so."""
-    given_up = _Run(spec, source, folder(results, spec.run_id), study, None, [], log)
+    given_up = _Run(spec, source, _home(results, spec), study, None, [], log)
     return given_up.failed(reason, traceback)
+
+
+def _home(results: Path, spec: RunSpec) -> Path:
+    """Names a run's folder as libraries take it as it is: they expand ~ only at the beginning."""
+    return folder(results, spec.run_id).absolute()
 
 
 @dataclass

@@ -7,7 +7,6 @@ damaging them, costs the time to make them again.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.formats import connection, write_parquet
+from reports.formats import connection, literal, write_parquet
 from reports.records import Cell, Data, ReportError, Results, Run, Samples, load
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def curves(results: Results, cell: Cell, metric: str | None = None) -> pd.DataFr
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             _read_curves(database, results, cell, path)
-        found = database.read_parquet(glob.escape(str(path)))
+        found = database.read_parquet(literal(path))
         if metric is not None:
             found = found.filter(
                 duckdb.ColumnExpression("metric") == duckdb.ConstantExpression(metric)
@@ -109,7 +108,7 @@ def _select(path: Path, columns: Mapping[str, str]) -> list[tuple[Any, ...]]:
     query = f"SELECT {named} FROM read_parquet($path)"
     try:
         with connection() as database:
-            return database.execute(query, {"path": glob.escape(str(path))}).fetchall()
+            return database.execute(query, {"path": literal(path)}).fetchall()
     except duckdb.Error:
         return []
 
@@ -162,8 +161,8 @@ def _read_curves(
             ORDER BY run_id, metric, epoch)
         TO $path (FORMAT parquet, COMPRESSION zstd)"""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    names = [glob.escape(str(file)) for file in files]
-    parameters = {"path": str(temporary)} | ({"files": names} if files else {})
+    names = [literal(file) for file in files]
+    parameters = {"path": str(temporary.absolute())} | ({"files": names} if files else {})
     try:
         database.execute(long, parameters)
     except duckdb.Error as error:

@@ -46,9 +46,11 @@ def storage(results: Path, place: str | None = None) -> Iterator[BaseStorage]:
 def _open(results: Path, place: str | None) -> BaseStorage:
     if place is None:
         path = results / "studies.db"
+        # Of the path as it is: a URL of its text would end at a ?, and be decoded.
+        url = URL.create("sqlite", database=str(path.absolute())).render_as_string()
         try:
-            _require_ours_or_empty(f"sqlite:///{path}", str(path))
-            return RDBStorage(f"sqlite:///{path}")
+            _require_ours_or_empty(url, str(path))
+            return _rdb(url)
         except (DatabaseError, StorageInternalError, RuntimeError) as error:
             raise InputError(
                 f"{path} is not a study database of this version, or cannot be written "
@@ -63,7 +65,7 @@ def _database(url: str) -> BaseStorage:
     try:
         _require_ours_or_empty(url, named)
         # A connection that the server has closed meanwhile is made again.
-        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        return _rdb(url, pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise InputError(
             f"{named} names no database that can be used here ({type(error).__name__}): write it "
@@ -76,7 +78,12 @@ def _database(url: str) -> BaseStorage:
         ) from None
 
 
-def _require_ours_or_empty(url: URL | str, named: str) -> None:
+def _rdb(url: str, **engine: bool) -> RDBStorage:
+    """Opens a database; Optuna takes a URL for a template, in which braces name fields."""
+    return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=engine)
+
+
+def _require_ours_or_empty(url: str, named: str) -> None:
     """Raises InputError, and changes nothing, if a database holds another program's tables."""
     engine = create_engine(url)
     try:
