@@ -23,9 +23,14 @@ Offline = Annotated[
     bool, typer.Option("--offline", help="Download nothing: what is on disk, else stand-ins.")
 ]
 
-Project = Annotated[str, typer.Option("--project", help="Weights & Biases project.")]
+Project = Annotated[
+    str, typer.Option("--project", envvar="WANDB_PROJECT", help="Weights & Biases project.")
+]
 Team = Annotated[
-    str | None, typer.Option("--team", help="Weights & Biases team.", show_default="your own")
+    str | None,
+    typer.Option(
+        "--team", envvar="WANDB_ENTITY", help="Weights & Biases team.", show_default="your own"
+    ),
 ]
 RunName = Annotated[
     str,
@@ -36,6 +41,10 @@ RunName = Annotated[
     ),
 ]
 Upload = Annotated[bool, typer.Option("--upload", help="Send runs to Weights & Biases as they go.")]
+NoWandb = Annotated[
+    bool,
+    typer.Option("--no-wandb", help="Show nothing there, as WANDB_MODE=disabled does."),
+]
 LogEvery = Annotated[
     int, typer.Option("--log-every", min=1, help="Epochs between those shown there.")
 ]

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -59,6 +60,14 @@ def write_json(path: Path, value: Any) -> None:
     content = (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)
+
+
+def token_of(folder: Path) -> str:
+    """Reads the random text that tells a folder from all others; the first call puts it there."""
+    path = folder / ".token"
+    if not path.exists():
+        write_atomically(path, uuid4().hex.encode())
+    return path.read_text()
 
 
 def sha256_of(path: Path) -> str:

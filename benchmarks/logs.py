@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from string import Formatter
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from benchmarks.errors import InputError
 from benchmarks.spec import RunSpec
+from benchmarks.weights_and_biases import import_wandb
 from models.registry import nearest
 
 
@@ -22,6 +24,8 @@ class Logging:
     name: str = "{run_id}"
     """A pattern: `{variant}-{lr:.0e}` of hyper-parameters and what `fields` adds to them."""
     upload: bool = False
+    wandb: bool = True
+    """False: runs are not shown there at all."""
     every: Annotated[int, Field(ge=1)] = 1
     """Epochs between those that are shown; the last is shown always."""
 
@@ -31,15 +35,26 @@ class Logging:
         return replace(self, name=PLAIN.name)
 
     def require_login(self) -> None:
-        """Raises InputError where runs are to be sent and nobody is logged in."""
+        """Raises InputError if runs are to be sent and cannot be: switched off, or no login."""
         if self.upload:
-            import wandb  # which takes its time
-
-            if not wandb.login(prompt=False, verify=False):
+            if (why := self.switched_off) is not None:
+                raise InputError(f"--upload sends nothing with {why}: leave one of them out")
+            if not import_wandb().login(prompt=False, verify=False):
                 raise InputError(
                     "--upload, but nobody is logged in to Weights & Biases here: call `wandb "
                     "login`, or set $WANDB_API_KEY"
                 )
+
+    @property
+    def switched_off(self) -> str | None:
+        """Names what switches Weights & Biases off: the option, or a variable of its own."""
+        if not self.wandb:
+            return "--no-wandb"
+        if os.environ.get("WANDB_MODE", "").lower() == "disabled":
+            return "WANDB_MODE=disabled"
+        if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
+            return "WANDB_DISABLED"
+        return None
 
     @staticmethod
     def fields(spec: RunSpec) -> dict[str, Any]:

@@ -15,18 +15,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytorch_lightning as pl
-import wandb
 
 from benchmarks import leaving
 from benchmarks.checkpoints import Checkpoints
-from benchmarks.files import append_durably, write_atomically
+from benchmarks.files import append_durably, token_of, write_atomically
 from benchmarks.logs import Logging
 from benchmarks.spec import RunSpec, Stop
 from benchmarks.tasks import Task
+from benchmarks.weights_and_biases import import_wandb
+
+if TYPE_CHECKING:
+    import wandb
 
 CHECKPOINT_SECONDS = 10.0
 """Seconds between checkpoints. When they are written decides no number, only what is done again."""
@@ -49,9 +52,11 @@ def require_finite(metrics: dict[str, float], when: str) -> None:
 
 
 class Mirror:
-    """Weights & Biases. Offline, nothing is sent, not even a name look-up.
+    """Weights & Biases. Offline, nothing is sent, not even a name look-up; switched off, it is not
+    even imported.
 
     Where it fails, that is told once, and the run goes on without it: a mirror decides nothing.
+    Equal runs of two results folders have ids of their own there, as both may be sent.
     """
 
     def __init__(
@@ -62,10 +67,12 @@ class Mirror:
         self._run: wandb.Run | None = None
         with self._harmless(spec.run_id):
             shutil.rmtree(folder / "wandb", ignore_errors=True)
-            self._run = wandb.init(
+            if log.switched_off is not None:
+                return
+            self._run = import_wandb().init(
                 mode="online" if log.upload else "offline",
                 dir=folder,
-                id=spec.run_id,
+                id=f"{spec.run_id}-{token_of(folder.parents[1])[:8]}",
                 name=log.name_of(spec),
                 project=log.project,
                 entity=log.team,
@@ -74,7 +81,7 @@ class Mirror:
                 tags=[task, spec.variant, spec.dataset, spec.budget.profile],
                 config=spec.model_dump(mode="json"),
                 reinit="create_new",
-                settings=wandb.Settings(
+                settings=import_wandb().Settings(
                     console="off",
                     silent=True,
                     disable_git=True,
@@ -116,7 +123,8 @@ class Mirror:
         if self._run is not None:
             with self._harmless(self._run.id):
                 if pictures:
-                    shown = {name: wandb.Image(str(path)) for name, path in pictures.items()}
+                    image = import_wandb().Image
+                    shown = {name: image(str(path)) for name, path in pictures.items()}
                     self._run.log(shown)
                 self._run.summary.update(summary)
                 self._run.finish(exit_code=int(failed))

@@ -12,6 +12,7 @@ from benchmarks import leaving
 from benchmarks.cli import (
     Data,
     LogEvery,
+    NoWandb,
     Offline,
     Project,
     Results,
@@ -96,6 +97,7 @@ def run(
     team: Team = PLAIN.team,
     run_name: RunName = PLAIN.name,
     upload: Upload = PLAIN.upload,
+    no_wandb: NoWandb = not PLAIN.wandb,
     log_every: LogEvery = PLAIN.every,
     offline: Offline = False,
     dry_run: Annotated[
@@ -118,7 +120,14 @@ def run(
         seeds=seeds,
         start=starts.read(start or (), profile),
         device=device,
-        log=Logging(project=project, team=team, name=run_name, upload=upload, every=log_every),
+        log=Logging(
+            project=project,
+            team=team,
+            name=run_name,
+            upload=upload,
+            wandb=not no_wandb,
+            every=log_every,
+        ),
         offline=offline,
     )
     if dry_run:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLA
 from benchmarks.errors import InputError
 from benchmarks.spec import Direction
 from sweeps.journals import IDENTITY, open_journal
-from sweeps.options import without_password
+from sweeps.options import passwords_in, without_password
 
 _OPTUNAS_FIRST_TABLES = {"studies", "version_info"}
 
@@ -72,8 +72,11 @@ def _database(url: str) -> BaseStorage:
             "as postgresql+psycopg://user@host/database, or name a journal file"
         ) from None
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        reason = _reason(error)
+        for password in passwords_in(url):
+            reason = reason.replace(password, "…")
         raise InputError(
-            f"{named} does not answer, or holds no studies of this version ({_reason(error)}): "
+            f"{named} does not answer, or holds no studies of this version ({reason}): "
             "mend that, and give its password in $PGPASSWORD or ~/.pgpass"
         ) from None
 
