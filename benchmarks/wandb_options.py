@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from string import Formatter
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import RunSpec
+from benchmarks.weights_and_biases import import_wandb
 from models.registry import nearest
 
 
@@ -18,11 +20,14 @@ class WandbOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    project: Annotated[str, typer.Option("--project", help="Weights & Biases project.")] = (
-        "capsbench"
-    )
+    project: Annotated[
+        str, typer.Option("--project", envvar="WANDB_PROJECT", help="Weights & Biases project.")
+    ] = "capsbench"
     team: Annotated[
-        str | None, typer.Option("--team", help="Weights & Biases team.", show_default="your own")
+        str | None,
+        typer.Option(
+            "--team", envvar="WANDB_ENTITY", help="Weights & Biases team.", show_default="your own"
+        ),
     ] = None
     name: Annotated[
         str,
@@ -35,6 +40,9 @@ class WandbOptions(BaseModel):
     """A pattern: `{variant}-{lr:.0e}` of hyper-parameters and what `fields` adds to them."""
     upload: Annotated[
         bool, typer.Option("--upload", help="Send runs to Weights & Biases as they go.")
+    ] = False
+    off: Annotated[
+        bool, typer.Option("--no-wandb", help="Show nothing there, as WANDB_MODE=disabled does.")
     ] = False
     every: Annotated[
         int,
@@ -49,15 +57,26 @@ class WandbOptions(BaseModel):
         return self.model_copy(update={"name": PLAIN.name})
 
     def require_login(self) -> None:
-        """Raises InputError where runs are to be sent and nobody is logged in."""
+        """Raises InputError if runs are to be sent and cannot be: switched off, or no login."""
         if self.upload:
-            import wandb  # which takes its time
-
-            if not wandb.login(prompt=False, verify=False):
+            if (why := self.switched_off) is not None:
+                raise InputError(f"--upload sends nothing with {why}: leave one of them out")
+            if not import_wandb().login(prompt=False, verify=False):
                 raise InputError(
                     "--upload, but nobody is logged in to Weights & Biases here: call `wandb "
                     "login`, or set $WANDB_API_KEY"
                 )
+
+    @property
+    def switched_off(self) -> str | None:
+        """Names what switches Weights & Biases off: the option, or a variable of its own."""
+        if self.off:
+            return "--no-wandb"
+        if os.environ.get("WANDB_MODE", "").lower() == "disabled":
+            return "WANDB_MODE=disabled"
+        if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
+            return "WANDB_DISABLED"
+        return None
 
     @staticmethod
     def fields(spec: RunSpec) -> dict[str, Any]:

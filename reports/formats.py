@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
 import re
@@ -185,10 +186,15 @@ def _database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config=_DUCKDB)
 
 
+def literal(path: Path) -> str:
+    """Says a file's path to DuckDB, which expands ~ and patterns, and takes file: for a scheme."""
+    return glob.escape(str(path.absolute()))
+
+
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Writes a table as Parquet; equal tables give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with connection() as database, replacing(path) as temporary:
+    with connection() as database, replacing(path.absolute()) as temporary:
         database.from_df(table).write_parquet(str(temporary), compression="zstd")
 
 

@@ -6,7 +6,6 @@ and holds nothing else: removing it costs the time to make it again.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.files import replacing
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from reports.formats import connection
+from reports.formats import connection, literal
 from reports.records import Cell, Results
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def curves(results: Results, cell: Cell, metric: str | None = None) -> pd.DataFr
         if found is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             _read_curves(database, results, cell, path)
-            found = database.read_parquet(glob.escape(str(path)))
+            found = database.read_parquet(literal(path))
         if metric is not None:
             found = found.filter(
                 duckdb.ColumnExpression("metric") == duckdb.ConstantExpression(metric)
@@ -63,7 +62,7 @@ def _indexed(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPy
     import duckdb
 
     try:
-        return database.read_parquet(glob.escape(str(path))) if path.is_file() else None
+        return database.read_parquet(literal(path)) if path.is_file() else None
     except duckdb.Error:
         return None
 
@@ -101,9 +100,9 @@ def _read_curves(
                 FROM ({lines}) GROUP BY run_id, epoch)
             ORDER BY run_id, metric, epoch)
         TO $path (FORMAT parquet, COMPRESSION zstd)"""
-    names = [glob.escape(str(file)) for file in files]
+    names = [literal(file) for file in files]
     try:
-        with replacing(path) as temporary:
+        with replacing(path.absolute()) as temporary:
             database.execute(long, {"path": str(temporary)} | ({"files": names} if files else {}))
     except duckdb.Error as error:
         reason = str(error).splitlines()[0][:300]

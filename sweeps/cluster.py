@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
-from uuid import uuid4
 
 from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, get_worker
 from distributed.core import Status
@@ -29,7 +28,7 @@ from benchmarks.allocator import keep_freed_memory
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import code_version
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import write_atomically
+from benchmarks.records.files import token_of, write_atomically
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from sweeps.engines import Engine, Job, Site, execute, own_gpu
@@ -113,7 +112,7 @@ class Dask(Engine):
 
     def begin(self, job: Job, site: Site) -> Future[RunRecord]:
         results = site.results.resolve()
-        errand = Errand(job, replace(site, results=results), _token(results), code_version())
+        errand = Errand(job, replace(site, results=results), token_of(results), code_version())
         return self._translated(self._executor.submit(_run, errand), partial(_unpack, results))
 
     def _translated(self, inner: Future[S], receive: Callable[[S], T]) -> Future[T]:
@@ -145,14 +144,6 @@ class Dask(Engine):
         self._client.close()
         if self._cluster is not None:
             self._cluster.close(timeout=_CLOSE_SECONDS)
-
-
-def _token(results: Path) -> str:
-    """What lies in a results folder, for workers to know whether they see the same one."""
-    path = results / ".token"
-    if not path.exists():
-        write_atomically(path, uuid4().hex.encode())
-    return path.read_text()
 
 
 @dataclass(frozen=True)
@@ -188,6 +179,8 @@ def _run(errand: Errand) -> Parcel:
     with _while_wanted(worker):
         if _sees(site.results, errand.token):
             return Parcel(execute(errand.job, site))
+        own.mkdir(exist_ok=True)
+        (own / ".token").write_text(errand.token)  # it stands for the driver's folder
         record = execute(errand.job, replace(site, results=own))
         return Parcel(record, _pack(RunFolder(own, record.run_id).path))
 

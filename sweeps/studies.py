@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLA
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Direction
 from sweeps.journals import IDENTITY, open_journal
-from sweeps.options import without_password
+from sweeps.options import passwords_in, without_password
 
 _OPTUNAS_FIRST_TABLES = {"studies", "version_info"}
 
@@ -46,9 +46,11 @@ def storage(results: Path, place: str | None = None) -> Iterator[BaseStorage]:
 def _open(results: Path, place: str | None) -> BaseStorage:
     if place is None:
         path = results / "studies.db"
+        # Of the path as it is: a URL of its text would end at a ?, and be decoded.
+        url = URL.create("sqlite", database=str(path.absolute())).render_as_string()
         try:
-            _require_ours_or_empty(f"sqlite:///{path}", str(path))
-            return RDBStorage(f"sqlite:///{path}")
+            _require_ours_or_empty(url, str(path))
+            return _rdb(url)
         except (DatabaseError, StorageInternalError, RuntimeError) as error:
             raise InputError(
                 f"{path} is not a study database of this version, or cannot be written "
@@ -63,20 +65,28 @@ def _database(url: str) -> BaseStorage:
     try:
         _require_ours_or_empty(url, named)
         # A connection that the server has closed meanwhile is made again.
-        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        return _rdb(url, pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise InputError(
             f"{named} names no database that can be used here ({type(error).__name__}): write it "
             "as postgresql+psycopg://user@host/database, or name a journal file"
         ) from None
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        reason = _reason(error)
+        for password in passwords_in(url):
+            reason = reason.replace(password, "…")
         raise InputError(
-            f"{named} does not answer, or holds no studies of this version ({_reason(error)}): "
+            f"{named} does not answer, or holds no studies of this version ({reason}): "
             "mend that, and give its password in $PGPASSWORD or ~/.pgpass"
         ) from None
 
 
-def _require_ours_or_empty(url: URL | str, named: str) -> None:
+def _rdb(url: str, **engine: bool) -> RDBStorage:
+    """Opens a database; Optuna takes a URL for a template, in which braces name fields."""
+    return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=engine)
+
+
+def _require_ours_or_empty(url: str, named: str) -> None:
     """Raises InputError, and changes nothing, if a database holds another program's tables."""
     engine = create_engine(url)
     try:

@@ -14,6 +14,7 @@ from importlib import import_module
 from types import FrameType
 
 from benchmarks.lightning import import_lightning
+from benchmarks.weights_and_biases import import_wandb
 
 _SERVER, _DRIVER = os.getpid(), os.getppid()
 
@@ -32,7 +33,7 @@ for _step in (
     partial(import_module, "torch"),
     partial(import_module, "optuna"),
     import_lightning,
-    partial(import_module, "wandb"),
+    import_wandb,
     partial(import_module, "benchmarks.runs.run"),
     partial(import_module, "sweeps.engines"),
     partial(import_module, "sweeps.pruners"),

@@ -18,7 +18,7 @@ def agrees(home: Path) -> bool:
     if record["reason"] is not None:
         told["reason"] = record["reason"]
     return (
-        shown["run_id"] == record["run_id"]
+        shown["run_id"].startswith(record["run_id"])
         and shown["config"] == record["spec"]
         and shown["exit_code"] == int(record["status"] == "failed")
         and shown["summary"].items() >= told.items()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 
 @contextmanager
@@ -90,6 +91,14 @@ def write_json(path: Path, value: Any) -> None:
     content = (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)
+
+
+def token_of(folder: Path) -> str:
+    """Reads the random text that tells a folder from all others; the first call writes it there."""
+    path = folder / ".token"
+    if not path.exists():
+        write_atomically(path, uuid4().hex.encode())
+    return path.read_text()
 
 
 def sha256_of(path: Path) -> str:

@@ -66,7 +66,8 @@ def run(
         Leave: if SIGTERM or Ctrl-C ended the training, once it has its checkpoint.
     """
     log.name_of(spec)  # a pattern that gives no name is known at once
-    folder = RunFolder(results, spec.run_id)
+    # Absolute, since libraries expand a ~ at the beginning of a path.
+    folder = RunFolder(results.absolute(), spec.run_id)
     record = folder.kept()
     if record is not None:
         return record
@@ -121,7 +122,7 @@ def give_up(
     Returns:
         The record.
     """
-    folder = RunFolder(results, spec.run_id)
+    folder = RunFolder(results.absolute(), spec.run_id)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.metrics.unlink(missing_ok=True)
     step = Checkpoints(folder.path).step()

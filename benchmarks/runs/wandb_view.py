@@ -11,16 +11,21 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import wandb
-
+from benchmarks.records.files import token_of
 from benchmarks.records.spec import RunSpec
 from benchmarks.wandb_options import WandbOptions
+from benchmarks.weights_and_biases import import_wandb
+
+if TYPE_CHECKING:
+    import wandb
 
 
 class WandbView:
-    """Begins a Weights & Biases run. Offline, nothing is sent, not even a name look-up.
+    """Begins a Weights & Biases run. Offline, nothing is sent, not even a name look-up. Switched
+    off, it is not even imported. Equal runs of two results folders have ids of their own, since
+    both may be sent.
 
     Where Weights & Biases fails, one line on stderr says so, and the run goes on without the view.
 
@@ -40,10 +45,12 @@ class WandbView:
         self._run: wandb.Run | None = None
         with self._harmless(spec.run_id):
             shutil.rmtree(folder / "wandb", ignore_errors=True)
-            self._run = wandb.init(
+            if log.switched_off is not None:
+                return
+            self._run = import_wandb().init(
                 mode="online" if log.upload else "offline",
                 dir=folder,
-                id=spec.run_id,
+                id=f"{spec.run_id}-{token_of(folder.parents[1])[:8]}",
                 name=log.name_of(spec),
                 project=log.project,
                 entity=log.team,
@@ -52,7 +59,7 @@ class WandbView:
                 tags=[task, spec.variant, spec.dataset, spec.budget.profile],
                 config=spec.model_dump(mode="json"),
                 reinit="create_new",
-                settings=wandb.Settings(
+                settings=import_wandb().Settings(
                     console="off",
                     silent=True,
                     disable_git=True,
@@ -99,7 +106,8 @@ class WandbView:
         if self._run is not None:
             with self._harmless(self._run.id):
                 if pictures:
-                    shown = {name: wandb.Image(str(path)) for name, path in pictures.items()}
+                    image = import_wandb().Image
+                    shown = {name: image(str(path)) for name, path in pictures.items()}
                     self._run.log(shown)
                 self._run.summary.update(dict(summary))
                 self._run.finish(exit_code=int(failed))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +64,8 @@ def test_by_default_a_run_stays_here_under_its_id(sent: Sent, tmp_path: Path) ->
     assert settings["mode"] == "offline"
     assert settings["project"] == "capsbench"
     assert settings["entity"] is None
-    assert settings["id"] == settings["name"] == spec.run_id
+    assert settings["name"] == spec.run_id
+    assert settings["id"].startswith(f"{spec.run_id}-")
     assert sent.epochs == [1, 2, 3]
 
 
@@ -75,7 +80,7 @@ def test_name_project_team_and_upload_are_as_asked_and_decide_no_number(
     assert settings["mode"] == "online"
     assert (settings["project"], settings["entity"]) == ("tables", "letters")
     assert settings["name"] == "linear-mnist-2e-02-16-5"
-    assert settings["id"] == spec.run_id
+    assert settings["id"].startswith(f"{spec.run_id}-")
     assert record.digest == made(spec, tmp_path / "plain").digest
 
 
@@ -215,3 +220,82 @@ def test_a_bad_run_name_ends_the_command_with_one_sentence(
     assert left.value.code == 2
     assert told.startswith("capsbench: run name '{parts}': no field of linear is called 'parts'")
     assert told.count("\n") == 1
+
+
+def test_equal_runs_of_two_results_folders_have_ids_of_their_own(
+    sent: Sent, tmp_path: Path
+) -> None:
+    spec = spec_of("linear", epochs=1)
+    for place in ("a", "b"):
+        made(spec, tmp_path / place)
+    made(spec_of("linear", epochs=2), tmp_path / "a")
+    one, other, next_one = (settings["id"] for settings in sent.settings)
+    assert one != other
+    assert one.rsplit("-")[-1] == next_one.rsplit("-")[-1]  # the folder's
+    assert len(one) <= 128
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("WANDB_MODE", "disabled"), ("WANDB_MODE", "Disabled"), ("WANDB_DISABLED", "true")],
+)
+def test_its_own_variables_switch_it_off(
+    variable: str, value: str, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("linear", epochs=1)
+    monkeypatch.setenv(variable, value)
+    assert made(spec, tmp_path).status == "complete"
+    assert sent.settings == []
+    assert not (RunFolder(tmp_path, spec.run_id).path / "wandb").exists()
+    with pytest.raises(InputError, match=f"--upload sends nothing with {variable}"):
+        WandbOptions(upload=True).require_login()
+
+
+SMALL = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--epochs", "1"]
+SMALL += ["--set", "batch_size=32"]
+
+
+def test_its_project_and_team_come_from_its_own_variables(
+    sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    monkeypatch.setenv("WANDB_ENTITY", "letters")
+    for options in ([], ["--project", "ours"]):
+        call = [*SMALL, *options, "--results", str(tmp_path / str(len(options)))]
+        with pytest.raises(SystemExit):
+            main(partial(app, call))
+    told = [(settings["project"], settings["entity"]) for settings in sent.settings]
+    assert told == [("theirs", "letters"), ("ours", "letters")]
+
+
+def test_a_command_does_without_it(
+    sent: Sent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*SMALL, "--no-wandb", "--results", str(tmp_path)]))
+    assert left.value.code == 0
+    assert sent.settings == []
+    assert not list(tmp_path.glob("runs/*/wandb"))
+    with pytest.raises(SystemExit) as left:
+        main(lambda: app([*SMALL, "--no-wandb", "--upload", "--results", str(tmp_path / "b")]))
+    assert left.value.code == 2
+    assert "--upload sends nothing with --no-wandb" in capsys.readouterr().err
+
+
+def test_a_run_leaves_no_temporary_folders(tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks", "run", "autoencoder", *SMALL[2:], "--final"),
+            *("--results", tmp_path / "results"),
+        ],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary"), "BENCH_DATA": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "temporary").rglob("*wandb*"))
+    (home,) = (tmp_path / "results" / "runs").iterdir()
+    assert list(home.glob("wandb/*/files/media/images/*.png"))

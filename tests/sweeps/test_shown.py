@@ -99,6 +99,6 @@ def test_a_base_is_called_by_its_id(told: list[dict[str, Any]], tmp_path: Path) 
     sweep(CHOICE.model_copy(update={"only": ("ocae/usps",), "log": log}), tmp_path)
     bases = [call for call in told if call["job_type"] == "base"]
     assert bases
-    assert all(call["name"] == call["id"] for call in bases)
+    assert all(call["id"].startswith(f"{call['name']}-") for call in bases)
     others = [call["name"] for call in told if call["job_type"] != "base"]
     assert others == ["ocae of 6"] * len(others)

@@ -307,6 +307,45 @@ def test_a_database_whose_creation_was_interrupted_is_completed(tmp_path: Path) 
         append(study, 0)
 
 
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("/a/path?password=x", "/a/path?password=x"),
+        ("postgresql+psycopg://me@host:5432/db", "postgresql+psycopg://me@host:5432/db"),
+        ("postgresql+psycopg://me:SE@host/db", "postgresql+psycopg://me@host/db"),
+        ("postgresql+psycopg://me:S/E@C@host/db", "postgresql+psycopg://me@host/db"),
+        ("postgresql://host/db?user=me&password=SE", "postgresql://host/db?user=me"),
+        ("postgresql://host/db?PASSWORD=SE&user=me", "postgresql://host/db?user=me"),
+        ("postgresql://host/db?p%61ssword=SE", "postgresql://host/db"),
+        ("postgresql://host/db?sslpassword=SE&sslkey=k", "postgresql://host/db?sslkey=k"),
+        ("postgresql://host/db?passfile=/p", "postgresql://host/db?passfile=/p"),
+        ("mysql://me:SE@host/db?passwd=SE", "mysql://me@host/db"),
+    ],
+)
+def test_a_password_is_neither_kept_nor_printed(url: str, kept: str, tmp_path: Path) -> None:
+    options.Options(data=tmp_path, workers=1, storage=url).save(tmp_path)
+    assert options.load(tmp_path).storage == kept
+    assert "SE" not in kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://127.0.0.1:1/db?user=me&password=SEC%20RET",
+        "postgresql+psycopg://me:SEC@RET@127.0.0.1:1/db",
+        "postgresql+psycopg://me:SEC{RET}@127.0.0.1:1/db",
+    ],
+)
+def test_a_driver_prints_no_password(url: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="does not answer") as caught,
+        studies.storage(tmp_path, url),
+    ):
+        pass
+    assert "SEC" not in str(caught.value)
+    assert "RET" not in str(caught.value)
+
+
 def test_a_password_is_not_kept(tmp_path: Path) -> None:
     url = "postgresql+psycopg://bench:se:c@ret@host/db"
     options.Options(data=tmp_path, workers=1, storage=url).save(tmp_path)

@@ -77,6 +77,30 @@ def test_two_workers_give_the_same_tables(undisturbed: Path, tmp_path: Path) -> 
     assert tables(tmp_path / "results") == tables(undisturbed)
 
 
+def test_a_results_folder_may_have_any_name(tmp_path: Path) -> None:
+    """No library expands it, decodes it, or takes it for a URL, a template or a pattern."""
+    home = tmp_path / "home"
+    home.mkdir()
+    results = Path("~/file:x/a?b/%20c/d::e/{f}/$HOME/*[g]/#h")
+    done = subprocess.run(
+        command(
+            *("run", "--profile", "smoke", "--offline", "--engine", "inline", *ONLY_ONE),
+            results=results,
+        ),
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    there = {path.name for path in (tmp_path / results).iterdir()}
+    assert {"studies.db", "sweep.json", "cells", "runs", "report"} <= there
+    assert list((tmp_path / results).glob("runs/*/wandb/*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "~"]
+    assert not list(home.rglob("*#h*"))
+
+
 def test_a_sweep_killed_three_times_gives_the_same_tables(
     undisturbed: Path, tmp_path: Path
 ) -> None:
