@@ -37,8 +37,22 @@ def build(
             show_default="all",
         ),
     ] = None,
+    headline: Annotated[
+        bool,
+        typer.Option("--headline", help="Write the headline table of this checkout instead."),
+    ] = False,
+    headline_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The same, after adding the headline runs of a results folder."
+        ),
+    ] = None,
 ) -> None:
     """Write the report under DIR/report and print the leaderboard; works on partial results."""
+    if headline or headline_from is not None:
+        with _errors_told():
+            _headline(headline_from)
+        return
     with _errors_told():
         from rich.console import Console
 
@@ -48,6 +62,16 @@ def build(
         show(build_report(results, only or (), formats or ()), Console())
     page = results / "report" / "index.html"
     typer.echo(f"Report: {page if page.is_file() else page.parent}")
+
+
+def _headline(results: Path | None) -> None:
+    from reports.headline.document import write_headline
+    from reports.headline.rows import FOLDER, add_records
+
+    for run_id in add_records(results) if results is not None else ():
+        typer.echo(f"added {run_id}")
+    write_headline()
+    typer.echo(f"Headline: {FOLDER / 'headline.md'}")
 
 
 @app.command("show")

@@ -1,0 +1,5 @@
+"""Headline figures: rows of full size beside what was published, each from records in this folder.
+
+`rows.yaml` says what each row is, `records/` has its finished records, and
+`capsbench report --headline` writes `headline.md` and `headline.png` from both.
+"""

@@ -1,0 +1,192 @@
+"""The headline rows: what each is, and the records that it is made from."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from benchmarks.records.errors import InputError
+from benchmarks.records.files import write_json
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import Frozen
+from reports.intervals import Estimate, SeedScores, estimate
+
+FOLDER = Path(__file__).parent
+RECORDS = FOLDER / "records"
+PROFILE = "published"
+"""The profile of all headline runs."""
+
+
+class PublishedFigure(Frozen):
+    """What a source reports."""
+
+    value: float
+    curve: tuple[float, ...] = ()
+    """By epoch, where the source has it."""
+    spread: float | None = None
+    """The standard deviation over `n` runs."""
+    n: int = 1
+    selection: str
+    """On what data the source chose the epoch or model: none, validation, test or unknown."""
+    protocol: str
+    source: str
+
+
+class Bound(Frozen):
+    """A figure that a row should reach."""
+
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+
+class Row(Frozen):
+    """One headline row, as `rows.yaml` has it; that file explains the fields."""
+
+    name: str
+    title: str
+    variant: str
+    dataset: str
+    metric: str = Field(description="with its split, such as test/accuracy")
+    options: str = Field(description="of `capsbench run`, beside those of every row")
+    epochs: int | None = Field(None, description="None: no run was made yet")
+    aim: Bound | str | None = None
+    verdict: str | None = None
+    published: PublishedFigure | None = None
+
+    @property
+    def command(self) -> str:
+        """The command that makes the run of seed 0."""
+        parts = ("capsbench run", self.variant, self.dataset, f"--profile {PROFILE} --final")
+        return " ".join((*parts, "--threads 1", *self.options.split(), "--seed 0"))
+
+    def takes(self, record: RunRecord) -> bool:
+        """Says whether a record is a finished run of this row."""
+        spec = record.spec
+        asked = (self.variant, self.dataset, "final", PROFILE, self.epochs)
+        has = (spec.variant, spec.dataset, spec.role, spec.budget.profile, spec.budget.epochs)
+        return asked == has and record.complete and self._settings_are(spec.hyperparameters)
+
+    def _settings_are(self, hyperparameters: dict[str, Any]) -> bool:
+        words = self.options.split()
+        given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        pairs = (setting.split("=", 1) for setting in given)
+        return all(hyperparameters[name] == json.loads(value) for name, value in pairs)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row with its records, one per seed."""
+
+    row: Row
+    records: Sequence[RunRecord]
+
+    @property
+    def values(self) -> list[float]:
+        """The metric of each seed."""
+        return [record.metrics[self.row.metric] for record in self.records]
+
+    @cached_property
+    def score(self) -> Estimate:
+        """The mean over seeds with its 95 % interval; none for fewer than three seeds."""
+        split, metric = self.row.metric.split("/")
+        counts = self.records[0].samples if self.records else None
+        tested = 0 if counts is None else counts.test if split == "test" else counts.validation
+        return estimate(SeedScores(self.values, metric, tested))
+
+    @property
+    def verdict(self) -> str:
+        """Says whether the aim is reached."""
+        if not self.records:
+            return self.row.verdict or "not run yet"
+        reached = self._reached
+        if reached is None:
+            return self.row.verdict or "measured"
+        seeds = "" if len(self.records) > 2 else f" ({len(self.records)} of 3 seeds)"
+        if reached:
+            return f"reached{seeds}"
+        return f"missed{seeds}: {self.row.verdict or 'the cause is not known yet'}"
+
+    @property
+    def _reached(self) -> bool | None:
+        """None: the row has no aim, or too few seeds for it."""
+        score, aim, figure = self.score, self.row.aim, self.row.published
+        if isinstance(aim, Bound):
+            return aim.at_least <= score.mean <= aim.at_most
+        if aim is None or figure is None or math.isnan(score.low):
+            return None
+        return score.low <= figure.value <= score.high
+
+
+def headline_rows() -> list[Row]:
+    """Reads `rows.yaml`."""
+    entries = yaml.safe_load((FOLDER / "rows.yaml").read_text(encoding="utf-8"))
+    return [Row.model_validate(entry) for entry in entries]
+
+
+def measured_rows(folder: Path = RECORDS) -> list[Measured]:
+    """Reads the rows with their records, sorted by seed.
+
+    Args:
+        folder: has one `RUN_ID.json` per record.
+
+    Raises:
+        InputError: if a record belongs to no row.
+    """
+    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    rows = headline_rows()
+    for record in records:
+        if not any(row.takes(record) for row in rows):
+            raise InputError(f"{folder / record.run_id}.json belongs to no row of rows.yaml")
+    return [Measured(row, sorted(filter(row.takes, records), key=lambda r: r.seed)) for row in rows]
+
+
+def read_record(path: Path) -> RunRecord:
+    """Reads one record of a headline run, without checking the files of its run."""
+    return RunRecord.model_validate_json(path.read_bytes())
+
+
+def _public(record: RunRecord) -> RunRecord:
+    """Removes from a record what only its machine knows: paths and the kernel. No digest has it."""
+    where = record.provenance
+    data = where.data and where.data.model_copy(update={"path": ""})
+    kept = {"data": data, "platform": where.platform.split("-")[0]}
+    return record.model_copy(update={"provenance": where.model_copy(update=kept)})
+
+
+def add_records(results: Path, folder: Path = RECORDS) -> list[str]:
+    """Copies the finished records of headline rows, and their metrics by epoch, into `folder`.
+
+    Paths and names of the machine are left out.
+
+    Args:
+        results: a results folder with headline runs.
+        folder: gets `RUN_ID.json` and `RUN_ID.jsonl`.
+
+    Returns:
+        The ids of the copied runs.
+
+    Raises:
+        InputError: if a record is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, copied = headline_rows(), []
+    for home in sorted(ResultsFolder(results).runs.glob("*")):
+        run = RunFolder(results, home.name)
+        if (fault := run.fault()) is not None:
+            raise InputError(f"{fault}: re-run it, and add it then")
+        record = run.read()
+        if record is not None and any(row.takes(record) for row in rows):
+            write_json(folder / f"{run.run_id}.json", _public(record).model_dump(mode="json"))
+            shutil.copyfile(run.metrics, folder / f"{run.run_id}.jsonl")
+            copied.append(run.run_id)
+    return copied

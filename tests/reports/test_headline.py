@@ -1,0 +1,80 @@
+"""The headline table: README, document and records agree, and each number is derived again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.records.record import RunRecord
+from reports.headline.document import BEGIN, END, README, document, table, with_table
+from reports.headline.rows import FOLDER, RECORDS, add_records, headline_rows, measured_rows
+from reports.intervals import mean
+
+ROWS = measured_rows()
+PATHS = sorted(RECORDS.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_record_is_whole_and_names_no_machine(path: Path) -> None:
+    stored = json.loads(path.read_bytes())
+    lines = path.with_suffix(".jsonl").read_text().splitlines()
+    assert RunRecord.digest_of(stored, [json.loads(line) for line in lines]) == stored["digest"]
+    record = RunRecord.model_validate(stored)
+    assert record.spec.run_id == record.run_id == path.stem
+    assert "/" not in record.provenance.platform
+    assert record.data is None or record.data.path == ""
+
+
+def test_each_record_belongs_to_one_row() -> None:
+    records = [RunRecord.model_validate_json(path.read_bytes()) for path in PATHS]
+    assert records
+    for record in records:
+        assert len([row for row in headline_rows() if row.takes(record)]) == 1
+
+
+@pytest.mark.parametrize("row", headline_rows(), ids=lambda row: row.name)
+def test_a_command_makes_the_runs_of_its_row(row) -> None:  # type: ignore[no-untyped-def]
+    from benchmarks import specify
+    from benchmarks.profiles import Name
+
+    words = row.command.split()
+    assert words[:4] == ["capsbench", "run", row.variant, row.dataset]
+    settings = dict(words[i + 1].split("=") for i, word in enumerate(words) if word == "--set")
+    budget = {
+        name.replace("-", "_"): int(words[words.index(f"--{name}") + 1])
+        for name in ("epochs", "train-samples", "validation-samples")
+        if f"--{name}" in words
+    }
+    spec = specify(
+        row.variant,
+        row.dataset,
+        profile=Name.published,
+        role="final",
+        hyperparameters={name: json.loads(value) for name, value in settings.items()},
+        budget=budget,
+    )
+    assert row.epochs in (None, spec.budget.epochs)
+
+
+def test_document_and_readme_are_made_from_the_records() -> None:
+    assert (FOLDER / "headline.md").read_text(encoding="utf-8") == document(ROWS)
+    text = README.read_text(encoding="utf-8")
+    assert with_table(text, ROWS) == text
+    assert text.index(BEGIN) < text.index(END)
+
+
+def test_a_mean_is_that_of_the_seeds() -> None:
+    for measured in ROWS:
+        values = [record.metrics[measured.row.metric] for record in measured.records]
+        if values:
+            assert measured.score.mean == pytest.approx(mean(values))
+            assert f"{100 * mean(values):.2f} %" in table([measured])
+
+
+def test_adding_the_runs_of_another_results_folder_takes_headline_runs_alone(
+    tmp_path: Path,
+) -> None:
+    assert add_records(tmp_path, tmp_path / "records") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
