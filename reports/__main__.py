@@ -65,13 +65,13 @@ def build(
 
 
 def _headline(results: Path | None) -> None:
-    from reports.headline.document import write_headline
-    from reports.headline.rows import FOLDER, add_records
+    from reports.headline.document import DOCUMENT, write_headline
+    from reports.headline.rows import add_records
 
     for run_id in add_records(results) if results is not None else ():
         typer.echo(f"added {run_id}")
     write_headline()
-    typer.echo(f"Headline: {FOLDER / 'headline.md'}")
+    typer.echo(f"Headline: {DOCUMENT}")
 
 
 @app.command("show")

@@ -1,5 +1,5 @@
 """Headline figures: rows of full size beside what was published, each from records in this folder.
 
 `rows.yaml` says what each row is, `records/` has its finished records, and
-`capsbench report --headline` writes `headline.md` and `headline.png` from both.
+`capsbench report --headline` writes `docs/headline.md`, a figure and the README's table from both.
 """

@@ -15,15 +15,16 @@ BEGIN, END = "<!-- headline: begin -->", "<!-- headline: end -->"
 """What stands around the table in the README."""
 
 
-README = FOLDER.parents[1] / "README.md"
+ROOT = FOLDER.parents[1]
+DOCUMENT, README = ROOT / "docs" / "headline.md", ROOT / "README.md"
 
 
-def write_headline(folder: Path = FOLDER, readme: Path = README) -> None:
-    """Writes `headline.md` and `headline.png` into a folder, and the table into the README."""
+def write_headline() -> None:
+    """Writes `docs/headline.md`, `docs/headline.png`, and the table in the README."""
     rows = measured_rows()
-    (folder / "headline.md").write_text(document(rows), encoding="utf-8")
-    draw_curves(rows, folder / "headline.png")
-    readme.write_text(with_table(readme.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    DOCUMENT.write_text(document(rows), encoding="utf-8")
+    draw_curves(rows, DOCUMENT.with_suffix(".png"))
+    README.write_text(with_table(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 
 def with_table(text: str, rows: Sequence[Measured]) -> str:

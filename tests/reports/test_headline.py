@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks.records.record import RunRecord
-from reports.headline.document import BEGIN, END, README, document, table, with_table
-from reports.headline.rows import FOLDER, RECORDS, add_records, headline_rows, measured_rows
+from reports.headline.document import (
+    BEGIN,
+    DOCUMENT,
+    END,
+    README,
+    document,
+    table,
+    with_table,
+)
+from reports.headline.rows import RECORDS, add_records, headline_rows, measured_rows
 from reports.intervals import mean
 
 ROWS = measured_rows()
@@ -59,7 +67,7 @@ def test_a_command_makes_the_runs_of_its_row(row) -> None:  # type: ignore[no-un
 
 
 def test_document_and_readme_are_made_from_the_records() -> None:
-    assert (FOLDER / "headline.md").read_text(encoding="utf-8") == document(ROWS)
+    assert DOCUMENT.read_text(encoding="utf-8") == document(ROWS)
     text = README.read_text(encoding="utf-8")
     assert with_table(text, ROWS) == text
     assert text.index(BEGIN) < text.index(END)
