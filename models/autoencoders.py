@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.numerics import at_least_float32
+from models.layers.recipes import adamw
 from models.registry import register
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
 
@@ -242,11 +243,7 @@ class Autoencoder(Variant):
 
     def optimization(self) -> Optimization:
         config = self.config
-        return Optimization(
-            torch.optim.AdamW(
-                self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-            )
-        )
+        return Optimization(adamw(self, lr=config.lr, weight_decay=config.weight_decay))
 
 
 def _norm(channels: int) -> nn.Module:

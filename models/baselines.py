@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.layers.images import STANDARDISED, StandardisedConfig, random_shift
 from models.layers.labels import cross_entropy
+from models.layers.recipes import adamw
 from models.layers.schedules import ScheduleConfig
 from models.registry import register
 from models.variant import (
@@ -56,7 +57,8 @@ class Linear(Variant):
         return {"cross_entropy": cross_entropy(scores, batch.y)}, scores
 
     def optimization(self) -> Optimization:
-        return _adamw(self, lr=self.config.lr, weight_decay=self.config.weight_decay)
+        config = self.config
+        return Optimization(adamw(self, lr=config.lr, weight_decay=config.weight_decay))
 
 
 class CNNConfig(ScheduleConfig):
@@ -111,20 +113,15 @@ class CNN(Variant):
         return {"cross_entropy": cross_entropy(scores, batch.y)}, scores
 
     def optimization(self) -> Optimization:
-        recipe = _adamw(self, lr=self.config.lr, weight_decay=self.config.weight_decay)
-        return recipe._replace(scheduler=self.config.scheduler(recipe.optimizer))
+        config = self.config
+        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
+        return Optimization(optimizer, config.scheduler(optimizer))
 
 
 def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
     # The running statistics have to keep up with the weights in budgets of a hundred steps.
     norm = nn.BatchNorm2d(outputs, momentum=0.5)
     return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), norm, nn.ReLU()]
-
-
-def _adamw(model: nn.Module, *, lr: float, weight_decay: float) -> Optimization:
-    return Optimization(
-        torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
-    )
 
 
 @register("copy-last", task="prediction")

@@ -13,15 +13,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.capsules import Axis, length, route, squash
-from models.layers.convolutions import pad_same, relu_then_stride_2, stride_2
-from models.layers.crops import centre_crop, random_crop
+from models.layers.convolutions import relu_then_stride_2, stride_2
 from models.layers.images import (
     STANDARDISED,
     Rescale,
     StandardisedConfig,
+    centre_crop,
+    pad_same,
     random_contrast,
+    random_crop,
     random_shift,
 )
+from models.layers.initialisation import truncated_normal_
 from models.layers.labels import multi_hot, top_labels
 from models.layers.numerics import at_least_float32
 from models.layers.schedules import ScheduleConfig
@@ -390,7 +393,7 @@ class CapsNet(CapsuleVariant):
     def __init__(self, *, shape: ImageShape, config: CapsNetConfig) -> None:
         super().__init__(shape=shape, config=config)
         self.network = CapsuleNetwork(shape=shape, config=config, structure=config.structure)
-        _truncated_normal(self.network.digits.weight, std=0.1)
+        truncated_normal_(self.network.digits.weight, std=0.1)
         if config.follow == "code":
             self._begin_as_code()
 
@@ -399,7 +402,7 @@ class CapsNet(CapsuleVariant):
             if name.endswith("bias"):
                 nn.init.constant_(parameter, 0.1)
             else:
-                _truncated_normal(
+                truncated_normal_(
                     parameter, std=0.05 if name.startswith("primary.features") else 0.1
                 )
 
@@ -449,11 +452,6 @@ class CapsNet(CapsuleVariant):
     def optimization(self) -> Optimization:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.lr, fused=True)
         return Optimization(optimizer, self.config.scheduler(optimizer))
-
-
-def _truncated_normal(weight: Tensor, *, std: float) -> None:
-    """Draws weights from a normal distribution truncated at two deviations (TensorFlow's)."""
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
 @register("capsnet-notebook", task="classification")

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from models.layers.brightness import BrightnessConfig, begin_with_brightness
 from models.layers.capsules import route, squash
-from models.layers.convolutions import channels_last
+from models.layers.images import channels_last, fold, unfold
 from models.layers.numerics import at_least_float32
-from models.layers.patches import fold, unfold
+from models.layers.recipes import adamw
 from models.registry import register
 from models.variant import (
     Clips,
@@ -351,7 +351,5 @@ class CapsuleTransformer(Variant):
     def optimization(self) -> Optimization:
         config = self.config
         # Without weight decay AdamW is Adam.
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
         return Optimization(optimizer, clip_norm=config.clip_norm, clip_value=config.clip_value)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.colours import dots, hues
+from models.layers.images import dots, hues
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import CapsuleLayer, Votes, gaussian, prior_sparsity
 from models.layers.recipes import RecipeConfig, recipe

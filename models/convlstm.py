@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.brightness import BrightnessConfig, begin_with_brightness
+from models.layers.images import check_patches, fold, unfold
 from models.layers.minimal_filters import Winograd
-from models.layers.numerics import tanh
-from models.layers.patches import fold, unfold
+from models.layers.numerics import tanh, without_autocast
 from models.layers.slices import mean_over_slices
 from models.registry import register
 from models.variant import Clips, ClipShape, Optimization, SourceBudget, Variant
@@ -150,11 +150,7 @@ class ConvLSTM(Variant):
     def __init__(self, *, shape: ClipShape, config: ConvLSTMConfig) -> None:
         super().__init__(shape=shape, config=config)
         patch, hidden = config.patch_size, config.hidden_channels
-        if shape.height % patch or shape.width % patch:
-            raise ValueError(
-                f"frames of {shape.height}×{shape.width} pixels cannot be cut into patches "
-                f"of {patch}×{patch}"
-            )
+        check_patches("frames", (shape.height, shape.width), patch)
         self.future = shape.future
         channels = shape.channels * patch**2
         size = (shape.height // patch, shape.width // patch)
@@ -165,7 +161,7 @@ class ConvLSTM(Variant):
 
     def forward(self, past: Tensor) -> Tensor:
         """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""
-        with torch.autocast(past.device.type, enabled=False):
+        with without_autocast(past.device):
             return torch.cat([self._predict(part) for part in past.split(self._slice(past))])
 
     def _slice(self, past: Tensor) -> int:

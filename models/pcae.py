@@ -15,10 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.affine import affine
-from models.layers.canvas import place, sobel
-from models.layers.colours import hues
-from models.layers.convolutions import channels_last
-from models.layers.images import StandardisedConfig
+from models.layers.images import StandardisedConfig, channels_last, hues, place, sobel
 from models.layers.initialisation import initialise_as_sonnet
 from models.layers.mixture import parts_first, pixel_mixture
 from models.layers.numerics import at_least_float32

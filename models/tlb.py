@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.brightness import BrightnessConfig, begin_with_brightness
-from models.layers.numerics import at_least_float32
+from models.layers.images import check_patches, unfold
+from models.layers.numerics import at_least_float32, without_autocast
 from models.layers.patch_classifier import PatchClassifier, PatchConfig, PatchTokens
-from models.layers.patches import unfold
 from models.layers.prenorm import (
     EPSILON,
     Attention,
@@ -27,8 +27,8 @@ from models.layers.prenorm import (
     FoldedFeedForward,
     head_width,
     initialise,
-    without_autocast,
 )
+from models.layers.recipes import adamw
 from models.layers.schedules import ScheduleConfig
 from models.registry import register
 from models.variant import (
@@ -374,11 +374,7 @@ class TLBFrames(Variant):
     def __init__(self, *, shape: ClipShape, config: TLBFramesConfig) -> None:
         super().__init__(shape=shape, config=config)
         patch, dim = config.patch_size, config.dim
-        if shape.height % patch or shape.width % patch:
-            raise ValueError(
-                f"frames of {shape.height}×{shape.width} pixels cannot be cut into patches "
-                f"of {patch}×{patch}"
-            )
+        check_patches("frames", (shape.height, shape.width), patch)
         self.rows = shape.height // patch
         tokens = self.rows * (shape.width // patch)
         self.tokens = PatchTokens(channels=shape.channels, patch=patch, dim=dim)
@@ -437,7 +433,5 @@ class TLBFrames(Variant):
 
     def optimization(self) -> Optimization:
         config = self.config
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
         return Optimization(optimizer, config.scheduler(optimizer))

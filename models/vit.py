@@ -28,7 +28,8 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, *, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, _ = heads, head_width(dim, heads)
+        head_width(dim, heads)
+        self.heads = heads
         self.attention_norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.output = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))

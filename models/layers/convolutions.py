@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.images import channels_last
 from models.layers.minimal_filters import Winograd
 
 FEWEST_CHANNELS = 64
@@ -115,34 +116,3 @@ def minimal_filters_pay(conv: nn.Conv2d) -> bool:
     """
     here = conv.weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     return here and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """x: (batch, channels, height, width) with its channels innermost in memory.
-
-    Its strides say so for a single channel too, where `Tensor.contiguous` leaves them as they are,
-    and convolutions then answer in the other layout.
-    """
-    batch, channels, height, width = x.shape
-    inner = x.permute(0, 2, 3, 1).flatten().view(batch, height, width, channels)
-    return inner.permute(0, 3, 1, 2)
-
-
-def pad_same(x: Tensor, *, kernel: int, stride: int) -> Tensor:
-    """Pads images with zeros, as TensorFlow's padding `SAME` does before a convolution.
-
-    A convolution without padding then returns images with sides of ⌈side / stride⌉ pixels.
-
-    Args:
-        x: (batch, channels, height, width).
-        kernel: the side of the convolution's kernel, at least `stride`.
-        stride: the convolution's stride.
-
-    Returns:
-        The padded images. Of an odd number of added rows or columns, one more is below or right.
-    """
-    pads: list[int] = []
-    for side in (x.shape[3], x.shape[2]):
-        added = max(0, (-(-side // stride) - 1) * stride + kernel - side)
-        pads += [added // 2, added - added // 2]
-    return F.pad(x, pads)

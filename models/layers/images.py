@@ -1,4 +1,7 @@
-"""Standardises, rescales and shifts images, and changes their contrast, by whole batches."""
+"""Operations on whole batches of images.
+
+They resize, crop, shift, pad and standardise images, find edges, fold patches, and draw discs.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,29 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
 from models.variant import Hyperparameters
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in a grey pixel (ITU-R BT.601)."""
+STANDARDISED_FLOOR = 0.02
+"""Added to an image's deviation, so that the noise of a blank image is not amplified."""
+SOBEL_FLOOR = 1e-8
+"""Added to the range of a channel's edges, as in the authors' code, since that range may be 0."""
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """x: (batch, channels, height, width) with its channels innermost in memory.
+
+    Its strides say so for a single channel too, where `Tensor.contiguous` leaves them as they are,
+    and convolutions then answer in the other layout.
+    """
+    batch, channels, height, width = x.shape
+    inner = x.permute(0, 2, 3, 1).flatten().view(batch, height, width, channels)
+    return inner.permute(0, 3, 1, 2)
 
 
 class Rescale(nn.Module):
@@ -43,8 +65,18 @@ class Rescale(nn.Module):
         return F.avg_pool2d(x, self.down) if self.down > 1 else x
 
 
-STANDARDISED_FLOOR = 0.02
-"""Added to an image's deviation, so that the noise of a blank image is not amplified."""
+def resize(x: Tensor, side: int) -> Tensor:
+    """(batch, channels, height, width) to (batch, channels, side, side), bilinear."""
+    if x.shape[2:] == (side, side):
+        return x
+    return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def grey(x: Tensor) -> Tensor:
+    """(batch, channels, height, width) to one channel, the luma where there are three."""
+    if x.shape[1] == 1:
+        return x
+    return torch.einsum("bchw,c->bhw", x, x.new_tensor(LUMA)).unsqueeze(1)
 
 
 def standardise(x: Tensor) -> Tensor:
@@ -123,3 +155,160 @@ def random_shift(x: Tensor, pixels: int) -> Tensor:
     sample = torch.arange(batch, device=x.device)[:, None, None]
     padded = F.pad(x, [pixels] * 4).permute(0, 2, 3, 1)
     return padded[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def random_crop(x: Tensor, size: tuple[int, int], *, flip: bool) -> Tensor:
+    """Cuts a rectangle out of each image at a random place; with `flip` mirrors half of them.
+
+    Args:
+        x: (batch, channels, height, width).
+        size: rows and columns of the rectangle, at most those of the image.
+        flip: whether each rectangle is mirrored, left to right, with probability ½.
+
+    Returns:
+        (batch, channels, *size). Places are drawn from torch's global generator.
+    """
+    batch, _, height, width = x.shape
+    rows, columns = size
+    top = torch.randint(height - rows + 1, (batch, 1), device=x.device)
+    left = torch.randint(width - columns + 1, (batch, 1), device=x.device)
+    down, right = torch.arange(rows, device=x.device), torch.arange(columns, device=x.device)
+    across = left + right
+    if flip:
+        mirrored = torch.randint(2, (batch, 1), device=x.device).bool()
+        across = torch.where(mirrored, left + right.flip(0), across)
+    sample = torch.arange(batch, device=x.device)[:, None, None]
+    channels_innermost = x.permute(0, 2, 3, 1)
+    crops = channels_innermost[sample, (top + down)[:, :, None], across[:, None, :]]
+    return crops.permute(0, 3, 1, 2)
+
+
+def centre_crop(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cuts a rectangle out of the middle of each image.
+
+    Args:
+        x: (batch, channels, height, width).
+        size: rows and columns of the rectangle, at most those of the image.
+
+    Returns:
+        (batch, channels, *size). Of an odd margin the larger part is below or right.
+    """
+    top, left = ((whole - part) // 2 for whole, part in zip(x.shape[2:], size, strict=True))
+    return x[:, :, top : top + size[0], left : left + size[1]]
+
+
+def place(x: Tensor, size: tuple[int, int], *, shifted: bool = False) -> Tensor:
+    """Images padded with zeros to a size, centred, or each placed at random.
+
+    x: (batch, channels, height, width); draws from torch's global generator only where `shifted`.
+    """
+    rows, columns = size[0] - x.shape[2], size[1] - x.shape[3]
+    top, left = rows // 2, columns // 2
+    centred = F.pad(x, (left, columns - left, top, rows - top))
+    return random_shift(centred, min(top, left)) if shifted else centred
+
+
+def pad_same(x: Tensor, *, kernel: int, stride: int) -> Tensor:
+    """Pads images with zeros, as TensorFlow's padding `SAME` does before a convolution.
+
+    A convolution without padding then returns images with sides of ⌈side / stride⌉ pixels.
+
+    Args:
+        x: (batch, channels, height, width).
+        kernel: the side of the convolution's kernel, at least `stride`.
+        stride: the convolution's stride.
+
+    Returns:
+        The padded images. Of an odd number of added rows or columns, one more is below or right.
+    """
+    pads: list[int] = []
+    for side in (x.shape[3], x.shape[2]):
+        added = max(0, (-(-side // stride) - 1) * stride + kernel - side)
+        pads += [added // 2, added - added // 2]
+    return F.pad(x, pads)
+
+
+def sobel(x: Tensor) -> Tensor:
+    """Finds the edges of images as the authors' code of stacked capsules does.
+
+    Images are padded by reflection, and the two Sobel derivatives of each channel are added. The
+    median is subtracted from the sum, the absolute value is taken, and it is scaled to reach from 0
+    to 1. Median, minimum and maximum are of one channel of one image. The sum is not the length of
+    the gradient: an edge at which the two derivatives cancel is lost.
+
+    Args:
+        x: (batch, channels, height, width), sides of at least 2.
+
+    Returns:
+        The same shape, in [0, 1]; zeros where a channel has no edges.
+    """
+    padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+    smooth = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
+    steep = padded[:, :, 2:] - padded[:, :, :-2]
+    across = smooth[..., 2:] - smooth[..., :-2]
+    down = steep[..., :-2] + 2 * steep[..., 1:-1] + steep[..., 2:]
+    both = (across + down).flatten(2)
+    edges = (both - _median(both)).abs()
+    low, high = edges.aminmax(dim=2, keepdim=True)
+    return ((edges - low) / (high - low + SOBEL_FLOOR)).view_as(x)
+
+
+def _median(x: Tensor) -> Tensor:
+    """Finds the medians of the last axis, which is kept with length 1.
+
+    Of an even count it is the lower middle one, as the authors' nearest percentile is. On a GPU
+    `median` would return the index of any of equal numbers; a deterministic run refuses that.
+    """
+    if x.is_cuda:
+        return x.sort(-1).values[..., (x.shape[-1] - 1) // 2, None]
+    return x.median(-1, keepdim=True).values
+
+
+def check_patches(kind: str, size: tuple[int, int], patch: int) -> None:
+    """Checks that images can be cut into square patches.
+
+    Args:
+        kind: what the images are called in the message, in the plural.
+        size: height and width of an image in pixels.
+        patch: side of a patch in pixels.
+
+    Raises:
+        ValueError: if `patch` does not divide both sides.
+    """
+    height, width = size
+    if height % patch or width % patch:
+        raise ValueError(
+            f"{kind} of {height}×{width} pixels cannot be cut into patches of {patch}×{patch}: "
+            "take a patch_size that divides both sides"
+        )
+
+
+def fold(frames: Tensor, patch: int) -> Tensor:
+    """(..., C, H, W) to (..., C·patch², H/patch, W/patch)."""
+    return rearrange(frames, "... c (h p) (w q) -> ... (c p q) h w", p=patch, q=patch)
+
+
+def unfold(folded: Tensor, patch: int) -> Tensor:
+    """The inverse of `fold`."""
+    return rearrange(folded, "... (c p q) h w -> ... c (h p) (w q)", p=patch, q=patch)
+
+
+def hues(count: int) -> Tensor:
+    """(count, 3): saturated colours in [0, 1], evenly spaced around the circle of hues."""
+    turn = 6 * torch.arange(count)[:, None] / count
+    return (((turn + torch.tensor([0, 4, 2])) % 6 - 3).abs() - 1).clamp(0, 1)
+
+
+def dots(points: Tensor, colours: Tensor, *, ground: Tensor, radius: float = 1.5) -> Tensor:
+    """Discs on images: (batch, 3, side, side).
+
+    points: (batch, n, 2) of (x, y) in [−1, 1]; colours: (batch, n, 3), black ones are not drawn;
+    ground: (batch, 1 or 3, side, side) in [0, 1].
+    """
+    side = ground.shape[-1]
+    x, y = ((points + 1) * (side / 2) - 0.5)[..., None, None].unbind(2)
+    pixel = torch.arange(side, dtype=points.dtype, device=points.device)
+    covered = (pixel - x).square() + (pixel[:, None] - y).square() <= radius**2
+    drawn = (covered.unsqueeze(2) * colours[..., None, None]).amax(1)
+    shown = covered & (colours.sum(-1) > 0)[..., None, None]
+    return torch.where(shown.any(1, keepdim=True), drawn, ground.expand_as(drawn))

@@ -5,6 +5,19 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
+def truncated_normal_(weight: Tensor, *, std: float) -> Tensor:
+    """Fills a weight from a normal distribution with mean 0, truncated at two deviations.
+
+    Args:
+        weight: of any shape; overwritten.
+        std: standard deviation of the normal distribution before it is truncated.
+
+    Returns:
+        The same weight.
+    """
+    return nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
 def sonnet_normal_(weight: Tensor, inputs: int) -> Tensor:
     """Fills a weight with Sonnet's default, a truncated normal distribution.
 
@@ -19,8 +32,7 @@ def sonnet_normal_(weight: Tensor, inputs: int) -> Tensor:
     Returns:
         The same weight.
     """
-    deviation = inputs**-0.5
-    return nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    return truncated_normal_(weight, std=inputs**-0.5)
 
 
 def initialise_as_sonnet(model: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,13 @@ from torch.autograd.function import once_differentiable
 def at_least_float32(x: Tensor) -> Tensor:
     """x in float32 where it was narrower, as it is otherwise: for norms, logs and loss sums."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """For sums of weights, which are no place for a narrow type."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def tanh(x: Tensor) -> Tensor:

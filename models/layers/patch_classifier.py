@@ -6,14 +6,20 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.crops import grey, random_crop, resize
-from models.layers.images import STANDARDISED, StandardisedConfig
+from models.layers.images import (
+    STANDARDISED,
+    StandardisedConfig,
+    check_patches,
+    grey,
+    random_crop,
+    resize,
+)
 from models.layers.labels import cross_entropy
+from models.layers.recipes import adamw
 from models.layers.schedules import ScheduleConfig
 from models.layers.slices import mean_over_slices
 from models.variant import Images, ImageShape, Optimization, Variant
@@ -74,11 +80,7 @@ class PatchClassifier(Variant):
 
     def __init__(self, *, shape: ImageShape, config: PatchConfig) -> None:
         super().__init__(shape=shape, config=config)
-        if config.image_size % config.patch_size:
-            raise ValueError(
-                f"images of {config.image_size}×{config.image_size} pixels cannot be cut into "
-                f"patches of {config.patch_size}×{config.patch_size}"
-            )
+        check_patches("images", (config.image_size, config.image_size), config.patch_size)
         if config.resize < config.image_size:
             raise ValueError(
                 f"no {config.image_size}×{config.image_size} pixels can be cropped from "
@@ -144,7 +146,5 @@ class PatchClassifier(Variant):
 
     def optimization(self) -> Optimization:
         config = self.config
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
         return Optimization(optimizer, config.scheduler(optimizer))

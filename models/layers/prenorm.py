@@ -13,7 +13,6 @@ What depends on weights alone is done once a step, when a layer is folded, not o
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -30,13 +29,6 @@ EPSILON = 1e-5
 def standardised(x: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the last dimension: a layer norm without gain and offset."""
     return F.layer_norm(x, x.shape[-1:], eps=EPSILON)
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """For sums of weights, which are no place for a narrow type."""
-    if not torch.amp.is_autocast_available(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
 
 
 class Projection(NamedTuple):
@@ -159,7 +151,9 @@ class FeedForward(nn.Module):
 def head_width(dim: int, heads: int) -> int:
     """Of heads that share the dimensions. Raises ValueError where they cannot."""
     if dim % heads:
-        raise ValueError(f"{heads} heads cannot share {dim} dimensions")
+        raise ValueError(
+            f"{heads} heads cannot share {dim} dimensions: take a divisor of {dim} as heads"
+        )
     return dim // heads
 
 

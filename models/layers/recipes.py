@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from models.layers.rmsprop import RMSProp
 from models.variant import Hyperparameters, Optimization
@@ -30,6 +31,20 @@ class RecipeConfig(Hyperparameters):
     clip_norm: float = Field(
         1e4, gt=0, description="gradients are clipped to this norm; it only stops explosions"
     )
+
+
+def adamw(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """Builds AdamW, with decoupled weight decay, over all parameters of a model.
+
+    Args:
+        model: the model.
+        lr: learning rate.
+        weight_decay: share of a parameter that a step subtracts, in units of the learning rate.
+
+    Returns:
+        The optimiser.
+    """
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def recipe(groups: Iterable[dict[str, Any]], config: RecipeConfig) -> Optimization:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.layers.initialisation import initialise_as_sonnet
 from models.layers.numerics import at_least_float32
+from models.layers.prenorm import head_width
 
 
 def log_presence(presence: Tensor) -> Tensor:
@@ -23,7 +24,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, *, dims: int, heads: int) -> None:
         super().__init__()
-        self.heads = _divisor(heads, dims)
+        head_width(dims, heads)
+        self.heads = heads
         self.query_key_value = nn.Linear(dims, 3 * dims)
         self.out = nn.Linear(dims, dims)
 
@@ -49,7 +51,8 @@ class Pool(nn.Module):
 
     def __init__(self, *, dims: int, out: int, seeds: int, heads: int) -> None:
         super().__init__()
-        self.heads = _divisor(heads, out)
+        head_width(out, heads)
+        self.heads = heads
         self.seeds = nn.Parameter(torch.empty(seeds, out))
         self.widen = nn.Linear(dims, out)
         self.query = nn.Linear(out, out)
@@ -125,9 +128,3 @@ def _shares(logits: Tensor, squared: float, seen: Tensor | None) -> Tensor:
     """Softmax over members of logits (batch, heads, queries, n) times √squared."""
     logits = at_least_float32(logits) * squared**0.5
     return (logits if seen is None else logits + seen[:, None, None]).softmax(-1)
-
-
-def _divisor(heads: int, dims: int) -> int:
-    if dims % heads:
-        raise ValueError(f"{dims} dimensions cannot be cut into {heads} heads: take a divisor")
-    return heads

@@ -8,12 +8,13 @@ last.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from models.layers.numerics import without_autocast
 
 SMALLEST_DETERMINANT = 1e-5
 """A pose's determinant is the product of its scales, .01² at least; only products of poses, as
@@ -38,14 +39,8 @@ def warp(templates: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
     so the inverses of the poses. Returns (M, channels, batch, *size): parts first, since what
     follows adds up over parts.
     """
-    with _exact(maps):
+    with without_autocast(maps.device):
         return _Warp.apply(templates, maps, size)
-
-
-def _exact(x: Tensor) -> AbstractContextManager[Any]:
-    """No autocast: coordinates in bfloat16 would be off by pixels."""
-    device = x.device.type
-    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:

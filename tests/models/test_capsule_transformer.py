@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.capsule_transformer import CapsuleTransformer, CapsuleTransformerConfig, ObjectCapsules
-from models.layers.convolutions import channels_last
+from models.layers.images import channels_last
 from models.textbook import capsule_transformer
 from models.variant import Clips, ClipShape, Optimization
 from tests.models.comparison import total_loss

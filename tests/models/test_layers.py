@@ -10,13 +10,19 @@ from torch import nn
 from models.layers import convolutions
 from models.layers.convolutions import (
     MinimalConvolution,
-    pad_same,
     relu_then_stride_2,
     stride_2,
 )
-from models.layers.images import Rescale, random_contrast, random_shift, standardise
+from models.layers.images import (
+    Rescale,
+    fold,
+    pad_same,
+    random_contrast,
+    random_shift,
+    standardise,
+    unfold,
+)
 from models.layers.labels import cross_entropy, multi_hot, top_labels
-from models.layers.patches import fold, unfold
 from models.textbook import convlstm
 
 

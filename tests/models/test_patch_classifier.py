@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from models.layers import patch_classifier
-from models.layers.crops import centre_crop, grey, random_crop, resize
-from models.layers.images import standardise
+from models.layers.images import centre_crop, grey, random_crop, resize, standardise
 from models.layers.patch_classifier import PatchTokens
 from models.layers.slices import mean_over_slices
 from models.tlb import TLB, KerasTLB

@@ -11,8 +11,8 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from torch import Tensor
 
-from models.layers import canvas
 from models.layers.convolutions import FEWEST_CHANNELS
+from models.layers.images import sobel
 from models.layers.mixture import pixel_mixture
 from models.layers.part_encoders import encoder
 from models.layers.templates import inverse, sums_of_hats, warp
@@ -351,7 +351,7 @@ def sobel_by_hand(image: np.ndarray) -> np.ndarray:
 
 def test_edges_are_the_authors() -> None:
     x = torch.rand(2, 3, 8, 6, dtype=torch.float64)
-    edges = canvas.sobel(x)
+    edges = sobel(x)
     for b in range(2):
         for c in range(3):
             np.testing.assert_allclose(edges[b, c], sobel_by_hand(x[b, c].numpy()), atol=1e-12)
@@ -364,8 +364,8 @@ def test_a_step_has_edges_at_both_its_sides_and_a_blank_image_none() -> None:
     x[0, :, :, 4:] = 0.5
     expected = torch.zeros(8, 9)
     expected[:, 3:5] = 1
-    torch.testing.assert_close(canvas.sobel(x)[0, 0], expected)
-    assert not canvas.sobel(x)[1].any()
+    torch.testing.assert_close(sobel(x)[0, 0], expected)
+    assert not sobel(x)[1].any()
 
 
 def test_the_edges_of_the_padding_are_none() -> None:
