@@ -17,7 +17,7 @@ from models.layers.recipes import adamw
 from models.registry import register
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
 
-BLOCK = 1_000
+BLOCK_POINTS = 1_000
 """Points that k-means reads at a time: their floats lie in the processor's cache."""
 _NO_PRIOR = dict.fromkeys(
     ("lin_pred_prior", "lin_match_prior"), "its code has no prior: it is no capsule model"
@@ -71,14 +71,16 @@ class KMeans(Variant):
         """x: (n, channels, height, width) uint8, all training images."""
         points = x.flatten(1)
         found = lloyd(
-            points, plus_plus(points, self.clusters, self.config.starts), self.config.iterations
+            points,
+            kmeans_plus_plus(points, self.clusters, self.config.starts),
+            self.config.iterations,
         )
         spread = [_nearest(block, found).values.sum(dim=0) for block in _blocks(points)]
         best = found[torch.stack(spread).sum(dim=0).argmin()]
         self.centroids.copy_(best.view_as(self.centroids) / 255)
 
 
-def plus_plus(points: Tensor, clusters: int, starts: int) -> Tensor:
+def kmeans_plus_plus(points: Tensor, clusters: int, starts: int) -> Tensor:
     """Draws centroids by k-means++, of several clusterings at once.
 
     Each next centroid is a point, drawn by its squared distance to the nearest one so far. Points
@@ -141,7 +143,7 @@ def lloyd(points: Tensor, centroids: Tensor, iterations: int) -> Tensor:
 
 def _blocks(points: Tensor) -> Iterator[Tensor]:
     """(at most 1,000, dims) floats, block after block."""
-    for block in points.split(BLOCK):
+    for block in points.split(BLOCK_POINTS):
         yield at_least_float32(block)
 
 

@@ -264,7 +264,7 @@ class CapsuleNetwork(nn.Module):
             else None
         )
 
-    def seen(self, x: Tensor) -> Tensor:
+    def evaluation_view(self, x: Tensor) -> Tensor:
         """Rescales images and cuts out their middle, as the network reads them in evaluation.
 
         Args:
@@ -302,7 +302,7 @@ class CapsuleNetwork(nn.Module):
         """
         if self.decoder is None:
             return None
-        image = self.seen(x)
+        image = self.evaluation_view(x)
         capsules = self(image)
         return image, self.decoder(capsules, self.predicted(length(capsules)))
 
@@ -315,7 +315,7 @@ class CapsuleVariant(Variant):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, height, width) to capsule lengths: (batch, classes) in [0, 1)."""
-        return length(self.network(self.network.seen(x)))
+        return length(self.network(self.network.evaluation_view(x)))
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """Targets and reconstructions, (batch, channels, height, width); None without decoder."""
@@ -411,7 +411,7 @@ class CapsNet(CapsuleVariant):
         halved = {"margin": 0.5} if self.config.follow == "code" else {}
         return {**super().loss_weights, **halved}
 
-    def augmented(self, x: Tensor) -> Tensor:
+    def training_view(self, x: Tensor) -> Tensor:
         """Rescales, crops, mirrors and shifts images as in training; contrast is changed later.
 
         Args:
@@ -429,7 +429,7 @@ class CapsNet(CapsuleVariant):
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`margin` (equation 4), and `reconstruction`: squared error summed over an image."""
         network, config = self.network, self.config
-        image = self.augmented(batch.x) if self.training else network.seen(batch.x)
+        image = self.training_view(batch.x) if self.training else network.evaluation_view(batch.x)
         contrast = config.contrast if self.training else 0.0
         capsules = network(random_contrast(image, contrast))
         lengths = length(capsules)
@@ -484,7 +484,7 @@ class NotebookCapsNet(CapsuleVariant):
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`margin` (not squared), and `reconstruction`: squared error, mean over pixels."""
         network, config = self.network, self.config
-        image = network.seen(batch.x)
+        image = network.evaluation_view(batch.x)
         capsules = network(image)
         lengths = length(capsules)
         terms = {

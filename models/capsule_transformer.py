@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.brightness import BrightnessConfig, begin_with_brightness
+from models.layers.brightness import BrightnessConfig, set_initial_brightness
 from models.layers.capsules import route, squash
 from models.layers.images import channels_last, fold, unfold
 from models.layers.numerics import at_least_float32
@@ -156,7 +156,7 @@ class TemporalTransformer(nn.Module):
         return mixed.permute(0, 3, 1, 2, 4).flatten(3)
 
 
-class Seen(NamedTuple):
+class SkipInputs(NamedTuple):
     """The last frame, for a decoder with skip connections."""
 
     frame: Tensor
@@ -202,9 +202,9 @@ class Decoder(nn.Module):
             first // 2 + capsules, first // 4, 3, 2, 1, output_padding=1
         )
         self.frames = nn.Conv2d(first // 4 + seen, channels * config.frames_per_step, 3, padding=1)
-        begin_with_brightness(self.frames, config.initial_brightness, activation="tanh")
+        set_initial_brightness(self.frames, config.initial_brightness, activation="tanh")
 
-    def forward(self, x: Tensor, last: Seen | None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, last: SkipInputs | None) -> tuple[Tensor, Tensor | None]:
         """x: (batch, tokens, width) to frames (batch, steps · channels, height, width) in [−1, 1],
         and the latent's divergence from its prior, a scalar, where there is a latent.
         """
@@ -214,7 +214,7 @@ class Decoder(nn.Module):
             hidden = self.context(maps).permute(0, 2, 3, 1)
         else:
             hidden = self.context(x.flatten(1))
-        hidden, divergence = self.sampled(F.gelu(hidden))
+        hidden, divergence = self.sample_latent(F.gelu(hidden))
         hidden = F.gelu(self.positions(hidden)).view(len(x), rows // 4, columns // 4, -1)
         maps = F.gelu(self.to_half(hidden.permute(0, 3, 1, 2)))
         if last is not None:
@@ -225,7 +225,7 @@ class Decoder(nn.Module):
             maps = torch.cat([maps, last.frame.to(maps.dtype)], dim=1)
         return at_least_float32(self.frames(maps)).tanh(), divergence
 
-    def sampled(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    def sample_latent(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
         """A latent of normal distribution, its mean in evaluation; and ½Σ(μ² + σ² − 1 − log σ²),
         its divergence from the standard normal (Kingma, Welling 2014, appendix B), mean over the
         batch.
@@ -318,7 +318,7 @@ class CapsuleTransformer(Variant):
         made: list[Tensor] = []
         divergences: list[Tensor] = []
         while True:
-            last = Seen(window[:, -1], capsules) if self.config.skip else None
+            last = SkipInputs(window[:, -1], capsules) if self.config.skip else None
             frames, divergence = self.decoder(self.transformer(tokens), last)
             window = frames.unflatten(1, (steps, -1))
             made.append(window)

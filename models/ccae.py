@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.images import dots, hues
+from models.layers.images import draw_discs, hues
 from models.layers.numerics import at_least_float32
-from models.layers.object_capsules import CapsuleLayer, Votes, gaussian, prior_sparsity
+from models.layers.object_capsules import CapsuleLayer, Votes, gaussian_log_density, prior_sparsity
 from models.layers.recipes import RecipeConfig, recipe
 from models.layers.set_transformer import SetTransformer
 from models.registry import register
@@ -104,7 +104,7 @@ def explain(points: Tensor, presence: Tensor, votes: Votes) -> Explanation:
     total = torch.logaddexp(weights.logsumexp((0, 2)), dummy)[:, None]
     centre = votes.pose[[2, 5]].unsqueeze(-1)
     x = at_least_float32(points).movedim(-1, 0)[:, None, :, None]
-    joint = weights.unsqueeze(-1) + gaussian(x, centre, votes.scale.unsqueeze(-1))
+    joint = weights.unsqueeze(-1) + gaussian_log_density(x, centre, votes.scale.unsqueeze(-1))
     by_capsule = joint.logsumexp(2) - total
     evidence = torch.logaddexp(by_capsule.logsumexp(0), 2 * dummy - total)
     share = (by_capsule - evidence).exp() * presence
@@ -232,11 +232,11 @@ class CCAE(Variant):
             assert isinstance(batch, Points)
             black = points.new_zeros(len(points), 1, CANVAS, CANVAS)
             truth = hues(self.shape.patterns).to(points)[batch.pattern]
-            above = dots(points, truth * presence.unsqueeze(-1), ground=black)
-            return {"constellations": [list(above), list(dots(points, found, ground=black))]}
+            above = draw_discs(points, truth * presence.unsqueeze(-1), ground=black)
+            return {"constellations": [list(above), list(draw_discs(points, found, ground=black))]}
         image = F.interpolate(batch.x, size=(CANVAS, CANVAS))
         grey = image.mean(1, keepdim=True) / 2
-        return {"constellations": [list(image), list(dots(points, found, ground=grey))]}
+        return {"constellations": [list(image), list(draw_discs(points, found, ground=grey))]}
 
     def _points(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Points (batch, n, 2), and their presences (batch, n)."""

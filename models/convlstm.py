@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.brightness import BrightnessConfig, begin_with_brightness
+from models.layers.brightness import BrightnessConfig, set_initial_brightness
 from models.layers.images import check_patches, fold, unfold
 from models.layers.minimal_filters import Winograd
 from models.layers.numerics import tanh, without_autocast
@@ -56,11 +56,11 @@ class ConvLSTMCell(nn.Module):
 
     def begin(self, geometry: Winograd, batch: int) -> Recurrence:
         """Transforms the weights, once for all steps of a batch, which begins with zero states."""
-        weights = geometry.weights(self.gates.weight.permute(1, 2, 3, 0))
+        weights = geometry.transform_weights(self.gates.weight.permute(1, 2, 3, 0))
         peephole = None
         if self.peephole is not None:
             peephole = [
-                geometry.cut(weight.permute(1, 2, 0).expand(batch, -1, -1, -1))
+                geometry.cut_tiles(weight.permute(1, 2, 0).expand(batch, -1, -1, -1))
                 for weight in self.peephole
             ]
         assert self.gates.bias is not None
@@ -91,7 +91,7 @@ class Recurrence:
             products = torch.bmm(x, self.weights[:, : x.shape[2]])
         else:
             products = torch.bmm(torch.cat([x, self.state[0]], dim=2), self.weights)
-        gates = self.geometry.outputs(products, self.bias)
+        gates = self.geometry.transform_outputs(products, self.bias)
         i, f, o, g = gates.chunk(4, dim=2)
         if self.peephole is not None and self.state is not None:
             i = i + self.peephole[0] * self.state[1]
@@ -101,8 +101,8 @@ class Recurrence:
             c = torch.addcmul(c, f.sigmoid(), self.state[1])
         if self.peephole is not None:
             o = o + self.peephole[2] * c
-        h = self.geometry.images(o.sigmoid() * tanh(c))
-        self.state = (self.geometry.inputs(h, border=1), c)
+        h = self.geometry.join_tiles(o.sigmoid() * tanh(c))
+        self.state = (self.geometry.transform_inputs(h, border=1), c)
         return self.state[0]
 
 
@@ -157,7 +157,7 @@ class ConvLSTM(Variant):
         self.encoder = ConvLSTMStack(channels, config, size)
         self.decoder = ConvLSTMStack(hidden, config, size)
         self.head = nn.Conv2d(hidden, channels, 3, padding=1)
-        begin_with_brightness(self.head, config.initial_brightness, activation="sigmoid")
+        set_initial_brightness(self.head, config.initial_brightness, activation="sigmoid")
 
     def forward(self, past: Tensor) -> Tensor:
         """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""
@@ -176,14 +176,14 @@ class ConvLSTM(Variant):
         geometry = Winograd(kernel=3, rows=rows, columns=columns)
         read = self.encoder.begin(geometry, batch)
         for frame in folded:
-            top = read(geometry.inputs(frame, border=1))
+            top = read(geometry.transform_inputs(frame, border=1))
         write = self.decoder.begin(geometry, batch)
-        head = geometry.weights(self.head.weight.permute(1, 2, 3, 0))
+        head = geometry.transform_weights(self.head.weight.permute(1, 2, 3, 0))
         frames = []
         for _ in range(self.future):
             top = write(top)
-            logits = geometry.outputs(torch.bmm(top, head), self.head.bias)
-            frames.append(geometry.images(logits).permute(0, 3, 1, 2))
+            logits = geometry.transform_outputs(torch.bmm(top, head), self.head.bias)
+            frames.append(geometry.join_tiles(logits).permute(0, 3, 1, 2))
         return unfold(torch.stack(frames, 1).sigmoid(), self.config.patch_size)
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:

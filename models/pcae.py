@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.layers.affine import affine
 from models.layers.images import StandardisedConfig, channels_last, hues, place, sobel
 from models.layers.initialisation import initialise_as_sonnet
-from models.layers.mixture import parts_first, pixel_mixture
+from models.layers.mixture import colour_factors, pixel_mixture
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
 from models.layers.part_encoders import (
@@ -32,7 +32,7 @@ from models.layers.templates import inverse, warp
 from models.registry import register
 from models.variant import Coded, Images, ImageShape, Optimization, Picture, SourceBudget, Variant
 
-LEAST_PRESENCE = 1e-16
+PRESENCE_FLOOR = 1e-16
 """Presences are kept from 0 by this where their logarithm is taken."""
 COLOUR_HIDDEN = 32
 """Authors' code: hidden units of the MLP from a part's features to its colour."""
@@ -112,7 +112,7 @@ class Decoded(NamedTuple):
         """(M, channels, batch, height, width): each part's template in its pose and colour."""
         if self.colour is None:
             return self.plain
-        return self.plain * parts_first(self.colour)
+        return self.plain * colour_factors(self.colour)
 
     @property
     def mass(self) -> Tensor:
@@ -247,7 +247,7 @@ class TemplateDecoder(nn.Module):
             drawn,
             colour,
             self.sharpness,
-            at_least_float32(parts.presence).clamp_min(LEAST_PRESENCE).log(),
+            at_least_float32(parts.presence).clamp_min(PRESENCE_FLOOR).log(),
             self.background.sigmoid(),
             self.ground_logit,
         )

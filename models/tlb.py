@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.brightness import BrightnessConfig, begin_with_brightness
+from models.layers.brightness import BrightnessConfig, set_initial_brightness
 from models.layers.images import check_patches, unfold
 from models.layers.numerics import at_least_float32, without_autocast
 from models.layers.patch_classifier import PatchClassifier, PatchConfig, PatchTokens
@@ -44,33 +44,36 @@ from models.variant import (
 )
 
 
-class Attends(NamedTuple):
+class AttentionTargets(NamedTuple):
     """What a block of the fast stream attends to: itself, the state, or one after the other."""
 
     itself: bool
     state: bool
 
 
-def paper_schedule(layers: int, r: int) -> list[Attends]:
+def paper_schedule(layers: int, r: int) -> list[AttentionTargets]:
     """`layers` blocks of self-attention; behind each r-th a block attends to the state."""
     blocks = []
     for layer in range(1, layers + 1):
-        blocks.append(Attends(itself=True, state=False))
+        blocks.append(AttentionTargets(itself=True, state=False))
         if layer % r == 0:
-            blocks.append(Attends(itself=False, state=True))
+            blocks.append(AttentionTargets(itself=False, state=True))
     return blocks
 
 
-def keras_schedule(layers: int, r: int) -> list[Attends]:
+def keras_schedule(layers: int, r: int) -> list[AttentionTargets]:
     """layers + ⌈layers/r⌉ blocks, all of self-attention; those at 0, r, 2r … also see the state."""
-    return [Attends(itself=True, state=i % r == 0) for i in range(layers + math.ceil(layers / r))]
+    return [
+        AttentionTargets(itself=True, state=i % r == 0)
+        for i in range(layers + math.ceil(layers / r))
+    ]
 
 
 class Block(nn.Module):
     """One attention, or two with weights of their own, each with the one feed-forward behind."""
 
     def __init__(
-        self, attends: Attends, dim: int, *, heads: int, head_dim: int, dropout: float
+        self, attends: AttentionTargets, dim: int, *, heads: int, head_dim: int, dropout: float
     ) -> None:
         super().__init__()
         to_itself, to_state = (
@@ -102,15 +105,21 @@ class Bottleneck(nn.Module):
     """The fast stream's blocks and the slow stream's one, whose queries are the state's."""
 
     def __init__(
-        self, schedule: list[Attends], dim: int, *, heads: int, head_dim: int, dropout: float
+        self,
+        schedule: list[AttentionTargets],
+        dim: int,
+        *,
+        heads: int,
+        head_dim: int,
+        dropout: float,
     ) -> None:
         super().__init__()
 
-        def block(attends: Attends) -> Block:
+        def block(attends: AttentionTargets) -> Block:
             return Block(attends, dim, heads=heads, head_dim=head_dim, dropout=dropout)
 
         self.fast = nn.ModuleList(map(block, schedule))
-        self.slow = block(Attends(itself=False, state=True))
+        self.slow = block(AttentionTargets(itself=False, state=True))
 
     def fold(self) -> FoldedBottleneck:
         with without_autocast(next(self.parameters()).device):
@@ -125,31 +134,35 @@ class FoldedBottleneck:
         first = next((i for i, layer in enumerate(fast) if layer.to_state), len(fast))
         self.local, self.conditioned, self.slow = fast[:first], fast[first:], slow
 
-    def alone(self, chunks: Tensor) -> Tensor:
+    def apply_local_layers(self, chunks: Tensor) -> Tensor:
         """The layers before any attends to the state, for many chunks at once.
 
         chunks: (..., tokens, dim).
         """
         x = chunks.flatten(0, -3)
         for layer in self.local:
-            x = layer.feed_forward(layer.attention.to_itself(x))
+            x = layer.feed_forward(layer.attention.self_attention(x))
         return x.view_as(chunks)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The other layers for the next chunk, and what the state makes of it.
 
-        x: (batch, tokens, dim), from `alone`; state: (batch, length, dim). Returns both, and the
+        x: (batch, tokens, dim), from `apply_local_layers`; state: (batch, length, dim). Returns both, and the
         scores of the state's attention: (batch, heads, length, tokens).
         """
         for layer in self.conditioned:
             attention = layer.attention
-            x = attention.to_other(x, state)[0] if layer.to_state else attention.to_itself(x)
+            x = (
+                attention.cross_attention(x, state)[0]
+                if layer.to_state
+                else attention.self_attention(x)
+            )
             x = layer.feed_forward(x)
-        state, scores = self.slow.attention.to_other(state, x)
+        state, scores = self.slow.attention.cross_attention(state, x)
         return x, self.slow.feed_forward(state), scores
 
 
-class Read(NamedTuple):
+class SequenceOutput(NamedTuple):
     """What is left of a sequence that was read."""
 
     fast: Tensor
@@ -189,7 +202,7 @@ class BottleneckClassifier(PatchClassifier):
         *,
         shape: ImageShape,
         config: BottleneckConfig,
-        schedule: list[Attends],
+        schedule: list[AttentionTargets],
         head_dim: int,
     ) -> None:
         super().__init__(shape=shape, config=config)
@@ -208,25 +221,25 @@ class BottleneckClassifier(PatchClassifier):
         )
         self.head = nn.Linear(config.dim, shape.classes)
 
-    def first_state(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         """(batch, length, dim)."""
         raise NotImplementedError
 
-    def read(self, image: Tensor) -> Read:
+    def read(self, image: Tensor) -> SequenceOutput:
         """image: (batch, channels, image_size, image_size)."""
         tokens = self.embed(image).unflatten(1, (self.chunks, -1))
         bottleneck = self.bottleneck.fold()
-        chunks = bottleneck.alone(self.norm(tokens + self.positions))
-        state = self.first_state(len(image))
+        chunks = bottleneck.apply_local_layers(self.norm(tokens + self.positions))
+        state = self.initial_state(len(image))
         all_scores = []
         for chunk in chunks.unbind(1):
             fast, state, scores = bottleneck.step(chunk, state)
             all_scores.append(scores)
-        return Read(fast, state, all_scores)
+        return SequenceOutput(fast, state, all_scores)
 
     def pictures(self, batch: Images) -> dict[str, Picture]:
         """Images above the state's attention to their patches."""
-        image = self.seen(batch.x)
+        image = self.evaluation_view(batch.x)
         # The token that matters to any of the state's vectors: largest over queries, mean of heads.
         heat = torch.cat([s.amax(2).mean(1) for s in self.read(image).scores], dim=1)
         heats = heat.unflatten(1, (self.side, self.side))
@@ -267,7 +280,7 @@ class TLB(BottleneckClassifier):
         self.state_norm = nn.LayerNorm(config.dim, eps=EPSILON)
         initialise(self)
 
-    def first_state(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         return self.state.expand(batch, -1, -1)
 
     def scores(self, image: Tensor) -> Tensor:
@@ -314,21 +327,21 @@ class KerasTLB(BottleneckClassifier):
         self.positions = nn.Parameter(torch.empty(self.chunks, config.chunk_size, config.dim))
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                _uniform(module, module.in_features + module.out_features)
+                _glorot_uniform_(module, module.in_features + module.out_features)
                 nn.init.zeros_(module.bias)
         # The bounds of tf.keras.layers.Embedding, and of Glorot's uniform weights for the shapes
         # (p, p, channels, dim), (dim, heads, head_dim) and (heads, head_dim, dim).
         nn.init.uniform_(self.positions, -0.05, 0.05)
         dim, heads = config.dim, config.heads
         pixels = self.tokens.projection.in_features
-        _uniform(self.tokens.projection, pixels + config.patch_size**2 * dim)
+        _glorot_uniform_(self.tokens.projection, pixels + config.patch_size**2 * dim)
         for module in self.modules():
             if isinstance(module, Attention):
                 for projection in (module.query, module.key, module.value):
-                    _uniform(projection, dim * heads + dim * dim)
-                _uniform(module.output, 2 * heads * dim)
+                    _glorot_uniform_(projection, dim * heads + dim * dim)
+                _glorot_uniform_(module.output, 2 * heads * dim)
 
-    def first_state(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         zeros = self.positions.new_zeros(())
         return zeros.expand(batch, self.config.chunk_size, self.config.dim)
 
@@ -336,7 +349,7 @@ class KerasTLB(BottleneckClassifier):
         return self.head(self.read(image).fast.mean(1))
 
 
-def _uniform(linear: nn.Linear, fans: int) -> None:
+def _glorot_uniform_(linear: nn.Linear, fans: int) -> None:
     bound = math.sqrt(6 / fans)
     nn.init.uniform_(linear.weight, -bound, bound)
 
@@ -393,7 +406,7 @@ class TLBFrames(Variant):
         initialise(self)
         # With Glorot's weights logits have a deviation of 1, and frames are not of this brightness.
         nn.init.normal_(self.head.weight, std=0.02)
-        begin_with_brightness(self.head, config.initial_brightness, activation="sigmoid")
+        set_initial_brightness(self.head, config.initial_brightness, activation="sigmoid")
 
     def frames(self, past: Tensor) -> Tensor:
         """The frame after each past and each future one but the last, as predicted.
@@ -404,7 +417,7 @@ class TLBFrames(Variant):
 
         def chunks(frames: Tensor) -> Tensor:
             """(batch, frames, channels, height, width) to (batch, frames, tokens, dim)."""
-            return bottleneck.alone(self.norm(self.tokens(frames) + self.positions))
+            return bottleneck.apply_local_layers(self.norm(self.tokens(frames) + self.positions))
 
         given = chunks(past).unbind(1)
         state = self.state.expand(len(past), -1, -1)

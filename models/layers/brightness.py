@@ -22,7 +22,7 @@ class BrightnessConfig(PredictionHyperparameters):
     )
 
 
-def begin_with_brightness(
+def set_initial_brightness(
     last: nn.Conv2d | nn.Linear, brightness: float, *, activation: Literal["sigmoid", "tanh"]
 ) -> None:
     """Sets a predictor's last bias so that its frames are this bright before any training.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.layers.images import channels_last
 from models.layers.minimal_filters import Winograd
 
-FEWEST_CHANNELS = 64
+MIN_CHANNELS = 64
 """With fewer, the products of a minimal filter are too small to make up for its transforms."""
 
 
@@ -27,14 +27,18 @@ class MinimalConvolution(nn.Conv2d):
         self.border = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        if not minimal_filters_pay(self):
+        if not uses_minimal_filters(self):
             return super().forward(x)
         kernel = self.kernel_size[0]
         rows, columns = (side + 2 * self.border - kernel + 1 for side in x.shape[2:])
         geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
-        inputs = geometry.inputs(x.permute(0, 2, 3, 1), border=self.border)
-        products = torch.bmm(inputs, geometry.weights(self.weight.permute(1, 2, 3, 0).contiguous()))
-        return geometry.images(geometry.outputs(products, self.bias)).permute(0, 3, 1, 2)
+        inputs = geometry.transform_inputs(x.permute(0, 2, 3, 1), border=self.border)
+        products = torch.bmm(
+            inputs, geometry.transform_weights(self.weight.permute(1, 2, 3, 0).contiguous())
+        )
+        return geometry.join_tiles(geometry.transform_outputs(products, self.bias)).permute(
+            0, 3, 1, 2
+        )
 
 
 def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
@@ -57,7 +61,7 @@ def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor
         seen = channels_last(x[:, :, i:height, j:width])
         return F.conv2d(seen, first.weight, first.bias, stride=2).relu()
 
-    return _sum_of_phases(phase, (height - reach + 1, width - reach + 1), second)
+    return _convolve_phases(phase, (height - reach + 1, width - reach + 1), second)
 
 
 def stride_2(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -71,10 +75,10 @@ def stride_2(x: Tensor, conv: nn.Conv2d) -> Tensor:
         (batch, channels of `conv`, rows, columns).
     """
     height, width = x.shape[2:]
-    return _sum_of_phases(lambda i, j: x[:, :, i::2, j::2], (height, width), conv)
+    return _convolve_phases(lambda i, j: x[:, :, i::2, j::2], (height, width), conv)
 
 
-def _sum_of_phases(
+def _convolve_phases(
     phase: Callable[[int, int], Tensor], size: tuple[int, int], conv: nn.Conv2d
 ) -> Tensor:
     """Computes a convolution of stride 2 as the sum of four without stride (polyphase).
@@ -90,7 +94,7 @@ def _sum_of_phases(
     kernel = conv.kernel_size[0]
     rows, columns = ((side - kernel) // 2 + 1 for side in size)
     starts = list(product((0, 1), (0, 1)))
-    if not minimal_filters_pay(conv):
+    if not uses_minimal_filters(conv):
         parts: list[Tensor] = []
         for i, j in starts:
             taps = conv.weight[:, :, i::2, j::2]
@@ -101,18 +105,18 @@ def _sum_of_phases(
     taps = conv.weight.permute(1, 2, 3, 0).contiguous()
     sums: Tensor | None = None
     for start in starts:
-        inputs = geometry.inputs(phase(*start).permute(0, 2, 3, 1))
-        weights = geometry.weights(taps, start=start, step=2)
+        inputs = geometry.transform_inputs(phase(*start).permute(0, 2, 3, 1))
+        weights = geometry.transform_weights(taps, start=start, step=2)
         sums = torch.bmm(inputs, weights) if sums is None else sums.baddbmm_(inputs, weights)
     assert sums is not None
-    return geometry.images(geometry.outputs(sums, conv.bias)).permute(0, 3, 1, 2)
+    return geometry.join_tiles(geometry.transform_outputs(sums, conv.bias)).permute(0, 3, 1, 2)
 
 
-def minimal_filters_pay(conv: nn.Conv2d) -> bool:
+def uses_minimal_filters(conv: nn.Conv2d) -> bool:
     """Says whether a convolution is computed by minimal filters: of many channels, on a CPU.
 
     bfloat16 (autocast) is too coarse for the differences in a minimal filter, and GPUs have
     convolutions of their own.
     """
     here = conv.weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    return here and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
+    return here and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS

@@ -299,7 +299,7 @@ def hues(count: int) -> Tensor:
     return (((turn + torch.tensor([0, 4, 2])) % 6 - 3).abs() - 1).clamp(0, 1)
 
 
-def dots(points: Tensor, colours: Tensor, *, ground: Tensor, radius: float = 1.5) -> Tensor:
+def draw_discs(points: Tensor, colours: Tensor, *, ground: Tensor, radius: float = 1.5) -> Tensor:
     """Discs on images: (batch, 3, side, side).
 
     points: (batch, n, 2) of (x, y) in [−1, 1]; colours: (batch, n, 3), black ones are not drawn;

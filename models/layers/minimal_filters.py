@@ -19,19 +19,21 @@ TILES = (2, 3, 4)
 """Sides of tiles to choose from: larger ones save products and lose digits."""
 
 
-class Minimal(NamedTuple):
+class FilterMatrices(NamedTuple):
     """Computes y = R[(P x) ∘ (Q w)], with tile + kernel − 1 products for `tile` outputs.
 
     In two dimensions each matrix stands for its Kronecker product with itself.
     """
 
-    of_inputs: Tensor
-    of_weights: Tensor
-    to_outputs: Tensor
+    input_transform: Tensor
+    weight_transform: Tensor
+    output_transform: Tensor
 
 
 @lru_cache
-def minimal(tile: int, kernel: int, dtype: torch.dtype, device: torch.device) -> Minimal:
+def filter_matrices(
+    tile: int, kernel: int, dtype: torch.dtype, device: torch.device
+) -> FilterMatrices:
     """Builds the matrices of the minimal filter in two dimensions, in float64, and casts them.
 
     Polynomials multiply value by value at points, infinity among them; correlation is the transpose
@@ -61,7 +63,7 @@ def minimal(tile: int, kernel: int, dtype: torch.dtype, device: torch.device) ->
             values(kernel),
             values(tile).T.contiguous(),
         )
-        return Minimal(*(torch.kron(side, side).to(device, dtype) for side in sides))
+        return FilterMatrices(*(torch.kron(side, side).to(device, dtype) for side in sides))
 
 
 class Winograd:
@@ -69,7 +71,7 @@ class Winograd:
 
     Images are (batch, rows, columns, channels) here. A tile of a channel has n² numbers where it is
     transformed, n = tile + kernel − 1; products are sums over channels of inputs times weights:
-    `torch.bmm(geometry.inputs(images), geometry.weights(taps))`.
+    `torch.bmm(geometry.transform_inputs(images), geometry.transform_weights(taps))`.
     """
 
     def __init__(self, *, kernel: int, rows: int, columns: int) -> None:
@@ -82,7 +84,7 @@ class Winograd:
         self.tile = min(TILES, key=products)
         self.grid = (-(-rows // self.tile), -(-columns // self.tile))
 
-    def inputs(self, images: Tensor, *, border: int = 0) -> Tensor:
+    def transform_inputs(self, images: Tensor, *, border: int = 0) -> Tensor:
         """Cuts images into overlapping tiles and transforms them.
 
         Args:
@@ -93,10 +95,12 @@ class Winograd:
             (n², batch·tiles, channels).
         """
         return _transform(
-            self._matrices(images).of_inputs, _Cut.apply(images, self, border)
+            self._matrices(images).input_transform, _Cut.apply(images, self, border)
         ).transpose(0, 1)
 
-    def weights(self, taps: Tensor, *, start: tuple[int, int] = (0, 0), step: int = 1) -> Tensor:
+    def transform_weights(
+        self, taps: Tensor, *, start: tuple[int, int] = (0, 0), step: int = 1
+    ) -> Tensor:
         """Transforms weights, or a phase of them: every `step`-th row and column from `start`.
 
         Args:
@@ -107,14 +111,14 @@ class Winograd:
         Returns:
             (n², inputs, outputs).
         """
-        of_weights = self._matrices(taps).of_weights
-        matrix = taps.new_zeros(len(of_weights), *taps.shape[1:3])
+        weight_transform = self._matrices(taps).weight_transform
+        matrix = taps.new_zeros(len(weight_transform), *taps.shape[1:3])
         taken = matrix[:, start[0] :: step, start[1] :: step]
-        square = of_weights.unflatten(1, (self.kernel, self.kernel))
+        square = weight_transform.unflatten(1, (self.kernel, self.kernel))
         taken.copy_(square[:, : taken.shape[1], : taken.shape[2]])
         return _transform(matrix.flatten(1), taps.flatten(1, 2)).transpose(0, 1).contiguous()
 
-    def outputs(self, products: Tensor, bias: Tensor | None = None) -> Tensor:
+    def transform_outputs(self, products: Tensor, bias: Tensor | None = None) -> Tensor:
         """Transforms sums of products of inputs and weights to outputs.
 
         Args:
@@ -124,24 +128,24 @@ class Winograd:
         Returns:
             (batch·tiles, tile², channels).
         """
-        outputs = _transform(self._matrices(products).to_outputs, products.transpose(0, 1))
+        outputs = _transform(self._matrices(products).output_transform, products.transpose(0, 1))
         return outputs if bias is None else outputs.add_(bias)
 
-    def images(self, tiles: Tensor) -> Tensor:
+    def join_tiles(self, tiles: Tensor) -> Tensor:
         """Joins outputs, (batch·tiles, tile², channels), to (batch, rows, columns, channels)."""
         grid = tiles.view(-1, *self.grid, self.tile, self.tile, tiles.shape[2])
         joined = grid.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return joined[:, : self.rows, : self.columns]
 
-    def cut(self, images: Tensor) -> Tensor:
+    def cut_tiles(self, images: Tensor) -> Tensor:
         """Cuts images into output tiles, the inverse of `images`, filled with zeros at the ends."""
         (down, across), tile = self.grid, self.tile
         filled = F.pad(images, (0, 0, 0, across * tile - self.columns, 0, down * tile - self.rows))
         grid = filled.unflatten(2, (across, tile)).unflatten(1, (down, tile))
         return grid.transpose(2, 3).reshape(-1, tile**2, images.shape[3])
 
-    def _matrices(self, like: Tensor) -> Minimal:
-        return minimal(self.tile, self.kernel, like.dtype, like.device)
+    def _matrices(self, like: Tensor) -> FilterMatrices:
+        return filter_matrices(self.tile, self.kernel, like.dtype, like.device)
 
 
 def _transform(matrix: Tensor, tiles: Tensor) -> Tensor:

@@ -24,10 +24,10 @@ from models.variant import Hyperparameters
 
 T = TypeVar("T")
 
-BACKGROUND = 2 * math.log(0.01)
+BACKGROUND_LOG_JOINT = 2 * math.log(0.01)
 """Log of the dummy component: presence .01 times density .01, whatever the part."""
 LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
-LARGEST = 10.0
+SCALE_LOGIT_BOUND = 10.0
 """Bound of a scale's logit, approached smoothly: scales stay within .01 and 10.5."""
 
 
@@ -76,10 +76,10 @@ def object_loss_weights(config: ObjectConfig) -> dict[str, float]:
         "posterior_between": config.posterior_between_weight,
     }
     levels = range(1, config.object_levels + 1)
-    return {k: v for level in levels for k, v in on_level(level, weights).items()}
+    return {k: v for level in levels for k, v in name_by_level(level, weights).items()}
 
 
-def on_level(level: int, terms: Mapping[str, T]) -> dict[str, T]:
+def name_by_level(level: int, terms: Mapping[str, T]) -> dict[str, T]:
     """The terms of a level under their names: `parts` on the first, `parts_level_2` above it."""
     return dict(terms) if level == 1 else {f"{k}_level_{level}": v for k, v in terms.items()}
 
@@ -120,7 +120,7 @@ class Votes(NamedTuple):
     """Scalar: half the squared norm of the dynamic object-part numbers, mean over the batch."""
 
 
-class PerCapsule(nn.Module):
+class LinearPerCapsule(nn.Module):
     """A linear layer for each capsule: (K, batch, in) to (K, batch, out)."""
 
     def __init__(self, capsules: int, inputs: int, outputs: int) -> None:
@@ -156,13 +156,15 @@ class CapsuleLayer(nn.Module):
         super().__init__()
         self.votes, self.noise, self.similarity = votes, noise, similarity
         self.describe = nn.Sequential(
-            PerCapsule(capsules, inputs, hidden), nn.ReLU(), PerCapsule(capsules, hidden, dims)
+            LinearPerCapsule(capsules, inputs, hidden),
+            nn.ReLU(),
+            LinearPerCapsule(capsules, hidden, dims),
         )
-        self.hidden = PerCapsule(capsules, dims, hidden)
+        self.hidden = LinearPerCapsule(capsules, dims, hidden)
         self.dynamic = nn.Parameter(
             sonnet_normal_(torch.empty(capsules, hidden, 6 * votes), inputs=hidden)
         )
-        self.rest = PerCapsule(capsules, hidden, 6 + 1 + 2 * votes)
+        self.rest = LinearPerCapsule(capsules, hidden, 6 + 1 + 2 * votes)
         # As large as the authors' initialiser makes it for 24 parts and capsules; zeros would put
         # all votes of a capsule on one spot.
         self.static = nn.Parameter(torch.empty(6, capsules, 1, votes).uniform_(-0.1, 0.1))
@@ -176,18 +178,18 @@ class CapsuleLayer(nn.Module):
         numbers = dynamic.unflatten(-1, (6, -1)).movedim(2, 0)
         inner = affine((numbers + self.static).unbind(), similarity=self.similarity)
         outer = affine(viewer.unsqueeze(2).unbind(-1), similarity=self.similarity)
-        capsule = self._noisy(capsule)
+        capsule = self._add_noise(capsule)
         return Votes(
             pose=torch.stack(compose(outer, inner)),
             scale=deviation(scale),
-            log_presence=F.logsigmoid(capsule) + F.logsigmoid(self._noisy(vote)),
+            log_presence=F.logsigmoid(capsule) + F.logsigmoid(self._add_noise(vote)),
             capsule_logit=capsule.squeeze(-1),
             viewer=torch.stack(outer).squeeze(-1),
             features=features,
             dynamic=dynamic.square().sum() / (2 * len(views)),
         )
 
-    def _noisy(self, logit: Tensor) -> Tensor:
+    def _add_noise(self, logit: Tensor) -> Tensor:
         """Noise spreads presences to 0 and 1; only in training."""
         if not self.training or self.noise == 0:
             return logit
@@ -195,15 +197,15 @@ class CapsuleLayer(nn.Module):
 
 
 def deviation(logit: Tensor) -> Tensor:
-    """A vote's scale, softplus(· + .5) + .01, the logit bounded by LARGEST through tanh.
+    """A vote's scale, softplus(· + .5) + .01, the logit bounded by SCALE_LOGIT_BOUND through tanh.
 
     A scale of 0 is an infinite density, and one that grows without end an overflow: the two ways
     in which long trainings of such mixtures end in NaN.
     """
-    return F.softplus(LARGEST * (logit / LARGEST).tanh() + 0.5) + 0.01
+    return F.softplus(SCALE_LOGIT_BOUND * (logit / SCALE_LOGIT_BOUND).tanh() + 0.5) + 0.01
 
 
-def gaussian(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+def gaussian_log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """Log density of isotropic Gaussians: x and mean (dims, ...) broadcast, scale (...)."""
     squared = (x - mean).square().sum(0)
     return -squared / (2 * scale.square()) - len(mean) * (scale.log() + LOG_SQRT_TAU)
@@ -307,11 +309,11 @@ class ObjectAutoencoder(nn.Module):
             embedded = embedded + self.embed_template(templates.detach())
         votes = self.capsules(self.encoder(embedded, presence))
 
-        density = gaussian(
+        density = gaussian_log_density(
             at_least_float32(pose.movedim(-1, 0)).unsqueeze(1), votes.pose, votes.scale
         )
         joint = votes.log_presence + density
-        background = joint.new_tensor(BACKGROUND)
+        background = joint.new_tensor(BACKGROUND_LOG_JOINT)
         evidence = torch.logaddexp(joint.logsumexp(0), background)
         posterior = (joint - evidence).exp()
         log_likelihood = (presence * evidence).sum(-1)
@@ -326,16 +328,16 @@ class ObjectAutoencoder(nn.Module):
             **posterior_sparsity(mass),
         }
         objects = Objects(
-            terms=on_level(self.level, terms),
+            terms=name_by_level(self.level, terms),
             prior=prior,
             posterior=mass,
             winner=winner,
             explained=parts._replace(pose=chosen.movedim(0, -1)),
             log_likelihood=log_likelihood,
         )
-        return objects if self.above is None else self._stack(objects, votes)
+        return objects if self.above is None else self._add_levels(objects, votes)
 
-    def _stack(self, objects: Objects, votes: Votes) -> Objects:
+    def _add_levels(self, objects: Objects, votes: Votes) -> Objects:
         assert self.above is not None
         wholes = Parts(
             pose=votes.viewer.movedim(0, -1).transpose(0, 1),

@@ -105,7 +105,7 @@ class PatchClassifier(Variant):
         """
         return self.tokens(self.config.prepare(image))
 
-    def seen(self, x: Tensor) -> Tensor:
+    def evaluation_view(self, x: Tensor) -> Tensor:
         """Resizes images for evaluation; `embed` standardises them later.
 
         Args:
@@ -116,7 +116,7 @@ class PatchClassifier(Variant):
         """
         return resize(grey(x) if self.config.grey else x, self.config.image_size)
 
-    def augmented(self, x: Tensor) -> Tensor:
+    def training_view(self, x: Tensor) -> Tensor:
         """Resizes, crops and mirrors images for training; `embed` standardises them later.
 
         Args:
@@ -131,7 +131,7 @@ class PatchClassifier(Variant):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, height, width) to logits: (batch, classes)."""
-        return self.scores(self.seen(x))
+        return self.scores(self.evaluation_view(x))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
         """`cross_entropy`, mean over an image's labels."""
@@ -140,7 +140,7 @@ class PatchClassifier(Variant):
             scores = self.scores(image)
             return cross_entropy(scores, y), scores
 
-        image = self.augmented(batch.x) if self.training else self.seen(batch.x)
+        image = self.training_view(batch.x) if self.training else self.evaluation_view(batch.x)
         value, scores = mean_over_slices(loss, (image, batch.y), self.parameters(), size=SLICE)
         return {"cross_entropy": value}, scores
 

@@ -26,7 +26,7 @@ from models.layers.numerics import at_least_float32
 EPSILON = 1e-5
 
 
-def standardised(x: Tensor) -> Tensor:
+def normalise(x: Tensor) -> Tensor:
     """Mean 0 and variance 1 over the last dimension: a layer norm without gain and offset."""
     return F.layer_norm(x, x.shape[-1:], eps=EPSILON)
 
@@ -41,7 +41,7 @@ class Projection(NamedTuple):
         return F.linear(x, self.weight, self.bias)
 
 
-def behind(norm: nn.LayerNorm, linear: nn.Linear) -> Projection:
+def fold_norm(norm: nn.LayerNorm, linear: nn.Linear) -> Projection:
     """`linear` behind `norm`, as a projection of a standardised input."""
     return Projection(linear.weight * norm.weight, linear.weight @ norm.bias + linear.bias)
 
@@ -56,19 +56,19 @@ class FoldedAttention:
         self.both = Projection(*(torch.cat(parts) for parts in zip(query, value, strict=True)))
         self.heads, self.dropout = heads, dropout
 
-    def to_itself(self, x: Tensor) -> Tensor:
+    def self_attention(self, x: Tensor) -> Tensor:
         """x: (batch, tokens, dim), with what each token read of all."""
-        keys = standardised(x)
+        keys = normalise(x)
         queries, values = self.both(keys).chunk(2, dim=-1)
         return self._read(x, queries, keys, values)[0]
 
-    def to_other(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def cross_attention(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """x: (batch, tokens, dim), with what each token read of y: (batch, others, dim).
 
         With it the scores, (batch, heads, tokens, others), which sum to 1 over the others.
         """
-        keys = standardised(y)
-        return self._read(x, self.query(standardised(x)), keys, self.value(keys))
+        keys = normalise(y)
+        return self._read(x, self.query(normalise(x)), keys, self.value(keys))
 
     def _read(
         self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor
@@ -103,13 +103,13 @@ class Attention(nn.Module):
             weight, bias = (part.unflatten(0, (self.heads, self.head_dim)) for part in projection)
             return weight, bias.unsqueeze(-1)
 
-        query, query_bias = split(behind(self.query_norm, self.query))
-        value, value_bias = split(behind(self.value_norm, self.value))
-        key, idle = split(behind(self.key_norm, self.key))
+        query, query_bias = split(fold_norm(self.query_norm, self.query))
+        value, value_bias = split(fold_norm(self.value_norm, self.value))
+        key, key_bias = split(fold_norm(self.key_norm, self.key))
         key = key.transpose(1, 2) / math.sqrt(self.head_dim)
         output = rearrange(self.output.weight, "o (h d) -> h o d", h=self.heads)
         # The key's offsets change no score: they take part for a gradient of exactly zero.
-        query_bias = query_bias + 0 * idle
+        query_bias = query_bias + 0 * key_bias
         return FoldedAttention(
             Projection((key @ query).flatten(0, 1), (key @ query_bias).flatten()),
             Projection((output @ value).flatten(0, 1), (output @ value_bias).flatten()),
@@ -127,7 +127,7 @@ class FoldedFeedForward:
 
     def __call__(self, x: Tensor) -> Tensor:
         """x: (..., dim)."""
-        return x + dropout(self.outer(F.gelu(self.inner(standardised(x)))), self.dropout)
+        return x + dropout(self.outer(F.gelu(self.inner(normalise(x)))), self.dropout)
 
 
 class FeedForward(nn.Module):
@@ -142,7 +142,7 @@ class FeedForward(nn.Module):
 
     def fold(self) -> FoldedFeedForward:
         return FoldedFeedForward(
-            behind(self.norm, self.inner),
+            fold_norm(self.norm, self.inner),
             Projection(self.outer.weight, self.outer.bias),
             dropout=self.dropout if self.training else 0.0,
         )

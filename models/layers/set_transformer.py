@@ -1,7 +1,7 @@
 """Set Transformer (Lee et al. 2019, arXiv 1810.00825): attention over a set, some of it absent.
 
-A member weighs as much as it is present: its presence multiplies its share of each softmax, so that
-an absent one is not seen, and half a one is half seen.
+A member weighs as much as it is present: its presence multiplies its weights of each softmax, so that
+an absent one is not presence_bias, and half a one is half presence_bias.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from models.layers.prenorm import head_width
 
 
 def log_presence(presence: Tensor) -> Tensor:
-    """What attention adds to its logits; finite, so that where none is present all are seen."""
+    """What attention adds to its logits; finite, so that where none is present all are presence_bias."""
     return presence.clamp_min(torch.finfo(presence.dtype).tiny).log()
 
 
@@ -29,14 +29,16 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(dims, 3 * dims)
         self.out = nn.Linear(dims, dims)
 
-    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        """seen: (batch, n), added to the logits of each member."""
+    def forward(self, x: Tensor, presence_bias: Tensor | None) -> Tensor:
+        """presence_bias: (batch, n), added to the logits of each member."""
         batch, n, dims = x.shape
         parts = self.query_key_value(x).view(batch, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = parts.flatten(1, 2)
         logits = query @ key.transpose(1, 2)
-        share = _shares(logits.unflatten(0, (batch, -1)), self.heads / dims, seen)
-        mixed = (share.flatten(0, 1).to(value.dtype) @ value).unflatten(0, (batch, -1))
+        weights = _attention_weights(
+            logits.unflatten(0, (batch, -1)), self.heads / dims, presence_bias
+        )
+        mixed = (weights.flatten(0, 1).to(value.dtype) @ value).unflatten(0, (batch, -1))
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -62,15 +64,15 @@ class Pool(nn.Module):
         self.out = nn.Linear(out, out)
         nn.init.xavier_uniform_(self.seeds)
 
-    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        """seen: (batch, n), added to the logits of each member."""
+    def forward(self, x: Tensor, presence_bias: Tensor | None) -> Tensor:
+        """presence_bias: (batch, n), added to the logits of each member."""
         heads, out = self.heads, len(self.widen.weight)
         query = self.query(self.seeds).unflatten(1, (heads, -1)).transpose(0, 1)
         key = (self.key.weight @ self.widen.weight).unflatten(0, (heads, -1))
         probes = (query @ key).flatten(0, 1)
         logits = (x @ probes.t()).transpose(1, 2).unflatten(1, (heads, -1))
-        share = _shares(logits, heads / out, seen).flatten(1, 2)
-        pooled = (share.to(x.dtype) @ x).unflatten(1, (heads, -1)).transpose(1, 2).flatten(2)
+        weights = _attention_weights(logits, heads / out, presence_bias).flatten(1, 2)
+        pooled = (weights.to(x.dtype) @ x).unflatten(1, (heads, -1)).transpose(1, 2).flatten(2)
 
         value = (self.value.weight @ self.widen.weight).unflatten(0, (heads, -1))
         mix = self.out.weight.unflatten(1, (heads, -1)).transpose(0, 1)
@@ -95,8 +97,8 @@ class Block(nn.Module):
             nn.LayerNorm(dims) if layer_norm else nn.Identity() for _ in range(2)
         )
 
-    def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        h = self.norms[0](x + self.attention(x, seen))
+    def forward(self, x: Tensor, presence_bias: Tensor | None) -> Tensor:
+        h = self.norms[0](x + self.attention(x, presence_bias))
         return self.norms[1](h + self.feed_forward(h))
 
 
@@ -118,13 +120,15 @@ class SetTransformer(nn.Module):
 
     def forward(self, x: Tensor, presence: Tensor | None = None) -> Tensor:
         """presence: (batch, n) in [0, 1]; all are there where it is None."""
-        seen = None if presence is None else log_presence(presence)
+        presence_bias = None if presence is None else log_presence(presence)
         for block in self.blocks:
-            x = block(x, seen)
-        return self.pool(x, seen)
+            x = block(x, presence_bias)
+        return self.pool(x, presence_bias)
 
 
-def _shares(logits: Tensor, squared: float, seen: Tensor | None) -> Tensor:
-    """Softmax over members of logits (batch, heads, queries, n) times √squared."""
-    logits = at_least_float32(logits) * squared**0.5
-    return (logits if seen is None else logits + seen[:, None, None]).softmax(-1)
+def _attention_weights(
+    logits: Tensor, squared_scale: float, presence_bias: Tensor | None
+) -> Tensor:
+    """Softmax over members of logits (batch, heads, queries, n) times √squared_scale."""
+    logits = at_least_float32(logits) * squared_scale**0.5
+    return (logits if presence_bias is None else logits + presence_bias[:, None, None]).softmax(-1)

@@ -19,7 +19,7 @@ from models.layers.numerics import without_autocast
 SMALLEST_DETERMINANT = 1e-5
 """A pose's determinant is the product of its scales, .01² at least; only products of poses, as
 objects' votes are, come below this."""
-POINTS = 2**20
+CHUNK_POINTS = 2**20
 """Number of points whose gradients are computed at a time, so that coordinates stay in cache."""
 
 
@@ -69,15 +69,15 @@ class _Warp(torch.autograd.Function):
         templates, maps = ctx.saved_tensors
         y, x = _axes(ctx.size, maps)
         grad_templates, grad_maps = torch.empty_like(templates), torch.empty_like(maps)
-        for some in _portions(len(templates), len(maps) * ctx.size[0] * ctx.size[1]):
-            grad_templates[some], grad_grid = _gradients(
-                grad[some].flatten(2, 3), templates[some], _grid(maps[:, some], ctx.size)
+        for chunk in _template_slices(len(templates), len(maps) * ctx.size[0] * ctx.size[1]):
+            grad_templates[chunk], grad_grid = _gradients(
+                grad[chunk].flatten(2, 3), templates[chunk], _grid(maps[:, chunk], ctx.size)
             )
             grad_grid = grad_grid.view(-1, len(maps), *ctx.size, 2)
             columns = grad_grid.sum(2).transpose(-1, -2)
             rows = torch.view_as_real(torch.view_as_complex(grad_grid).sum(3)).transpose(-1, -2)
             grad_map = torch.stack([columns @ x, rows @ y, rows.sum(-1)], -1)
-            grad_maps[:, some] = grad_map.flatten(2).transpose(0, 1)
+            grad_maps[:, chunk] = grad_map.flatten(2).transpose(0, 1)
         return grad_templates, grad_maps, None
 
 
@@ -112,11 +112,11 @@ def _gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, T
         The gradients of the templates and of the grid, in the shapes of both.
     """
     if grad.is_cuda:
-        return sums_of_hats(grad, templates, grid)
+        return deterministic_gradients(grad, templates, grid)
     return torch.ops.aten.grid_sampler_2d_backward(grad, templates, grid, 0, 0, True, [True, True])
 
 
-def sums_of_hats(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+def deterministic_gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """Does what `_gradients` does in matrix products, which add in a fixed order.
 
     PyTorch's kernel for GPUs adds in any order, so that equal runs would differ. A pixel of a
@@ -124,15 +124,15 @@ def sums_of_hats(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor,
     (Jaderberg et al. 2015, equation 5).
     """
     grad = grad.flatten(2).unsqueeze(-1)  # (n, channels, points, 1)
-    row, row_slope = _hats(grid[..., 1].flatten(1), templates.shape[2])
-    column, column_slope = _hats(grid[..., 0].flatten(1), templates.shape[3])
+    row, row_slope = _bilinear_weights(grid[..., 1].flatten(1), templates.shape[2])
+    column, column_slope = _bilinear_weights(grid[..., 0].flatten(1), templates.shape[3])
     grad_templates = (grad * row).transpose(2, 3) @ column
     grad_x = (grad * (row @ templates) * column_slope).sum((1, 3))
     grad_y = (grad * (column @ templates.transpose(2, 3)) * row_slope).sum((1, 3))
     return grad_templates, torch.stack([grad_x, grad_y], -1).view_as(grid)
 
 
-def _hats(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
+def _bilinear_weights(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Computes the weight of each of `side` pixels at (n, points) coordinates, and its slope.
 
     Both are (n, 1, points, side).
@@ -145,8 +145,8 @@ def _hats(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
     return (1 - distance.abs()).clamp_min(0), slope
 
 
-def _portions(count: int, points: int) -> Iterator[slice]:
-    """Yields slices of `count` templates, of about `POINTS` points; a template has `points`."""
-    step = 4 * max(1, POINTS // (4 * points))
+def _template_slices(count: int, points: int) -> Iterator[slice]:
+    """Yields slices of `count` templates, of about `CHUNK_POINTS` points; a template has `points`."""
+    step = 4 * max(1, CHUNK_POINTS // (4 * points))
     for start in range(0, count, step):
         yield slice(start, start + step)

@@ -60,7 +60,7 @@ class CapsNet(nn.Module):
         types = self.conv2.out_channels // self.dim
         return rearrange(weight, "(yx k) p j d -> (k yx) j d p", k=types)
 
-    def seen(self, x: Tensor) -> Tensor:
+    def evaluation_view(self, x: Tensor) -> Tensor:
         """The whole rescaled image, or the square around its centre."""
         image = self.rescale(x)
         if not self.side:
@@ -114,10 +114,10 @@ class CapsNet(nn.Module):
         return v
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.capsules(self.seen(x)) ** 2).sum(-1).sqrt()
+        return (self.capsules(self.evaluation_view(x)) ** 2).sum(-1).sqrt()
 
     def loss(self, batch: Any) -> Tensor:
-        image = self.seen(batch.x)
+        image = self.evaluation_view(batch.x)
         v = self.capsules(image)
         lengths = (v**2).sum(-1).sqrt()
         truth = torch.zeros_like(lengths).scatter(1, batch.y, 1.0)

@@ -148,7 +148,9 @@ def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     return layer
 
 
-def ours(oracle: CapsuleTransformer, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
+def gradients_by_model_names(
+    oracle: CapsuleTransformer, gradients: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """The oracle's gradients by our parameters' names."""
     found: dict[str, Tensor] = {"transformer.positions": gradients["positions"]}
     norms = ("norm", "norm_attention", "norm_feed_forward")

@@ -91,7 +91,11 @@ class TLB(nn.Module):
 
     def loss(self, batch: Any) -> Tensor:
         """By our crops."""
-        image = self.ours.augmented(batch.x) if self.training else self.ours.seen(batch.x)
+        image = (
+            self.ours.training_view(batch.x)
+            if self.training
+            else self.ours.evaluation_view(batch.x)
+        )
         scores = self.scores(image)
         return torch.stack([F.cross_entropy(scores, y) for y in batch.y.unbind(1)]).mean()
 

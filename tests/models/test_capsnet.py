@@ -165,7 +165,7 @@ def test_the_authors_code_halves_the_margin_beside_the_reconstruction() -> None:
 def test_training_crops_mirrors_and_shifts_within_the_image() -> None:
     model = small(ImageShape(1, 32, 32, 10), crop=24, flip=True, shift=0)
     x = torch.arange(1024.0).view(1, 1, 32, 32).expand(200, -1, -1, -1) / 1024
-    crops = model.augmented(x)
+    crops = model.training_view(x)
     assert crops.shape == (200, 1, 24, 24)
     steps = crops[:, 0, 0, 1] - crops[:, 0, 0, 0]
     assert {round(1024 * step.item()) for step in steps} == {-1, 1}

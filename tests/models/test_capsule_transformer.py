@@ -72,7 +72,7 @@ def test_frames_loss_and_gradients_equal_the_textbook(options: dict[str, Any]) -
     torch.testing.assert_close(model(batch.past), oracle(batch.past))
     loss, theirs = total_loss(model, batch), oracle.loss(batch)
     torch.testing.assert_close(loss, theirs)
-    expected = capsule_transformer.ours(oracle, gradients(oracle, theirs))
+    expected = capsule_transformer.gradients_by_model_names(oracle, gradients(oracle, theirs))
     torch.testing.assert_close(gradients(model, loss), expected)
 
 
@@ -227,7 +227,7 @@ def test_the_latents_noise_has_its_deviation() -> None:
     assert decoder.latent is not None
     nn.init.zeros_(decoder.latent.weight)
     decoder.latent.bias.data = torch.tensor([0.5, -1.0])
-    drawn, _ = decoder.sampled(torch.zeros(20_000, 6))
+    drawn, _ = decoder.sample_latent(torch.zeros(20_000, 6))
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
     assert drawn.std().item() == pytest.approx(torch.tensor(-0.5).exp().item(), abs=0.02)
 
@@ -239,7 +239,7 @@ def test_the_divergence_is_that_of_torchs_distributions() -> None:
     posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
     prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
     expected = torch.distributions.kl_divergence(posterior, prior).sum(dim=1).mean()
-    torch.testing.assert_close(decoder.sampled(hidden)[1], expected)
+    torch.testing.assert_close(decoder.sample_latent(hidden)[1], expected)
 
 
 @pytest.mark.parametrize("brightness", [0.5, 0.02])

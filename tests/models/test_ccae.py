@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.datasets.constellations import constellations
 from models.ccae import CCAE, CCAEConfig, active_if_winning, draw_points, explain
-from models.layers.images import dots, hues
+from models.layers.images import draw_discs, hues
 from models.layers.rmsprop import RMSProp
 from models.textbook import ccae
 from models.variant import Images, ImageShape, Points, PointShape
@@ -179,7 +179,7 @@ def test_pictures_show_points_in_colours(kind: str) -> None:
 def test_dots_lie_where_points_are_and_black_ones_are_not_drawn() -> None:
     points = torch.tensor([[[0.5, -0.5], [-0.5, 0.5]]])
     colours = torch.tensor([[[1.0, 0, 0], [0, 0, 0]]])
-    shown = dots(points, colours, ground=torch.full((1, 1, 16, 16), 0.25))
+    shown = draw_discs(points, colours, ground=torch.full((1, 1, 16, 16), 0.25))
     assert shown[0, :, 4, 12].tolist() == [1, 0, 0]
     assert (shown[0, :, 11, 4] == 0.25).all()
     assert hues(3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]

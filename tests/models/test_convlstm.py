@@ -36,10 +36,10 @@ def test_the_cell_is_equation_3(peephole: bool) -> None:
     recurrence = cell.begin(geometry, len(x))
     h = c = torch.zeros(2, 3, 5, 4, dtype=torch.float64)
     for _ in range(3):
-        recurrence.step(geometry.inputs(x.permute(0, 2, 3, 1), border=1))
+        recurrence.step(geometry.transform_inputs(x.permute(0, 2, 3, 1), border=1))
         h, c = oracle(x, h, c)
         assert recurrence.state is not None
-        ours = geometry.images(recurrence.state[1]).permute(0, 3, 1, 2)
+        ours = geometry.join_tiles(recurrence.state[1]).permute(0, 3, 1, 2)
         torch.testing.assert_close(ours, c)
     torch.testing.assert_close(
         gradients(ours.square().sum(), list(cell.parameters())),

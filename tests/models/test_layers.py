@@ -94,7 +94,7 @@ def test_labels_of_one_and_two() -> None:
 def test_polyphase_convolution_is_the_convolution(
     size: tuple[int, int], by_minimal_filters: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolutions, "minimal_filters_pay", lambda conv: by_minimal_filters)
+    monkeypatch.setattr(convolutions, "uses_minimal_filters", lambda conv: by_minimal_filters)
     torch.manual_seed(0)
     first, second = nn.Conv2d(2, 3, 9).double(), nn.Conv2d(3, 4, 9, stride=2).double()
     x = torch.randn(2, 2, *size, dtype=torch.float64)
@@ -114,7 +114,7 @@ def test_polyphase_convolution_is_the_convolution(
 def test_a_minimal_convolution_is_the_convolution(
     padding: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolutions, "FEWEST_CHANNELS", 2)
+    monkeypatch.setattr(convolutions, "MIN_CHANNELS", 2)
     layer = MinimalConvolution(2, 3, 3, padding=padding).double()
     x = torch.randn(2, 2, 7, 9, dtype=torch.float64, requires_grad=True)
     ours, expected = layer(x), F.conv2d(x, layer.weight, layer.bias, padding=padding)

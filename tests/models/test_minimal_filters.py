@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers.minimal_filters import POINTS, TILES, Winograd, minimal
+from models.layers.minimal_filters import POINTS, TILES, Winograd, filter_matrices
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +17,11 @@ def _seeded() -> None:
 
 def filtered(x: Tensor, weight: Tensor, bias: Tensor, geometry: Winograd, border: int) -> Tensor:
     """Convolves images, (batch, channels, rows, columns)."""
-    tiles = geometry.inputs(x.permute(0, 2, 3, 1), border=border)
-    outputs = geometry.outputs(torch.bmm(tiles, geometry.weights(weight.permute(1, 2, 3, 0))), bias)
-    return geometry.images(outputs).permute(0, 3, 1, 2)
+    tiles = geometry.transform_inputs(x.permute(0, 2, 3, 1), border=border)
+    outputs = geometry.transform_outputs(
+        torch.bmm(tiles, geometry.transform_weights(weight.permute(1, 2, 3, 0))), bias
+    )
+    return geometry.join_tiles(outputs).permute(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -62,15 +64,15 @@ def test_float32_loses_one_digit(kernel: int, side: int, error: float) -> None:
 def test_tiles_cut_what_they_join() -> None:
     geometry = Winograd(kernel=3, rows=5, columns=10)
     images = torch.rand(2, 5, 10, 3)
-    assert torch.equal(geometry.images(geometry.cut(images)), images)
+    assert torch.equal(geometry.join_tiles(geometry.cut_tiles(images)), images)
 
 
 def test_matrices_first_wanted_in_evaluation_serve_training() -> None:
-    minimal.cache_clear()
+    filter_matrices.cache_clear()
     geometry, images = Winograd(kernel=3, rows=4, columns=4), torch.rand(1, 4, 4, 2)
     with torch.inference_mode():
-        geometry.inputs(images, border=1)
-    geometry.inputs(images.requires_grad_(), border=1).sum().backward()
+        geometry.transform_inputs(images, border=1)
+    geometry.transform_inputs(images.requires_grad_(), border=1).sum().backward()
 
 
 def test_there_are_points_for_the_largest_tile_and_kernel() -> None:

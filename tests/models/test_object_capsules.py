@@ -17,7 +17,7 @@ from models.layers.object_capsules import (
     ObjectConfig,
     deviation,
     entropy,
-    gaussian,
+    gaussian_log_density,
     object_loss_weights,
     posterior_sparsity,
     prior_sparsity,
@@ -124,7 +124,7 @@ def test_densities_are_scipys() -> None:
     x, mean = torch.randn(2, 6, 4).double()
     scale = torch.rand(4).double() + 0.1
     expected = scipy.stats.norm(mean.numpy(), scale.numpy()).logpdf(x.numpy()).sum(0)
-    np.testing.assert_allclose(gaussian(x, mean, scale).numpy(), expected)
+    np.testing.assert_allclose(gaussian_log_density(x, mean, scale).numpy(), expected)
 
 
 def test_the_parts_likelihood_is_a_mixture_by_scipy() -> None:

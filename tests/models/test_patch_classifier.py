@@ -78,7 +78,7 @@ def test_images_are_cropped_in_training_and_resized_otherwise() -> None:
     model = vit()
     batch = Images(torch.rand(4, 3, 12, 9), torch.zeros(4, 1, dtype=torch.int64))
     assert not torch.equal(model.loss(batch)[1], model.loss(batch)[1])
-    assert model.augmented(batch.x).shape == (4, 3, 8, 8)
+    assert model.training_view(batch.x).shape == (4, 3, 8, 8)
     model.eval()
     assert torch.equal(model.loss(batch)[1], model.scores(resize(batch.x, 8)))
 
@@ -89,9 +89,9 @@ def test_digits_are_not_mirrored() -> None:
     assert presets == {**dict.fromkeys(digits, False), "cifar10": True}
     model = vit(resize=8, flip=False)
     x = torch.rand(16, 3, 12, 9)
-    assert torch.equal(model.augmented(x), model.seen(x))
+    assert torch.equal(model.training_view(x), model.evaluation_view(x))
     model = vit(resize=8)
-    seen, mirrored = model.seen(x), model.augmented(x)
+    seen, mirrored = model.evaluation_view(x), model.training_view(x)
     flips = [torch.equal(a, b.flip(2)) for a, b in zip(seen, mirrored, strict=True)]
     assert 0 < sum(flips) < 16
 
@@ -106,8 +106,8 @@ def test_photographs_are_standardised_by_preset(variant: Any, datasets: int) -> 
 def test_each_crop_is_standardised_and_pictures_are_not() -> None:
     model = vit(standardise=True).eval()
     x = torch.rand(4, 3, 12, 9)
-    seen = model.seen(x)
-    assert torch.equal(seen, vit().seen(x))
+    seen = model.evaluation_view(x)
+    assert torch.equal(seen, vit().evaluation_view(x))
     torch.testing.assert_close(model.embed(seen), model.embed(0.5 * seen + 0.2), atol=0.1, rtol=0.1)
     torch.testing.assert_close(model.embed(seen), model.tokens(standardise(seen)))
 

@@ -11,11 +11,11 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from torch import Tensor
 
-from models.layers.convolutions import FEWEST_CHANNELS
+from models.layers.convolutions import MIN_CHANNELS
 from models.layers.images import sobel
 from models.layers.mixture import pixel_mixture
 from models.layers.part_encoders import encoder
-from models.layers.templates import inverse, sums_of_hats, warp
+from models.layers.templates import deterministic_gradients, inverse, warp
 from models.pcae import PCAE, PartConfig
 from models.textbook import pcae
 from models.variant import Images, ImageShape
@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "residual": {"encoder": "residual"},
     "wide": {"encoder": "wide"},
-    "many channels": {"encoder_channels": FEWEST_CHANNELS},
+    "many channels": {"encoder_channels": MIN_CHANNELS},
 }
 
 
@@ -519,4 +519,4 @@ def test_a_gpus_gradients_of_templates_and_points_equal_a_processors() -> None:
     theirs = torch.ops.aten.grid_sampler_2d_backward(
         grad, templates, grid, 0, 0, True, [True, True]
     )
-    torch.testing.assert_close(sums_of_hats(grad, templates, grid), theirs)
+    torch.testing.assert_close(deterministic_gradients(grad, templates, grid), theirs)

@@ -111,10 +111,12 @@ def test_folded_attention_is_scaled_dot_product_attention(heads: int) -> None:
     )
     read = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     expected = x + layer.output(read.transpose(1, 2).flatten(2))
-    ours, scores = layer.fold().to_other(x, y)
+    ours, scores = layer.fold().cross_attention(x, y)
     torch.testing.assert_close(ours, expected)
     torch.testing.assert_close(scores, (q @ k.transpose(2, 3) / 2).softmax(-1))
-    torch.testing.assert_close(layer.fold().to_itself(x), layer.fold().to_other(x, x)[0])
+    torch.testing.assert_close(
+        layer.fold().self_attention(x), layer.fold().cross_attention(x, x)[0]
+    )
 
 
 def test_parameter_counts() -> None:
@@ -203,7 +205,7 @@ def test_the_examples_head_reads_the_last_chunk_and_ours_the_state() -> None:
 
 
 def test_the_examples_state_is_zero_at_first_and_as_long_as_a_chunk() -> None:
-    assert torch.equal(keras().first_state(2), torch.zeros(2, 3, 8))
+    assert torch.equal(keras().initial_state(2), torch.zeros(2, 3, 8))
     assert paper(state_length=5).read(torch.rand(2, 3, 12, 12)).state.shape == (2, 5, 8)
 
 
@@ -236,8 +238,8 @@ def test_attention_maps_are_laid_out_as_the_patches() -> None:
     pictures = model.pictures(batch)["attention"]
     assert [len(row) for row in pictures] == [2, 2]
     heats = [heat for heat in pictures[1] if isinstance(heat, Heat)]
-    assert torch.equal(heats[1].image, model.seen(batch.x)[1])
-    scores = model.read(model.seen(batch.x)).scores
+    assert torch.equal(heats[1].image, model.evaluation_view(batch.x)[1])
+    scores = model.read(model.evaluation_view(batch.x)).scores
     assert scores[0].shape == (2, 2, 3, 3)
     for token in range(9):
         own = scores[token // 3][1, :, :, token % 3]
@@ -269,8 +271,10 @@ def test_what_does_not_see_the_state_is_computed_for_all_chunks_at_once() -> Non
     folded = model.bottleneck.fold()
     assert [len(folded.local), len(folded.conditioned)] == [2, 1]
     chunks = torch.randn(2, 3, 3, 8)
-    one_by_one = torch.stack([folded.alone(c[:, None])[:, 0] for c in chunks.unbind(1)], 1)
-    torch.testing.assert_close(folded.alone(chunks), one_by_one)
+    one_by_one = torch.stack(
+        [folded.apply_local_layers(c[:, None])[:, 0] for c in chunks.unbind(1)], 1
+    )
+    torch.testing.assert_close(folded.apply_local_layers(chunks), one_by_one)
 
 
 @pytest.mark.parametrize(
