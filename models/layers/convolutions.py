@@ -1,4 +1,4 @@
-"""Convolutions computed by another route than their definition, to the same result."""
+"""Computes convolutions by faster algorithms, to the same result up to rounding."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from models.layers.images import channels_last
 from models.layers.minimal_filters import Winograd
 
 MIN_CHANNELS = 64
-"""With fewer, the products of a minimal filter are too small to make up for its transforms."""
+"""With fewer channels, the saved products of a minimal filter do not make up for its transforms."""
 
 
 class MinimalConvolution(nn.Conv2d):
-    """Convolves images with stride 1, by a minimal filter where that pays.
+    """Convolves images with stride 1, by a minimal filter where `uses_minimal_filters` says so.
 
-    Channels are then innermost in what it returns.
+    A result of minimal filters has its channels innermost in memory.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, padding: int = 0) -> None:
@@ -27,6 +27,14 @@ class MinimalConvolution(nn.Conv2d):
         self.border = padding
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolves images.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            (batch, output channels, rows, columns).
+        """
         if not uses_minimal_filters(self):
             return super().forward(x)
         kernel = self.kernel_size[0]
@@ -42,14 +50,15 @@ class MinimalConvolution(nn.Conv2d):
 
 
 def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
-    """Computes second(relu(first(x))), where `first` has stride 1, `second` 2, neither padding.
+    """Computes second(relu(first(x))), where neither convolution pads.
 
-    `first` computes each phase that `second` reads apart, so that nothing large is rearranged.
+    The image is split into its four phases: even or odd rows, even or odd columns. `first` computes
+    each phase separately, so that no large tensor is rearranged for `second`.
 
     Args:
         x: (batch, channels, height, width).
-        first: with a bias.
-        second: with a bias.
+        first: convolution of stride 1, with a bias.
+        second: convolution of stride 2, with a bias.
 
     Returns:
         (batch, channels of `second`, rows, columns).
@@ -65,11 +74,11 @@ def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor
 
 
 def stride_2(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Computes conv(x), where `conv` has stride 2, a bias and no padding.
+    """Computes conv(x) for a convolution of stride 2 without padding, as a sum over four phases.
 
     Args:
         x: (batch, channels, height, width).
-        conv: the convolution.
+        conv: the convolution, with a bias.
 
     Returns:
         (batch, channels of `conv`, rows, columns).
@@ -81,15 +90,19 @@ def stride_2(x: Tensor, conv: nn.Conv2d) -> Tensor:
 def _convolve_phases(
     phase: Callable[[int, int], Tensor], size: tuple[int, int], conv: nn.Conv2d
 ) -> Tensor:
-    """Computes a convolution of stride 2 as the sum of four without stride (polyphase).
+    """Computes a convolution of stride 2 as the sum of four convolutions of stride 1 (polyphase).
 
-    Each reads the pixels with even or odd row and column. Where minimal filters are used, the four
-    share their tiles of outputs, so that their sum takes a quarter of the products.
+    Each of the four reads the pixels with even or odd row and even or odd column. Where minimal
+    filters are used, the four are summed before the output transform, which is then computed once.
 
     Args:
-        phase: returns every second row and column of the input from a first row and column on.
+        phase: takes (i, j) of 0 or 1, and returns every second row from i and every second column
+            from j of the input.
         size: height and width of the input.
         conv: the convolution, with a bias and a square kernel.
+
+    Returns:
+        (batch, channels of `conv`, rows, columns).
     """
     kernel = conv.kernel_size[0]
     rows, columns = ((side - kernel) // 2 + 1 for side in size)
@@ -113,10 +126,16 @@ def _convolve_phases(
 
 
 def uses_minimal_filters(conv: nn.Conv2d) -> bool:
-    """Says whether a convolution is computed by minimal filters: of many channels, on a CPU.
+    """Says whether a convolution is computed by minimal filters: with many channels, on a CPU.
 
-    bfloat16 (autocast) is too coarse for the differences in a minimal filter, and GPUs have
+    bfloat16 (autocast) is too coarse for the differences in a minimal filter, and GPUs have fast
     convolutions of their own.
+
+    Args:
+        conv: the convolution.
+
+    Returns:
+        True for minimal filters.
     """
     here = conv.weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     return here and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS

@@ -21,13 +21,13 @@ def truncated_normal_(weight: Tensor, *, std: float) -> Tensor:
 def sonnet_normal_(weight: Tensor, inputs: int) -> Tensor:
     """Fills a weight with Sonnet's default, a truncated normal distribution.
 
-    Its deviation is 1/√inputs before it is truncated at two deviations. torch's own default has
-    about half the deviation: behind the five layers of a part encoder, all images then begin with
-    nearly equal poses, and training first leads to blank reconstructions.
+    Its deviation is 1/√inputs before truncation. torch's default has about half this deviation.
+    After the five layers of a part encoder, torch's default gives all images nearly equal poses,
+    and training first leads to blank reconstructions.
 
     Args:
         weight: of any shape; overwritten.
-        inputs: how many weighted numbers each output is the sum of.
+        inputs: how many products each output is the sum of.
 
     Returns:
         The same weight.

@@ -1,4 +1,4 @@
-"""The likelihood of an image whose every pixel one part, or the background, has drawn.
+"""Computes the likelihood of images in which a part, or the background, draws each pixel.
 
 Kosiorek et al. 2019, section 2.2: a Gaussian mixture at each pixel, over transformed templates.
 """
@@ -14,20 +14,20 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK_NUMBERS = 2**18
-"""Numbers a tensor at a time: what is computed of them then stays in cache."""
+"""Numbers per tensor in a chunk of images, so that the tensors stay in the processor's cache."""
 
 
 class PixelMixture(NamedTuple):
-    """What a mixture says of a batch of images."""
+    """Holds the likelihood, the mean and the weights of the mixtures of a batch of images."""
 
     log_likelihood: Tensor
     """(batch,) nats, summed over pixels and channels."""
     mean: Tensor
     """(batch, channels, height, width): Σ mixing weight · value."""
     mixing: Tensor
-    """(M, batch, height, width): mixing weights of the parts; the background has the rest."""
+    """(M, batch, height, width): weights of the parts; the background's is 1 minus their sum."""
     responsibility: Tensor
-    """(M, batch, height, width): the same given the image."""
+    """(M, batch, height, width): posterior weights of the parts, given the image."""
 
 
 def pixel_mixture(
@@ -41,23 +41,24 @@ def pixel_mixture(
 ) -> PixelMixture:
     """Mixes parts and background: Σ_m softmax_m(logit_m + log presence_m) N(image; value_m, 1).
 
-    A component draws all channels of a pixel. Values, background and image lie in [0, 1], so that
-    a density is at least exp(-channels/2) times the largest: the sums below need one maximum, over
-    the logits, and no logarithm meets zero.
+    A component draws all channels of a pixel. Since values, background and image are in [0, 1], a
+    density is at least exp(-channels/2) times the largest one. Therefore the sums need only the
+    maximum of the logits, and no logarithm of zero is taken.
 
     Args:
         image: (batch, channels, height, width).
-        drawn: (M, planes, batch, height, width). The first planes are the parts' values: one for
-            each channel, or a single one that colours multiply. Without a sharpness a last plane
-            is the parts' logits.
+        drawn: (M, planes, batch, height, width). The first planes are the parts' values: one plane
+            per channel, or a single plane that `colour` multiplies. Without `sharpness`, the last
+            plane is the parts' logits.
         colour: (batch, M, channels), or None.
-        sharpness: scalar; times the values' means over channels it gives the logits.
+        sharpness: scalar; the logits are this times the mean of the values over channels. Or None.
         log_presence: (batch, M); the background's is 0.
-        background: (channels,), its value.
+        background: (channels,), the background's value.
         background_logit: scalar.
 
     Returns:
-        Likelihood and mean, through which gradients flow, and two constants.
+        Likelihood and mean, which have gradients. Mixing weights and responsibilities, which have
+        none.
     """
     return PixelMixture(
         *_Mixture.apply(image, drawn, colour, sharpness, log_presence, background, background_logit)
@@ -65,8 +66,10 @@ def pixel_mixture(
 
 
 class _Mixture(torch.autograd.Function):
-    """Mixing weights p_m and responsibilities r_m are kept, where autograd keeps a dozen tensors:
-    ∂ log p/∂ logit_m = r_m − p_m, and ∂ log p/∂ value_m = r_m (x − value_m).
+    """Computes the mixture and its gradients, from mixing weights p_m and responsibilities r_m.
+
+    Autograd would keep a dozen tensors of their size. ∂ log p/∂ logit_m = r_m − p_m, and ∂ log p/∂
+    value_m = r_m (x − value_m).
     """
 
     @staticmethod
@@ -164,23 +167,30 @@ class _Mixture(torch.autograd.Function):
 def _part_values(
     drawn: Tensor, colour: Tensor | None, sharpness: Tensor | None, chunk: slice
 ) -> Tensor:
-    """The values (M, channels, batch, height, width) of chunk images, without their logits."""
+    """Returns the parts' values (M, channels, batch, height, width) of a slice, without logits."""
     values = drawn if sharpness is not None else drawn[:, :-1]
     return values if colour is None else values * colour_factors(colour[chunk])
 
 
 def colour_factors(colour: Tensor) -> Tensor:
-    """Colours (batch, M, channels) as factors of drawn parts: (M, channels, batch, 1, 1)."""
+    """Rearranges colours so that they can be multiplied with drawn parts.
+
+    Args:
+        colour: (batch, M, channels).
+
+    Returns:
+        (M, channels, batch, 1, 1).
+    """
     return colour.permute(1, 2, 0)[..., None, None]
 
 
 def _channel_mean(value: Tensor) -> Tensor:
-    """Over channels: (M, channels, batch, height, width) to (M, batch, height, width)."""
+    """Averages over channels: (M, channels, batch, height, width) to (M, batch, height, width)."""
     return value.squeeze(1) if value.shape[1] == 1 else value.mean(1)
 
 
 def _add_log_density(logit: Tensor, x: Tensor, value: Tensor) -> Tensor:
-    """Writes logit − ½ Σ_c (x_c − value_c)² into `logit`, (M, batch, height, width); returns it."""
+    """Subtracts ½ Σ_c (x_c − value_c)² from `logit`, (M, batch, height, width), in place."""
     for c in range(x.shape[1]):
         apart = value[:, c] - x[:, c]
         logit.addcmul_(apart, apart, value=-0.5)
@@ -188,7 +198,7 @@ def _add_log_density(logit: Tensor, x: Tensor, value: Tensor) -> Tensor:
 
 
 def _image_slices(logits: Tensor) -> Iterator[slice]:
-    """Images a few at a time."""
+    """Yields slices of the batch, each of at most about `CHUNK_NUMBERS` numbers."""
     parts, batch, height, width = logits.shape
     step = max(1, CHUNK_NUMBERS // (parts * height * width))
     for start in range(0, batch, step):

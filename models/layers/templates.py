@@ -1,8 +1,8 @@
-"""Templates drawn in affine poses.
+"""Draws templates in affine poses.
 
-An affine map is six numbers [[a, b, c], [d, e, f]] that take (x, y) to (ax + by + c, dx + ey + f).
-Templates and canvas both reach from -1 to 1, from the centre of the first pixel to that of the
-last.
+An affine map is six numbers [[a, b, c], [d, e, f]], which take (x, y) to (ax + by + c, dx + ey +
+f). Coordinates of templates and canvas range from -1, the centre of the first pixel, to 1, the
+centre of the last.
 """
 
 from __future__ import annotations
@@ -17,14 +17,24 @@ from torch.autograd.function import once_differentiable
 from models.layers.numerics import without_autocast
 
 SMALLEST_DETERMINANT = 1e-5
-"""A pose's determinant is the product of its scales, .01² at least; only products of poses, as
-objects' votes are, come below this."""
+"""Lower bound that determinants are clamped to.
+
+A pose's determinant is the product of its scales, at least 0.01². Only products of poses, such as
+the votes of objects, have smaller ones.
+"""
 CHUNK_POINTS = 2**20
-"""Number of points whose gradients are computed at a time, so that coordinates stay in cache."""
+"""Points whose gradients are computed at a time, so that coordinates stay in the cache."""
 
 
 def inverse(pose: Tensor) -> Tensor:
-    """The inverse map, (..., 6) to (..., 6), of a determinant kept from zero."""
+    """Inverts affine maps, with determinants clamped away from zero.
+
+    Args:
+        pose: (..., 6).
+
+    Returns:
+        (..., 6).
+    """
     a, b, c, d, e, f = pose.unbind(-1)
     determinant = a * e - b * d
     determinant = determinant.abs().clamp_min(SMALLEST_DETERMINANT).copysign(determinant)
@@ -33,27 +43,31 @@ def inverse(pose: Tensor) -> Tensor:
 
 
 def warp(templates: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Templates on a canvas, bilinear; beyond its border a template is 0.
+    """Draws templates on a canvas by bilinear sampling; outside its border a template is 0.
 
-    templates: (M, channels, height, width); maps: (batch, M, 6), from the canvas to the template,
-    so the inverses of the poses. Returns (M, channels, batch, *size): parts first, since what
-    follows adds up over parts.
+    Args:
+        templates: (M, channels, height, width).
+        maps: (batch, M, 6), affine maps from the canvas to the template: the inverses of the poses.
+        size: height and width of the canvas in pixels.
+
+    Returns:
+        (M, channels, batch, *size). Parts come first, since later code sums over parts.
     """
     with without_autocast(maps.device):
         return _Warp.apply(templates, maps, size)
 
 
 def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates of the rows and of the columns."""
+    """Returns the y coordinates of the rows and the x coordinates of the columns."""
     y, x = (torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device) for n in size)
     return y, x
 
 
 class _Warp(torch.autograd.Function):
-    """Samples each template on the canvases of all images, stacked as one tall canvas.
+    """Samples each template on the canvases of all images, which are stacked to one tall canvas.
 
-    So no template is copied for each image. Coordinates are not kept: the gradient computes them
-    again.
+    Thus no template is copied per image. Coordinates are not stored: the backward pass recomputes
+    them.
     """
 
     @staticmethod
@@ -82,12 +96,13 @@ class _Warp(torch.autograd.Function):
 
 
 def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Computes where the canvases' pixels are in the templates.
+    """Computes the template coordinates of the pixels of the canvases.
 
-    A pixel's two coordinates are one complex number: a share of its column plus a share of its row.
+    A pixel's two coordinates are one complex number, the sum of a term of its column and a term of
+    its row.
 
     Args:
-        maps: (batch, n, 6), the affine maps from canvas to template.
+        maps: (batch, n, 6), affine maps from canvas to template.
         size: height and width of a canvas.
 
     Returns:
@@ -101,15 +116,16 @@ def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes the gradients of `grid_sampler` (bilinear, zeros beyond the border).
+    """Computes the gradients of `grid_sampler` (bilinear, zeros outside the border).
 
     Args:
         grad: (n, channels, rows, columns), the gradient of the sampled values.
         templates: (n, channels, height, width).
-        grid: (n, rows, columns, 2).
+        grid: (n, rows, columns, 2), x before y.
 
     Returns:
-        The gradients of the templates and of the grid, in the shapes of both.
+        The gradient of the templates, and the gradient of the grid, each in the shape of its
+        argument.
     """
     if grad.is_cuda:
         return deterministic_gradients(grad, templates, grid)
@@ -117,11 +133,20 @@ def _gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, T
 
 
 def deterministic_gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Does what `_gradients` does in matrix products, which add in a fixed order.
+    """Computes the same as `_gradients` by matrix products, which add in a fixed order.
 
-    PyTorch's kernel for GPUs adds in any order, so that equal runs would differ. A pixel of a
-    template has the weight of two hat functions, one of the point's row and one of its column
+    PyTorch's GPU kernel adds in a varying order, so that equal runs would differ. The weight of a
+    template's pixel is the product of two hat functions, of the point's row and of its column
     (Jaderberg et al. 2015, equation 5).
+
+    Args:
+        grad: (n, channels, rows, columns), the gradient of the sampled values.
+        templates: (n, channels, height, width).
+        grid: (n, rows, columns, 2), x before y.
+
+    Returns:
+        The gradient of the templates, and the gradient of the grid, each in the shape of its
+        argument.
     """
     grad = grad.flatten(2).unsqueeze(-1)  # (n, channels, points, 1)
     row, row_slope = _bilinear_weights(grid[..., 1].flatten(1), templates.shape[2])
@@ -133,9 +158,9 @@ def deterministic_gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tu
 
 
 def _bilinear_weights(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Computes the weight of each of `side` pixels at (n, points) coordinates, and its slope.
+    """Computes the weights of `side` pixels at (n, points) coordinates, and their derivatives.
 
-    Both are (n, 1, points, side).
+    Weights and derivatives are (n, 1, points, side).
     """
     scale = (side - 1) / 2
     pixels = torch.arange(side, dtype=coordinate.dtype, device=coordinate.device)
@@ -146,7 +171,7 @@ def _bilinear_weights(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 
 def _template_slices(count: int, points: int) -> Iterator[slice]:
-    """Yields slices of `count` templates, of about `CHUNK_POINTS` points; a template has `points`."""
+    """Yields slices of templates; each has about `CHUNK_POINTS` points, a template has `points`."""
     step = 4 * max(1, CHUNK_POINTS // (4 * points))
     for start in range(0, count, step):
         yield slice(start, start + step)
