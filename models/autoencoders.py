@@ -73,7 +73,7 @@ class KMeans(Variant):
         return Coded(code, target=x, reconstruction=self.centroids[nearest])
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
-        """Computes `mse`, the mean squared error over images, channels and pixels.
+        """Computes the loss term `mse`, the mean squared error over images, channels and pixels.
 
         Args:
             batch: images; labels are not read.
@@ -268,7 +268,7 @@ class Autoencoder(Variant):
         return Coded(at_least_float32(code), target=x, reconstruction=logits.sigmoid()), logits
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
-        """Computes `mse` or `bce`, the mean over images, channels and pixels.
+        """Computes the loss term `mse` or `bce`, the mean over images, channels and pixels.
 
         Args:
             batch: images; labels are not read.

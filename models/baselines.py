@@ -60,7 +60,7 @@ class Linear(Variant):
         return self.layer(self.config.prepare(x).flatten(1))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `cross_entropy`, the mean over images and labels.
+        """Computes the loss term `cross_entropy`, the mean over images and labels.
 
         Args:
             batch: images and labels.
@@ -133,7 +133,7 @@ class CNN(Variant):
         return self.layer(self.dropout(maps.amax((2, 3))))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `cross_entropy`, the mean over images and labels.
+        """Computes the loss term `cross_entropy`, the mean over images and labels.
 
         Args:
             batch: images and labels; in training mode the images are shifted at random.
@@ -180,7 +180,7 @@ class CopyLast(Variant):
         return past[:, -1:].expand(-1, self.future, -1, -1, -1)
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `mse`, the mean squared error over sequences, frames and pixels.
+        """Computes the loss term `mse`, the mean squared error over sequences, frames and pixels.
 
         Args:
             batch: past and future frames.

@@ -511,7 +511,7 @@ class CapsNet(CapsuleVariant):
         return random_shift(image, config.shift)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `margin` (equation 4), and `reconstruction` if there is a decoder.
+        """Computes the loss terms `margin` (equation 4) and, with a decoder, `reconstruction`.
 
         `reconstruction` is the squared error summed over an image.
 
@@ -575,7 +575,7 @@ class NotebookCapsNet(CapsuleVariant):
         nn.init.normal_(self.network.digits.weight)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `margin`, not squared, and `reconstruction` if there is a decoder.
+        """Computes the loss terms `margin` (without squares) and, with a decoder, `reconstruction`.
 
         `reconstruction` is the mean squared error over pixels.
 

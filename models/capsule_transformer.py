@@ -365,7 +365,7 @@ class CapsuleTransformer(Variant):
         return self._predict(past)[0]
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `mse` and, with a latent, `kl`.
+        """Computes the loss terms `mse` and, with a latent, `kl`.
 
         `mse` is the squared error in [−1, 1], averaged over sequences, frames and pixels. `kl` is
         the latent's divergence, summed over its dimensions and averaged over steps and sequences.

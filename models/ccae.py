@@ -251,10 +251,10 @@ class CCAE(Variant):
         return self._coded(x, explain(points, presence, self._votes(points, presence)))
 
     def loss(self, batch: Images | Points) -> tuple[dict[str, Tensor], Coded]:
-        """Computes `points`, `active`, `dynamic`, `prior_within` and `prior_between`.
+        """Computes the loss terms of the constellation autoencoder.
 
-        `points` is the negative log-likelihood of the points. `active` and the prior sparsity act
-        on the capsules' presences, `dynamic` on their poses.
+        `points` is the negative log-likelihood of the points. `active`, `prior_within` and
+        `prior_between` act on the capsules' presences, `dynamic` on their poses.
 
         Args:
             batch: images or sets of points; labels are not read.

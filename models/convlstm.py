@@ -222,7 +222,7 @@ class ConvLSTM(Variant):
         return unfold(torch.stack(frames, 1).sigmoid(), self.config.patch_size)
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `mse`, the mean squared error over sequences, frames and pixels.
+        """Computes the loss term `mse`, the mean squared error over sequences, frames and pixels.
 
         Args:
             batch: past and future frames.

@@ -128,9 +128,11 @@ class OCAE(Variant):
         return Coded(objects.posterior, objects.prior)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
-        """Computes `parts`, `dynamic`, and the sparsity of prior and posterior, for each level.
+        """Computes the loss terms of the object autoencoder, for each of its levels.
 
-        `parts` is the negative log-likelihood of the parts' poses.
+        `parts` is the negative log-likelihood of the parts' poses. `dynamic` is the l2 penalty on
+        dynamic poses. Four terms make priors and posteriors sparse, within an example and between
+        examples.
 
         Args:
             batch: images; labels are not read.

@@ -186,7 +186,7 @@ def _affine_map(numbers: Tensor) -> Tensor:
 
 
 class TemplateDecoder(nn.Module):
-    """Decodes parts as a mixture, at each pixel, of templates in the parts' poses and a background.
+    """Draws parts: mixes, at each pixel, templates in the parts' poses and a background.
 
     Mixing weights are softmax(logit + log presence). With `alpha`, each pixel of a template has a
     learned logit, and the background has one. Without `alpha`, the logit of a template or
@@ -541,7 +541,9 @@ class PCAE(PartVariant):
         return self._coded(parts, views, self.network.decode(parts, views.target))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
-        """Computes the terms of `image_terms`; all but `image` have weight 0 by default.
+        """Computes the loss terms of the part autoencoder.
+
+        `image_terms` describes the terms; all but `image` have weight 0 by default.
 
         Args:
             batch: images; labels are not read.

@@ -1,4 +1,4 @@
-"""Implements stacked capsules: images to parts to objects, trained end to end.
+"""Implements stacked capsules: objects explain parts, parts explain images, trained end to end.
 
 Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
 section 2; weights and recipe follow the authors' code.

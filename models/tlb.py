@@ -531,7 +531,7 @@ class TLBFrames(Variant):
         return self.frames(past)[:, -self.shape.future :]
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `mse`, the squared error averaged over sequences, pixels and frames.
+        """Computes the loss term `mse`, the squared error averaged over all predicted numbers.
 
         The first past frame is left out, since the model does not predict it.
 

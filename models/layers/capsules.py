@@ -168,10 +168,10 @@ class _Routing(torch.autograd.Function):
 
 
 def _softmax(logits: Tensor, axis: int, zero_logits: int) -> Tensor:
-    """Computes a softmax over an axis with additional zero logits, and drops the weights of these.
+    """Computes a softmax over an axis with additional zero logits, and drops their weights.
 
-    The gradient is c·(∂c − Σ c ∂c) with or without zero logits, since nothing depends on their
-    weights.
+    The gradient is c·(∂c − Σ c ∂c) with or without zero logits, since nothing depends on the
+    weights of these logits.
     """
     if not zero_logits:
         return logits.softmax(axis)

@@ -159,7 +159,7 @@ STANDARDISED: Mapping[str, Mapping[str, Any]] = {
 
 
 def random_contrast(x: Tensor, strength: float) -> Tensor:
-    """Multiplies each image's differences from its mean by a random factor of the image.
+    """Multiplies each image's differences from its mean by one random factor per image.
 
     The mean is that of each channel over the image's pixels. Values are not clamped.
 

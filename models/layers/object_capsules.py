@@ -122,18 +122,21 @@ class Objects(NamedTuple):
 
 
 class Votes(NamedTuple):
-    """Holds the votes of K capsules for V parts each; poses are six planes, as in `affine`."""
+    """Holds the votes of K capsules for V parts each.
+
+    Poses and maps are affine maps as six planes: a, b, c, d, e, f of [[a, b, c], [d, e, f]].
+    """
 
     pose: Tensor
-    """(6, K, batch, V): object-viewer maps times object-part maps."""
+    """(6, K, batch, V): predicted poses, the products of object-viewer and object-part maps."""
     scale: Tensor
-    """(K, batch, V): standard deviations."""
+    """(K, batch, V): standard deviations of the predicted poses."""
     log_presence: Tensor
     """(K, batch, V): log of a_k · a_kv, the capsule's presence times the vote's."""
     capsule_logit: Tensor
     """(K, batch): logits of a_k, with noise in training."""
     viewer: Tensor
-    """(6, K, batch): object-viewer maps."""
+    """(6, K, batch): object-viewer maps, one per capsule."""
     features: Tensor
     """(K, batch, dims): the capsules' features."""
     dynamic: Tensor

@@ -155,7 +155,7 @@ class PatchClassifier(Variant):
         return self.scores(self.evaluation_view(x))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes `cross_entropy`, the mean over images and labels.
+        """Computes the loss term `cross_entropy`, the mean over images and labels.
 
         Args:
             batch: images and labels; in training mode the images are cropped at random.

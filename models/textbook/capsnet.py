@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def squash(s: Tensor) -> Tensor:
-    """Computes equation 1 over the last dimension, with an epsilon against division by zero."""
+    """Squashes vectors (..., dims) by equation 1, with an epsilon against division by zero."""
     squared = (s**2).sum(-1, keepdim=True)
     return squared / (1 + squared) * s / (squared + 1e-18).sqrt()
 

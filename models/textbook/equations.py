@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def squash(s: Tensor) -> Tensor:
-    """Computes equation 1 for one capsule (dims,); zero for a zero vector."""
+    """Squashes one capsule (dims,) by equation 1; a zero vector stays zero."""
     squared = (s * s).sum()
     if squared == 0:
         return 0 * s
@@ -17,7 +17,7 @@ def squash(s: Tensor) -> Tensor:
 def routing(
     votes: Tensor, iterations: int, over: str, bias: Tensor | None = None, orphan: bool = False
 ) -> Tensor:
-    """Computes procedure 1 for one sample: votes (outputs, inputs, dims) to (outputs, dims).
+    """Routes the votes of one sample by procedure 1: (outputs, inputs, dims) to (outputs, dims).
 
     With `orphan`, each softmax has one more logit, which is 0 and belongs to no capsule.
     """
@@ -40,7 +40,7 @@ def routing(
 
 
 def margin_loss(lengths: Tensor, present: set[int], *, squared: bool) -> Tensor:
-    """Computes equation 4 for one sample, from capsule lengths (classes,) and the true classes."""
+    """Computes the margin loss of one sample (equation 4) from capsule lengths and true classes."""
     total = lengths.new_zeros(())
     for k, length in enumerate(lengths):
         margin = 0.9 - length if k in present else length - 0.1

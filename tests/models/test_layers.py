@@ -1,4 +1,4 @@
-"""Images, labels, patches, and convolutions by another route."""
+"""Tests image operations, labels, patches, and fast convolutions."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_contrast_is_each_images_own_about_its_channels_means() -> None:
 
 @pytest.mark.parametrize("side", [24, 25])
 def test_padding_keeps_sides_or_halves_them(side: int) -> None:
-    """TensorFlow's SAME; of an odd number of zeros the larger part is below and right."""
+    """Checks TensorFlow's SAME; of an odd number of zeros, one more is added below and right."""
     x = torch.ones(1, 1, side, side)
     assert pad_same(x, kernel=9, stride=1).shape == (1, 1, side + 8, side + 8)
     padded = pad_same(x, kernel=9, stride=2)

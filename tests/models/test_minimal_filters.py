@@ -1,4 +1,4 @@
-"""Minimal filtering against the convolution by its definition."""
+"""Tests minimal filtering against the convolution by its definition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def filtered(x: Tensor, weight: Tensor, bias: Tensor, geometry: Winograd, border
 def test_outputs_and_gradients_are_the_convolutions(
     kernel: int, border: int, rows: int, columns: int
 ) -> None:
-    """Whether or not tiles divide the image, whose last ones are then filled with zeros."""
+    """Checks images that tiles divide, and images whose last tiles are padded with zeros."""
     sides = (rows + kernel - 1 - 2 * border, columns + kernel - 1 - 2 * border)
     geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
     given = [
@@ -52,7 +52,10 @@ def test_outputs_and_gradients_are_the_convolutions(
 
 @pytest.mark.parametrize(("kernel", "side", "error"), [(3, 64, 2e-6), (5, 6, 6e-6), (5, 8, 8e-6)])
 def test_float32_loses_one_digit(kernel: int, side: int, error: float) -> None:
-    """Root mean square, beside outputs of deviation 1; the convolution itself loses 1e-7."""
+    """Checks the root mean square error of outputs with deviation 1.
+
+    The convolution itself has an error of 1e-7.
+    """
     x = torch.randn(2, 64, side + kernel - 1, side + kernel - 1).relu()
     weight, bias = torch.randn(32, 64, kernel, kernel) / (6 * kernel), torch.zeros(32)
     geometry = Winograd(kernel=kernel, rows=side, columns=side)
@@ -76,5 +79,5 @@ def test_matrices_first_wanted_in_evaluation_serve_training() -> None:
 
 
 def test_there_are_points_for_the_largest_tile_and_kernel() -> None:
-    """One of the products has no point: infinity."""
+    """Counts one point fewer than products, since one product uses infinity."""
     assert len(set(POINTS)) == len(POINTS) >= max(TILES) + 5 - 2
