@@ -47,7 +47,7 @@ class KMeans(Variant):
 
     Config = KMeansConfig
     config: KMeansConfig
-    lacks: ClassVar[Mapping[str, str]] = {
+    undefined_metrics: ClassVar[Mapping[str, str]] = {
         **_NO_PRIOR,
         "nll": "k-means fits no density: its clusters have no width",
     }
@@ -211,7 +211,7 @@ class Autoencoder(Variant):
 
     Config = AutoencoderConfig
     config: AutoencoderConfig
-    lacks: ClassVar[Mapping[str, str]] = {
+    undefined_metrics: ClassVar[Mapping[str, str]] = {
         **_NO_PRIOR,
         "nll": "it is trained on the reconstruction error, which is no density of pixels",
     }

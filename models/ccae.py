@@ -200,11 +200,11 @@ class CCAE(Variant):
             steps=300_000,
         )
     }
-    lacks: ClassVar[Mapping[str, str]] = {
+    undefined_metrics: ClassVar[Mapping[str, str]] = {
         "mse": "it reconstructs points, not pixels",
         "nll": "it computes the likelihood of points, not of pixels",
     }
-    also_on = ("constellations",)
+    extra_datasets = ("constellations",)
 
     def __init__(self, *, shape: ImageShape | PointShape, config: CCAEConfig) -> None:
         super().__init__(shape=shape, config=config)

@@ -139,8 +139,12 @@ def build(
         ValueError: if a base is missing, or given to a variant that is built on none.
     """
     cls = variant(name)
-    if (cls.rests_on is None) != (base is None):
-        raise ValueError(f"{name} rests on {cls.rests_on or 'no other variant'}")
+    if (cls.base_variant is None) != (base is None):
+        raise ValueError(
+            f"{name} is built on {cls.base_variant}: give its trained model as base"
+            if cls.base_variant
+            else f"{name} is built on no other variant: give no base"
+        )
     return cls(shape=shape, config=config, **({} if base is None else {"base": base}))
 
 

@@ -209,12 +209,12 @@ class Variant(nn.Module):
     """By dataset: hyper-parameters that differ from the defaults on this dataset."""
     published_budgets: ClassVar[Mapping[str, SourceBudget]] = {}
     """By dataset: how long the source trains, for the profiles `paper` and `published`."""
-    rests_on: ClassVar[str | None] = None
+    base_variant: ClassVar[str | None] = None
     """The variant whose trained, frozen model this variant takes as `base`; None: no base."""
-    lacks: ClassVar[Mapping[str, str]] = {}
+    undefined_metrics: ClassVar[Mapping[str, str]] = {}
     """By metric: why this metric of the task is undefined for this variant."""
 
-    also_on: ClassVar[tuple[str, ...]] = ()
+    extra_datasets: ClassVar[tuple[str, ...]] = ()
     """Datasets that this variant takes in addition to the five of the tables."""
 
     def __init__(self, *, shape: Shape, config: Hyperparameters) -> None:
