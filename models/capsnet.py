@@ -71,10 +71,10 @@ class CapsuleConfig(StandardisedConfig):
     digit_dim: int = Field(16, ge=1, description="dimensions of a class capsule")
     routing_iterations: int = Field(3, ge=1, le=20, description="iterations of routing")
     m_plus: float = Field(
-        0.9, ge=0, le=1, description="m⁺: a true class longer than this costs nothing"
+        0.9, ge=0, le=1, description="m⁺: a true class's capsule longer than this costs nothing"
     )
     m_minus: float = Field(
-        0.1, ge=0, le=1, description="m⁻: an absent class shorter than this costs nothing"
+        0.1, ge=0, le=1, description="m⁻: an absent class's capsule shorter than this costs nothing"
     )
     absent_weight: float = Field(0.5, ge=0, description="λ, weight of the absent classes' margins")
     reconstruction: bool = Field(
@@ -97,15 +97,15 @@ class CapsNetConfig(CapsuleConfig, ScheduleConfig):
     )
     same_padding: bool = Field(
         False,
-        description="pad image and maps with zeros, as TensorFlow's SAME does",
+        description="whether to pad image and maps with zeros, as TensorFlow's SAME does",
     )
     none_of_the_above: bool = Field(
-        False, description="add a logit to the routing softmax that belongs to no class"
+        False, description="whether to add a logit that belongs to no class to the routing softmax"
     )
     crop: int = Field(
         0, ge=0, le=56, description="side of the square cut out of the rescaled image; 0: no crop"
     )
-    flip: bool = Field(False, description="mirror training images with probability 1/2")
+    flip: bool = Field(False, description="whether to mirror training images, with probability 1/2")
     contrast: float = Field(
         0.0, ge=0, le=1, description="largest random change of contrast in training, relative to 1"
     )

@@ -68,7 +68,7 @@ class CapsuleTransformerConfig(BrightnessConfig):
     skip: bool = Field(
         False, description="whether the decoder also reads the last frame and its capsules"
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention and feed-forward")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of attention and feed-forward")
     latent_dim: int = Field(0, ge=0, description="dimensions of a stochastic latent; 0: none")
     kl_weight: float = Field(1e-3, ge=0, description="weight of the latent's KL term")
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")

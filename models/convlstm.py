@@ -82,7 +82,10 @@ class ConvLSTMCell(nn.Module):
 
 @dataclass
 class Recurrence:
-    """Holds what a cell needs from step to step; images are stored as tiles of `geometry`."""
+    """Holds what a cell needs from step to step; images are stored as tiles of `geometry`.
+
+    A transformed tile has n² numbers (see `Winograd`).
+    """
 
     geometry: Winograd
     weights: Tensor

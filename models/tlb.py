@@ -322,11 +322,12 @@ class BottleneckClassifier(PatchClassifier):
 class TLB(BottleneckClassifier):
     """Classifies images by a Temporal Latent Bottleneck over their patches (Didolkar et al. 2022).
 
-    Patches are read row by row, in chunks. The fast stream attends within a chunk and, after each
-    r-th layer, to the state. The state then attends to the output of the fast stream. Positions
-    count within a chunk and are shared by all chunks, or, with `positions="image"`, within the
-    image. The first state is learned. The class is computed from the mean of the last state after a
-    norm. `chunk_size` must divide the number of patches, and `heads` must divide `dim`.
+    Patches are read row by row, in chunks. The fast stream is the Transformer that reads a chunk:
+    its tokens attend to each other and, after each r-th layer, to the state. The state (slow
+    stream) then attends to the output of the fast stream. Positions count within a chunk and are
+    shared by all chunks, or, with `positions="image"`, within the image. The first state is
+    learned. The class is computed from the mean of the last state after a norm. `chunk_size` must
+    divide the number of patches, and `heads` must divide `dim`.
 
     Images of any size are resized (bilinear): to 48×48 in evaluation, and in training to 52×52,
     from which 48×48 are cropped at random. Training images, except for digits, are mirrored at

@@ -137,7 +137,7 @@ class StandardisedConfig(Hyperparameters):
 
     standardise: bool = Field(
         False,
-        description="standardise each image to mean 0 and deviation of about 1",
+        description="whether to standardise each image, to mean 0 and deviation of about 1",
     )
 
     def prepare(self, x: Tensor) -> Tensor:

@@ -36,8 +36,8 @@ class PatchConfig(StandardisedConfig, ScheduleConfig):
         48, ge=1, description="side of the square image that the model reads, in pixels"
     )
     resize: int = Field(52, ge=1, description="side of training images before the crop, in pixels")
-    flip: bool = Field(True, description="mirror training images with probability 1/2")
-    grey: bool = Field(False, description="convert colours to grey first")
+    flip: bool = Field(True, description="whether to mirror training images, with probability 1/2")
+    grey: bool = Field(False, description="whether to convert colours to grey first")
     patch_size: int = Field(4, ge=1, description="side of a patch in pixels; each patch is a token")
     dim: int = Field(64, ge=1, description="dimensions of a token")
     heads: int = Field(1, ge=1, description="attention heads")

@@ -76,7 +76,7 @@ class Parts(nn.Module):
         return image
 
     def both(self, name: str) -> Tensor:
-        """Concatenates the parameters of all parts' numbers and those of their attentions."""
+        """Concatenates a parameter of the layers for the parts' numbers and attentions."""
         pooling = self.pooling
         return torch.cat([getattr(pooling.numbers, name), getattr(pooling.attention, name)])
 

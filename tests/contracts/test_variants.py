@@ -72,7 +72,7 @@ PRESETS = [
 
 
 def build(name: str, shape: Any, dataset: str = "") -> Variant:
-    """A small variant, from fixed seeds; on an untrained base, where it rests on one."""
+    """Builds a small variant from fixed seeds, on an untrained base if it is built on one."""
     torch.manual_seed(0)
     base_variant, base = registry.variant(name).base_variant, None
     if base_variant is not None:
