@@ -84,10 +84,10 @@ def specify(
     datasets.find(dataset).require_samples(
         entry.task, asked=budget or {}, budget=spent, source=source
     )
-    rests_on = registry.variant(variant).rests_on
-    if base is None and rests_on is not None:
+    base_variant = registry.variant(variant).base_variant
+    if base is None and base_variant is not None:
         base = specify(
-            rests_on,
+            base_variant,
             dataset,
             profile=plan,
             role="base",
@@ -97,7 +97,7 @@ def specify(
             source=source,
             machine=machine,
         )
-    _require_base(variant, dataset, rests_on, base)
+    _require_base(variant, dataset, base_variant, base)
     try:
         return RunSpec(
             variant=variant,
@@ -131,8 +131,8 @@ def _entry(variant: str, dataset: str) -> registry.Entry:
     if variant not in known:
         raise InputError(registry.unknown(variant))
     entry, data = known[variant], datasets.find(dataset)
-    if data.column is None and dataset not in registry.variant(variant).also_on:
-        takers = [name for name in known if dataset in registry.variant(name).also_on]
+    if data.column is None and dataset not in registry.variant(variant).extra_datasets:
+        takers = [name for name in known if dataset in registry.variant(name).extra_datasets]
         raise InputError(f"{variant} does not take {dataset}: {', '.join(takers)} does")
     if entry.task not in data.forms:
         raise InputError(
@@ -142,11 +142,13 @@ def _entry(variant: str, dataset: str) -> registry.Entry:
     return entry
 
 
-def _require_base(variant: str, dataset: str, rests_on: str | None, base: RunSpec | None) -> None:
-    if base is None or (base.variant, base.dataset) == (rests_on, dataset):
+def _require_base(
+    variant: str, dataset: str, base_variant: str | None, base: RunSpec | None
+) -> None:
+    if base is None or (base.variant, base.dataset) == (base_variant, dataset):
         return
     raise InputError(
-        f"run {base.run_id} is no run of {rests_on} on {dataset}: {variant} is built on one"
-        if rests_on
+        f"run {base.run_id} is no run of {base_variant} on {dataset}: {variant} is built on one"
+        if base_variant
         else f"{variant} is built on no other run: leave the base out"
     )

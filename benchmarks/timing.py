@@ -59,9 +59,9 @@ def untrained(
     `base`: hyper-parameters of the base, by default its own defaults.
     """
     cls, model = registry.variant(variant), None
-    if cls.rests_on is not None:
-        base = base or registry.variant(cls.rests_on).Config()
-        model = untrained(cls.rests_on, shape, base).requires_grad_(False).eval()
+    if cls.base_variant is not None:
+        base = base or registry.variant(cls.base_variant).Config()
+        model = untrained(cls.base_variant, shape, base).requires_grad_(False).eval()
     return registry.build(variant, shape=shape, config=config, base=model)
 
 

@@ -1,1 +1,1 @@
-"""What is compared: one file a family, readable top to bottom beside its paper."""
+"""Contains the compared models: one file per family, to be read beside its paper."""

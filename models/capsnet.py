@@ -1,4 +1,4 @@
-"""Capsule networks with dynamic routing.
+"""Implements capsule networks with dynamic routing.
 
 Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017 (arXiv 1710.09829).
 """
@@ -13,15 +13,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.capsules import Axis, length, route, squash
-from models.layers.convolutions import pad_same, relu_then_stride_2, stride_2
-from models.layers.crops import centre_crop, random_crop
+from models.layers.convolutions import relu_then_stride_2, stride_2
 from models.layers.images import (
     STANDARDISED,
     Rescale,
     StandardisedConfig,
+    centre_crop,
+    pad_same,
     random_contrast,
+    random_crop,
     random_shift,
 )
+from models.layers.initialisation import truncated_normal_
 from models.layers.labels import multi_hot, top_labels
 from models.layers.numerics import at_least_float32
 from models.layers.schedules import ScheduleConfig
@@ -39,60 +42,75 @@ KERNEL = 9
 
 
 class Structure(NamedTuple):
-    """Holds what decides how capsules are computed and routed, beside their sizes.
+    """Holds the choices in how capsules are computed and routed, beside their sizes.
 
     Defaults are the paper's.
     """
 
     over: Axis = "outputs"
-    """The capsules among which couplings sum to 1."""
+    """The capsules over which couplings sum to 1."""
     same_padding: bool = False
+    """Whether both convolutions pad as TensorFlow's `SAME` does."""
     none_of_the_above: bool = False
+    """Whether the routing softmax has one more logit, 0, which belongs to no class."""
     crop: int = 0
+    """Side of the square cut out of the rescaled image, in pixels; 0: no crop."""
     as_code: bool = False
-    """The authors' code: class capsules with biases, primary capsules divided by their number."""
+    """Whether class capsules have biases and primary capsules are divided, as in the authors' code.
+
+    Primary capsules are divided by their number at a position.
+    """
 
 
 class CapsuleConfig(StandardisedConfig):
-    """Holds the hyper-parameters that both variants have; defaults of the paper's section 4."""
+    """Holds the hyper-parameters of both variants; defaults of the paper's section 4."""
 
     conv_channels: int = Field(256, ge=1, description="channels of the first convolution")
     primary_capsules: int = Field(32, ge=1, description="primary capsules at each position")
     primary_dim: int = Field(8, ge=1, description="dimensions of a primary capsule")
     digit_dim: int = Field(16, ge=1, description="dimensions of a class capsule")
     routing_iterations: int = Field(3, ge=1, le=20, description="iterations of routing")
-    m_plus: float = Field(0.9, ge=0, le=1, description="length above which a true class is free")
-    m_minus: float = Field(0.1, ge=0, le=1, description="length below which another class is free")
-    absent_weight: float = Field(0.5, ge=0, description="λ, weight of the other classes' margins")
-    reconstruction: bool = Field(True, description="a decoder regularises the class capsules")
-    reconstruction_weight: float = Field(0.0005, ge=0, description="weight of its loss term")
+    m_plus: float = Field(
+        0.9, ge=0, le=1, description="m⁺: a true class's capsule longer than this costs nothing"
+    )
+    m_minus: float = Field(
+        0.1, ge=0, le=1, description="m⁻: an absent class's capsule shorter than this costs nothing"
+    )
+    absent_weight: float = Field(0.5, ge=0, description="λ, weight of the absent classes' margins")
+    reconstruction: bool = Field(
+        True, description="whether a decoder regularises the class capsules"
+    )
+    reconstruction_weight: float = Field(
+        0.0005, ge=0, description="weight of the reconstruction loss"
+    )
     decoder_first: int = Field(512, ge=1, description="width of the decoder's first layer")
     decoder_second: int = Field(1024, ge=1, description="width of the decoder's second layer")
     lr: float = Field(1e-3, gt=0, description="learning rate of Adam")
 
 
 class CapsNetConfig(CapsuleConfig, ScheduleConfig):
-    """Adds what the authors vary, and their recipe."""
+    """Adds what the authors vary between datasets, and their recipe."""
 
     follow: Literal["paper", "code"] = Field(
         "paper",
-        description="code: the authors' halved margins, biases, primary capsules and first weights",
+        description="paper, or the authors' code: halved margins, biases, divided primary capsules",
     )
     same_padding: bool = Field(
-        False, description="zeros around image and maps, so that convolutions keep their sides"
+        False,
+        description="whether to pad image and maps with zeros, as TensorFlow's SAME does",
     )
     none_of_the_above: bool = Field(
-        False, description="routing may send a capsule's output to no class"
+        False, description="whether to add a logit that belongs to no class to the routing softmax"
     )
     crop: int = Field(
-        0, ge=0, le=56, description="side of a square cut out of the rescaled image; 0: all of it"
+        0, ge=0, le=56, description="side of the square cut out of the rescaled image; 0: no crop"
     )
-    flip: bool = Field(False, description="half of the training images are mirrored")
+    flip: bool = Field(False, description="whether to mirror training images, with probability 1/2")
     contrast: float = Field(
-        0.0, ge=0, le=1, description="largest random change of contrast in training, as a share"
+        0.0, ge=0, le=1, description="largest random change of contrast in training, relative to 1"
     )
     lr_decay: float = Field(0.96, gt=0, le=1, description="learning-rate factor per decay period")
-    lr_decay_steps: int = Field(2000, ge=1, description="steps in a decay period")
+    lr_decay_steps: int = Field(2000, ge=1, description="steps per decay period")
     shift: int = Field(2, ge=0, le=8, description="largest random shift in training, in pixels")
 
     def without_cosine(self, step: int) -> float:
@@ -102,7 +120,7 @@ class CapsNetConfig(CapsuleConfig, ScheduleConfig):
             step: number of the training step, from 0.
 
         Returns:
-            The rate, in units of `lr`.
+            The rate in units of `lr`.
         """
         return self.lr_decay ** (step / self.lr_decay_steps)
 
@@ -118,9 +136,9 @@ class CapsNetConfig(CapsuleConfig, ScheduleConfig):
 
 
 class NotebookConfig(CapsuleConfig):
-    """The same sizes, the notebook's own batch and learning rate."""
+    """Holds the same sizes, with the batch size and the learning rate of the notebook."""
 
-    batch_size: int = Field(16, ge=1, description="samples in a training step")
+    batch_size: int = Field(16, ge=1, description="samples per training step")
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
 
 
@@ -133,9 +151,20 @@ def margin_loss(
     absent_weight: float = 0.5,
     power: Literal[1, 2] = 2,
 ) -> Tensor:
-    """Σ_k T_k max(0, m⁺−‖v_k‖)² + λ(1−T_k) max(0, ‖v_k‖−m⁻)² (equation 4), mean over the batch.
+    """Computes the margin loss of capsule lengths (equation 4).
 
-    lengths: (batch, classes); target: (batch, classes), multi-hot. `power=1` leaves the square out.
+    It is Σ_k T_k max(0, m⁺−‖v_k‖)² + λ(1−T_k) max(0, ‖v_k‖−m⁻)², averaged over the batch.
+
+    Args:
+        lengths: (batch, classes), the ‖v_k‖.
+        target: (batch, classes), multi-hot, the T_k.
+        m_plus: m⁺.
+        m_minus: m⁻.
+        absent_weight: λ.
+        power: exponent of the margins; with 1 they are not squared.
+
+    Returns:
+        Scalar.
     """
     present = (m_plus - lengths).relu().pow(power)
     absent = (lengths - m_minus).relu().pow(power)
@@ -143,9 +172,9 @@ def margin_loss(
 
 
 class PrimaryCapsules(nn.Module):
-    """Convolution, ReLU, and the convolution whose channels at a position are its capsules.
+    """Computes primary capsules by a convolution, ReLU, and a convolution of stride 2.
 
-    (batch, channels, height, width) to (batch, capsules, dims), position by position.
+    The channels of the second convolution at a position are the capsules of this position.
     """
 
     def __init__(
@@ -161,33 +190,41 @@ class PrimaryCapsules(nn.Module):
         outputs = config.primary_capsules * self.dim
         self.features = nn.Conv2d(channels, config.conv_channels, KERNEL)
         self.capsules = nn.Conv2d(config.conv_channels, outputs, KERNEL, stride=2)
-        lost = 0 if self.same_padding else 2 * (KERNEL - 1)
-        if min(size) <= lost:
+        border = 0 if self.same_padding else 2 * (KERNEL - 1)
+        if min(size) <= border:
             raise ValueError(
                 f"images of {size[0]}×{size[1]} pixels are too small for two convolutions of "
-                f"{KERNEL}×{KERNEL}: take sides of at least {lost + 1} pixels, or same_padding"
+                f"{KERNEL}×{KERNEL}: take sides of at least {border + 1} pixels, or same_padding"
             )
-        rows, columns = ((side - lost + 1) // 2 for side in size)
+        rows, columns = ((side - border + 1) // 2 for side in size)
         self.count = rows * columns * config.primary_capsules
-        # The authors' code routes to primary capsules, too, in one iteration, with equal couplings.
-        self.rivals = config.primary_capsules + structure.none_of_the_above
-        self.divided = structure.as_code
+        # The authors' code also routes to primary capsules: one iteration with equal couplings.
+        self.divisor = config.primary_capsules + structure.none_of_the_above
+        self.as_code = structure.as_code
 
     def forward(self, x: Tensor) -> Tensor:
+        """Computes the capsules, position by position.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            (batch, positions·capsules, dims).
+        """
         if self.same_padding:
             maps = self.features(pad_same(x, kernel=KERNEL, stride=1)).relu()
             maps = stride_2(pad_same(maps, kernel=KERNEL, stride=2), self.capsules)
         else:
             maps = relu_then_stride_2(x, self.features, self.capsules)
-        if self.divided:
+        if self.as_code:
             assert self.capsules.bias is not None
-            whole_bias = (1 - 1 / self.rivals) * self.capsules.bias[:, None, None]
-            maps = maps / self.rivals + whole_bias
+            whole_bias = (1 - 1 / self.divisor) * self.capsules.bias[:, None, None]
+            maps = maps / self.divisor + whole_bias
         return squash(maps.permute(0, 2, 3, 1).reshape(len(x), self.count, self.dim))
 
 
 class ClassCapsules(nn.Module):
-    """Votes û_{j|i} = W_ij u_i and their routing: (batch, inputs, in) to (batch, classes, out)."""
+    """Computes votes û_{j|i} = W_ij u_i and routes them to class capsules."""
 
     def __init__(
         self, *, inputs: int, classes: int, config: CapsuleConfig, structure: Structure
@@ -202,6 +239,14 @@ class ClassCapsules(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias)
 
     def forward(self, u: Tensor) -> Tensor:
+        """Computes class capsules.
+
+        Args:
+            u: (batch, inputs, primary_dim), the primary capsules.
+
+        Returns:
+            (batch, classes, digit_dim).
+        """
         votes = torch.bmm(u.transpose(0, 1), self.weight.flatten(2))
         votes = votes.unflatten(2, self.weight.shape[2:]).permute(1, 2, 0, 3).contiguous()
         return route(
@@ -214,7 +259,7 @@ class ClassCapsules(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Class capsules, all but the chosen ones masked by zeros, to the image (figure 2)."""
+    """Decodes class capsules to images; all but the chosen capsules are set to zero (figure 2)."""
 
     def __init__(
         self, *, classes: int, channels: int, size: tuple[int, int], config: CapsuleConfig
@@ -230,13 +275,21 @@ class Decoder(nn.Module):
         )
 
     def forward(self, capsules: Tensor, chosen: Tensor) -> Tensor:
-        """capsules: (batch, classes, dims); chosen: (batch, classes), multi-hot."""
+        """Decodes capsules.
+
+        Args:
+            capsules: (batch, classes, dims).
+            chosen: (batch, classes), multi-hot.
+
+        Returns:
+            (batch, channels, height, width) in [0, 1].
+        """
         logits = self.layers((capsules * chosen.unsqueeze(-1)).flatten(1))
         return at_least_float32(logits).sigmoid().unflatten(1, self.image)
 
 
 class CapsuleNetwork(nn.Module):
-    """Computes class capsules from images, and images from class capsules, in both variants."""
+    """Computes class capsules from images, and images from class capsules, for both variants."""
 
     def __init__(self, *, shape: ImageShape, config: CapsuleConfig, structure: Structure) -> None:
         super().__init__()
@@ -246,7 +299,7 @@ class CapsuleNetwork(nn.Module):
         self.size = (structure.crop, structure.crop) if structure.crop else self.rescale.size
         if structure.crop > min(self.rescale.size):
             raise ValueError(
-                "a crop of {0}×{0} pixels is larger than rescaled images of {1}×{2}: "
+                "a crop of {0}×{0} pixels is larger than the rescaled images of {1}×{2}: "
                 "take a smaller crop".format(structure.crop, *self.rescale.size)
             )
         self.primary = PrimaryCapsules(
@@ -261,8 +314,8 @@ class CapsuleNetwork(nn.Module):
             else None
         )
 
-    def seen(self, x: Tensor) -> Tensor:
-        """Rescales images and cuts out their middle, as the network reads them in evaluation.
+    def evaluation_view(self, x: Tensor) -> Tensor:
+        """Rescales images and crops their centre: the images that the network reads in evaluation.
 
         Args:
             x: (batch, channels, height, width).
@@ -284,7 +337,14 @@ class CapsuleNetwork(nn.Module):
         return self.digits(self.primary(self.prepare(image)))
 
     def predicted(self, lengths: Tensor) -> Tensor:
-        """The longest capsules, as many as an image has labels, multi-hot: (batch, classes)."""
+        """Chooses the longest capsules, as many as an image has labels.
+
+        Args:
+            lengths: (batch, classes).
+
+        Returns:
+            (batch, classes), multi-hot.
+        """
         return multi_hot(top_labels(lengths, self.labels), self.classes)
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -294,34 +354,56 @@ class CapsuleNetwork(nn.Module):
             x: (batch, channels, height, width).
 
         Returns:
-            The images as the network reads them in evaluation, and their reconstructions, each
+            The images that the network reads in evaluation, then their reconstructions, each
             (batch, channels, *size); None if there is no decoder.
         """
         if self.decoder is None:
             return None
-        image = self.seen(x)
+        image = self.evaluation_view(x)
         capsules = self(image)
         return image, self.decoder(capsules, self.predicted(length(capsules)))
 
 
 class CapsuleVariant(Variant):
-    """A capsule network as a variant: its class is that of the longest capsule."""
+    """Is the base class of both variants; the score of a class is the length of its capsule."""
 
     config: CapsuleConfig
     network: CapsuleNetwork
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, channels, height, width) to capsule lengths: (batch, classes) in [0, 1)."""
-        return length(self.network(self.network.seen(x)))
+        """Computes the lengths of class capsules.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            (batch, classes) in [0, 1).
+        """
+        return length(self.network(self.network.evaluation_view(x)))
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Targets and reconstructions, (batch, channels, height, width); None without decoder."""
+        """Reconstructs images from their longest class capsules.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            Targets, then reconstructions, each (batch, channels, height', width'); None if there is
+            no decoder.
+        """
         return self.network.reconstruct(x)
 
     def pictures(self, batch: Images) -> dict[str, Picture]:
-        """Images above their reconstructions."""
-        shown = self.reconstruct(batch.x)
-        return {} if shown is None else {"reconstructions": [list(part) for part in shown]}
+        """Draws images above their reconstructions.
+
+        Args:
+            batch: images; labels are not read.
+
+        Returns:
+            Pictures by name; none if there is no decoder.
+        """
+        rows = self.reconstruct(batch.x)
+        return {} if rows is None else {"reconstructions": [list(row) for row in rows]}
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -330,31 +412,33 @@ class CapsuleVariant(Variant):
 
 @register("capsnet", task="classification")
 class CapsNet(CapsuleVariant):
-    """CapsNet with dynamic routing (Sabour et al. 2017).
+    """Classifies images by capsules with dynamic routing (Sabour et al. 2017).
 
-    Images are doubled (bilinear) or halved (area mean) until their sides are within 28 to 56
-    pixels: 28 and 32 stay, 16 and 64 become 32. With `crop` the network sees a square of that
-    image, at a random place in training and the middle otherwise. The reconstruction's target is
-    what the network sees before contrast and standardising. The decoder sees the capsules of the
-    true labels in training and the longest ones otherwise; with two labels an image (MultiMNIST
-    protocol) both are seen at once.
+    Images are doubled (bilinear) or halved (area mean) until their sides are from 28 to 56 pixels:
+    28 and 32 stay, 16 and 64 become 32. With `crop`, the network reads a square of this image, at a
+    random place in training and the centre otherwise. The reconstruction's target is the image that
+    the network reads, before contrast and standardising. The decoder reads the capsules of the true
+    labels in training, and the longest capsules otherwise; with two labels per image (MultiMNIST
+    protocol) it reads two capsules at once.
 
-    Recipe: images shifted by up to 2 pixels in training, W from a normal distribution of deviation
-    0.1 truncated at two deviations, no gradient stopped in the routing, learning rate decaying
-    smoothly by 0.96 in 2000 steps, or, with `restart_steps`, along a cosine to zero. Default size
-    at 1×28×28: 8,215,568 parameters, 6,804,224 without decoder.
+    Recipe: images are shifted by up to 2 pixels in training. W is drawn from a normal distribution
+    of deviation 0.1, truncated at two deviations. Gradients pass through the whole routing. The
+    learning rate decays smoothly by a factor of 0.96 in 2000 steps; with `restart_steps` it follows
+    a cosine to zero instead. The default size at 1×28×28 is 8,215,568 parameters, 6,804,224 without
+    decoder.
 
-    With `follow="code"` it does as the authors' code where that departs from the paper: both margin
-    terms are halved, so that the reconstruction weighs twice as much beside them; class capsules
-    have biases (160 parameters more); primary capsules are divided by their number at a position
-    (without their bias); initial weights are from truncated normal distributions of deviation 0.05
-    (first convolution) and 0.1, and initial biases are 0.1.
+    `follow="code"` follows the authors' code where it departs from the paper. Both margin terms are
+    halved, so that the reconstruction has twice the relative weight. Class capsules have biases
+    (160 more parameters). Primary capsules, without their bias, are divided by their number at a
+    position. Initial weights are drawn from truncated normal distributions of deviation 0.05 (first
+    convolution) and 0.1 (all further weights), and initial biases are 0.1.
 
-    Presets. svhn has the paper's smaller network (section 7; 4,720,480 parameters); the paper does
-    not describe its training; standardised images are ours. cifar10 has the arguments that the
-    authors give their code: 64 primary capsules, no reconstruction, zeros around image and maps,
-    none-of-the-above in the routing, standardised crops of 24×24, mirrored and of random contrast
-    (22,476,288 parameters). Random brightness is left out, since standardising takes it away.
+    Presets: svhn has the paper's smaller network (section 7; 4,720,480 parameters); the paper does
+    not describe its training, and standardised images are our choice. cifar10 has the arguments
+    that the authors give their code: 64 primary capsules, no reconstruction, zero padding around
+    image and maps, a none-of-the-above logit in the routing, and standardised crops of 24×24 with
+    random mirroring and contrast (22,476,288 parameters). Their random brightness is left out,
+    since standardising removes it.
     """
 
     Config = CapsNetConfig
@@ -390,16 +474,17 @@ class CapsNet(CapsuleVariant):
     def __init__(self, *, shape: ImageShape, config: CapsNetConfig) -> None:
         super().__init__(shape=shape, config=config)
         self.network = CapsuleNetwork(shape=shape, config=config, structure=config.structure)
-        _truncated_normal(self.network.digits.weight, std=0.1)
+        truncated_normal_(self.network.digits.weight, std=0.1)
         if config.follow == "code":
-            self._begin_as_code()
+            self._initialise_as_code()
 
-    def _begin_as_code(self) -> None:
+    def _initialise_as_code(self) -> None:
+        """Draws initial weights and biases as the authors' code does."""
         for name, parameter in self.network.named_parameters():
             if name.endswith("bias"):
                 nn.init.constant_(parameter, 0.1)
             else:
-                _truncated_normal(
+                truncated_normal_(
                     parameter, std=0.05 if name.startswith("primary.features") else 0.1
                 )
 
@@ -408,8 +493,10 @@ class CapsNet(CapsuleVariant):
         halved = {"margin": 0.5} if self.config.follow == "code" else {}
         return {**super().loss_weights, **halved}
 
-    def augmented(self, x: Tensor) -> Tensor:
-        """Rescales, crops, mirrors and shifts images as in training; contrast is changed later.
+    def training_view(self, x: Tensor) -> Tensor:
+        """Rescales, crops, mirrors and shifts images for training.
+
+        `loss` changes the contrast later.
 
         Args:
             x: (batch, channels, height, width).
@@ -424,9 +511,18 @@ class CapsNet(CapsuleVariant):
         return random_shift(image, config.shift)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """`margin` (equation 4), and `reconstruction`: squared error summed over an image."""
+        """Computes the loss terms `margin` (equation 4) and, with a decoder, `reconstruction`.
+
+        `reconstruction` is the squared error summed over an image.
+
+        Args:
+            batch: images and labels; in training mode the images are augmented.
+
+        Returns:
+            The loss terms by name, averaged over the batch. Then capsule lengths (batch, classes).
+        """
         network, config = self.network, self.config
-        image = self.augmented(batch.x) if self.training else network.seen(batch.x)
+        image = self.training_view(batch.x) if self.training else network.evaluation_view(batch.x)
         contrast = config.contrast if self.training else 0.0
         capsules = network(random_contrast(image, contrast))
         lengths = length(capsules)
@@ -451,20 +547,15 @@ class CapsNet(CapsuleVariant):
         return Optimization(optimizer, self.config.scheduler(optimizer))
 
 
-def _truncated_normal(weight: Tensor, *, std: float) -> None:
-    """Draws weights from a normal distribution truncated at two deviations (TensorFlow's)."""
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
-
-
 @register("capsnet-notebook", task="classification")
 class NotebookCapsNet(CapsuleVariant):
-    """CapsNet as a known notebook has it, departures from the paper included.
+    """Classifies images by capsules as a well-known notebook does, unlike the paper in places.
 
-    Couplings sum to 1 over the input capsules, the margin loss is not squared, the reconstruction
-    term is a mean over pixels, W is standard normal, the decoder always sees the predicted
-    capsules, pixels are neither shifted nor scaled, and the learning rate is constant. Sizes of
-    images, and of the network, as for `capsnet`. The notebook has MNIST only; the presets
-    that standardise svhn and cifar10 are ours.
+    Couplings sum to 1 over the input capsules. The margin loss is not squared. The reconstruction
+    term is a mean over pixels. W is drawn from a standard normal distribution. The decoder always
+    reads the predicted capsules. Pixels are neither shifted nor scaled. The learning rate is
+    constant. Images are rescaled as for `capsnet`, and the network has the same sizes. The notebook
+    has MNIST only; the presets that standardise svhn and cifar10 are ours.
     """
 
     Config = NotebookConfig
@@ -484,9 +575,18 @@ class NotebookCapsNet(CapsuleVariant):
         nn.init.normal_(self.network.digits.weight)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """`margin` (not squared), and `reconstruction`: squared error, mean over pixels."""
+        """Computes the loss terms `margin` (without squares) and, with a decoder, `reconstruction`.
+
+        `reconstruction` is the mean squared error over pixels.
+
+        Args:
+            batch: images and labels.
+
+        Returns:
+            The loss terms by name, averaged over the batch. Then capsule lengths (batch, classes).
+        """
         network, config = self.network, self.config
-        image = network.seen(batch.x)
+        image = network.evaluation_view(batch.x)
         capsules = network(image)
         lengths = length(capsules)
         terms = {

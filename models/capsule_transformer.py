@@ -1,7 +1,7 @@
-"""Capsule Transformer: capsules of each frame, attention over time, and the frame that follows.
+"""Implements the Capsule Transformer: capsules of each frame, attention over time, a decoder.
 
-The system is public code without a paper (JAX; "SACap"); its sizes and recipe are this file's
-defaults. Capsules: Sabour, Frosst, Hinton 2017 (arXiv 1710.09829).
+The system is public code without a paper (JAX, "SACap"); its sizes and its recipe are the defaults
+of this file. Capsules: Sabour, Frosst, Hinton 2017 (arXiv 1710.09829).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.brightness import BrightnessConfig, begin_with_brightness
+from models.layers.brightness import BrightnessConfig, set_initial_brightness
 from models.layers.capsules import route, squash
-from models.layers.convolutions import channels_last
+from models.layers.images import channels_last, fold, unfold
 from models.layers.numerics import at_least_float32
-from models.layers.patches import fold, unfold
+from models.layers.recipes import adamw
 from models.registry import register
 from models.variant import (
     Clips,
@@ -31,47 +31,59 @@ from models.variant import (
 
 
 class CapsuleTransformerConfig(BrightnessConfig):
-    """Sizes and recipe of the public code; its list of wishes as options that are off."""
+    """Holds sizes and recipe of the public code; its planned extensions are off by default."""
 
-    past: int = Field(16, ge=1, description="frames given")
-    future: int = Field(1, ge=1, description="frames asked for")
-    size: int = Field(32, ge=8, le=64, description="side of a frame, area-averaged from 64 pixels")
-    batch_size: int = Field(16, ge=1, description="samples in a training step")
+    past: int = Field(16, ge=1, description="past frames, which the model reads")
+    future: int = Field(1, ge=1, description="future frames, which the model predicts")
+    size: int = Field(
+        32, ge=8, le=64, description="side of a frame in pixels; smaller than 64: by area averaging"
+    )
+    batch_size: int = Field(16, ge=1, description="samples per training step")
     num_capsules: int = Field(16, ge=1, description="capsules at each position of a frame")
     capsule_dim: int = Field(8, ge=1, description="dimensions of a capsule")
     num_heads: int = Field(2, ge=1, description="heads of the attention over frames")
     head_dim: int = Field(16, ge=1, description="dimensions of a head")
     hidden_dim: int = Field(256, ge=1, description="width of the feed-forward and of the decoder")
     decoder_channels: int = Field(
-        32, ge=4, multiple_of=4, description="decoder's channels at first; doubling a side halves"
+        32,
+        ge=4,
+        multiple_of=4,
+        description="channels of the decoder's first maps; each doubling of the sides halves them",
     )
     projection: Literal["dense", "shared"] = Field(
         "dense",
-        description="a frame is one token, or each position (each object) one, sharing weights",
+        description="tokens: one per frame (dense), or one per position or object (shared weights)",
     )
     patch_size: int = Field(1, ge=1, description="side of the patches folded into channels")
-    frames_per_step: int = Field(1, ge=1, description="frames decoded before the window slides")
+    frames_per_step: int = Field(
+        1, ge=1, description="frames predicted at once, before the window slides"
+    )
     routing_iterations: int = Field(
         0, ge=0, le=20, description="iterations of routing to object capsules; 0: no routing"
     )
-    object_capsules: int = Field(16, ge=1, description="object capsules of a frame, where routed")
+    object_capsules: int = Field(
+        16, ge=1, description="object capsules of a frame, if capsules are routed"
+    )
     object_dim: int = Field(16, ge=2, description="dimensions of an object capsule")
-    skip: bool = Field(False, description="the decoder also sees the last frame and its capsules")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on attention and feed-forward")
+    skip: bool = Field(
+        False, description="whether the decoder also reads the last frame and its capsules"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of attention and feed-forward")
     latent_dim: int = Field(0, ge=0, description="dimensions of a stochastic latent; 0: none")
     kl_weight: float = Field(1e-3, ge=0, description="weight of the latent's KL term")
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay (AdamW)")
     clip_norm: float = Field(1.0, gt=0, description="largest global norm of the gradients")
-    clip_value: float = Field(1.0, gt=0, description="largest number in a gradient, after that")
+    clip_value: float = Field(
+        1.0, gt=0, description="largest absolute value in a gradient, applied after clip_norm"
+    )
 
 
 class FrameCapsules(nn.Module):
-    """3×3 convolution of stride 2, its channels at a position read as capsules, squashed.
+    """Computes a frame's capsules by a 3×3 convolution of stride 2, and squashes them.
 
-    Of the padding that keeps half a side, the zeros lie above and left (JAX: below and right).
-
-    (frames, channels, height, width) to (frames, height/2 · width/2, capsules, dims).
+    The channels at a position are the capsules of this position. The padding of a single row and
+    column of zeros is above and on the left (in the JAX code: below and on the right).
     """
 
     def __init__(self, channels: int, config: CapsuleTransformerConfig) -> None:
@@ -80,18 +92,24 @@ class FrameCapsules(nn.Module):
         self.features = nn.Conv2d(channels, math.prod(self.shape), 3, stride=2, padding=1)
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Computes the capsules.
+
+        Args:
+            frames: (frames, channels, height, width).
+
+        Returns:
+            (frames, height/2 · width/2, capsules, dims).
+        """
         maps = self.features(channels_last(frames))
         return squash(maps.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, self.shape))
 
 
 class ObjectCapsules(nn.Module):
-    """Routing of a frame's capsules, wherever they are, to its object capsules.
+    """Routes the capsules of all positions of a frame to the frame's object capsules.
 
-    A capsule's vote is the product of its pose with its type's matrix, the same at all positions;
-    the position, from −1 to 1, is added to the vote's first two numbers (coordinate addition:
-    Hinton, Sabour, Frosst, Matrix capsules with EM routing, ICLR 2018, section 4).
-
-    (frames, positions, capsules, dims) to (frames, objects, object dims).
+    A capsule's vote is the product of its pose and its type's matrix, which is the same at all
+    positions. The position, from −1 to 1, is added to the first two numbers of the vote (coordinate
+    addition: Hinton, Sabour, Frosst, Matrix capsules with EM routing, ICLR 2018, section 4).
     """
 
     coordinates: Tensor
@@ -100,7 +118,7 @@ class ObjectCapsules(nn.Module):
         super().__init__()
         self.iterations = config.routing_iterations
         self.shape = (config.object_capsules, config.object_dim)
-        # Variance as in CapsNet's votes: small capsules, undecided couplings at first.
+        # Deviation as in CapsNet's votes: capsules are short and couplings even at first.
         weight = 0.1 * torch.randn(config.num_capsules, config.capsule_dim, math.prod(self.shape))
         self.weight = nn.Parameter(weight)
         rows, columns = ((2 * torch.arange(n) + 1) / n - 1 for n in size)
@@ -110,6 +128,14 @@ class ObjectCapsules(nn.Module):
         )
 
     def forward(self, capsules: Tensor) -> Tensor:
+        """Routes the capsules.
+
+        Args:
+            capsules: (frames, positions, capsules, dims).
+
+        Returns:
+            (frames, objects, object_dim).
+        """
         frames, positions, types, _ = capsules.shape
         by_type = capsules.permute(2, 0, 1, 3).flatten(1, 2)
         votes = torch.bmm(by_type, self.weight.to(by_type.dtype))
@@ -120,10 +146,11 @@ class ObjectCapsules(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """One block of self-attention over the frames, and their sum weighted by learned scores.
+    """Applies one post-norm block of self-attention over frames, and averages the frames.
 
-    (batch, frames, tokens, width) to (batch, tokens, width); each token sees itself in the other
-    frames. Residuals are normalised after the sum, and what enters with its positions too.
+    Each token attends to the tokens of the same place in all frames. Positions are added to the
+    input, and the sum is normalised. The average is weighted by the softmax of learned scores over
+    frames.
     """
 
     def __init__(self, *, frames: int, width: int, config: CapsuleTransformerConfig) -> None:
@@ -142,6 +169,14 @@ class TemporalTransformer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Computes one vector per token.
+
+        Args:
+            x: (batch, frames, tokens, width).
+
+        Returns:
+            (batch, tokens, width).
+        """
         x = self.norm(x + self.positions)
         x = self.norm_attention(x + self.dropout(self.output(self.attention(x))))
         x = self.norm_feed_forward(x + self.dropout(self.narrow(F.gelu(self.widen(x)))))
@@ -149,28 +184,36 @@ class TemporalTransformer(nn.Module):
         return torch.einsum("bftw,bft->btw", x, weights.squeeze(3))
 
     def attention(self, x: Tensor) -> Tensor:
-        """(batch, frames, tokens, width) to (batch, frames, tokens, heads · head dims)."""
+        """Computes self-attention over frames, without residual.
+
+        Args:
+            x: (batch, frames, tokens, width).
+
+        Returns:
+            (batch, frames, tokens, heads·head_dim).
+        """
         projected = self.queries_keys_values(x).unflatten(3, (3, self.heads, -1))
         q, k, v = projected.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)
         mixed = F.scaled_dot_product_attention(q, k, v).unflatten(0, (len(x), -1))
         return mixed.permute(0, 3, 1, 2, 4).flatten(3)
 
 
-class Seen(NamedTuple):
-    """The last frame, for a decoder with skip connections."""
+class SkipInputs(NamedTuple):
+    """Holds the last frame and its capsules, for a decoder with skip connections."""
 
     frame: Tensor
     """(batch, channels, height, width) in [−1, 1]."""
     capsules: Tensor
-    """(batch, height/2 · width/2, channels): its capsules."""
+    """(batch, height/2 · width/2, channels): the frame's capsules, concatenated per position."""
 
 
 class Decoder(nn.Module):
-    """A dense layer to what a latent is drawn from, another to height/4 × width/4 positions, two
-    transposed convolutions that double the sides, a convolution and tanh.
+    """Decodes tokens to frames.
 
-    With one token a position, a 3×3 convolution of stride 2 stands for the first dense layer, and
-    the second is shared by the positions.
+    A dense layer is followed by the optional latent, a second dense layer to height/4 × width/4
+    positions, two transposed convolutions that each double the sides, a convolution, and tanh. If
+    each position is a token, a 3×3 convolution of stride 2 replaces the first dense layer, and the
+    second layer is shared by the positions.
     """
 
     def __init__(
@@ -202,11 +245,18 @@ class Decoder(nn.Module):
             first // 2 + capsules, first // 4, 3, 2, 1, output_padding=1
         )
         self.frames = nn.Conv2d(first // 4 + seen, channels * config.frames_per_step, 3, padding=1)
-        begin_with_brightness(self.frames, config.initial_brightness, activation="tanh")
+        set_initial_brightness(self.frames, config.initial_brightness, activation="tanh")
 
-    def forward(self, x: Tensor, last: Seen | None) -> tuple[Tensor, Tensor | None]:
-        """x: (batch, tokens, width) to frames (batch, steps · channels, height, width) in [−1, 1],
-        and the latent's divergence from its prior, a scalar, where there is a latent.
+    def forward(self, x: Tensor, last: SkipInputs | None) -> tuple[Tensor, Tensor | None]:
+        """Decodes tokens.
+
+        Args:
+            x: (batch, tokens, width).
+            last: the last frame and its capsules; None without skip connections.
+
+        Returns:
+            Frames (batch, frames_per_step·channels, height, width) in [−1, 1]. Then the latent's
+            divergence from its prior, a scalar; None if there is no latent.
         """
         rows, columns = self.size
         if self.grid:
@@ -214,7 +264,7 @@ class Decoder(nn.Module):
             hidden = self.context(maps).permute(0, 2, 3, 1)
         else:
             hidden = self.context(x.flatten(1))
-        hidden, divergence = self.sampled(F.gelu(hidden))
+        hidden, divergence = self.sample_latent(F.gelu(hidden))
         hidden = F.gelu(self.positions(hidden)).view(len(x), rows // 4, columns // 4, -1)
         maps = F.gelu(self.to_half(hidden.permute(0, 3, 1, 2)))
         if last is not None:
@@ -225,10 +275,16 @@ class Decoder(nn.Module):
             maps = torch.cat([maps, last.frame.to(maps.dtype)], dim=1)
         return at_least_float32(self.frames(maps)).tanh(), divergence
 
-    def sampled(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
-        """A latent of normal distribution, its mean in evaluation; and ½Σ(μ² + σ² − 1 − log σ²),
-        its divergence from the standard normal (Kingma, Welling 2014, appendix B), mean over the
-        batch.
+    def sample_latent(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Draws the latent from a normal distribution; in evaluation it is the distribution's mean.
+
+        Args:
+            hidden: (..., hidden_dim).
+
+        Returns:
+            The latent (..., latent_dim); `hidden` itself if there is no latent. Then its divergence
+            from the standard normal distribution, ½Σ(μ² + σ² − 1 − log σ²), averaged over the batch
+            (Kingma, Welling 2014, appendix B); None if there is no latent.
         """
         if self.latent is None:
             return hidden, None
@@ -241,27 +297,32 @@ class Decoder(nn.Module):
 
 @register("capsule-transformer", task="prediction")
 class CapsuleTransformer(Variant):
-    """Capsule Transformer: attention over the capsules of past frames (SACap).
+    """Predicts frames by attention over the capsules of past frames (SACap).
 
-    Frames are mapped from [0, 1] to [−1, 1] and back; the loss is taken in [−1, 1], where a mean
-    squared error at 1×32×32 is 1/256 of the squared error summed over a frame in [0, 1]. Nothing is
-    padded or resized; with `patch_size` p, p×p pixels are folded into channels first and unfolded
-    at the end, and both sides must be multiples of 4p. Default size at 1×32×32: 30,713,410
-    parameters, most in dense layers on the flattened frame; `projection="shared"` has none such.
+    Frames are mapped from [0, 1] to [−1, 1] and back. The loss is computed in [−1, 1]: at 1×32×32,
+    this mean squared error is 1/256 of the squared error summed over a frame in [0, 1]. Nothing is
+    padded or resized. With `patch_size` p, p×p pixels are folded into channels first and unfolded
+    at the end; both sides must be multiples of 4p. The default size at 1×32×32 is 30,713,410
+    parameters, most of them in dense layers on the flattened frame; `projection="shared"` has no
+    such layers.
 
-    More future frames than `frames_per_step` are predicted by sliding the window of past frames
-    over the predictions, in training as in evaluation: the loss is that of what is evaluated, its
-    gradient taken through all steps, and no true future frame is ever an input.
+    If more future frames than `frames_per_step` are to be predicted, the window of past frames
+    slides over the predictions, in training as in evaluation. The loss is thus that of the
+    evaluated frames, its gradient passes through all steps, and no true future frame is ever an
+    input.
 
-    Recipe: Adam, gradients clipped to a global norm of 1 (the public figure is not known; 1 is the
-    value's bound, which is then implied), then by value to ±1. Layers begin as PyTorch has them.
+    Recipe: Adam. Gradients are clipped to a global norm of 1. The norm of the public code is not
+    known; 1 is its bound of the values. At this norm, the code's clipping by value to ±1 changes
+    nothing. Layers have PyTorch's initial weights.
     """
 
     Config = CapsuleTransformerConfig
     config: CapsuleTransformerConfig
     published_budgets: ClassVar = {
         "moving_mnist": SourceBudget(
-            "the public code: 16 frames to 1 of 32×32", train_samples=5_000, epochs=300
+            "the public code: 16 past frames and 1 future frame of 32×32 pixels",
+            train_samples=5_000,
+            epochs=300,
         )
     }
 
@@ -293,12 +354,27 @@ class CapsuleTransformer(Variant):
         )
 
     def forward(self, past: Tensor) -> Tensor:
-        """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""
+        """Predicts the future frames.
+
+        Args:
+            past: (batch, past frames, channels, height, width) in [0, 1].
+
+        Returns:
+            (batch, future frames, channels, height, width) in [0, 1].
+        """
         return self._predict(past)[0]
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """`mse`: squared error in [−1, 1], mean over pixels, frames and sequences; with a latent
-        `kl`, summed over it, mean over steps and sequences.
+        """Computes the loss terms `mse` and, with a latent, `kl`.
+
+        `mse` is the squared error in [−1, 1], averaged over sequences, frames and pixels. `kl` is
+        the latent's divergence, summed over its dimensions and averaged over steps and sequences.
+
+        Args:
+            batch: past and future frames.
+
+        Returns:
+            The loss terms by name, and the predicted frames as `forward` returns them.
         """
         frames, divergence = self._predict(batch.past)
         terms = {"mse": 4 * F.mse_loss(frames, batch.future)}
@@ -311,31 +387,33 @@ class CapsuleTransformer(Variant):
         return {"kl": self.config.kl_weight}
 
     def _predict(self, past: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Future frames in [0, 1], and the latent's divergence, mean over the steps."""
+        """Returns future frames in [0, 1], and the latent's divergence, averaged over the steps."""
         patch, steps = self.config.patch_size, self.config.frames_per_step
         window = fold(2 * past - 1, patch)
         tokens, capsules = self._encode(window)
-        made: list[Tensor] = []
+        windows: list[Tensor] = []
         divergences: list[Tensor] = []
         while True:
-            last = Seen(window[:, -1], capsules) if self.config.skip else None
+            last = SkipInputs(window[:, -1], capsules) if self.config.skip else None
             frames, divergence = self.decoder(self.transformer(tokens), last)
             window = frames.unflatten(1, (steps, -1))
-            made.append(window)
+            windows.append(window)
             if divergence is not None:
                 divergences.append(divergence)
-            if len(made) * steps >= self.future:
+            if len(windows) * steps >= self.future:
                 break
             following, capsules = self._encode(window)
             tokens = torch.cat([tokens, following], dim=1)[:, -self.past :]
-        predicted = torch.cat(made, dim=1)[:, : self.future]
+        predicted = torch.cat(windows, dim=1)[:, : self.future]
         return unfold((predicted + 1) / 2, patch), (
             torch.stack(divergences).mean() if divergences else None
         )
 
     def _encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, frames, channels, height, width) to tokens (batch, frames, tokens, width), and
-        the last frame's capsules (batch, positions, channels).
+        """Encodes frames (batch, frames, channels, height, width).
+
+        Returns tokens (batch, frames, tokens, width), and the last frame's capsules (batch,
+        positions, channels).
         """
         capsules = self.capsules(frames.flatten(0, 1))
         found = capsules if self.objects is None else self.objects(capsules)
@@ -343,7 +421,14 @@ class CapsuleTransformer(Variant):
         return tokens, capsules.flatten(2).unflatten(0, frames.shape[:2])[:, -1]
 
     def pictures(self, batch: Clips) -> dict[str, Picture]:
-        """The last two inputs, the frame that followed and the one predicted, a row each."""
+        """Draws the last two past frames, the next frame and its prediction, each in a row.
+
+        Args:
+            batch: past and future frames.
+
+        Returns:
+            Pictures by name.
+        """
         truth, predicted = batch.future[:, 0], self(batch.past)[:, 0]
         rows = [*batch.past[:, -2:].unbind(1), truth, predicted]
         return {"next_frames": [list(row) for row in rows]}
@@ -351,7 +436,5 @@ class CapsuleTransformer(Variant):
     def optimization(self) -> Optimization:
         config = self.config
         # Without weight decay AdamW is Adam.
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
         return Optimization(optimizer, clip_norm=config.clip_norm, clip_value=config.clip_value)

@@ -1,7 +1,7 @@
-"""Constellations: sets of points explained by object capsules.
+"""Explains sets of points (constellations) by object capsules.
 
 Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
-section 2.1; sizes and weights as in the authors' code.
+section 2.1; sizes and weights follow the authors' code.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.colours import dots, hues
+from models.layers.images import draw_discs, hues
 from models.layers.numerics import at_least_float32
-from models.layers.object_capsules import CapsuleLayer, Votes, gaussian, prior_sparsity
+from models.layers.object_capsules import CapsuleLayer, Votes, gaussian_log_density, prior_sparsity
 from models.layers.recipes import RecipeConfig, recipe
 from models.layers.set_transformer import SetTransformer
 from models.registry import register
@@ -33,41 +33,51 @@ from models.variant import (
 )
 
 DUMMY = 0.01
-"""Presence, before all are brought to sum 1, and density of the component for the rest."""
+"""Presence, before normalisation, and density of the dummy component for unexplained points."""
 PRESENT_HALF = 2
-"""C of the prior sparsity on constellations: each pattern is there in one of two examples."""
+"""C of the prior sparsity for constellations: each pattern is present in half of the examples."""
 CANVAS = 64
 """Side of a drawn constellation, in pixels."""
 
 
 class CCAEConfig(RecipeConfig):
-    """Sizes, loss weights and recipe; defaults of the authors' constellations.
+    """Holds sizes, loss weights and recipe; defaults of the authors' constellations.
 
-    The prior sparsity's weights are a departure. The authors' script passes 1 and 1, but their code
-    computes these two terms from presences that are 0 or 1 (above the dummy's or not), so that they
-    have no gradient. Segmentation accuracy on 2,000 validation samples after 3,000 steps, of seeds
-    0 and 1, where one segment for all scores .61: .84 and .82 at the weights here; .66 and .69 at
-    1 and 1; .87 and .61 without the two terms, where seed 1 uses one capsule for all points.
+    The weights of the prior sparsity differ from the authors'. Their script passes 1 and 1, but
+    their code computes these two terms from presences rounded to 0 or 1 (above the dummy's presence
+    or not), so that they have no gradient.
+
+    We measured segmentation accuracy on 2,000 validation samples after 3,000 steps, for seeds 0 and
+    1. One segment for all points scores 0.61. The default weights here score 0.84 and 0.82. Weights
+    of 1 and 1 score 0.66 and 0.69. Without the two terms, the scores are 0.87 and 0.61; there, seed
+    1 uses one capsule for all points.
     """
 
-    batch_size: int = Field(32, ge=1, description="samples in a training step")
+    batch_size: int = Field(32, ge=1, description="samples per training step")
     points: int = Field(11, ge=1, le=256, description="points drawn from an image")
     capsules: int = Field(3, ge=2, description="object capsules, K")
     votes: int = Field(4, ge=1, description="votes of a capsule, each for one point")
     capsule_dims: int = Field(32, ge=1, description="dimensions of an object capsule")
     hidden: int = Field(128, ge=1, description="hidden units of each capsule's two MLPs")
     noise: float = Field(
-        2.0, ge=0, le=10, description="half-width of the noise on presence logits in training"
+        2.0,
+        ge=0,
+        le=10,
+        description="half-width of the uniform noise on presence logits in training",
     )
     attention_layers: int = Field(4, ge=1, description="blocks of the Set Transformer")
-    attention_heads: int = Field(4, ge=1, description="heads of each attention")
+    attention_heads: int = Field(4, ge=1, description="heads per attention layer")
     attention_dims: int = Field(128, ge=1, description="dimensions within the Set Transformer")
-    attention_out: int = Field(32, ge=1, description="dimensions that a capsule's MLP reads")
-    layer_norm: bool = Field(True, description="layer norm in the Set Transformer")
+    attention_out: int = Field(32, ge=1, description="dimensions of the input of a capsule's MLP")
+    layer_norm: bool = Field(True, description="whether the Set Transformer has layer norms")
     active_weight: float = Field(
-        10.0, ge=0, description="weight of: active if and only if it wins more than one point"
+        10.0,
+        ge=0,
+        description="weight of the loss that ties a capsule's presence to winning several points",
     )
-    dynamic_weight: float = Field(10.0, ge=0, description="weight of the dynamic poses' l2")
+    dynamic_weight: float = Field(
+        10.0, ge=0, description="weight of the l2 penalty on dynamic poses"
+    )
     prior_within_weight: float = Field(
         0.1, ge=0, description="weight of prior sparsity within an example"
     )
@@ -82,29 +92,37 @@ class CCAEConfig(RecipeConfig):
 
 
 class Explanation(NamedTuple):
-    """How the votes explain n points."""
+    """Holds how votes explain n points."""
 
     log_likelihood: Tensor
-    """(batch,): summed over the points that are there."""
+    """(batch,): nats, summed over the points that are present."""
     winner: Tensor
-    """(batch, n) int64: the capsule whose vote explains a point best."""
+    """(batch, n) int64: the capsule whose vote explains each point best."""
     posterior: Tensor
-    """(batch, K): Σ_n, over points that are there, of the probability that k explains n."""
+    """(batch, K): sum over the present points of the probability that capsule k explains one."""
     prior: Tensor
-    """(batch, K): presences, those of the capsules' most present votes."""
+    """(batch, K): presences of the capsules, each that of the capsule's most present vote."""
 
 
 def explain(points: Tensor, presence: Tensor, votes: Votes) -> Explanation:
-    """Each point is drawn from a mixture of all votes of all capsules, and a dummy (equation 2).
+    """Explains points by a mixture of all votes of all capsules and a dummy component (equation 2).
 
-    points: (batch, n, 2); presence: (batch, n). A vote's centre is where its map puts the origin.
+    The centre of a vote is the point that its map takes the origin to.
+
+    Args:
+        points: (batch, n, 2), x and y.
+        presence: (batch, n), 0 or 1.
+        votes: the votes of K capsules.
+
+    Returns:
+        Likelihood, winners and presences.
     """
     weights = votes.log_presence
     dummy = weights.new_full((), DUMMY).log()
     total = torch.logaddexp(weights.logsumexp((0, 2)), dummy)[:, None]
     centre = votes.pose[[2, 5]].unsqueeze(-1)
     x = at_least_float32(points).movedim(-1, 0)[:, None, :, None]
-    joint = weights.unsqueeze(-1) + gaussian(x, centre, votes.scale.unsqueeze(-1))
+    joint = weights.unsqueeze(-1) + gaussian_log_density(x, centre, votes.scale.unsqueeze(-1))
     by_capsule = joint.logsumexp(2) - total
     evidence = torch.logaddexp(by_capsule.logsumexp(0), 2 * dummy - total)
     share = (by_capsule - evidence).exp() * presence
@@ -117,9 +135,18 @@ def explain(points: Tensor, presence: Tensor, votes: Votes) -> Explanation:
 
 
 def active_if_winning(winner: Tensor, presence: Tensor, logit: Tensor) -> Tensor:
-    """Cross-entropy of a capsule's presence with «it wins more than one point», where it wins any.
+    """Computes a loss that makes a capsule present if and only if it wins more than one point.
 
-    winner, presence: (batch, n); logit: (K, batch). Summed over capsules, mean over the batch.
+    It is the cross-entropy between the capsule's presence and whether it wins more than one point,
+    summed over the capsules that win at least one point, averaged over the batch.
+
+    Args:
+        winner: (batch, n), the capsule that explains each point best.
+        presence: (batch, n), of the points.
+        logit: (K, batch), of the capsules' presences.
+
+    Returns:
+        Scalar.
     """
     capsules = torch.arange(len(logit), device=logit.device)[:, None, None]
     wins = ((winner == capsules) * presence).sum(-1)
@@ -128,11 +155,19 @@ def active_if_winning(winner: Tensor, presence: Tensor, logit: Tensor) -> Tensor
 
 
 def draw_points(x: Tensor, count: int, *, jitter: bool) -> Tensor:
-    """Points where an image is bright: (batch, channels, height, width) to (batch, count, 2).
+    """Draws points where an image is bright.
 
-    The intensity (mean over channels) of the pixels, row by row, is cut into `count` strata of one
-    mass; a point is the pixel at a random place in its stratum (`jitter`), or in the middle. A
-    blank image is equally bright everywhere. (x, y) in [−1, 1].
+    The pixels, row by row, are cut into `count` strata of equal total intensity (mean over
+    channels). A point is the pixel at a random place, or at the middle, of its stratum. A blank
+    image is treated as equally bright everywhere.
+
+    Args:
+        x: (batch, channels, height, width), at least 0.
+        count: number of points.
+        jitter: whether places within the strata are random, drawn from torch's global generator.
+
+    Returns:
+        (batch, count, 2), x and y in [−1, 1].
     """
     batch, _, height, width = x.shape
     mass = (x.mean(1).flatten(1) + 1e-6).cumsum(1)
@@ -146,13 +181,14 @@ def draw_points(x: Tensor, count: int, *, jitter: bool) -> Tensor:
 
 @register("ccae", task="autoencoding")
 class CCAE(Variant):
-    """The constellation capsule autoencoder (Kosiorek et al. 2019, section 2.1).
+    """Explains sets of points by object capsules (Kosiorek et al. 2019, section 2.1).
 
-    On constellations it reads the points themselves. An image of any size is read as `points`
-    points drawn from its intensity: at random within strata of one mass in training, at their
-    middles otherwise; a colour image by the mean of its channels. The code is the posterior mass
-    of each capsule, the prior the capsules' presences; three capsules, the paper's number for its
-    three patterns, are few for an image: spaces and presets have more.
+    This is the constellation capsule autoencoder. On constellations it reads the points themselves.
+    On images of any size it reads `points` points that are drawn from the intensity, the mean over
+    channels: in training at random places within strata of equal intensity, otherwise at the
+    middles of the strata. The code is the posterior presence of each capsule, the sum of its
+    probabilities over points; the prior is the capsules' prior presences. Three capsules, the
+    paper's number for its three patterns, are few for images; search spaces use more.
     """
 
     Config = CCAEConfig
@@ -164,11 +200,11 @@ class CCAE(Variant):
             steps=300_000,
         )
     }
-    lacks: ClassVar[Mapping[str, str]] = {
+    undefined_metrics: ClassVar[Mapping[str, str]] = {
         "mse": "it reconstructs points, not pixels",
-        "nll": "its likelihood is that of points, not of pixels",
+        "nll": "it computes the likelihood of points, not of pixels",
     }
-    also_on = ("constellations",)
+    extra_datasets = ("constellations",)
 
     def __init__(self, *, shape: ImageShape | PointShape, config: CCAEConfig) -> None:
         super().__init__(shape=shape, config=config)
@@ -202,12 +238,30 @@ class CCAE(Variant):
         }
 
     def forward(self, x: Tensor) -> Coded:
-        """x: (batch, channels, height, width), or (batch, n, 3) of x, y, presence."""
+        """Explains points.
+
+        Args:
+            x: images (batch, channels, height, width) in [0, 1]; or sets of points (batch, n, 3) of
+                x, y and presence.
+
+        Returns:
+            Code and prior, each (batch, capsules); for sets of points also segments (batch, n).
+        """
         points, presence = self._points(x)
         return self._coded(x, explain(points, presence, self._votes(points, presence)))
 
     def loss(self, batch: Images | Points) -> tuple[dict[str, Tensor], Coded]:
-        """`points`, their negative log-likelihood; `active`, `dynamic`, and prior sparsity."""
+        """Computes the loss terms of the constellation autoencoder.
+
+        `points` is the negative log-likelihood of the points. `active`, `prior_within` and
+        `prior_between` act on the capsules' presences, `dynamic` on their poses.
+
+        Args:
+            batch: images or sets of points; labels are not read.
+
+        Returns:
+            The loss terms by name, and the output of `forward`.
+        """
         points, presence = self._points(batch.x)
         votes = self._votes(points, presence)
         found = explain(points, presence, votes)
@@ -223,7 +277,14 @@ class CCAE(Variant):
         return recipe([{"params": list(self.parameters())}], self.config)
 
     def pictures(self, batch: Images | Points) -> dict[str, Picture]:
-        """Points in the colours of their capsules, under the image or the true patterns."""
+        """Draws points in the colours of their capsules, under the image or the true patterns.
+
+        Args:
+            batch: images or sets of points.
+
+        Returns:
+            Pictures by name.
+        """
         points, presence = self._points(batch.x)
         winner = explain(points, presence, self._votes(points, presence)).winner
         colours = hues(self.config.capsules).to(points)
@@ -232,22 +293,24 @@ class CCAE(Variant):
             assert isinstance(batch, Points)
             black = points.new_zeros(len(points), 1, CANVAS, CANVAS)
             truth = hues(self.shape.patterns).to(points)[batch.pattern]
-            above = dots(points, truth * presence.unsqueeze(-1), ground=black)
-            return {"constellations": [list(above), list(dots(points, found, ground=black))]}
+            above = draw_discs(points, truth * presence.unsqueeze(-1), ground=black)
+            return {"constellations": [list(above), list(draw_discs(points, found, ground=black))]}
         image = F.interpolate(batch.x, size=(CANVAS, CANVAS))
         grey = image.mean(1, keepdim=True) / 2
-        return {"constellations": [list(image), list(dots(points, found, ground=grey))]}
+        return {"constellations": [list(image), list(draw_discs(points, found, ground=grey))]}
 
     def _points(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (batch, n, 2), and their presences (batch, n)."""
+        """Returns the points (batch, n, 2) and their presences (batch, n)."""
         if isinstance(self.shape, PointShape):
             return x[..., :2], x[..., 2]
         points = draw_points(x, self.config.points, jitter=self.training)
         return points, torch.ones_like(points[..., 0])
 
     def _votes(self, points: Tensor, presence: Tensor) -> Votes:
+        """Computes the votes of the capsules for the points."""
         return self.capsules(self.encoder(self.embed(points), presence))
 
     def _coded(self, x: Tensor, found: Explanation) -> Coded:
+        """Builds the output of `forward` from an explanation."""
         segments = found.winner if isinstance(self.shape, PointShape) else None
         return Coded(found.posterior, found.prior, segments=segments)

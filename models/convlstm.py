@@ -1,4 +1,4 @@
-"""Convolutional LSTM, sequence to sequence.
+"""Implements the convolutional LSTM, sequence to sequence.
 
 Shi et al.: Convolutional LSTM Network: A Machine Learning Approach for Precipitation Nowcasting,
 NeurIPS 2015 (arXiv 1506.04214).
@@ -15,36 +15,41 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.brightness import BrightnessConfig, begin_with_brightness
+from models.layers.brightness import BrightnessConfig, set_initial_brightness
+from models.layers.images import check_patches, fold, unfold
 from models.layers.minimal_filters import Winograd
-from models.layers.numerics import tanh
-from models.layers.patches import fold, unfold
+from models.layers.numerics import tanh, without_autocast
 from models.layers.slices import mean_over_slices
 from models.registry import register
 from models.variant import Clips, ClipShape, Optimization, SourceBudget, Variant
 
 State = tuple[Tensor, Tensor]
 SLICE = 4096
-"""Positions of a state in a slice of a batch on a CPU: products of more would leave the caches."""
+"""State positions per slice of a batch on a CPU; products of larger slices leave the caches."""
 
 
 class ConvLSTMConfig(BrightnessConfig):
-    """Sizes and recipe; two cells encode and two decode."""
+    """Holds sizes and recipe; two cells encode and two cells decode."""
 
-    batch_size: int = Field(12, ge=1, description="samples in a training step")
+    batch_size: int = Field(12, ge=1, description="samples per training step")
     hidden_channels: int = Field(64, ge=1, description="channels of each cell's state")
-    peephole: bool = Field(False, description="gates see the cell state (the paper's W_c∘C terms)")
+    peephole: bool = Field(
+        False, description="whether gates read the cell state (the paper's W_c∘C terms)"
+    )
     patch_size: int = Field(1, ge=1, description="side of the patches folded into channels")
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the gradient's mean")
-    beta2: float = Field(0.98, ge=0, lt=1, description="Adam's decay of its square's mean")
+    beta2: float = Field(
+        0.98, ge=0, lt=1, description="Adam's decay of the squared gradient's mean"
+    )
 
 
 class ConvLSTMCell(nn.Module):
-    """Equation 3 of the paper, the gates i, f, o, g from one 3×3 convolution over [x, h].
+    """Holds the weights of a convolutional LSTM cell (equation 3).
 
-    c' = f∘c + i∘g and h' = o∘tanh(c'). With `peephole`, W_ci∘c, W_cf∘c and W_co∘c' are added to
-    the gates i, f and o; these weights have the state's size and begin at zero.
+    The gates i, f, o and g are computed by one 3×3 convolution over [x, h]. Then c' = f∘c + i∘g and
+    h' = o∘tanh(c'). With `peephole`, W_ci∘c, W_cf∘c and W_co∘c' are added to the gates i, f and o;
+    these weights have the size of the state and are 0 at first.
     """
 
     def __init__(
@@ -55,12 +60,20 @@ class ConvLSTMCell(nn.Module):
         self.peephole = nn.Parameter(torch.zeros(3, hidden, *size)) if peephole else None
 
     def begin(self, geometry: Winograd, batch: int) -> Recurrence:
-        """Transforms the weights, once for all steps of a batch, which begins with zero states."""
-        weights = geometry.weights(self.gates.weight.permute(1, 2, 3, 0))
+        """Transforms the weights, once for all steps of a batch; the first states are zero.
+
+        Args:
+            geometry: tiles of the state.
+            batch: number of sequences.
+
+        Returns:
+            The cell's recurrence.
+        """
+        weights = geometry.transform_weights(self.gates.weight.permute(1, 2, 3, 0))
         peephole = None
         if self.peephole is not None:
             peephole = [
-                geometry.cut(weight.permute(1, 2, 0).expand(batch, -1, -1, -1))
+                geometry.cut_tiles(weight.permute(1, 2, 0).expand(batch, -1, -1, -1))
                 for weight in self.peephole
             ]
         assert self.gates.bias is not None
@@ -69,29 +82,34 @@ class ConvLSTMCell(nn.Module):
 
 @dataclass
 class Recurrence:
-    """Holds what a cell needs from step to step, images being tiles of `geometry` throughout."""
+    """Holds what a cell needs from step to step; images are stored as tiles of `geometry`.
+
+    A transformed tile has n² numbers (see `Winograd`).
+    """
 
     geometry: Winograd
     weights: Tensor
+    """(n², inputs + hidden, 4·hidden): transformed weights of the gates."""
     bias: Tensor
     peephole: list[Tensor] | None
+    """W_ci, W_cf and W_co as output tiles; None without peepholes."""
     state: State | None = None
-    """h as transformed inputs, and c as outputs; None for zeros, whose products are left out."""
+    """h as transformed input tiles, c as output tiles; None for zeros, which need no products."""
 
     def step(self, x: Tensor) -> Tensor:
         """Computes the next state.
 
         Args:
-            x: the cell's input as transformed tiles, (n², batch·tiles, inputs).
+            x: (n², batch·tiles, inputs), the cell's input as transformed tiles.
 
         Returns:
-            The next h in the same form, (n², batch·tiles, hidden).
+            (n², batch·tiles, hidden), the next h as transformed tiles.
         """
         if self.state is None:
             products = torch.bmm(x, self.weights[:, : x.shape[2]])
         else:
             products = torch.bmm(torch.cat([x, self.state[0]], dim=2), self.weights)
-        gates = self.geometry.outputs(products, self.bias)
+        gates = self.geometry.transform_outputs(products, self.bias)
         i, f, o, g = gates.chunk(4, dim=2)
         if self.peephole is not None and self.state is not None:
             i = i + self.peephole[0] * self.state[1]
@@ -101,13 +119,13 @@ class Recurrence:
             c = torch.addcmul(c, f.sigmoid(), self.state[1])
         if self.peephole is not None:
             o = o + self.peephole[2] * c
-        h = self.geometry.images(o.sigmoid() * tanh(c))
-        self.state = (self.geometry.inputs(h, border=1), c)
+        h = self.geometry.join_tiles(o.sigmoid() * tanh(c))
+        self.state = (self.geometry.transform_inputs(h, border=1), c)
         return self.state[0]
 
 
 class ConvLSTMStack(nn.Module):
-    """Two cells, the second reading the first's output."""
+    """Stacks two cells; the second reads the first's output."""
 
     def __init__(self, inputs: int, config: ConvLSTMConfig, size: tuple[int, int]) -> None:
         super().__init__()
@@ -118,80 +136,103 @@ class ConvLSTMStack(nn.Module):
         )
 
     def begin(self, geometry: Winograd, batch: int) -> Callable[[Tensor], Tensor]:
-        """Returns what takes the stack's next input and returns the top cell's next output."""
+        """Begins the recurrences of both cells.
+
+        Args:
+            geometry: tiles of the state.
+            batch: number of sequences.
+
+        Returns:
+            A function from the stack's next input to the top cell's next output, both as
+            transformed tiles.
+        """
         bottom, top = (cast(ConvLSTMCell, cell).begin(geometry, batch) for cell in self.cells)
         return lambda x: top.step(bottom.step(x))
 
 
 @register("convlstm", task="prediction")
 class ConvLSTM(Variant):
-    """Convolutional LSTM, sequence to sequence (Shi et al. 2015).
+    """Predicts frames by a convolutional LSTM, sequence to sequence (Shi et al. 2015).
 
-    Two cells read the past frames. Two more, from zero states, are fed the readers' last top output
-    and then their own; a 1×3×3 convolution over each of their outputs and a sigmoid give frames in
-    [0, 1]. With `patch_size` p, p×p pixels are folded into channels first and unfolded at the end;
-    both sides must be multiples of p. Nothing is resized. Default size: 1,036,097 parameters.
+    Two encoder cells read the past frames. Two decoder cells begin with zero states. Their first
+    input is the last output of the top encoder cell; each later input is their own last output. A
+    1×3×3 convolution over each decoder output and a sigmoid give frames in [0, 1]. With
+    `patch_size` p, p×p pixels are folded into channels first and unfolded at the end; both sides
+    must be multiples of p. Nothing is resized. The default size is 1,036,097 parameters.
 
-    Convolutions are minimal filters in float32 at least, autocast or not. On a CPU a batch goes
-    through the cells in slices, whose gradients are summed.
+    Convolutions are minimal filters, in float32 at least even under autocast. On a CPU a batch
+    passes through the cells in slices, whose gradients are summed.
 
     Untrained frames are grey (0.5), as those of any network that ends in a sigmoid. With
-    `initial_brightness` 0.05, our choice in sweeps, they start near the background instead.
+    `initial_brightness` 0.05, our choice in sweeps, they are nearly as dark as the background.
     """
 
     Config = ConvLSTMConfig
     config: ConvLSTMConfig
     published_budgets: ClassVar = {
         "moving_mnist": SourceBudget(
-            "the guide: batches of 12, 10 frames to 10", train_samples=10_000, epochs=300
+            "the guide: batches of 12, 10 past and 10 future frames",
+            train_samples=10_000,
+            epochs=300,
         )
     }
 
     def __init__(self, *, shape: ClipShape, config: ConvLSTMConfig) -> None:
         super().__init__(shape=shape, config=config)
         patch, hidden = config.patch_size, config.hidden_channels
-        if shape.height % patch or shape.width % patch:
-            raise ValueError(
-                f"frames of {shape.height}×{shape.width} pixels cannot be cut into patches "
-                f"of {patch}×{patch}"
-            )
+        check_patches("frames", (shape.height, shape.width), patch)
         self.future = shape.future
         channels = shape.channels * patch**2
         size = (shape.height // patch, shape.width // patch)
         self.encoder = ConvLSTMStack(channels, config, size)
         self.decoder = ConvLSTMStack(hidden, config, size)
         self.head = nn.Conv2d(hidden, channels, 3, padding=1)
-        begin_with_brightness(self.head, config.initial_brightness, activation="sigmoid")
+        set_initial_brightness(self.head, config.initial_brightness, activation="sigmoid")
 
     def forward(self, past: Tensor) -> Tensor:
-        """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""
-        with torch.autocast(past.device.type, enabled=False):
+        """Predicts the future frames.
+
+        Args:
+            past: (batch, past frames, channels, height, width) in [0, 1].
+
+        Returns:
+            (batch, future frames, channels, height, width) in [0, 1].
+        """
+        with without_autocast(past.device):
             return torch.cat([self._predict(part) for part in past.split(self._slice(past))])
 
     def _slice(self, past: Tensor) -> int:
-        """Computes how many sequences go through the cells at once; all, on a GPU."""
+        """Computes how many sequences pass through the cells at once; on a GPU all do."""
         if past.device.type != "cpu":
             return len(past)
         return max(1, SLICE * self.config.patch_size**2 // (past.shape[3] * past.shape[4]))
 
     def _predict(self, past: Tensor) -> Tensor:
+        """Predicts the future frames of one slice of the batch."""
         folded = fold(past, self.config.patch_size).permute(1, 0, 3, 4, 2)
         _, batch, rows, columns, _ = folded.shape
         geometry = Winograd(kernel=3, rows=rows, columns=columns)
         read = self.encoder.begin(geometry, batch)
         for frame in folded:
-            top = read(geometry.inputs(frame, border=1))
+            top = read(geometry.transform_inputs(frame, border=1))
         write = self.decoder.begin(geometry, batch)
-        head = geometry.weights(self.head.weight.permute(1, 2, 3, 0))
+        head = geometry.transform_weights(self.head.weight.permute(1, 2, 3, 0))
         frames = []
         for _ in range(self.future):
             top = write(top)
-            logits = geometry.outputs(torch.bmm(top, head), self.head.bias)
-            frames.append(geometry.images(logits).permute(0, 3, 1, 2))
+            logits = geometry.transform_outputs(torch.bmm(top, head), self.head.bias)
+            frames.append(geometry.join_tiles(logits).permute(0, 3, 1, 2))
         return unfold(torch.stack(frames, 1).sigmoid(), self.config.patch_size)
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """`mse`: squared error, mean over pixels, frames and sequences."""
+        """Computes the loss term `mse`, the mean squared error over sequences, frames and pixels.
+
+        Args:
+            batch: past and future frames.
+
+        Returns:
+            The loss term by name, and the predicted frames as `forward` returns them.
+        """
 
         def loss(past: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
             frames = self(past)

@@ -1,7 +1,7 @@
-"""Part capsules: an image explained by templates in poses.
+"""Implements part capsules: an image is explained by templates in poses.
 
 Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
-section 2.2; details as in the authors' code.
+section 2.2; details follow the authors' code.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.affine import affine
-from models.layers.canvas import place, sobel
-from models.layers.colours import hues
-from models.layers.convolutions import channels_last
-from models.layers.images import StandardisedConfig
+from models.layers.images import StandardisedConfig, channels_last, hues, place, sobel
 from models.layers.initialisation import initialise_as_sonnet
-from models.layers.mixture import parts_first, pixel_mixture
+from models.layers.mixture import colour_factors, pixel_mixture
 from models.layers.numerics import at_least_float32
 from models.layers.object_capsules import LOG_SQRT_TAU, prior_sparsity
 from models.layers.part_encoders import (
@@ -35,26 +32,29 @@ from models.layers.templates import inverse, warp
 from models.registry import register
 from models.variant import Coded, Images, ImageShape, Optimization, Picture, SourceBudget, Variant
 
-LEAST_PRESENCE = 1e-16
-"""Presences are kept from 0 by this where their logarithm is taken."""
+PRESENCE_FLOOR = 1e-16
+"""Lower bound that presences are clamped to before their logarithm is taken."""
 COLOUR_HIDDEN = 32
-"""Authors' code: hidden units of the MLP from a part's features to its colour."""
+"""Hidden units of the MLP from a part's features to its colour, as in the authors' code."""
 
 
 class PartConfig(StandardisedConfig, RecipeConfig):
-    """Sizes, options and loss weights of a part autoencoder."""
+    """Holds sizes, options and loss weights of a part autoencoder."""
 
     part_capsules: int = Field(16, ge=1, description="part capsules, M")
     part_dims: Literal[4, 6] = Field(
-        6, description="numbers of a pose: 6 affine, 4 similarity (scale, rotation, translation)"
+        6, description="numbers per pose: 6 for affine maps, 4 for similarity transforms"
     )
-    part_features: int = Field(16, ge=0, description="features of a part")
-    template_size: int = Field(11, ge=2, le=64, description="side of a template, in its pixels")
+    part_features: int = Field(16, ge=0, description="features per part")
+    template_size: int = Field(11, ge=2, le=64, description="side of a template in pixels")
     max_side: int = Field(
-        0, ge=0, le=128, description="side that larger images are area-resized to; 0: as they are"
+        0,
+        ge=0,
+        le=128,
+        description="side that larger images are resized to by area averaging; 0: no resizing",
     )
     canvas: int = Field(
-        0, ge=0, le=128, description="least side of the canvas that images are placed on"
+        0, ge=0, le=128, description="smallest side of the canvas that images are placed on"
     )
     scheduler: Literal["constant", "exp", "cosrestarts"] = Field(
         "cosrestarts",
@@ -65,14 +65,21 @@ class PartConfig(StandardisedConfig, RecipeConfig):
     )
     encoder_channels: int = Field(128, ge=1, description="channels of the encoder's maps")
     presence_noise: float = Field(
-        2.0, ge=0, le=10, description="half-width of the noise on presence logits in training"
+        2.0,
+        ge=0,
+        le=10,
+        description="half-width of the uniform noise on presence logits in training",
     )
-    target: Literal["image", "sobel"] = Field("image", description="reconstruct pixels, or edges")
-    alpha: bool = Field(False, description="templates have learned mixing logits of their own")
-    invert: bool = Field(True, description="templates are drawn by the inverse of the pose")
-    colour: bool = Field(False, description="grey templates, coloured by the parts' features")
+    target: Literal["image", "sobel"] = Field(
+        "image", description="what is reconstructed: pixels, or edges"
+    )
+    alpha: bool = Field(False, description="whether templates have learned mixing logits")
+    invert: bool = Field(True, description="whether templates are drawn by the inverse of the pose")
+    colour: bool = Field(
+        False, description="whether templates are grey and coloured by the parts' features"
+    )
     decoder_lr: float = Field(
-        1.0, gt=0, le=100, description="coefficient of the decoder's learning rate"
+        1.0, gt=0, le=100, description="factor of the learning rate for the decoder"
     )
     likelihood_weight: float = Field(1.0, ge=0, description="weight of the image's likelihood")
     template_l1_weight: float = Field(0.0, ge=0, description="weight of the templates' mean value")
@@ -86,46 +93,50 @@ class PartConfig(StandardisedConfig, RecipeConfig):
 
 
 class Views(NamedTuple):
-    """Holds a batch of images on their canvas, (batch, channels, height, width)."""
+    """Holds a batch of images on their canvas: what is encoded, and what is reconstructed."""
 
     image: Tensor
-    """What the encoder reads: pixels in [0, 1], or standardised ones."""
+    """(batch, channels, height, width): what the encoder reads, in [0, 1] or standardised."""
     target: Tensor
-    """What the decoder reconstructs, in [0, 1]: the image, or its edges."""
+    """(batch, channels, height, width) in [0, 1]: what is reconstructed, the image or its edges."""
 
 
 class Decoded(NamedTuple):
-    """Parts drawn as an image. `plain`, `mixing` and `responsibility` have parts first."""
+    """Holds parts drawn as images, and the likelihood of the target."""
 
     log_likelihood: Tensor
     """(batch,) nats of the target."""
     reconstruction: Tensor
     """(batch, channels, height, width): the mixture's mean."""
     plain: Tensor
-    """(M, channels or 1, batch, height, width): each part's template in its pose."""
+    """(M, channels or 1, batch, height, width): each part's template in its pose, uncoloured."""
     colour: Tensor | None
-    """(batch, M, channels): the parts' colours, if they have any."""
+    """(batch, M, channels): the parts' colours; None if templates are not coloured."""
     mixing: Tensor
-    """(M, batch, height, width): mixing weights; what is left is the background's."""
+    """(M, batch, height, width): weights of the parts; the background's is 1 minus their sum."""
     responsibility: Tensor
-    """(M, batch, height, width): the same given the target."""
+    """(M, batch, height, width): posterior weights of the parts, given the target."""
 
     @property
     def drawn(self) -> Tensor:
-        """(M, channels, batch, height, width): each part's template in its pose and colour."""
+        """Returns the coloured templates in their poses: (M, channels, batch, height, width)."""
         if self.colour is None:
             return self.plain
-        return self.plain * parts_first(self.colour)
+        return self.plain * colour_factors(self.colour)
 
     @property
     def mass(self) -> Tensor:
-        """(batch, M): the share of the canvas that each part explains."""
+        """Returns the fraction of the canvas that each part explains: (batch, M)."""
         return self.responsibility.mean((2, 3)).T
 
     def coloured(self, colours: Tensor) -> Tensor:
-        """The reconstruction, (batch, 3, height, width), with each part in a colour of its own.
+        """Draws the reconstruction with each part in a given colour.
 
-        colours: (M, 3), or (batch, M, 3), in [0, 1].
+        Args:
+            colours: (M, 3) or (batch, M, 3), in [0, 1].
+
+        Returns:
+            (batch, 3, height, width).
         """
         ink = self.mixing * self.drawn.mean(1)
         colours = colours.to(ink).expand(ink.shape[1], -1, -1)
@@ -133,7 +144,7 @@ class Decoded(NamedTuple):
 
 
 class PartEncoder(nn.Module):
-    """Encodes images as parts, by a CNN and an attention over positions for each part."""
+    """Encodes images as parts, by a CNN and one attention over positions per part."""
 
     def __init__(self, *, channels: int, size: tuple[int, int], config: PartConfig) -> None:
         super().__init__()
@@ -148,6 +159,15 @@ class PartEncoder(nn.Module):
         initialise_as_sonnet(self)
 
     def forward(self, image: Tensor, *, noisy: bool = False) -> Parts:
+        """Finds the parts of images.
+
+        Args:
+            image: (batch, channels, height, width), on the canvas.
+            noisy: whether uniform noise is added to the presence logits, as in training.
+
+        Returns:
+            The parts.
+        """
         numbers = self.pooling(self.features(channels_last(image)))
         pose, logit = at_least_float32(numbers[..., : self.dims + 1]).split((self.dims, 1), -1)
         if noisy:
@@ -157,7 +177,7 @@ class PartEncoder(nn.Module):
 
 
 def _affine_map(numbers: Tensor) -> Tensor:
-    """(..., 6), or (..., 4) of similarities, to affine maps (..., 6)."""
+    """Computes affine maps (..., 6) from six numbers each, or from four (similarity transforms)."""
     if numbers.shape[-1] == 6:
         scale_x, scale_y, rotation, shear, x, y = numbers.unbind(-1)
         return torch.stack(affine((scale_x, scale_y, rotation, shear, x, y)), -1)
@@ -166,23 +186,26 @@ def _affine_map(numbers: Tensor) -> Tensor:
 
 
 class TemplateDecoder(nn.Module):
-    """Decodes parts as a mixture, at each pixel, of templates in the parts' poses and a background.
+    """Draws parts: mixes, at each pixel, templates in the parts' poses and a background.
 
     Mixing weights are softmax(logit + log presence). With `alpha`, each pixel of a template has a
-    learned logit, and the background has one. Without `alpha`, a logit is the value of the template
-    or background at that pixel, divided by a learned temperature, so that bright pixels are opaque.
-    Of several channels the mean value is used, since a component has one mixing weight for all
-    channels of a pixel; the authors' code has one for each channel.
+    learned logit, and the background has one. Without `alpha`, the logit of a template or
+    background is its value at the pixel, averaged over channels and divided by a learned
+    temperature, so that bright pixels are opaque. The mean is used since a component has one mixing
+    weight for all channels of a pixel; in the authors' code, each channel has its own weight.
 
-    Initial values differ from those of the authors' code. There templates are orthogonal and grey,
-    from .5 to .73, and the background and the temperature are random. Here templates are random
-    from .12 to .88, and the background is dark.
+    Initial values differ from those of the authors' code. In their code, templates are orthogonal
+    and grey, from 0.5 to 0.73, and the background and the temperature are random. Here templates
+    are random from 0.12 to 0.88, and the background is dark.
     """
 
     def __init__(self, *, channels: int, config: PartConfig) -> None:
         super().__init__()
         if config.colour and config.part_features == 0:
-            raise ValueError("colours come from the parts' features: part_features is 0")
+            raise ValueError(
+                "colour needs features of the parts, but part_features is 0: "
+                "take at least one feature, or no colour"
+            )
         self.invert = config.invert
         side = config.template_size
         sizes = (config.part_capsules, 1 if config.colour else channels, side, side)
@@ -206,12 +229,12 @@ class TemplateDecoder(nn.Module):
 
     @property
     def templates(self) -> Tensor:
-        """(M, channels or 1, side, side) in [0, 1]."""
+        """Returns the templates in [0, 1]: (M, channels or 1, side, side)."""
         return self.template_logits.sigmoid()
 
     @property
     def sharpness(self) -> Tensor | None:
-        """Mixing logits are a template's values times this, where it has no logits of its own."""
+        """Returns the factor from a template's values to its logits; None with `alpha`."""
         if self.temperature is None:
             return None
         return 1 / (F.softplus(self.temperature + 0.5) + 1e-4)
@@ -238,10 +261,19 @@ class TemplateDecoder(nn.Module):
         return at_least_float32(self.colour(parts.features)).sigmoid()
 
     def forward(self, parts: Parts, target: Tensor) -> Decoded:
+        """Draws parts, and computes the likelihood of the target.
+
+        Args:
+            parts: the parts of a batch of images.
+            target: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            Likelihood, reconstruction and weights; templates, colours and weights have no gradient.
+        """
         maps = at_least_float32(parts.pose)
         maps = inverse(maps) if self.invert else maps
         templates = self.templates
-        if self.alpha is not None:  # both at once, since they are drawn at the same points
+        if self.alpha is not None:  # drawn together, since values and logits share coordinates
             templates = torch.cat([templates, self.alpha], 1)
         drawn = warp(templates, maps, (target.shape[2], target.shape[3]))
         colour = self.colours(parts)
@@ -250,7 +282,7 @@ class TemplateDecoder(nn.Module):
             drawn,
             colour,
             self.sharpness,
-            at_least_float32(parts.presence).clamp_min(LEAST_PRESENCE).log(),
+            at_least_float32(parts.presence).clamp_min(PRESENCE_FLOOR).log(),
             self.background.sigmoid(),
             self.ground_logit,
         )
@@ -265,7 +297,7 @@ class TemplateDecoder(nn.Module):
 
 
 class PartAutoencoder(nn.Module):
-    """Image to parts, and back."""
+    """Encodes images as parts, and decodes parts to images."""
 
     def __init__(self, *, shape: ImageShape, config: PartConfig) -> None:
         super().__init__()
@@ -280,16 +312,17 @@ class PartAutoencoder(nn.Module):
     def views(self, x: Tensor, *, shifted: bool = False) -> Views:
         """Resizes images, and places on the canvas what is encoded and what is reconstructed.
 
-        Images are standardised, and edges found, before they are placed: the zeros around a
-        standardised image are its own mean, and the border of an image is no edge.
+        Images are standardised, and their edges are found, before they are placed on the canvas.
+        The zeros around a standardised image are thus equal to its mean, and the border of an image
+        is no edge.
 
         Args:
             x: (batch, channels, height, width) in [0, 1].
-            shifted: whether each image is at a random place of the canvas, drawn from torch's
-                global generator, instead of its centre.
+            shifted: whether each image is shifted from the centre of the canvas at random, by
+                torch's global generator.
 
         Returns:
-            What the encoder reads, and what the decoder reconstructs, of the canvas's size.
+            What the encoder reads and what the decoder reconstructs, each of the canvas's size.
         """
         channels = x.shape[1]
         if x.shape[2:] != self.resized:
@@ -303,19 +336,27 @@ class PartAutoencoder(nn.Module):
         return Views(both[:, :channels], both[:, channels:])
 
     def encode(self, image: Tensor, *, noisy: bool = False) -> Parts:
-        """Images on their canvas to parts; `noisy` in training."""
+        """Finds the parts of images.
+
+        Args:
+            image: (batch, channels, height, width), on the canvas.
+            noisy: whether noise is added to the presence logits, as in training.
+
+        Returns:
+            The parts.
+        """
         return self.encoder(image, noisy=noisy)
 
     def templates(self, parts: Parts) -> Tensor:
-        """Flattens the templates, which an object autoencoder reads beside the parts.
+        """Returns flattened templates, which an object autoencoder reads beside the parts.
 
-        Coloured templates are in the parts' colours, as in the authors' code.
+        If templates are coloured, they are in the parts' colours, as in the authors' code.
 
         Args:
             parts: the parts of a batch of images.
 
         Returns:
-            (M, numbers); of coloured templates (batch, M, numbers).
+            (M, numbers); (batch, M, numbers) if templates are coloured.
         """
         templates, colour = self.decoder.templates, self.decoder.colours(parts)
         if colour is None:
@@ -324,17 +365,25 @@ class PartAutoencoder(nn.Module):
 
     @property
     def template_numbers(self) -> int:
-        """Counts the numbers of one template, as `templates` returns it."""
+        """Returns how many numbers a template has that `templates` returns."""
         templates, channels = self.decoder.templates, len(self.decoder.background)
         return templates[0, 0].numel() * channels
 
     def decode(self, parts: Parts, target: Tensor) -> Decoded:
-        """The target's likelihood, given the parts, and what they draw."""
+        """Draws parts, and computes the likelihood of the target.
+
+        Args:
+            parts: the parts of a batch of images.
+            target: (batch, channels, height, width) in [0, 1], on the canvas.
+
+        Returns:
+            Likelihood, reconstruction and weights.
+        """
         return self.decoder(parts, target)
 
 
 class PartVariant(Variant):
-    """What variants with a part autoencoder share: its loss terms, recipe and pictures."""
+    """Is the base class of variants with a part autoencoder: loss terms, recipe, pictures."""
 
     shape: ImageShape
     config: PartConfig
@@ -344,12 +393,23 @@ class PartVariant(Variant):
         return self.network.views(x).target
 
     def image_terms(self, parts: Parts, views: Views, decoded: Decoded) -> dict[str, Tensor]:
-        """`image`, the negative log-likelihood above that of an image without any error;
-        `template_l1`, `mse`, and l2 sparsity of presences.
+        """Computes the loss terms of the part autoencoder.
+
+        `image` is the negative log-likelihood of the target, minus that of a reconstruction without
+        error. `template_l1` is the mean value of the templates. `mse` is the mean squared error.
+        `presence_within` and `presence_between` are the l2 sparsity of presences.
+
+        Args:
+            parts: the parts of a batch of images.
+            views: the images.
+            decoded: the parts drawn as images.
+
+        Returns:
+            Scalars by name.
         """
         least = views.target[0].numel() * LOG_SQRT_TAU
         reconstruction = decoded.reconstruction
-        if self.config.mse_weight == 0:  # its gradient costs time and would come to nothing
+        if self.config.mse_weight == 0:  # saves the time of a gradient that is multiplied by 0
             reconstruction = reconstruction.detach()
         sparsity = prior_sparsity(parts.presence, self.shape.classes)
         return {
@@ -373,7 +433,7 @@ class PartVariant(Variant):
 
     @property
     def rate_coefficients(self) -> dict[nn.Module, float]:
-        """By module, of the learning rate; 1 for all others."""
+        """Returns factors of the learning rate by module; it is 1 for the remaining modules."""
         return {self.network.decoder: self.config.decoder_lr}
 
     def optimization(self) -> Optimization:
@@ -386,8 +446,17 @@ class PartVariant(Variant):
         return recipe([{"params": others}, *groups], self.config)
 
     def part_pictures(self, views: Views, decoded: Decoded) -> dict[str, Picture]:
-        """Targets, reconstructions and these with a colour a part; templates; and the templates as
-        the first image has them."""
+        """Draws parts and templates.
+
+        Args:
+            views: the images.
+            decoded: the parts drawn as images.
+
+        Returns:
+            `parts`: targets, reconstructions, and reconstructions with one colour per part, each in
+            a row. `templates`: the templates. `transformed templates`: the templates in the poses
+            of the first image.
+        """
         coloured = decoded.coloured(hues(self.config.part_capsules))
         rows = (views.target, decoded.reconstruction, coloured)
         return {
@@ -398,30 +467,31 @@ class PartVariant(Variant):
 
 
 def _rows(images: Tensor, columns: int = 8) -> Picture:
+    """Arranges images in rows."""
     return [list(row) for row in images.split(columns)]
 
 
 @register("pcae", task="autoencoding")
 class PCAE(PartVariant):
-    """Part capsule autoencoder: an image as templates in poses (Kosiorek et al. 2019).
+    """Explains images by parts, which are templates in poses (Kosiorek et al. 2019).
 
-    A CNN finds the affine pose, presence and features of each part; learned templates, drawn in
-    these poses, and a learned background mix at each pixel, and the image's likelihood under the
-    mixture is maximised. The code is the share of the canvas that each part explains, the prior its
-    presence.
+    A CNN finds the affine pose, presence and features of each part. At each pixel, learned
+    templates, drawn in these poses, and a learned background are mixed. The likelihood of the image
+    under this mixture is maximised. The code is the fraction of the canvas that each part explains;
+    the prior is the presence of each part.
 
-    Images stay as they are; with `max_side` larger ones are resized by area means, and with
-    `canvas` they are padded with zeros to sides of at least that, at random places in training and
-    centred otherwise. The target is that image; with `target=sobel` it is its edges, found as the
-    authors find them, but before the padding, so that the image's border is no edge. With
-    `standardise` the encoder reads each image minus its mean, divided by its deviation; the target
-    stays as it is. Templates have as many channels as images, or with `colour` one, and are then
-    coloured by the part's features.
+    Images stay as they are by default. With `max_side`, larger images are resized by area
+    averaging. With `canvas`, images are padded with zeros to sides of at least `canvas`, at random
+    places in training and at the centre otherwise. The target is the resulting image. With
+    `target=sobel` the target is its edges, found as by the authors, but before padding, so that the
+    image's border is no edge. With `standardise`, the encoder reads each image minus its mean,
+    divided by its deviation; the target is not standardised. Templates have as many channels as
+    images; with `colour` they have one channel, and the part's features give their colour.
 
-    Defaults are those of its users, on MNIST; `exp` and `cosrestarts` count steps: 469 are an epoch
-    of theirs. Presets of `svhn` and `cifar10` are the paper's, with standardised input, which is
-    ours. Presets of `usps` and `moving_mnist` are ours. Default size at 1×28×28: 496,018
-    parameters.
+    Defaults are those of its users on MNIST. `exp` and `cosrestarts` count steps; users' epochs
+    have 469 steps. The presets of svhn and cifar10 are the paper's, except that standardised input
+    is our choice. The presets of usps and moving_mnist are ours. The default size at 1×28×28 is
+    496,018 parameters.
     """
 
     Config = PartConfig
@@ -444,7 +514,7 @@ class PCAE(PartVariant):
         "moving_mnist": {"part_capsules": 24},
     }
     published_budgets: ClassVar = {
-        dataset: SourceBudget("the default of its users", train_samples=samples, epochs=3000)
+        dataset: SourceBudget("the default of the code's users", train_samples=samples, epochs=3000)
         for dataset, samples in (
             ("mnist", 60_000),
             ("usps", 7_291),
@@ -458,13 +528,29 @@ class PCAE(PartVariant):
         self.network = PartAutoencoder(shape=shape, config=config)
 
     def forward(self, x: Tensor) -> Coded:
-        """x: (batch, channels, height, width) to code and prior (batch, part capsules)."""
+        """Finds the parts of images, and reconstructs the images.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            Code and prior, each (batch, part capsules); target, reconstruction and log-likelihood.
+        """
         views = self.network.views(x)
         parts = self.network.encode(views.image)
         return self._coded(parts, views, self.network.decode(parts, views.target))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
-        """`image`, the target's likelihood, and the terms that weigh 0 by default."""
+        """Computes the loss terms of the part autoencoder.
+
+        `image_terms` describes the terms; all but `image` have weight 0 by default.
+
+        Args:
+            batch: images; labels are not read.
+
+        Returns:
+            The loss terms by name, and the output of `forward`.
+        """
         views = self.network.views(batch.x, shifted=self.training)
         parts = self.network.encode(views.image, noisy=self.training)
         decoded = self.network.decode(parts, views.target)
@@ -477,6 +563,7 @@ class PCAE(PartVariant):
         )
 
     def _coded(self, parts: Parts, views: Views, decoded: Decoded) -> Coded:
+        """Builds the output of `forward`."""
         return Coded(
             code=decoded.mass,
             prior=parts.presence,

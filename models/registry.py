@@ -1,7 +1,7 @@
-"""The registry of variants: names at once, classes when asked for.
+"""Registers variants: lists them without importing their files, and imports a class on request.
 
-`available()` reads the model files' syntax trees and imports nothing, so that `--help` and `list`
-answer before torch could be imported. A variant joins by standing in a file of this folder under
+`available()` parses the source of the model files and imports none of them, so that `--help` and
+`list` do not wait for torch. To add a variant, decorate its class, in a file of this folder, with
 
     @register("name", task="classification")
 """
@@ -29,22 +29,39 @@ _classes: dict[str, type[Variant]] = {}
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a variant without importing it."""
+    """Holds what `available` reads about a variant from its source file."""
 
     name: str
     task: str
+    """One of `TASKS`."""
     module: str
+    """Name of the module that defines the variant."""
     summary: str
+    """First line of the class's docstring."""
 
 
 def register(name: str, *, task: str) -> Callable[[V], V]:
-    """Class decorator: makes a `Variant` known by its name."""
+    """Returns a class decorator that registers a `Variant` under a name.
+
+    Args:
+        name: the variant's name.
+        task: one of `TASKS`.
+
+    Returns:
+        The decorator. It returns the class unchanged, and raises ValueError if another class has
+        the name.
+
+    Raises:
+        ValueError: if `task` is unknown.
+    """
     if task not in TASKS:
-        raise ValueError(f"task {task!r} of variant {name!r} is none of {', '.join(TASKS)}")
+        raise ValueError(
+            f"variant {name!r} has the unknown task {task!r}: take one of {', '.join(TASKS)}"
+        )
 
     def keep(cls: V) -> V:
         if name in _classes and _classes[name].__qualname__ != cls.__qualname__:
-            raise ValueError(f"two variants are called {name!r}")
+            raise ValueError(f"two variants are called {name!r}: rename one of them")
         _classes[name] = cls
         return cls
 
@@ -53,7 +70,11 @@ def register(name: str, *, task: str) -> Callable[[V], V]:
 
 @cache
 def available() -> dict[str, Entry]:
-    """Every variant by name, sorted by task and name, without importing torch."""
+    """Lists all variants without importing torch.
+
+    Returns:
+        A dictionary from name to entry, sorted by task and name.
+    """
     entries = []
     for path in sorted(Path(__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -64,6 +85,7 @@ def available() -> dict[str, Entry]:
 
 
 def _declared(node: ast.ClassDef, module: str) -> list[Entry]:
+    """Reads the entries of a class's `register` decorators from its syntax tree."""
     summary = (ast.get_docstring(node) or "").split("\n")[0]
     return [
         Entry(call.args[0].value, call.keywords[0].value.value, module, summary)
@@ -81,7 +103,17 @@ def _declared(node: ast.ClassDef, module: str) -> list[Entry]:
 
 
 def variant(name: str) -> type[Variant]:
-    """The class of a variant. Raises KeyError, naming the nearest known name."""
+    """Imports the class of a variant.
+
+    Args:
+        name: the variant's name.
+
+    Returns:
+        The class.
+
+    Raises:
+        KeyError: if no variant has this name; the message suggests the nearest known name.
+    """
     if name not in available():
         raise KeyError(unknown(name))
     importlib.import_module(available()[name].module)
@@ -91,20 +123,52 @@ def variant(name: str) -> type[Variant]:
 def build(
     name: str, *, shape: Any, config: Hyperparameters, base: Variant | None = None
 ) -> Variant:
-    """A variant's model; on `base`, where it rests on another variant's trained model."""
+    """Builds the untrained model of a variant.
+
+    Args:
+        name: the variant's name.
+        shape: the shape of its data.
+        config: its hyper-parameters.
+        base: the trained model that the variant is built on, if it is built on one.
+
+    Returns:
+        The model.
+
+    Raises:
+        KeyError: if no variant has this name.
+        ValueError: if a base is missing, or given to a variant that is built on none.
+    """
     cls = variant(name)
-    if (cls.rests_on is None) != (base is None):
-        raise ValueError(f"{name} rests on {cls.rests_on or 'no other variant'}")
+    if (cls.base_variant is None) != (base is None):
+        raise ValueError(
+            f"{name} is built on {cls.base_variant}: give its trained model as base"
+            if cls.base_variant
+            else f"{name} is built on no other variant: give no base"
+        )
     return cls(shape=shape, config=config, **({} if base is None else {"base": base}))
 
 
 def unknown(name: str) -> str:
-    """A sentence on a name that no variant has, with the nearest that one has."""
+    """Writes the message for a name that no variant has, with the nearest known name."""
     return f"no variant is called {name!r}: {nearest(name, available())}"
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """For an unknown name: the known one that is meant, probably, or all of them."""
+    """Writes a hint for an unknown name.
+
+    Args:
+        name: the unknown name.
+        known: the known names.
+        cutoff: the least similarity of a suggested name, from 0 to 1.
+
+    Returns:
+        A question with the most similar known name; if none is similar enough, a list of the known
+        names.
+    """
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}"
+    return (
+        f"did you mean {near[0]!r}?"
+        if near
+        else f"the known names are {', '.join(known) or 'none'}"
+    )

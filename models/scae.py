@@ -1,7 +1,7 @@
-"""Stacked capsules: image to parts to objects, trained end to end.
+"""Implements stacked capsules: objects explain parts, parts explain images, trained end to end.
 
 Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
-section 2; weights and recipe as in the authors' code.
+section 2; weights and recipe follow the authors' code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.colours import hues
+from models.layers.images import hues
 from models.layers.initialisation import initialise_as_sonnet
 from models.layers.labels import cross_entropy
 from models.layers.object_capsules import (
@@ -28,19 +28,19 @@ from models.variant import Coded, Images, ImageShape, Picture, SourceBudget
 
 
 class SCAEConfig(ObjectConfig, PartConfig):
-    """Both autoencoders' sizes and weights; defaults of the authors' MNIST model.
+    """Holds sizes and weights of both autoencoders; defaults of the authors' MNIST model.
 
     Their script for MNIST also defines a constant of 4.3 for the prior sparsity within an example,
-    but does not pass it to the model, which uses K/C = 3.2, as here.
+    but does not pass it to the model. The model uses K/C = 3.2, as this one does.
     """
 
     part_capsules: int = Field(40, ge=1, description="part capsules, M")
     canvas: int = Field(
-        40, ge=0, le=128, description="least side of the canvas that images are placed on"
+        40, ge=0, le=128, description="smallest side of the canvas that images are placed on"
     )
-    alpha: bool = Field(True, description="templates have learned mixing logits of their own")
+    alpha: bool = Field(True, description="whether templates have learned mixing logits")
     colour: bool = Field(
-        True, description="templates are grey, and coloured by the parts' features"
+        True, description="whether templates are grey and coloured by the parts' features"
     )
     lr: float = Field(3e-5, gt=0, description="learning rate")
     optimizer: Literal["sgd", "radam", "rmsprop"] = Field("rmsprop", description="optimiser")
@@ -48,7 +48,7 @@ class SCAEConfig(ObjectConfig, PartConfig):
         "constant", description="learning rate: constant, exponential decay, cosine with restarts"
     )
     object_lr: float = Field(
-        1.0, gt=0, le=100, description="coefficient of the object autoencoder's learning rate"
+        1.0, gt=0, le=100, description="factor of the learning rate for the object autoencoder"
     )
     presence_l1_weight: float = Field(0.0, ge=0, description="weight of the sum of part presences")
     probe_weight: float = Field(1.0, ge=0, description="weight of each linear classifier")
@@ -56,20 +56,21 @@ class SCAEConfig(ObjectConfig, PartConfig):
 
 @register("scae", task="autoencoding")
 class SCAE(PartVariant):
-    """Stacked capsule autoencoder, parts and objects end to end (Kosiorek et al. 2019).
+    """Explains images by parts and parts by objects, trained end to end (Kosiorek et al. 2019).
 
-    The part autoencoder of `pcae`, and above it the object autoencoder of `ocae`, whose gradients
-    reach the parts through their features alone. The code is the mass of parts that each object
-    capsule of the highest level explains, the prior its presence; reconstruction and likelihood are
-    those from the parts. Two linear classifiers, of priors and of posteriors without gradient, are
-    trained along, as the authors do; the metrics' probes are others.
+    It consists of the part autoencoder of `pcae` and the object autoencoder of `ocae`, whose
+    gradients reach only the features of the parts. The code is the sum of the probabilities with
+    which each object capsule of the highest level explains the parts; the prior is the presence of
+    each object capsule. Reconstruction and likelihood are computed from the parts. As in the
+    authors' code, two linear classifiers are trained as well, one of priors and one of posteriors,
+    and pass no gradient to them. The probes of the metrics are separate classifiers.
 
-    Images are padded with zeros to sides of at least `canvas`, at random places in training and
-    centred otherwise; larger ones stay as they are. Templates are grey, coloured by the parts'
-    features, and the object autoencoder reads them in their colours. With `standardise` the encoder
-    reads each image minus its mean, divided by its deviation. Presets of `svhn` and `cifar10` are
-    the paper's, with standardised input, which is ours. Presets of `usps` and `moving_mnist` are
-    ours.
+    Images are padded with zeros to sides of at least `canvas`, at random places in training and at
+    the centre otherwise; larger images stay as they are. Templates are grey; the parts' features
+    give their colour, and the object autoencoder reads them in this colour. With `standardise`, the
+    encoder reads each image minus its mean, divided by its deviation. The presets of svhn and
+    cifar10 are the paper's, except that standardised input is our choice. The presets of usps and
+    moving_mnist are ours.
 
     The authors' code differs in three ways. It tests on images at random places, which is harder.
     Its attention reads only the most present parts, while here a part is weighted by its presence.
@@ -136,7 +137,15 @@ class SCAE(PartVariant):
         return {**super().rate_coefficients, self.objects: self.config.object_lr}
 
     def forward(self, x: Tensor) -> Coded:
-        """x: (batch, channels, height, width) to code and prior (batch, object capsules)."""
+        """Finds parts and objects of images, and reconstructs the images from the parts.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            Code and prior, each (batch, object capsules); target, reconstruction and
+            log-likelihood.
+        """
         views = self.network.views(x)
         parts = self.network.encode(views.image)
         return self._coded(self._objects(parts), views, self.network.decode(parts, views.target))
@@ -146,8 +155,17 @@ class SCAE(PartVariant):
         return Coded(objects.posterior, objects.prior)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
-        """The terms of `pcae` and of `ocae`; `presence_l1` of parts; `prior_probe` and
-        `posterior_probe`, the classifiers' cross-entropies."""
+        """Computes the loss terms of `pcae`, those of `ocae`, and three more.
+
+        `presence_l1` is the sum of part presences. `prior_probe` and `posterior_probe` are the
+        cross-entropies of the two classifiers.
+
+        Args:
+            batch: images and labels.
+
+        Returns:
+            The loss terms by name, and the output of `forward`.
+        """
         views = self.network.views(batch.x, shifted=self.training)
         parts = self.network.encode(views.image, noisy=self.training)
         decoded = self.network.decode(parts, views.target)
@@ -164,7 +182,14 @@ class SCAE(PartVariant):
         return terms, self._coded(objects, views, decoded)
 
     def pictures(self, batch: Images) -> dict[str, Picture]:
-        """Those of `pcae`, and reconstructions with a colour an object."""
+        """Draws the pictures of `pcae`, and reconstructions with one colour per object.
+
+        Args:
+            batch: images; labels are not read.
+
+        Returns:
+            Pictures by name.
+        """
         views = self.network.views(batch.x)
         parts = self.network.encode(views.image)
         decoded, objects = self.network.decode(parts, views.target), self._objects(parts)
@@ -176,9 +201,11 @@ class SCAE(PartVariant):
         }
 
     def _objects(self, parts: Parts) -> Objects:
+        """Explains parts by objects."""
         return self.objects(parts, self.network.templates(parts))
 
     def _coded(self, objects: Objects, views: Views, decoded: Decoded) -> Coded:
+        """Builds the output of `forward`."""
         return Coded(
             code=objects.posterior,
             prior=objects.prior,

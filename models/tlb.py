@@ -1,4 +1,4 @@
-"""Temporal Latent Bottleneck: a sequence read in chunks, and a state that is carried through them.
+"""Implements the Temporal Latent Bottleneck: it reads a sequence in chunks and carries a state.
 
 Didolkar et al.: Temporal Latent Bottleneck: Synthesis of Fast and Slow Processing Mechanisms in
 Sequence Learning, NeurIPS 2022 (arXiv 2205.14794).
@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.brightness import BrightnessConfig, begin_with_brightness
-from models.layers.numerics import at_least_float32
+from models.layers.brightness import BrightnessConfig, set_initial_brightness
+from models.layers.images import check_patches, unfold
+from models.layers.numerics import at_least_float32, without_autocast
 from models.layers.patch_classifier import PatchClassifier, PatchConfig, PatchTokens
-from models.layers.patches import unfold
 from models.layers.prenorm import (
     EPSILON,
     Attention,
@@ -27,8 +27,8 @@ from models.layers.prenorm import (
     FoldedFeedForward,
     head_width,
     initialise,
-    without_autocast,
 )
+from models.layers.recipes import adamw
 from models.layers.schedules import ScheduleConfig
 from models.registry import register
 from models.variant import (
@@ -44,33 +44,60 @@ from models.variant import (
 )
 
 
-class Attends(NamedTuple):
-    """What a block of the fast stream attends to: itself, the state, or one after the other."""
+class AttentionTargets(NamedTuple):
+    """Says what a block of the fast stream attends to: its chunk, the state, or both in turn."""
 
     itself: bool
+    """Whether the block attends to its chunk."""
     state: bool
+    """Whether the block attends to the state."""
 
 
-def paper_schedule(layers: int, r: int) -> list[Attends]:
-    """`layers` blocks of self-attention; behind each r-th a block attends to the state."""
+def paper_schedule(layers: int, r: int) -> list[AttentionTargets]:
+    """Lists the blocks of the paper's fast stream.
+
+    There are `layers` blocks of self-attention. After each r-th of these, an additional block
+    attends to the state.
+
+    Args:
+        layers: blocks of self-attention.
+        r: blocks of self-attention per block that attends to the state.
+
+    Returns:
+        What each block attends to, in order.
+    """
     blocks = []
     for layer in range(1, layers + 1):
-        blocks.append(Attends(itself=True, state=False))
+        blocks.append(AttentionTargets(itself=True, state=False))
         if layer % r == 0:
-            blocks.append(Attends(itself=False, state=True))
+            blocks.append(AttentionTargets(itself=False, state=True))
     return blocks
 
 
-def keras_schedule(layers: int, r: int) -> list[Attends]:
-    """layers + ⌈layers/r⌉ blocks, all of self-attention; those at 0, r, 2r … also see the state."""
-    return [Attends(itself=True, state=i % r == 0) for i in range(layers + math.ceil(layers / r))]
+def keras_schedule(layers: int, r: int) -> list[AttentionTargets]:
+    """Lists the blocks of the Keras example's fast stream.
+
+    There are layers + ⌈layers/r⌉ blocks, all with self-attention. Blocks 0, r, 2r … also attend to
+    the state.
+
+    Args:
+        layers: number of layers in the example's sense.
+        r: distance between two blocks that attend to the state.
+
+    Returns:
+        What each block attends to, in order.
+    """
+    return [
+        AttentionTargets(itself=True, state=i % r == 0)
+        for i in range(layers + math.ceil(layers / r))
+    ]
 
 
 class Block(nn.Module):
-    """One attention, or two with weights of their own, each with the one feed-forward behind."""
+    """Holds one or two attentions, each followed by the same feed-forward layer."""
 
     def __init__(
-        self, attends: Attends, dim: int, *, heads: int, head_dim: int, dropout: float
+        self, attends: AttentionTargets, dim: int, *, heads: int, head_dim: int, dropout: float
     ) -> None:
         super().__init__()
         to_itself, to_state = (
@@ -81,6 +108,11 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(dim, dropout=dropout)
 
     def fold(self) -> list[Layer]:
+        """Folds norms and projections, for one training step.
+
+        Returns:
+            One layer per attention: first self-attention, then attention to the state.
+        """
         feed_forward = self.feed_forward.fold()
         attentions = ((self.to_itself, False), (self.to_state, True))
         return [
@@ -91,94 +123,122 @@ class Block(nn.Module):
 
 
 class Layer(NamedTuple):
-    """One attention of a block, folded, with the feed-forward behind it."""
+    """Holds one folded attention of a block, and the feed-forward layer after it."""
 
     attention: FoldedAttention
     feed_forward: FoldedFeedForward
     to_state: bool
+    """Whether the attention is to the state."""
 
 
 class Bottleneck(nn.Module):
-    """The fast stream's blocks and the slow stream's one, whose queries are the state's."""
+    """Holds the blocks of the fast stream, and the single block of the slow stream.
+
+    The slow block's queries are the state's.
+    """
 
     def __init__(
-        self, schedule: list[Attends], dim: int, *, heads: int, head_dim: int, dropout: float
+        self,
+        schedule: list[AttentionTargets],
+        dim: int,
+        *,
+        heads: int,
+        head_dim: int,
+        dropout: float,
     ) -> None:
         super().__init__()
 
-        def block(attends: Attends) -> Block:
+        def block(attends: AttentionTargets) -> Block:
             return Block(attends, dim, heads=heads, head_dim=head_dim, dropout=dropout)
 
         self.fast = nn.ModuleList(map(block, schedule))
-        self.slow = block(Attends(itself=False, state=True))
+        self.slow = block(AttentionTargets(itself=False, state=True))
 
     def fold(self) -> FoldedBottleneck:
+        """Folds the weights of all blocks, for one training step.
+
+        Returns:
+            Both streams with folded weights.
+        """
         with without_autocast(next(self.parameters()).device):
             layers = [layer for block in self.fast for layer in cast(Block, block).fold()]
             return FoldedBottleneck(layers, *self.slow.fold())
 
 
 class FoldedBottleneck:
-    """Both streams, with all that depends on weights alone computed."""
+    """Applies both streams with weights that `Bottleneck.fold` has folded."""
 
     def __init__(self, fast: list[Layer], slow: Layer) -> None:
         first = next((i for i, layer in enumerate(fast) if layer.to_state), len(fast))
         self.local, self.conditioned, self.slow = fast[:first], fast[first:], slow
 
-    def alone(self, chunks: Tensor) -> Tensor:
-        """The layers before any attends to the state, for many chunks at once.
+    def apply_local_layers(self, chunks: Tensor) -> Tensor:
+        """Applies the layers before the first that attends to the state, to many chunks at once.
 
-        chunks: (..., tokens, dim).
+        Args:
+            chunks: (..., tokens, dim).
+
+        Returns:
+            (..., tokens, dim).
         """
         x = chunks.flatten(0, -3)
         for layer in self.local:
-            x = layer.feed_forward(layer.attention.to_itself(x))
+            x = layer.feed_forward(layer.attention.self_attention(x))
         return x.view_as(chunks)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The other layers for the next chunk, and what the state makes of it.
+        """Applies the remaining layers to the next chunk, and updates the state.
 
-        x: (batch, tokens, dim), from `alone`; state: (batch, length, dim). Returns both, and the
-        scores of the state's attention: (batch, heads, length, tokens).
+        Args:
+            x: (batch, tokens, dim), from `apply_local_layers`.
+            state: (batch, length, dim).
+
+        Returns:
+            The chunk (batch, tokens, dim), the new state (batch, length, dim), and the softmax
+            weights of the state's attention (batch, heads, length, tokens).
         """
         for layer in self.conditioned:
             attention = layer.attention
-            x = attention.to_other(x, state)[0] if layer.to_state else attention.to_itself(x)
+            x = (
+                attention.cross_attention(x, state)[0]
+                if layer.to_state
+                else attention.self_attention(x)
+            )
             x = layer.feed_forward(x)
-        state, scores = self.slow.attention.to_other(state, x)
+        state, scores = self.slow.attention.cross_attention(state, x)
         return x, self.slow.feed_forward(state), scores
 
 
-class Read(NamedTuple):
-    """What is left of a sequence that was read."""
+class SequenceOutput(NamedTuple):
+    """Holds the output of a bottleneck that has read a sequence."""
 
     fast: Tensor
     """(batch, tokens, dim): the last chunk."""
     state: Tensor
-    """(batch, length, dim)."""
+    """(batch, length, dim): the last state."""
     scores: list[Tensor]
-    """Of each chunk (batch, heads, length, tokens): the state's attention to it."""
+    """Per chunk: (batch, heads, length, tokens), the state's softmax weights."""
 
 
 class BottleneckConfig(PatchConfig):
-    """Sizes of both streams, of the Keras example."""
+    """Holds the sizes of both streams; defaults of the Keras example."""
 
     chunk_size: int = Field(8, ge=1, description="tokens in a chunk")
     layers: int = Field(4, ge=1, description="layers of self-attention")
-    r: int = Field(2, ge=1, description="layers of self-attention for each look at the state")
+    r: int = Field(2, ge=1, description="layers of self-attention per attention to the state")
 
 
 class TLBConfig(BottleneckConfig):
-    """Adds the state's length, and what positions count."""
+    """Adds the state's length, and the kind of positions."""
 
     positions: Literal["chunk", "image"] = Field(
-        "chunk", description="a token's place counts within its chunk, or within the image"
+        "chunk", description="whether positions count within the chunk or within the image"
     )
     state_length: int = Field(8, ge=1, description="vectors in the state")
 
 
 class BottleneckClassifier(PatchClassifier):
-    """An image's patches, row by row in chunks, read by a bottleneck."""
+    """Is the base class of classifiers that read an image's patches, row by row in chunks."""
 
     Config = BottleneckConfig
     config: BottleneckConfig
@@ -189,14 +249,15 @@ class BottleneckClassifier(PatchClassifier):
         *,
         shape: ImageShape,
         config: BottleneckConfig,
-        schedule: list[Attends],
+        schedule: list[AttentionTargets],
         head_dim: int,
     ) -> None:
         super().__init__(shape=shape, config=config)
         self.chunks, odd = divmod(self.side**2, config.chunk_size)
         if odd:
             raise ValueError(
-                f"{self.side}×{self.side} patches cannot be cut into chunks of {config.chunk_size}"
+                f"{self.side}×{self.side} patches cannot be cut into chunks of "
+                f"{config.chunk_size}: take a chunk_size that divides the number of patches"
             )
         self.norm = nn.LayerNorm(config.dim, eps=EPSILON)
         self.bottleneck = Bottleneck(
@@ -208,26 +269,48 @@ class BottleneckClassifier(PatchClassifier):
         )
         self.head = nn.Linear(config.dim, shape.classes)
 
-    def first_state(self, batch: int) -> Tensor:
-        """(batch, length, dim)."""
+    def initial_state(self, batch: int) -> Tensor:
+        """Returns the state before the first chunk.
+
+        Args:
+            batch: number of images.
+
+        Returns:
+            (batch, length, dim).
+        """
         raise NotImplementedError
 
-    def read(self, image: Tensor) -> Read:
-        """image: (batch, channels, image_size, image_size)."""
+    def read(self, image: Tensor) -> SequenceOutput:
+        """Reads the patches of images.
+
+        Args:
+            image: (batch, channels, image_size, image_size).
+
+        Returns:
+            The last chunk, the last state, and the state's attention to each chunk.
+        """
         tokens = self.embed(image).unflatten(1, (self.chunks, -1))
         bottleneck = self.bottleneck.fold()
-        chunks = bottleneck.alone(self.norm(tokens + self.positions))
-        state = self.first_state(len(image))
+        chunks = bottleneck.apply_local_layers(self.norm(tokens + self.positions))
+        state = self.initial_state(len(image))
         all_scores = []
         for chunk in chunks.unbind(1):
             fast, state, scores = bottleneck.step(chunk, state)
             all_scores.append(scores)
-        return Read(fast, state, all_scores)
+        return SequenceOutput(fast, state, all_scores)
 
     def pictures(self, batch: Images) -> dict[str, Picture]:
-        """Images above the state's attention to their patches."""
-        image = self.seen(batch.x)
-        # The token that matters to any of the state's vectors: largest over queries, mean of heads.
+        """Draws images above the state's attention to their patches.
+
+        Args:
+            batch: images; labels are not read.
+
+        Returns:
+            Pictures by name.
+        """
+        image = self.evaluation_view(batch.x)
+        # Largest weight over the state's vectors, so that a token read by one of them is visible;
+        # then the mean over heads.
         heat = torch.cat([s.amax(2).mean(1) for s in self.read(image).scores], dim=1)
         heats = heat.unflatten(1, (self.side, self.side))
         return {
@@ -237,18 +320,19 @@ class BottleneckClassifier(PatchClassifier):
 
 @register("tlb", task="classification")
 class TLB(BottleneckClassifier):
-    """Temporal Latent Bottleneck over an image's patches (Didolkar et al. 2022).
+    """Classifies images by a Temporal Latent Bottleneck over their patches (Didolkar et al. 2022).
 
-    Patches, row by row, in chunks; the fast stream attends within a chunk and, after each r-th
-    layer, to the state, which then attends to the fast stream's output. Positions are those within
-    a chunk, shared by all chunks, or by option those in the image. The first state is learned, and
-    the class is read off the mean of the last one behind a norm. `chunk_size` must divide the
-    number of patches, and `heads` the dimensions.
+    Patches are read row by row, in chunks. The fast stream is the Transformer that reads a chunk:
+    its tokens attend to each other and, after each r-th layer, to the state. The state (slow
+    stream) then attends to the output of the fast stream. Positions count within a chunk and are
+    shared by all chunks, or, with `positions="image"`, within the image. The first state is
+    learned. The class is computed from the mean of the last state after a norm. `chunk_size` must
+    divide the number of patches, and `heads` must divide `dim`.
 
-    Images of any size are resized (bilinear): to 48×48 in evaluation, in training to 52×52, of
-    which 48×48 are cropped at random and mirrored, except for digits. AdamW and sizes as in the
-    Keras example; 356,746 parameters at three channels. Presets standardise each image of
-    svhn and cifar10 (ours).
+    Images of any size are resized (bilinear): to 48×48 in evaluation, and in training to 52×52,
+    from which 48×48 are cropped at random. Training images, except for digits, are mirrored at
+    random. AdamW and sizes are those of the Keras example; 356,746 parameters for images with three
+    channels. Presets standardise each image of svhn and cifar10 (our choice).
     """
 
     Config = TLBConfig
@@ -267,7 +351,7 @@ class TLB(BottleneckClassifier):
         self.state_norm = nn.LayerNorm(config.dim, eps=EPSILON)
         initialise(self)
 
-    def first_state(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         return self.state.expand(batch, -1, -1)
 
     def scores(self, image: Tensor) -> Tensor:
@@ -276,22 +360,24 @@ class TLB(BottleneckClassifier):
 
 @register("tlb-keras", task="classification")
 class KerasTLB(BottleneckClassifier):
-    """The Temporal Latent Bottleneck of a known Keras example, odd as it is.
+    """Classifies images by the Temporal Latent Bottleneck of a well-known Keras example.
 
-    There are layers + ⌈layers/r⌉ blocks. Each attends to its chunk, and those at 0, r, 2r … of this
-    list then attend to the state too, by weights of their own, with the block's one feed-forward
-    behind both. The state is as long as a chunk and zero at first; positions are those in the
-    image; the class is read off the mean of the **last chunk's** fast stream. Heads do not share
-    the dimensions: each has them all. Attention's dropout is on the scores.
+    The example departs from the paper; this variant keeps its departures. There are layers +
+    ⌈layers/r⌉ blocks. Each block attends to its chunk; blocks 0, r, 2r … of this list then also
+    attend to the state, with separate weights, and apply the block's feed-forward layer after each
+    attention. The state is as long as a chunk, and zero at first. Positions count within the image.
+    The class is computed from the mean of the fast stream of the **last chunk**. Heads do not share
+    the dimensions: each head has all of them. Dropout of attention is applied to the softmax
+    weights.
 
-    Images are resized and cropped as for `tlb`. Weights begin as Keras has them: Glorot's uniform,
-    but in the query's, key's and value's projection, stored as (dim, heads, head_dim), the first
-    axis counts as positions of a convolution, which makes them nearly six times smaller. 415,882
-    parameters at three channels. Pixels are raw, as in the example; only svhn, which the example
-    does not have, is standardised by preset.
+    Images are resized and cropped as for `tlb`. Initial weights are Keras's: Glorot's uniform ones.
+    The projections of query, key and value are stored as (dim, heads, head_dim); Keras takes the
+    first axis for positions of a convolution, which makes the weights nearly six times smaller.
+    415,882 parameters for images with three channels. Pixels are not standardised, as in the
+    example, except for svhn, which the example does not have.
     """
 
-    # The example reads CIFAR-10 without standardising it.
+    # The Keras example does not standardise CIFAR-10.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         dataset: preset for dataset, preset in TLB.presets.items() if dataset != "cifar10"
     }
@@ -314,21 +400,21 @@ class KerasTLB(BottleneckClassifier):
         self.positions = nn.Parameter(torch.empty(self.chunks, config.chunk_size, config.dim))
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                _uniform(module, module.in_features + module.out_features)
+                _glorot_uniform_(module, module.in_features + module.out_features)
                 nn.init.zeros_(module.bias)
-        # The bounds of tf.keras.layers.Embedding, and of Glorot's uniform weights for the shapes
-        # (p, p, channels, dim), (dim, heads, head_dim) and (heads, head_dim, dim).
+        # Below: the bounds of tf.keras.layers.Embedding, and those of Glorot's uniform weights for
+        # the shapes (p, p, channels, dim), (dim, heads, head_dim) and (heads, head_dim, dim).
         nn.init.uniform_(self.positions, -0.05, 0.05)
         dim, heads = config.dim, config.heads
         pixels = self.tokens.projection.in_features
-        _uniform(self.tokens.projection, pixels + config.patch_size**2 * dim)
+        _glorot_uniform_(self.tokens.projection, pixels + config.patch_size**2 * dim)
         for module in self.modules():
             if isinstance(module, Attention):
                 for projection in (module.query, module.key, module.value):
-                    _uniform(projection, dim * heads + dim * dim)
-                _uniform(module.output, 2 * heads * dim)
+                    _glorot_uniform_(projection, dim * heads + dim * dim)
+                _glorot_uniform_(module.output, 2 * heads * dim)
 
-    def first_state(self, batch: int) -> Tensor:
+    def initial_state(self, batch: int) -> Tensor:
         zeros = self.positions.new_zeros(())
         return zeros.expand(batch, self.config.chunk_size, self.config.dim)
 
@@ -336,20 +422,21 @@ class KerasTLB(BottleneckClassifier):
         return self.head(self.read(image).fast.mean(1))
 
 
-def _uniform(linear: nn.Linear, fans: int) -> None:
+def _glorot_uniform_(linear: nn.Linear, fans: int) -> None:
+    """Draws weights as Glorot's uniform initialiser does; `fans` is the sum of both fans."""
     bound = math.sqrt(6 / fans)
     nn.init.uniform_(linear.weight, -bound, bound)
 
 
 class TLBFramesConfig(BrightnessConfig, ScheduleConfig):
-    """Sizes of both streams and recipe: ours."""
+    """Holds the sizes of both streams, and the recipe; the defaults are ours."""
 
-    batch_size: int = Field(16, ge=1, description="sequences in a training step")
-    patch_size: int = Field(8, ge=1, description="side of a patch, which is a token")
+    batch_size: int = Field(16, ge=1, description="samples per training step")
+    patch_size: int = Field(8, ge=1, description="side of a patch in pixels; each patch is a token")
     dim: int = Field(128, ge=1, description="dimensions of a token")
-    heads: int = Field(1, ge=1, description="heads of attention")
+    heads: int = Field(1, ge=1, description="attention heads")
     layers: int = Field(4, ge=1, description="layers of self-attention")
-    r: int = Field(2, ge=1, description="layers of self-attention for each look at the state")
+    r: int = Field(2, ge=1, description="layers of self-attention per attention to the state")
     state_length: int = Field(64, ge=1, description="vectors in the state")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of attention and feed-forward")
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW")
@@ -358,13 +445,14 @@ class TLBFramesConfig(BrightnessConfig, ScheduleConfig):
 
 @register("tlb-frames", task="prediction")
 class TLBFrames(Variant):
-    """Temporal Latent Bottleneck over a sequence of frames: `tlb` with a frame for a chunk.
+    """Predicts frames by a Temporal Latent Bottleneck that reads one frame per chunk.
 
     The patches of a frame are the tokens of one chunk, and the state is carried from frame to
-    frame. The next frame's patches are read off the fast stream (norm, linear, sigmoid). Beyond the
-    past the model is fed its own predictions, in training too, so that it learns what it is asked
-    for; the loss is over every frame but the first. `patch_size` must divide a frame's sides;
-    nothing is resized. No paper has it: task and recipe are ours.
+    frame. The patches of the next frame are computed from the fast stream (norm, linear, sigmoid).
+    After the past frames the model reads its own predictions, in training too, so that it is
+    trained on what is evaluated. The loss is computed over all frames but the first. `patch_size`
+    must divide a frame's sides; nothing is resized. No paper describes this variant: task and
+    recipe are ours.
     """
 
     Config = TLBFramesConfig
@@ -374,11 +462,7 @@ class TLBFrames(Variant):
     def __init__(self, *, shape: ClipShape, config: TLBFramesConfig) -> None:
         super().__init__(shape=shape, config=config)
         patch, dim = config.patch_size, config.dim
-        if shape.height % patch or shape.width % patch:
-            raise ValueError(
-                f"frames of {shape.height}×{shape.width} pixels cannot be cut into patches "
-                f"of {patch}×{patch}"
-            )
+        check_patches("frames", (shape.height, shape.width), patch)
         self.rows = shape.height // patch
         tokens = self.rows * (shape.width // patch)
         self.tokens = PatchTokens(channels=shape.channels, patch=patch, dim=dim)
@@ -395,20 +479,24 @@ class TLBFrames(Variant):
         self.head_norm = nn.LayerNorm(dim, eps=EPSILON)
         self.head = nn.Linear(dim, shape.channels * patch**2)
         initialise(self)
-        # With Glorot's weights logits have a deviation of 1, and frames are not of this brightness.
+        # Small weights: with Glorot's, logits have a deviation of 1, and frames another brightness.
         nn.init.normal_(self.head.weight, std=0.02)
-        begin_with_brightness(self.head, config.initial_brightness, activation="sigmoid")
+        set_initial_brightness(self.head, config.initial_brightness, activation="sigmoid")
 
     def frames(self, past: Tensor) -> Tensor:
-        """The frame after each past and each future one but the last, as predicted.
+        """Predicts the frame after each past frame, and after each future frame but the last.
 
-        past: (batch, past, channels, height, width) to (batch, past + future - 1, channels, ...).
+        Args:
+            past: (batch, past frames, channels, height, width) in [0, 1].
+
+        Returns:
+            (batch, past + future - 1, channels, height, width) in [0, 1].
         """
         bottleneck = self.bottleneck.fold()
 
         def chunks(frames: Tensor) -> Tensor:
             """(batch, frames, channels, height, width) to (batch, frames, tokens, dim)."""
-            return bottleneck.alone(self.norm(self.tokens(frames) + self.positions))
+            return bottleneck.apply_local_layers(self.norm(self.tokens(frames) + self.positions))
 
         given = chunks(past).unbind(1)
         state = self.state.expand(len(past), -1, -1)
@@ -420,24 +508,45 @@ class TLBFrames(Variant):
         return torch.stack(predicted, 1)
 
     def pixels(self, fast: Tensor) -> Tensor:
-        """(batch, tokens, dim) to (batch, channels, height, width) in [0, 1]."""
+        """Computes a frame from the fast stream.
+
+        Args:
+            fast: (batch, tokens, dim).
+
+        Returns:
+            (batch, channels, height, width) in [0, 1].
+        """
         pixels = at_least_float32(self.head(self.head_norm(fast))).sigmoid()
         folded = pixels.unflatten(1, (self.rows, -1)).permute(0, 3, 1, 2)
         return unfold(folded, self.config.patch_size)
 
     def forward(self, past: Tensor) -> Tensor:
-        """past: (batch, past, channels, height, width) to (batch, future, channels, ...)."""
+        """Predicts the future frames.
+
+        Args:
+            past: (batch, past frames, channels, height, width) in [0, 1].
+
+        Returns:
+            (batch, future frames, channels, height, width) in [0, 1].
+        """
         return self.frames(past)[:, -self.shape.future :]
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """`mse`: squared error, mean over pixels, sequences and all frames but the first."""
+        """Computes the loss term `mse`, the squared error averaged over all predicted numbers.
+
+        The first past frame is left out, since the model does not predict it.
+
+        Args:
+            batch: past and future frames.
+
+        Returns:
+            The loss term by name, and the predicted future frames.
+        """
         predicted = self.frames(batch.past)
         truth = torch.cat([batch.past[:, 1:], batch.future], 1)
         return {"mse": F.mse_loss(predicted, truth)}, predicted[:, -self.shape.future :]
 
     def optimization(self) -> Optimization:
         config = self.config
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
         return Optimization(optimizer, config.scheduler(optimizer))

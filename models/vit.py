@@ -1,4 +1,4 @@
-"""Vision Transformer, the baseline beside the Temporal Latent Bottleneck.
+"""Implements the Vision Transformer, the baseline beside the Temporal Latent Bottleneck.
 
 Dosovitskiy et al.: An Image Is Worth 16x16 Words, ICLR 2021 (arXiv 2010.11929).
 """
@@ -18,17 +18,22 @@ from models.variant import ImageShape
 
 
 class ViTConfig(PatchConfig):
-    """Sizes of `tlb`."""
+    """Holds the sizes and the recipe; the defaults match the size of `tlb`."""
 
     layers: int = Field(7, ge=1, description="Transformer blocks")
 
 
 class Block(nn.Module):
-    """Pre-norm self-attention and feed-forward (equations 2 and 3), dropout behind all but qkv."""
+    """Computes pre-norm self-attention and a pre-norm feed-forward layer, each with its residual.
+
+    Dropout follows each linear layer except the projection to queries, keys and values. (Equations
+    2 and 3.)
+    """
 
     def __init__(self, dim: int, *, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, _ = heads, head_width(dim, heads)
+        head_width(dim, heads)
+        self.heads = heads
         self.attention_norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.output = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))
@@ -42,7 +47,14 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, tokens, dim)."""
+        """Computes the block's tokens.
+
+        Args:
+            x: (batch, tokens, dim).
+
+        Returns:
+            (batch, tokens, dim).
+        """
         qkv = self.qkv(self.attention_norm(x))
         q, k, v = rearrange(qkv, "b n (s h d) -> s b h n d", s=3, h=self.heads)
         read = F.scaled_dot_product_attention(q, k, v)
@@ -52,12 +64,13 @@ class Block(nn.Module):
 
 @register("vit", task="classification")
 class ViT(PatchClassifier):
-    """Vision Transformer of the size of `tlb`, on the same crops with the same recipe.
+    """Classifies images by a Vision Transformer, with the size, the crops and the recipe of `tlb`.
 
-    All patches attend to all: no chunks, no state. Pre-norm blocks, learned positions, the mean of
-    the tokens as in appendix D.3. Seven blocks, since `tlb` has four that attend to a chunk, two to
-    the state, and the state's own. Images are resized, cropped and (svhn, cifar10)
-    standardised as for `tlb`.
+    Each patch attends to all patches; there are no chunks and no state. Blocks are pre-norm,
+    positions are learned, and the class is computed from the mean of the tokens (appendix D.3).
+    There are seven blocks because `tlb` has seven as well: four that attend to a chunk, two that
+    attend to the state, and the block of the state. Images are resized and cropped as for `tlb`;
+    presets standardise svhn and cifar10.
     """
 
     Config = ViTConfig

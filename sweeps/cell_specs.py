@@ -56,7 +56,7 @@ class CellSpecs:
         self.data = data_of(self.task, dataset, self.trial_budget, source)
         self.directions = metrics.directions(self.task, dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
-        self._base_variant = registry.variant(variant).rests_on
+        self._base_variant = registry.variant(variant).base_variant
         self._device, self._source = device, source
 
     @property

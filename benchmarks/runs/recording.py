@@ -65,7 +65,7 @@ class Scoring(NamedTuple):
 def scoring_of(spec: RunSpec) -> Scoring:
     """Says by what a run is scored."""
     task = registry.available()[spec.variant].task
-    lacks = registry.variant(spec.variant).lacks
+    lacks = registry.variant(spec.variant).undefined_metrics
     return Scoring(
         metrics.directions(task, spec.dataset), {**metrics.absent(task, spec.dataset), **lacks}
     )

@@ -1,6 +1,7 @@
-"""Affine maps of the plane from six unbounded numbers each, and their composition.
+"""Computes affine maps of the plane from six unbounded numbers each, and composes them.
 
-A map is six planes (tensors of one shape): a, b, c, d, e, f of [[a, b, c], [d, e, f]].
+A map is a tuple of six tensors (`Planes`) of one shape: a, b, c, d, e, f of [[a, b, c], [d, e, f]].
+It takes (x, y) to (ax + by + c, dx + ey + f).
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ Planes = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def affine(numbers: Planes, *, similarity: bool = False) -> Planes:
-    """Scale, rotation, shear and translation from two scales, angle, shear and translation.
+    """Computes affine maps from two scales, angle, shear and translation.
 
-    Scales are sigmoid(·)+.01, the angle 2π·, shear and translations tanh(5·), as the authors' code
-    of stacked capsules has them; a similarity has one scale and no shear, and leaves two of the
-    numbers unread.
+    A scale is sigmoid(·) + 0.01, the angle is 2π times its number, and shear and translations are
+    tanh(5 times their number), as in the authors' code of stacked capsules. A similarity transform
+    has one scale and no shear.
+
+    Args:
+        numbers: six tensors of one shape: horizontal scale, vertical scale, angle, shear, x, y.
+        similarity: whether to ignore the vertical scale and the shear, for similarity transforms.
+
+    Returns:
+        The maps, six tensors of the same shape.
     """
-    width, height, turn, shear, x, y = numbers
-    angle = 2 * math.pi * turn
+    width, height, turns, shear, x, y = numbers
+    angle = 2 * math.pi * turns
     cos, sin = angle.cos(), angle.sin()
     x, y = (5 * x).tanh(), (5 * y).tanh()
     width = width.sigmoid() + 0.01
@@ -34,7 +42,15 @@ def affine(numbers: Planes, *, similarity: bool = False) -> Planes:
 
 
 def compose(outer: Planes, inner: Planes) -> Planes:
-    """The map that applies `inner`, then `outer`; shapes broadcast."""
+    """Computes the map that applies `inner` first and `outer` second.
+
+    Args:
+        outer: six tensors.
+        inner: six tensors, whose shape broadcasts with that of `outer`.
+
+    Returns:
+        Six tensors of the broadcast shape.
+    """
     a, b, c, d, e, f = outer
     p, q, r, s, t, u = inner
     return (

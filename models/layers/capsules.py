@@ -1,4 +1,4 @@
-"""Capsules: squash, and routing by agreement with its exact gradient in one pass.
+"""Implements squash, and routing by agreement with its exact gradient in one pass.
 
 Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017 (arXiv 1710.09829).
 """
@@ -14,23 +14,38 @@ from torch.autograd.function import once_differentiable
 from models.layers.numerics import at_least_float32
 
 Axis = Literal["outputs", "inputs"]
+"""The capsules over which couplings sum to 1."""
 
 
 def length(v: Tensor) -> Tensor:
-    """Euclidean norm over the last dimension, in float32 at least; its gradient at 0 is 0."""
+    """Computes Euclidean norms over the last dimension; their gradient at 0 is 0.
+
+    Args:
+        v: (..., dims).
+
+    Returns:
+        (...), in float32 at least.
+    """
     return torch.linalg.vector_norm(at_least_float32(v), dim=-1)
 
 
 def squash(s: Tensor) -> Tensor:
-    """v = ‖s‖²/(1+‖s‖²) · s/‖s‖ over the last dimension (equation 1), in float32 at least.
+    """Computes v = ‖s‖²/(1+‖s‖²) · s/‖s‖ over the last dimension (equation 1).
 
-    Written as s · ‖s‖/(1+‖s‖²): no division by ‖s‖, hence no epsilon, and a zero gradient at 0.
+    The code computes s · ‖s‖/(1+‖s‖²). This form has no division by ‖s‖, hence needs no epsilon,
+    and has gradient 0 at 0.
+
+    Args:
+        s: (..., dims).
+
+    Returns:
+        (..., dims), in float32 at least.
     """
     return _Squash.apply(at_least_float32(s))
 
 
 class _Squash(torch.autograd.Function):
-    """Equation 1 with its gradient in five passes over the capsules, where autograd takes nine."""
+    """Computes squash and its gradient, in five passes over the capsules (autograd: nine)."""
 
     @staticmethod
     def forward(ctx: Any, s: Tensor) -> Tensor:
@@ -51,12 +66,12 @@ def squash_gradient(s: Tensor, norm: Tensor, grad: Tensor) -> Tensor:
     It is f·(∂v + (1 − 2f‖s‖)·(u·∂v)·u), where f = ‖s‖/(1+‖s‖²) and u = s/‖s‖.
 
     Args:
-        s: (..., dims), what was squashed.
-        norm: (..., 1), its length.
+        s: (..., dims), the input of `squash`.
+        norm: (..., 1), the length of s.
         grad: (..., dims), the gradient with respect to squash(s).
 
     Returns:
-        (..., dims), the gradient with respect to s; zero where s is.
+        (..., dims), the gradient with respect to s; zero where s is zero.
     """
     scale = 1 / (1 + norm.square())
     factor = norm * scale
@@ -72,29 +87,30 @@ def route(
     bias: Tensor | None = None,
     none_of_the_above: bool = False,
 ) -> Tensor:
-    """Routes by agreement (procedure 1), differentiated through every iteration.
+    """Routes votes by agreement (procedure 1), differentiably through all iterations.
 
     Args:
         votes: (batch, outputs, inputs, dims), the û_{j|i}.
-        iterations: of the procedure, at least 1.
-        over: the capsules among which couplings sum to 1; the paper's are the outputs.
+        iterations: iterations of the procedure, at least 1.
+        over: the capsules over which couplings sum to 1; the paper's are the outputs.
         bias: (outputs, dims), added to each s_j.
         none_of_the_above: whether the softmax has one more logit, which is always 0 and belongs to
             no capsule (section 7, CIFAR-10; leaky routing in the authors' code).
 
     Returns:
-        The v_j: (batch, outputs, dims).
+        (batch, outputs, dims), the v_j.
     """
     axis = {"outputs": 1, "inputs": 2}[over]
     return _Routing.apply(votes, bias, iterations, axis, int(none_of_the_above))
 
 
 class _Routing(torch.autograd.Function):
-    """Procedure 1 with one gradient tensor as large as the votes, where autograd makes 2r−1.
+    """Computes procedure 1, and its gradient with one tensor as large as the votes.
 
-    The logits are sums of agreements, so b_t = û·V_t with V_t = v_1 + … + v_{t−1}. Iteration t
-    contributes c_t ⊗ ∂s_t + ∂b_t ⊗ V_t to ∂û. Stacked over the iterations, these outer products are
-    one batched matrix product with inner dimension 2r−1 (b_1 is constant).
+    Autograd would create 2r−1 such tensors in r iterations. The logits are sums of agreements, so
+    b_t = û·V_t with V_t = v_1 + … + v_{t−1}. Iteration t contributes c_t ⊗ ∂s_t + ∂b_t ⊗ V_t to ∂û.
+    Stacked over the iterations, these outer products are one batched matrix product with inner
+    dimension 2r−1 (b_1 is constant).
     """
 
     @staticmethod
@@ -152,9 +168,10 @@ class _Routing(torch.autograd.Function):
 
 
 def _softmax(logits: Tensor, axis: int, zero_logits: int) -> Tensor:
-    """Computes the softmax over an axis and further zero logits, whose shares it leaves out.
+    """Computes a softmax over an axis with additional zero logits, and drops their weights.
 
-    The gradient is c·(∂c − Σ c ∂c) with or without zeros, since nothing depends on their shares.
+    The gradient is c·(∂c − Σ c ∂c) with or without zero logits, since nothing depends on the
+    weights of these logits.
     """
     if not zero_logits:
         return logits.softmax(axis)

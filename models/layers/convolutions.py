@@ -1,4 +1,4 @@
-"""Convolutions computed by another route than their definition, to the same result."""
+"""Computes convolutions by faster algorithms, to the same result up to rounding."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.images import channels_last
 from models.layers.minimal_filters import Winograd
 
-FEWEST_CHANNELS = 64
-"""With fewer, the products of a minimal filter are too small to make up for its transforms."""
+MIN_CHANNELS = 64
+"""With fewer channels, the saved products of a minimal filter do not make up for its transforms."""
 
 
 class MinimalConvolution(nn.Conv2d):
-    """Convolves images with stride 1, by a minimal filter where that pays.
+    """Convolves images with stride 1, by a minimal filter where `uses_minimal_filters` says so.
 
-    Channels are then innermost in what it returns.
+    A result of minimal filters has its channels innermost in memory.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, padding: int = 0) -> None:
@@ -26,25 +27,38 @@ class MinimalConvolution(nn.Conv2d):
         self.border = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        if not minimal_filters_pay(self):
+        """Convolves images.
+
+        Args:
+            x: (batch, channels, height, width).
+
+        Returns:
+            (batch, output channels, rows, columns).
+        """
+        if not uses_minimal_filters(self):
             return super().forward(x)
         kernel = self.kernel_size[0]
         rows, columns = (side + 2 * self.border - kernel + 1 for side in x.shape[2:])
         geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
-        inputs = geometry.inputs(x.permute(0, 2, 3, 1), border=self.border)
-        products = torch.bmm(inputs, geometry.weights(self.weight.permute(1, 2, 3, 0).contiguous()))
-        return geometry.images(geometry.outputs(products, self.bias)).permute(0, 3, 1, 2)
+        inputs = geometry.transform_inputs(x.permute(0, 2, 3, 1), border=self.border)
+        products = torch.bmm(
+            inputs, geometry.transform_weights(self.weight.permute(1, 2, 3, 0).contiguous())
+        )
+        return geometry.join_tiles(geometry.transform_outputs(products, self.bias)).permute(
+            0, 3, 1, 2
+        )
 
 
 def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
-    """Computes second(relu(first(x))), where `first` has stride 1, `second` 2, neither padding.
+    """Computes second(relu(first(x))), where neither convolution pads.
 
-    `first` computes each phase that `second` reads apart, so that nothing large is rearranged.
+    The image is split into its four phases: even or odd rows, even or odd columns. `first` computes
+    each phase separately, so that no large tensor is rearranged for `second`.
 
     Args:
         x: (batch, channels, height, width).
-        first: with a bias.
-        second: with a bias.
+        first: convolution of stride 1, with a bias.
+        second: convolution of stride 2, with a bias.
 
     Returns:
         (batch, channels of `second`, rows, columns).
@@ -56,40 +70,44 @@ def relu_then_stride_2(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor
         seen = channels_last(x[:, :, i:height, j:width])
         return F.conv2d(seen, first.weight, first.bias, stride=2).relu()
 
-    return _sum_of_phases(phase, (height - reach + 1, width - reach + 1), second)
+    return _convolve_phases(phase, (height - reach + 1, width - reach + 1), second)
 
 
 def stride_2(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Computes conv(x), where `conv` has stride 2, a bias and no padding.
+    """Computes conv(x) for a convolution of stride 2 without padding, as a sum over four phases.
 
     Args:
         x: (batch, channels, height, width).
-        conv: the convolution.
+        conv: the convolution, with a bias.
 
     Returns:
         (batch, channels of `conv`, rows, columns).
     """
     height, width = x.shape[2:]
-    return _sum_of_phases(lambda i, j: x[:, :, i::2, j::2], (height, width), conv)
+    return _convolve_phases(lambda i, j: x[:, :, i::2, j::2], (height, width), conv)
 
 
-def _sum_of_phases(
+def _convolve_phases(
     phase: Callable[[int, int], Tensor], size: tuple[int, int], conv: nn.Conv2d
 ) -> Tensor:
-    """Computes a convolution of stride 2 as the sum of four without stride (polyphase).
+    """Computes a convolution of stride 2 as the sum of four convolutions of stride 1 (polyphase).
 
-    Each reads the pixels with even or odd row and column. Where minimal filters are used, the four
-    share their tiles of outputs, so that their sum takes a quarter of the products.
+    Each of the four reads the pixels with even or odd row and even or odd column. Where minimal
+    filters are used, the four are summed before the output transform, which is then computed once.
 
     Args:
-        phase: returns every second row and column of the input from a first row and column on.
+        phase: takes (i, j) of 0 or 1, and returns every second row from i and every second column
+            from j of the input.
         size: height and width of the input.
         conv: the convolution, with a bias and a square kernel.
+
+    Returns:
+        (batch, channels of `conv`, rows, columns).
     """
     kernel = conv.kernel_size[0]
     rows, columns = ((side - kernel) // 2 + 1 for side in size)
     starts = list(product((0, 1), (0, 1)))
-    if not minimal_filters_pay(conv):
+    if not uses_minimal_filters(conv):
         parts: list[Tensor] = []
         for i, j in starts:
             taps = conv.weight[:, :, i::2, j::2]
@@ -100,49 +118,24 @@ def _sum_of_phases(
     taps = conv.weight.permute(1, 2, 3, 0).contiguous()
     sums: Tensor | None = None
     for start in starts:
-        inputs = geometry.inputs(phase(*start).permute(0, 2, 3, 1))
-        weights = geometry.weights(taps, start=start, step=2)
+        inputs = geometry.transform_inputs(phase(*start).permute(0, 2, 3, 1))
+        weights = geometry.transform_weights(taps, start=start, step=2)
         sums = torch.bmm(inputs, weights) if sums is None else sums.baddbmm_(inputs, weights)
     assert sums is not None
-    return geometry.images(geometry.outputs(sums, conv.bias)).permute(0, 3, 1, 2)
+    return geometry.join_tiles(geometry.transform_outputs(sums, conv.bias)).permute(0, 3, 1, 2)
 
 
-def minimal_filters_pay(conv: nn.Conv2d) -> bool:
-    """Says whether a convolution is computed by minimal filters: of many channels, on a CPU.
+def uses_minimal_filters(conv: nn.Conv2d) -> bool:
+    """Says whether a convolution is computed by minimal filters: with many channels, on a CPU.
 
-    bfloat16 (autocast) is too coarse for the differences in a minimal filter, and GPUs have
+    bfloat16 (autocast) is too coarse for the differences in a minimal filter, and GPUs have fast
     convolutions of their own.
-    """
-    here = conv.weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    return here and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """x: (batch, channels, height, width) with its channels innermost in memory.
-
-    Its strides say so for a single channel too, where `Tensor.contiguous` leaves them as they are,
-    and convolutions then answer in the other layout.
-    """
-    batch, channels, height, width = x.shape
-    inner = x.permute(0, 2, 3, 1).flatten().view(batch, height, width, channels)
-    return inner.permute(0, 3, 1, 2)
-
-
-def pad_same(x: Tensor, *, kernel: int, stride: int) -> Tensor:
-    """Pads images with zeros, as TensorFlow's padding `SAME` does before a convolution.
-
-    A convolution without padding then returns images with sides of ⌈side / stride⌉ pixels.
 
     Args:
-        x: (batch, channels, height, width).
-        kernel: the side of the convolution's kernel, at least `stride`.
-        stride: the convolution's stride.
+        conv: the convolution.
 
     Returns:
-        The padded images. Of an odd number of added rows or columns, one more is below or right.
+        True for minimal filters.
     """
-    pads: list[int] = []
-    for side in (x.shape[3], x.shape[2]):
-        added = max(0, (-(-side // stride) - 1) * stride + kernel - side)
-        pads += [added // 2, added - added // 2]
-    return F.pad(x, pads)
+    here = conv.weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return here and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS

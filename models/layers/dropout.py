@@ -1,4 +1,4 @@
-"""Dropout that draws 16 bits a number, not 64: half the time of torch's on CPUs."""
+"""Implements dropout with 16 random bits per number (torch: 64), twice as fast on CPUs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ _LEVELS = 2**16
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """x with each number zero with probability p, the others scaled by 1/(1−p).
+    """Sets each number to zero with probability p, and scales the remaining ones by 1/(1−p).
 
-    p is rounded to a multiple of 2⁻¹⁶, and so is the scale. Draws from torch's global generator.
+    The probability is rounded to a multiple of 2⁻¹⁶, in the scale as well. Numbers are drawn from
+    torch's global generator.
+
+    Args:
+        x: of any shape.
+        p: the probability.
+
+    Returns:
+        The same shape.
     """
     dropped = round(p * _LEVELS)
     if dropped == 0:

@@ -5,22 +5,34 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-def sonnet_normal_(weight: Tensor, inputs: int) -> Tensor:
-    """Fills a weight with Sonnet's default, a truncated normal distribution.
-
-    Its deviation is 1/√inputs before it is truncated at two deviations. torch's own default has
-    about half the deviation: behind the five layers of a part encoder, all images then begin with
-    nearly equal poses, and training first leads to blank reconstructions.
+def truncated_normal_(weight: Tensor, *, std: float) -> Tensor:
+    """Fills a weight from a normal distribution with mean 0, truncated at two deviations.
 
     Args:
         weight: of any shape; overwritten.
-        inputs: how many weighted numbers each output is the sum of.
+        std: standard deviation of the normal distribution before it is truncated.
 
     Returns:
         The same weight.
     """
-    deviation = inputs**-0.5
-    return nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    return nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
+def sonnet_normal_(weight: Tensor, inputs: int) -> Tensor:
+    """Fills a weight with Sonnet's default, a truncated normal distribution.
+
+    Its deviation is 1/√inputs before truncation. torch's default has about half this deviation.
+    After the five layers of a part encoder, torch's default gives all images nearly equal poses,
+    and training first leads to blank reconstructions.
+
+    Args:
+        weight: of any shape; overwritten.
+        inputs: how many products each output is the sum of.
+
+    Returns:
+        The same weight.
+    """
+    return truncated_normal_(weight, std=inputs**-0.5)
 
 
 def initialise_as_sonnet(model: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The likelihood of an image whose every pixel one part, or the background, has drawn.
+"""Computes the likelihood of images in which a part, or the background, draws each pixel.
 
 Kosiorek et al. 2019, section 2.2: a Gaussian mixture at each pixel, over transformed templates.
 """
@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-NUMBERS = 2**18
-"""Numbers a tensor at a time: what is computed of them then stays in cache."""
+CHUNK_NUMBERS = 2**18
+"""Numbers per tensor in a chunk of images, so that the tensors stay in the processor's cache."""
 
 
 class PixelMixture(NamedTuple):
-    """What a mixture says of a batch of images."""
+    """Holds the likelihood, the mean and the weights of the mixtures of a batch of images."""
 
     log_likelihood: Tensor
     """(batch,) nats, summed over pixels and channels."""
     mean: Tensor
     """(batch, channels, height, width): Σ mixing weight · value."""
     mixing: Tensor
-    """(M, batch, height, width): mixing weights of the parts; the background has the rest."""
+    """(M, batch, height, width): weights of the parts; the background's is 1 minus their sum."""
     responsibility: Tensor
-    """(M, batch, height, width): the same given the image."""
+    """(M, batch, height, width): posterior weights of the parts, given the image."""
 
 
 def pixel_mixture(
@@ -41,23 +41,24 @@ def pixel_mixture(
 ) -> PixelMixture:
     """Mixes parts and background: Σ_m softmax_m(logit_m + log presence_m) N(image; value_m, 1).
 
-    A component draws all channels of a pixel. Values, background and image lie in [0, 1], so that
-    a density is at least exp(-channels/2) times the largest: the sums below need one maximum, over
-    the logits, and no logarithm meets zero.
+    A component draws all channels of a pixel. Since values, background and image are in [0, 1], a
+    density is at least exp(-channels/2) times the largest one. Therefore the sums need only the
+    maximum of the logits, and no logarithm of zero is taken.
 
     Args:
         image: (batch, channels, height, width).
-        drawn: (M, planes, batch, height, width). The first planes are the parts' values: one for
-            each channel, or a single one that colours multiply. Without a sharpness a last plane
-            is the parts' logits.
+        drawn: (M, planes, batch, height, width). The first planes are the parts' values: one plane
+            per channel, or a single plane that `colour` multiplies. Without `sharpness`, the last
+            plane is the parts' logits.
         colour: (batch, M, channels), or None.
-        sharpness: scalar; times the values' means over channels it gives the logits.
+        sharpness: scalar; the logits are this times the mean of the values over channels. Or None.
         log_presence: (batch, M); the background's is 0.
-        background: (channels,), its value.
+        background: (channels,), the background's value.
         background_logit: scalar.
 
     Returns:
-        Likelihood and mean, through which gradients flow, and two constants.
+        Likelihood and mean, which have gradients. Mixing weights and responsibilities, which have
+        none.
     """
     return PixelMixture(
         *_Mixture.apply(image, drawn, colour, sharpness, log_presence, background, background_logit)
@@ -65,8 +66,10 @@ def pixel_mixture(
 
 
 class _Mixture(torch.autograd.Function):
-    """Mixing weights p_m and responsibilities r_m are kept, where autograd keeps a dozen tensors:
-    ∂ log p/∂ logit_m = r_m − p_m, and ∂ log p/∂ value_m = r_m (x − value_m).
+    """Computes the mixture and its gradients, from mixing weights p_m and responsibilities r_m.
+
+    Autograd would keep a dozen tensors of their size. ∂ log p/∂ logit_m = r_m − p_m, and ∂ log p/∂
+    value_m = r_m (x − value_m).
     """
 
     @staticmethod
@@ -83,26 +86,26 @@ class _Mixture(torch.autograd.Function):
         mixing, responsibility = torch.empty_like(drawn[:, 0]), torch.empty_like(drawn[:, 0])
         log_likelihood = image.new_empty(len(image))
         mean = torch.empty_like(image)
-        ground = background[:, None, None]
-        for some in _some(mixing):
-            x, value = image[some], _coloured(drawn[:, :, some], colour, sharpness, some)
-            present = log_presence[some].T[:, :, None, None]
+        background_value = background[:, None, None]
+        for chunk in _image_slices(mixing):
+            x, value = image[chunk], _part_values(drawn[:, :, chunk], colour, sharpness, chunk)
+            present = log_presence[chunk].T[:, :, None, None]
             if sharpness is None:
-                logit = drawn[:, -1, some] + present
+                logit = drawn[:, -1, chunk] + present
             else:
-                logit = torch.addcmul(present, _mean(value), sharpness)
+                logit = torch.addcmul(present, _channel_mean(value), sharpness)
             top = torch.maximum(logit.amax(0), background_logit)
-            weight = torch.exp(logit.sub_(top), out=mixing[:, some])
+            weight = torch.exp(logit.sub_(top), out=mixing[:, chunk])
             rest = (background_logit - top).exp()
-            density = torch.exp(_joint(logit, x, value), out=responsibility[:, some])
-            ground_density = rest * (-0.5 * (x - ground).square().sum(1)).exp()
-            total, evidence = weight.sum(0).add_(rest), density.sum(0).add_(ground_density)
-            log_likelihood[some] = (evidence / total).log().flatten(1).sum(1)
+            density = torch.exp(_add_log_density(logit, x, value), out=responsibility[:, chunk])
+            background_density = rest * (-0.5 * (x - background_value).square().sum(1)).exp()
+            total, evidence = weight.sum(0).add_(rest), density.sum(0).add_(background_density)
+            log_likelihood[chunk] = (evidence / total).log().flatten(1).sum(1)
             weight.mul_(total.reciprocal())
             density.mul_(evidence.reciprocal())
             own = rest / total
             for c in range(x.shape[1]):
-                mean[some, c] = (weight * value[:, c]).sum(0).addcmul_(own, background[c])
+                mean[chunk, c] = (weight * value[:, c]).sum(0).addcmul_(own, background[c])
         log_likelihood -= image[0].numel() * math.log(2 * math.pi) / 2
         ctx.save_for_backward(
             image, drawn, colour, sharpness, mean, mixing, responsibility, background
@@ -125,31 +128,31 @@ class _Mixture(torch.autograd.Function):
         grad_colour = None if colour is None else torch.empty_like(colour)
         grad_presence = mixing.new_empty(len(mixing), batch)
         grad_ground, grad_sharpness = torch.zeros_like(background), mixing.new_zeros(())
-        for some in _some(mixing):
-            p, r, g = mixing[:, some], responsibility[:, some], grad[some][:, None, None]
-            x, value = image[some], _coloured(drawn[:, :, some], colour, sharpness, some)
-            g_value = grad_drawn[:, :, some] if colour is None else torch.empty_like(value)
+        for chunk in _image_slices(mixing):
+            p, r, g = mixing[:, chunk], responsibility[:, chunk], grad[chunk][:, None, None]
+            x, value = image[chunk], _part_values(drawn[:, :, chunk], colour, sharpness, chunk)
+            g_value = grad_drawn[:, :, chunk] if colour is None else torch.empty_like(value)
             g_density = r * g
-            g_logit = grad_drawn[:, -1, some] if sharpness is None else None
+            g_logit = grad_drawn[:, -1, chunk] if sharpness is None else None
             g_logit = torch.addcmul(g_density, p, g, value=-1, out=g_logit)
             own, g_own = 1 - p.sum(0), g - g_density.sum(0)
             for c in range(channels):
                 torch.sub(x[:, c], value[:, c], out=g_value[:, c]).mul_(g_density)
                 g_ground = g_own * (x[:, c] - background[c])
                 if grad_mean is not None:
-                    h = grad_mean[some, c]
+                    h = grad_mean[chunk, c]
                     g_value[:, c].addcmul_(p, h)
-                    g_logit.addcmul_(p, h * (value[:, c] - mean[some, c]))
+                    g_logit.addcmul_(p, h * (value[:, c] - mean[chunk, c]))
                     g_ground.addcmul_(own, h)
                 grad_ground[c] += g_ground.sum()
-            grad_presence[:, some] = g_logit.sum((2, 3))
+            grad_presence[:, chunk] = g_logit.sum((2, 3))
             if sharpness is not None:
-                grad_sharpness += torch.dot(g_logit.flatten(), _mean(value).flatten())
+                grad_sharpness += torch.dot(g_logit.flatten(), _channel_mean(value).flatten())
                 for c in range(channels):
                     g_value[:, c].addcmul_(g_logit, sharpness / channels)
             if colour is not None and grad_colour is not None:
-                torch.sum(g_value * parts_first(colour[some]), 1, out=grad_drawn[:, 0, some])
-                grad_colour[some] = g_value.mul_(drawn[:, :1, some]).sum((3, 4)).permute(2, 0, 1)
+                torch.sum(g_value * colour_factors(colour[chunk]), 1, out=grad_drawn[:, 0, chunk])
+                grad_colour[chunk] = g_value.mul_(drawn[:, :1, chunk]).sum((3, 4)).permute(2, 0, 1)
         return (
             None,
             grad_drawn,
@@ -161,35 +164,42 @@ class _Mixture(torch.autograd.Function):
         )
 
 
-def _coloured(
-    drawn: Tensor, colour: Tensor | None, sharpness: Tensor | None, some: slice
+def _part_values(
+    drawn: Tensor, colour: Tensor | None, sharpness: Tensor | None, chunk: slice
 ) -> Tensor:
-    """The values (M, channels, batch, height, width) of some images, without their logits."""
+    """Returns the parts' values (M, channels, batch, height, width) of a slice, without logits."""
     values = drawn if sharpness is not None else drawn[:, :-1]
-    return values if colour is None else values * parts_first(colour[some])
+    return values if colour is None else values * colour_factors(colour[chunk])
 
 
-def parts_first(colour: Tensor) -> Tensor:
-    """Colours (batch, M, channels) as factors of drawn parts: (M, channels, batch, 1, 1)."""
+def colour_factors(colour: Tensor) -> Tensor:
+    """Rearranges colours so that they can be multiplied with drawn parts.
+
+    Args:
+        colour: (batch, M, channels).
+
+    Returns:
+        (M, channels, batch, 1, 1).
+    """
     return colour.permute(1, 2, 0)[..., None, None]
 
 
-def _mean(value: Tensor) -> Tensor:
-    """Over channels: (M, channels, batch, height, width) to (M, batch, height, width)."""
+def _channel_mean(value: Tensor) -> Tensor:
+    """Averages over channels: (M, channels, batch, height, width) to (M, batch, height, width)."""
     return value.squeeze(1) if value.shape[1] == 1 else value.mean(1)
 
 
-def _joint(logit: Tensor, x: Tensor, value: Tensor) -> Tensor:
-    """Writes logit − ½ Σ_c (x_c − value_c)² into `logit`, (M, batch, height, width); returns it."""
+def _add_log_density(logit: Tensor, x: Tensor, value: Tensor) -> Tensor:
+    """Subtracts ½ Σ_c (x_c − value_c)² from `logit`, (M, batch, height, width), in place."""
     for c in range(x.shape[1]):
         apart = value[:, c] - x[:, c]
         logit.addcmul_(apart, apart, value=-0.5)
     return logit
 
 
-def _some(logits: Tensor) -> Iterator[slice]:
-    """Images a few at a time."""
+def _image_slices(logits: Tensor) -> Iterator[slice]:
+    """Yields slices of the batch, each of at most about `CHUNK_NUMBERS` numbers."""
     parts, batch, height, width = logits.shape
-    step = max(1, NUMBERS // (parts * height * width))
+    step = max(1, CHUNK_NUMBERS // (parts * height * width))
     for start in range(0, batch, step):
         yield slice(start, start + step)

@@ -1,7 +1,7 @@
-"""Object capsules: wholes that vote for the poses of their parts.
+"""Implements object capsules: wholes that vote for the poses of their parts.
 
 Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
-sections 2.1 (constellations) and 2.3 (objects of parts); details as in the authors' code.
+sections 2.1 (constellations) and 2.3 (objects of parts); details follow the authors' code.
 """
 
 from __future__ import annotations
@@ -24,31 +24,36 @@ from models.variant import Hyperparameters
 
 T = TypeVar("T")
 
-BACKGROUND = 2 * math.log(0.01)
-"""Log of the dummy component: presence .01 times density .01, whatever the part."""
+BACKGROUND_LOG_JOINT = 2 * math.log(0.01)
+"""Log of the background component for any part: presence 0.01 times density 0.01."""
 LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
-LARGEST = 10.0
-"""Bound of a scale's logit, approached smoothly: scales stay within .01 and 10.5."""
+SCALE_LOGIT_BOUND = 10.0
+"""Bound of the logit of a scale, approached smoothly: scales are between 0.01 and 10.52."""
 
 
 class ObjectConfig(Hyperparameters):
-    """Sizes and loss weights of an object autoencoder; defaults of the authors' MNIST model."""
+    """Holds sizes and loss weights of an object autoencoder; defaults: the authors' MNIST model."""
 
     object_capsules: int = Field(32, ge=2, description="object capsules, K")
     object_dims: int = Field(32, ge=1, description="dimensions of an object capsule")
     object_hidden: int = Field(128, ge=1, description="hidden units of each capsule's two MLPs")
     object_noise: float = Field(
-        2.0, ge=0, le=10, description="half-width of the noise on presence logits in training"
+        2.0,
+        ge=0,
+        le=10,
+        description="half-width of the uniform noise on presence logits in training",
     )
-    object_levels: int = Field(1, ge=1, le=3, description="levels of object capsules")
+    object_levels: int = Field(1, ge=1, le=3, description="number of levels of object capsules")
     upper_capsules: int = Field(16, ge=2, description="capsules of each level above the first")
     attention_layers: int = Field(3, ge=1, description="blocks of the Set Transformer")
-    attention_heads: int = Field(1, ge=1, description="heads of each attention")
+    attention_heads: int = Field(1, ge=1, description="heads per attention layer")
     attention_dims: int = Field(16, ge=1, description="dimensions within the Set Transformer")
-    attention_out: int = Field(256, ge=1, description="dimensions that a capsule's MLP reads")
-    layer_norm: bool = Field(True, description="layer norm in the Set Transformer")
+    attention_out: int = Field(256, ge=1, description="dimensions of the input of a capsule's MLP")
+    layer_norm: bool = Field(True, description="whether the Set Transformer has layer norms")
     parts_weight: float = Field(1.0, ge=0, description="weight of the parts' likelihood")
-    dynamic_weight: float = Field(10.0, ge=0, description="weight of the dynamic poses' l2")
+    dynamic_weight: float = Field(
+        10.0, ge=0, description="weight of the l2 penalty on dynamic poses"
+    )
     prior_within_weight: float = Field(
         2.0, ge=0, description="weight of prior sparsity within an example"
     )
@@ -66,7 +71,14 @@ class ObjectConfig(Hyperparameters):
 
 
 def object_loss_weights(config: ObjectConfig) -> dict[str, float]:
-    """The weight of each term that `ObjectAutoencoder` names, level by level."""
+    """Collects the weight of each loss term of an `ObjectAutoencoder`, for all of its levels.
+
+    Args:
+        config: the hyper-parameters.
+
+    Returns:
+        Weights by the name of the loss term.
+    """
     weights = {
         "parts": config.parts_weight,
         "dynamic": config.dynamic_weight,
@@ -76,52 +88,63 @@ def object_loss_weights(config: ObjectConfig) -> dict[str, float]:
         "posterior_between": config.posterior_between_weight,
     }
     levels = range(1, config.object_levels + 1)
-    return {k: v for level in levels for k, v in on_level(level, weights).items()}
+    return {k: v for level in levels for k, v in name_by_level(level, weights).items()}
 
 
-def on_level(level: int, terms: Mapping[str, T]) -> dict[str, T]:
-    """The terms of a level under their names: `parts` on the first, `parts_level_2` above it."""
+def name_by_level(level: int, terms: Mapping[str, T]) -> dict[str, T]:
+    """Names the loss terms of a level: `parts` on the first level, `parts_level_2` on the second.
+
+    Args:
+        level: number of the level, from 1.
+        terms: values by the name of the loss term.
+
+    Returns:
+        The same values by the names of this level.
+    """
     return dict(terms) if level == 1 else {f"{k}_level_{level}": v for k, v in terms.items()}
 
 
 class Objects(NamedTuple):
-    """What an object autoencoder makes of M parts; K capsules on its highest level."""
+    """Holds the output of an object autoencoder for M parts; its highest level has K capsules."""
 
     terms: dict[str, Tensor]
     """Scalar loss terms of all levels, to be weighted by `object_loss_weights` and minimised."""
     prior: Tensor
-    """(batch, K): presences a_k, those of their most present votes."""
+    """(batch, K): prior presences of the capsules, each that of the capsule's most present vote."""
     posterior: Tensor
-    """(batch, K): Σ_m of the probabilities that capsule k explains part m."""
+    """(batch, K): sum over the parts of the probability that capsule k explains the part."""
     winner: Tensor
-    """(batch, M) int64: the capsule that explains a part best."""
+    """(batch, M) int64: the capsule that explains each part best."""
     explained: Parts
-    """The parts with their poses as the winners of the first level vote for them."""
+    """The parts, in the poses that the winning capsules of the first level vote for."""
     log_likelihood: Tensor
-    """(batch,): Σ_m d_m log p(x_m) of the parts' poses, on the first level."""
+    """(batch,): Σ_m d_m log p(x_m) over the parts' presences d and poses x, on the first level."""
 
 
 class Votes(NamedTuple):
-    """What K capsules predict of V parts each; capsules first, poses as six planes."""
+    """Holds the votes of K capsules for V parts each.
+
+    Poses and maps are affine maps as six planes: a, b, c, d, e, f of [[a, b, c], [d, e, f]].
+    """
 
     pose: Tensor
-    """(6, K, batch, V): object-viewer times object-part maps."""
+    """(6, K, batch, V): predicted poses, the products of object-viewer and object-part maps."""
     scale: Tensor
-    """(K, batch, V): standard deviations."""
+    """(K, batch, V): standard deviations of the predicted poses."""
     log_presence: Tensor
-    """(K, batch, V): log of a_k · a_kv."""
+    """(K, batch, V): log of a_k · a_kv, the capsule's presence times the vote's."""
     capsule_logit: Tensor
-    """(K, batch): logits of a_k, with their noise."""
+    """(K, batch): logits of a_k, with noise in training."""
     viewer: Tensor
-    """(6, K, batch): object-viewer maps."""
+    """(6, K, batch): object-viewer maps, one per capsule."""
     features: Tensor
-    """(K, batch, dims): the capsules' parameters."""
+    """(K, batch, dims): the capsules' features."""
     dynamic: Tensor
-    """Scalar: half the squared norm of the dynamic object-part numbers, mean over the batch."""
+    """Scalar: half the squared norm of the dynamic object-part numbers, averaged over the batch."""
 
 
-class PerCapsule(nn.Module):
-    """A linear layer for each capsule: (K, batch, in) to (K, batch, out)."""
+class LinearPerCapsule(nn.Module):
+    """Applies a separate linear layer to each of K capsules."""
 
     def __init__(self, capsules: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -131,15 +154,24 @@ class PerCapsule(nn.Module):
         self.bias = nn.Parameter(torch.zeros(capsules, 1, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Applies the layers.
+
+        Args:
+            x: (K, batch, inputs).
+
+        Returns:
+            (K, batch, outputs).
+        """
         return torch.baddbmm(self.bias, x, self.weight)
 
 
 class CapsuleLayer(nn.Module):
-    """K capsules from their views of a set: (batch, K, inputs) to their votes for V parts.
+    """Computes the votes of K capsules for V parts.
 
-    Each capsule has MLPs of its own: one to its parameters, one from those to its object-viewer
-    map, dynamic object-part numbers, presences and scales. Object-part maps are of the sum of
-    static numbers, drawn at random, and dynamic ones, which have no bias: the static are theirs.
+    Each capsule has two MLPs of its own: one from its input to its features, and one from these
+    features to its object-viewer map, dynamic object-part numbers, presences and scales. The
+    object-part maps are computed from the sum of static and dynamic numbers. Static numbers are
+    parameters with random initial values; they are the bias of the dynamic numbers.
     """
 
     def __init__(
@@ -156,18 +188,28 @@ class CapsuleLayer(nn.Module):
         super().__init__()
         self.votes, self.noise, self.similarity = votes, noise, similarity
         self.describe = nn.Sequential(
-            PerCapsule(capsules, inputs, hidden), nn.ReLU(), PerCapsule(capsules, hidden, dims)
+            LinearPerCapsule(capsules, inputs, hidden),
+            nn.ReLU(),
+            LinearPerCapsule(capsules, hidden, dims),
         )
-        self.hidden = PerCapsule(capsules, dims, hidden)
+        self.hidden = LinearPerCapsule(capsules, dims, hidden)
         self.dynamic = nn.Parameter(
             sonnet_normal_(torch.empty(capsules, hidden, 6 * votes), inputs=hidden)
         )
-        self.rest = PerCapsule(capsules, hidden, 6 + 1 + 2 * votes)
-        # As large as the authors' initialiser makes it for 24 parts and capsules; zeros would put
-        # all votes of a capsule on one spot.
+        self.rest = LinearPerCapsule(capsules, hidden, 6 + 1 + 2 * votes)
+        # The range of the authors' initialiser for 24 parts and 24 capsules. Zeros would give all
+        # votes of a capsule the same pose.
         self.static = nn.Parameter(torch.empty(6, capsules, 1, votes).uniform_(-0.1, 0.1))
 
     def forward(self, views: Tensor) -> Votes:
+        """Computes the votes.
+
+        Args:
+            views: (batch, K, inputs), what each capsule reads.
+
+        Returns:
+            The votes.
+        """
         features = self.describe(views.transpose(0, 1))
         hidden = self.hidden(features).relu()
         dynamic = at_least_float32(torch.bmm(hidden, self.dynamic))
@@ -176,41 +218,66 @@ class CapsuleLayer(nn.Module):
         numbers = dynamic.unflatten(-1, (6, -1)).movedim(2, 0)
         inner = affine((numbers + self.static).unbind(), similarity=self.similarity)
         outer = affine(viewer.unsqueeze(2).unbind(-1), similarity=self.similarity)
-        capsule = self._noisy(capsule)
+        capsule = self._add_noise(capsule)
         return Votes(
             pose=torch.stack(compose(outer, inner)),
             scale=deviation(scale),
-            log_presence=F.logsigmoid(capsule) + F.logsigmoid(self._noisy(vote)),
+            log_presence=F.logsigmoid(capsule) + F.logsigmoid(self._add_noise(vote)),
             capsule_logit=capsule.squeeze(-1),
             viewer=torch.stack(outer).squeeze(-1),
             features=features,
             dynamic=dynamic.square().sum() / (2 * len(views)),
         )
 
-    def _noisy(self, logit: Tensor) -> Tensor:
-        """Noise spreads presences to 0 and 1; only in training."""
+    def _add_noise(self, logit: Tensor) -> Tensor:
+        """Adds uniform noise to logits in training, which drives presences towards 0 and 1."""
         if not self.training or self.noise == 0:
             return logit
         return logit + self.noise * (2 * torch.rand_like(logit) - 1)
 
 
 def deviation(logit: Tensor) -> Tensor:
-    """A vote's scale, softplus(· + .5) + .01, the logit bounded by LARGEST through tanh.
+    """Computes scales, which are standard deviations, from logits.
 
-    A scale of 0 is an infinite density, and one that grows without end an overflow: the two ways
-    in which long trainings of such mixtures end in NaN.
+    A scale is softplus(· + 0.5) + 0.01 of its logit, which tanh bounds by ±`SCALE_LOGIT_BOUND`.
+    Without these bounds, long trainings of such mixtures end in NaN: a scale near 0 gives an
+    infinite density, and a scale that grows without bound overflows.
+
+    Args:
+        logit: of any shape.
+
+    Returns:
+        The same shape.
     """
-    return F.softplus(LARGEST * (logit / LARGEST).tanh() + 0.5) + 0.01
+    return F.softplus(SCALE_LOGIT_BOUND * (logit / SCALE_LOGIT_BOUND).tanh() + 0.5) + 0.01
 
 
-def gaussian(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Log density of isotropic Gaussians: x and mean (dims, ...) broadcast, scale (...)."""
+def gaussian_log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Computes the log density of isotropic Gaussians.
+
+    Args:
+        x: (dims, ...), broadcast with `mean`.
+        mean: (dims, ...).
+        scale: (...), standard deviations.
+
+    Returns:
+        (...), summed over dims.
+    """
     squared = (x - mean).square().sum(0)
     return -squared / (2 * scale.square()) - len(mean) * (scale.log() + LOG_SQRT_TAU)
 
 
 def prior_sparsity(presence: Tensor, classes: int) -> dict[str, Tensor]:
-    """As if each class had its K/C capsules: (batch, K) to both squared distances from that."""
+    """Computes both sparsity losses of prior presences, as if each class had K/C capsules.
+
+    Args:
+        presence: (batch, K).
+        classes: number of classes, C.
+
+    Returns:
+        `prior_within`: mean squared distance of an example's sum of presences from K/C.
+        `prior_between`: mean squared distance of a capsule's sum over the batch from batch/C.
+    """
     batch, capsules = presence.shape
     return {
         "prior_within": (presence.sum(1) - capsules / classes).square().mean(),
@@ -219,13 +286,28 @@ def prior_sparsity(presence: Tensor, classes: int) -> dict[str, Tensor]:
 
 
 def entropy(mass: Tensor) -> Tensor:
-    """Of the last dimension brought to sum 1, in nats; finite, as its gradient, where mass is 0."""
+    """Computes the entropy of the last dimension, after it is normalised to sum 1.
+
+    Args:
+        mass: (..., n), at least 0. Value and gradient stay finite where it is 0.
+
+    Returns:
+        (...), in nats.
+    """
     share = mass / mass.sum(-1, keepdim=True).clamp_min(1e-12)
     return -(share * share.clamp_min(1e-12).log()).sum(-1)
 
 
 def posterior_sparsity(mass: Tensor) -> dict[str, Tensor]:
-    """Few capsules in an example, all of them in a batch: (batch, K) to +H within, −H between."""
+    """Computes both losses that ask for few capsules per example, but all capsules per batch.
+
+    Args:
+        mass: (batch, K), posterior presences.
+
+    Returns:
+        `posterior_within`: mean entropy of an example. `posterior_between`: minus the entropy of
+        the batch's sum.
+    """
     return {
         "posterior_within": entropy(mass).mean(),
         "posterior_between": -entropy(mass.sum(0)),
@@ -233,18 +315,15 @@ def posterior_sparsity(mass: Tensor) -> dict[str, Tensor]:
 
 
 class ObjectAutoencoder(nn.Module):
-    """Parts explained by object capsules, and these, on further levels, by object capsules again.
+    """Explains parts by object capsules, and these, on further levels, by further object capsules.
 
-    A Set Transformer reads [pose, 1 − presence, features, template] of each part; capsule k then
-    votes for the pose of each part m, and the part's likelihood is the mixture
-    Σ_k a_k a_km N(x_m; v_km, λ_km) + .01·.01. Gradients stop, as in the paper, at the poses,
-    presences and templates, as inputs and as targets; they reach the features.
+    A Set Transformer reads [pose, 1 − presence, features, template] of each part. Capsule k then
+    votes for the pose of each part m. A part's likelihood is the mixture Σ_k a_k a_km N(x_m; v_km,
+    λ_km) + 0.01·0.01. As in the paper, no gradient reaches the poses, presences and templates;
+    features receive gradients.
 
-    A further level takes the capsules for parts: their object-viewer maps, prior presences and
-    parameters, and has loss terms of its own.
-
-    parts: M, how many; features: their numbers of features; templates: numbers of a template, 0
-    where none are given; classes: C, that the prior sparsity reckons with; level: 1 is the lowest.
+    The next level reads the capsules as its parts: their object-viewer maps as poses, prior
+    presences and features. It adds loss terms of its own.
     """
 
     def __init__(
@@ -257,16 +336,26 @@ class ObjectAutoencoder(nn.Module):
         config: ObjectConfig,
         level: int = 1,
     ) -> None:
+        """Builds the networks of this level and of the levels above it.
+
+        Args:
+            parts: number of parts, M.
+            features: features per part.
+            templates: numbers per template; 0 if no templates are given.
+            classes: number of classes, C, for the prior sparsity.
+            config: sizes; the levels above have `upper_capsules` capsules.
+            level: number of this level; 1 is the lowest.
+        """
         super().__init__()
         self.classes, self.level = classes, level
         dims = config.attention_dims
         self.embed = nn.Linear(7 + features, dims)
-        # A part's template is the same in all images: its share of the embedding is made once.
+        # A template may be the same in all images; its term of the embedding is then computed once.
         self.embed_template = nn.Linear(templates, dims, bias=False) if templates else None
         nn.init.zeros_(self.embed.bias)
-        for share in (self.embed, self.embed_template):
-            if share is not None:
-                sonnet_normal_(share.weight, inputs=7 + features + templates)
+        for layer in (self.embed, self.embed_template):
+            if layer is not None:
+                sonnet_normal_(layer.weight, inputs=7 + features + templates)
         self.encoder = SetTransformer(
             layers=config.attention_layers,
             heads=config.attention_heads,
@@ -298,7 +387,16 @@ class ObjectAutoencoder(nn.Module):
         )
 
     def forward(self, parts: Parts, templates: Tensor | None = None) -> Objects:
-        """templates: (M, numbers), or (batch, M, numbers) where they differ between images."""
+        """Explains the parts of a batch of images.
+
+        Args:
+            parts: the parts.
+            templates: (M, numbers); or (batch, M, numbers) if templates differ between images. None
+                if this level has no templates.
+
+        Returns:
+            Loss terms, presences, winners and the explained parts.
+        """
         pose, presence = parts.pose.detach(), parts.presence.detach()
         inputs = torch.cat([pose, 1 - presence.unsqueeze(-1), parts.features], -1)
         embedded = self.embed(inputs)
@@ -307,11 +405,11 @@ class ObjectAutoencoder(nn.Module):
             embedded = embedded + self.embed_template(templates.detach())
         votes = self.capsules(self.encoder(embedded, presence))
 
-        density = gaussian(
+        density = gaussian_log_density(
             at_least_float32(pose.movedim(-1, 0)).unsqueeze(1), votes.pose, votes.scale
         )
         joint = votes.log_presence + density
-        background = joint.new_tensor(BACKGROUND)
+        background = joint.new_tensor(BACKGROUND_LOG_JOINT)
         evidence = torch.logaddexp(joint.logsumexp(0), background)
         posterior = (joint - evidence).exp()
         log_likelihood = (presence * evidence).sum(-1)
@@ -326,16 +424,17 @@ class ObjectAutoencoder(nn.Module):
             **posterior_sparsity(mass),
         }
         objects = Objects(
-            terms=on_level(self.level, terms),
+            terms=name_by_level(self.level, terms),
             prior=prior,
             posterior=mass,
             winner=winner,
             explained=parts._replace(pose=chosen.movedim(0, -1)),
             log_likelihood=log_likelihood,
         )
-        return objects if self.above is None else self._stack(objects, votes)
+        return objects if self.above is None else self._add_levels(objects, votes)
 
-    def _stack(self, objects: Objects, votes: Votes) -> Objects:
+    def _add_levels(self, objects: Objects, votes: Votes) -> Objects:
+        """Explains the capsules of this level by the levels above, and merges the results."""
         assert self.above is not None
         wholes = Parts(
             pose=votes.viewer.movedim(0, -1).transpose(0, 1),

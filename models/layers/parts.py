@@ -1,4 +1,4 @@
-"""What a part autoencoder finds in an image, and an object autoencoder explains."""
+"""Defines the parts that a part autoencoder finds in images, and an object autoencoder explains."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class Parts(NamedTuple):
-    """The parts of a batch of images (Kosiorek et al. 2019, section 2.2), M of them an image."""
+    """Holds the M parts of each image of a batch (Kosiorek et al. 2019, section 2.2)."""
 
     pose: Tensor
-    """(batch, M, 6): affine maps [[a, b, c], [d, e, f]] from a template's frame to the image's."""
+    """(batch, M, 6): affine maps [[a, b, c], [d, e, f]] from template to image coordinates."""
     presence: Tensor
-    """(batch, M): probabilities that a part is there."""
+    """(batch, M): probabilities that a part is present."""
     features: Tensor
-    """(batch, M, F): what else is known of a part; F may be 0."""
+    """(batch, M, F): further features of a part; F may be 0."""

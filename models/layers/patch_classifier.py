@@ -1,4 +1,4 @@
-"""What classifiers of image patches share: the crops they see, their tokens, their recipe."""
+"""Defines what all classifiers of image patches share: crops, tokens and recipe."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.crops import grey, random_crop, resize
-from models.layers.images import STANDARDISED, StandardisedConfig
+from models.layers.images import (
+    STANDARDISED,
+    StandardisedConfig,
+    check_patches,
+    grey,
+    random_crop,
+    resize,
+)
 from models.layers.labels import cross_entropy
+from models.layers.recipes import adamw
 from models.layers.schedules import ScheduleConfig
 from models.layers.slices import mean_over_slices
 from models.variant import Images, ImageShape, Optimization, Variant
 
 SLICE = 256
-"""Images whose activations are kept at once: a larger batch is trained slice by slice."""
+"""Images per slice of a batch; activations of only one slice are kept at a time."""
 
 
 class PatchConfig(StandardisedConfig, ScheduleConfig):
-    """Sizes and recipe, of the Keras example."""
+    """Holds the sizes and the recipe; defaults of the Keras example."""
 
-    batch_size: int = Field(2048, ge=1, description="samples in a training step")
-    image_size: int = Field(48, ge=1, description="side of the square that the model sees")
-    resize: int = Field(52, ge=1, description="side that training images have before the crop")
-    flip: bool = Field(True, description="half of the training images are mirrored")
-    grey: bool = Field(False, description="colours are made grey first")
-    patch_size: int = Field(4, ge=1, description="side of a patch, which is a token")
+    batch_size: int = Field(2048, ge=1, description="samples per training step")
+    image_size: int = Field(
+        48, ge=1, description="side of the square image that the model reads, in pixels"
+    )
+    resize: int = Field(52, ge=1, description="side of training images before the crop, in pixels")
+    flip: bool = Field(True, description="whether to mirror training images, with probability 1/2")
+    grey: bool = Field(False, description="whether to convert colours to grey first")
+    patch_size: int = Field(4, ge=1, description="side of a patch in pixels; each patch is a token")
     dim: int = Field(64, ge=1, description="dimensions of a token")
-    heads: int = Field(1, ge=1, description="heads of attention")
+    heads: int = Field(1, ge=1, description="attention heads")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of attention and feed-forward")
     lr: float = Field(1e-4, gt=0, description="learning rate of AdamW")
     weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of AdamW")
 
 
 class PatchTokens(nn.Module):
-    """Square patches, each by one linear map: (..., channels, height, width) to (..., tokens, dim).
-
-    Patches follow each other row by row.
-    """
+    """Cuts images into square patches and embeds each by one linear layer."""
 
     def __init__(self, *, channels: int, patch: int, dim: int) -> None:
         super().__init__()
@@ -50,22 +55,30 @@ class PatchTokens(nn.Module):
         self.projection = nn.Linear(channels * patch**2, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Embeds patches, row by row.
+
+        Args:
+            x: (..., channels, height, width).
+
+        Returns:
+            (..., tokens, dim).
+        """
         p = self.patch
         return self.projection(rearrange(x, "... c (h p) (w q) -> ... (h w) (c p q)", p=p, q=p))
 
 
 class PatchClassifier(Variant):
-    """A classifier of square images cut into patches; a subclass has `scores`.
+    """Is the base class of classifiers of square images cut into patches; a subclass has `scores`.
 
-    Images of any size are resized (bilinear) to `image_size` in evaluation. In training they are
-    resized to `resize`, and each is cropped at a place of its own and mirrored or not. With
-    `standardise` each crop is standardised before patches are cut from it; pictures show the crop
-    as it was before.
+    In evaluation, images of any size are resized (bilinear) to `image_size`. In training they are
+    resized to `resize`; each image is then cropped at a random place, and mirrored at random if
+    `flip` is true. With `standardise`, each crop is standardised before it is cut into patches.
+    Pictures show the crop before standardising.
     """
 
     Config = PatchConfig
     config: PatchConfig
-    # Ours, since the Keras example has CIFAR-10 only. A mirrored digit is another sign, or none.
+    # The presets are ours: the Keras example has CIFAR-10 only. Mirrored digits are no digits.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **STANDARDISED,
         **{name: {"flip": False} for name in ("mnist", "moving_mnist", "usps")},
@@ -74,15 +87,11 @@ class PatchClassifier(Variant):
 
     def __init__(self, *, shape: ImageShape, config: PatchConfig) -> None:
         super().__init__(shape=shape, config=config)
-        if config.image_size % config.patch_size:
-            raise ValueError(
-                f"images of {config.image_size}×{config.image_size} pixels cannot be cut into "
-                f"patches of {config.patch_size}×{config.patch_size}"
-            )
+        check_patches("images", (config.image_size, config.image_size), config.patch_size)
         if config.resize < config.image_size:
             raise ValueError(
-                f"no {config.image_size}×{config.image_size} pixels can be cropped from "
-                f"{config.resize}×{config.resize}"
+                f"crops of {config.image_size}×{config.image_size} pixels are larger than images "
+                f"of {config.resize}×{config.resize}: take a larger resize or a smaller image_size"
             )
         self.side = config.image_size // config.patch_size
         channels = 1 if config.grey else shape.channels
@@ -90,7 +99,14 @@ class PatchClassifier(Variant):
 
     @abstractmethod
     def scores(self, image: Tensor) -> Tensor:
-        """image: (batch, channels, image_size, image_size) to logits: (batch, classes)."""
+        """Computes the scores of the classes.
+
+        Args:
+            image: (batch, channels, image_size, image_size).
+
+        Returns:
+            (batch, classes) logits.
+        """
 
     def embed(self, image: Tensor) -> Tensor:
         """Computes the tokens of images, which are standardised first if `standardise` is true.
@@ -103,7 +119,7 @@ class PatchClassifier(Variant):
         """
         return self.tokens(self.config.prepare(image))
 
-    def seen(self, x: Tensor) -> Tensor:
+    def evaluation_view(self, x: Tensor) -> Tensor:
         """Resizes images for evaluation; `embed` standardises them later.
 
         Args:
@@ -114,7 +130,7 @@ class PatchClassifier(Variant):
         """
         return resize(grey(x) if self.config.grey else x, self.config.image_size)
 
-    def augmented(self, x: Tensor) -> Tensor:
+    def training_view(self, x: Tensor) -> Tensor:
         """Resizes, crops and mirrors images for training; `embed` standardises them later.
 
         Args:
@@ -128,23 +144,35 @@ class PatchClassifier(Variant):
         return random_crop(large, (config.image_size, config.image_size), flip=config.flip)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, channels, height, width) to logits: (batch, classes)."""
-        return self.scores(self.seen(x))
+        """Computes the scores of the classes.
+
+        Args:
+            x: (batch, channels, height, width) in [0, 1].
+
+        Returns:
+            (batch, classes) logits.
+        """
+        return self.scores(self.evaluation_view(x))
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """`cross_entropy`, mean over an image's labels."""
+        """Computes the loss term `cross_entropy`, the mean over images and labels.
+
+        Args:
+            batch: images and labels; in training mode the images are cropped at random.
+
+        Returns:
+            The loss term by name, and the logits (batch, classes).
+        """
 
         def loss(image: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             scores = self.scores(image)
             return cross_entropy(scores, y), scores
 
-        image = self.augmented(batch.x) if self.training else self.seen(batch.x)
+        image = self.training_view(batch.x) if self.training else self.evaluation_view(batch.x)
         value, scores = mean_over_slices(loss, (image, batch.y), self.parameters(), size=SLICE)
         return {"cross_entropy": value}, scores
 
     def optimization(self) -> Optimization:
         config = self.config
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
         return Optimization(optimizer, config.scheduler(optimizer))

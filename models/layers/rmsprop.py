@@ -1,8 +1,8 @@
 """Implements RMSProp as TensorFlow 1 computes it.
 
-Formulas and initial values: TensorFlow's documentation of `ApplyRMSProp`, and the slots of
-`tf.train.RMSPropOptimizer`. torch.optim.RMSprop starts its mean square at 0, adds ε to the root,
-and multiplies the whole momentum by the learning rate of the current step.
+Formulas and initial values are from TensorFlow's documentation of `ApplyRMSProp`, and from the
+slots of `tf.train.RMSPropOptimizer`. In contrast, torch.optim.RMSprop starts its mean square at 0,
+adds ε to the root, and multiplies the whole momentum by the learning rate of the current step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class RMSProp(torch.optim.Optimizer):
-    """Divides a gradient by the root of its mean square, and adds up the quotients as momentum.
+    """Divides gradients by the root of their mean square, and accumulates them as momentum.
 
     For each parameter, with its gradient g:
 
@@ -23,9 +23,9 @@ class RMSProp(torch.optim.Optimizer):
         momentum ← momentum factor · momentum + lr · g / √(mean square + ε), from 0
         parameter ← parameter − momentum
 
-    Since the mean square starts at 1, the first step is 1/√(1 + 9/g²) of torch's at decay .9: a
-    third where g is 1, less where it is smaller. The learning rate is inside the momentum: a
-    schedule changes new steps, not those that the momentum already holds.
+    Since the mean square starts at 1, the first step is 1/√(1 + 9/g²) of torch's at decay 0.9:
+    about a third where g is 1, and less where g is smaller. The learning rate is part of the
+    momentum: a schedule changes new steps, but not the steps that the momentum already holds.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class RMSProp(torch.optim.Optimizer):
         Args:
             params: parameters, or groups as in every optimiser of torch.
             lr: learning rate.
-            decay: share of the old mean square that a step keeps, in [0, 1).
-            momentum: share of the old momentum that a step keeps, in [0, 1).
+            decay: fraction of the old mean square that a step keeps, in [0, 1).
+            momentum: fraction of the old momentum that a step keeps, in [0, 1).
             epsilon: number added to the mean square, inside the root.
-            weight_decay: each parameter times this is added to its gradient.
+            weight_decay: factor of each parameter that is added to its gradient.
         """
         defaults = {
             "lr": lr,
@@ -76,6 +76,7 @@ class RMSProp(torch.optim.Optimizer):
         return loss
 
     def _update(self, group: dict[str, Any]) -> None:
+        """Updates the parameters of one group that have a gradient."""
         params = [p for p in group["params"] if p.grad is not None]
         if not params:
             return

@@ -1,4 +1,4 @@
-"""Losses of large batches computed slice by slice, in the memory of one slice."""
+"""Computes losses of large batches slice by slice, in the memory of one slice."""
 
 from __future__ import annotations
 
@@ -15,14 +15,21 @@ Loss = Callable[..., tuple[Tensor, Tensor]]
 def mean_over_slices(
     loss: Loss, batch: Sequence[Tensor], parameters: Iterable[nn.Parameter], *, size: int
 ) -> tuple[Tensor, Tensor]:
-    """`loss` of a batch, which must be a mean over its samples, and the prediction beside it.
+    """Computes a loss that is a mean over samples, slice by slice, with its prediction.
 
-    Slices of at most `size` samples go through `loss` in turn, and each slice's gradients are
-    computed at once, in the forward pass, and summed: no more than one slice's activations are
-    ever kept, and none is computed twice. Of a batch of several slices the prediction carries no
-    gradient. Where none is asked for, the batch goes through whole.
+    Each slice's gradients are computed in the forward pass and summed. The activations of only one
+    slice are kept at a time, and none are computed twice. If the batch fits into one slice, or if
+    gradients are off, `loss` is called once with the whole batch.
 
-    batch: tensors of one length. loss: slices of them to (scalar, prediction (samples, ...)).
+    Args:
+        loss: takes slices of the tensors, and returns a scalar and a prediction (samples, ...).
+        batch: tensors of the same length.
+        parameters: parameters that receive gradients.
+        size: largest number of samples in a slice.
+
+    Returns:
+        The loss, a scalar; and the prediction (samples, ...), which has no gradient if there are
+        several slices.
     """
     if len(batch[0]) <= size or not torch.is_grad_enabled():
         return loss(*batch)
@@ -32,6 +39,8 @@ def mean_over_slices(
 
 
 class _Mean(torch.autograd.Function):
+    """Computes the loss and its gradients by slices; its backward pass only scales gradients."""
+
     @staticmethod
     def forward(
         ctx: Any, loss: Loss, slices: list[tuple[Tensor, ...]], *parameters: Tensor

@@ -1,29 +1,40 @@
-"""Templates drawn in affine poses.
+"""Draws templates in affine poses.
 
-An affine map is six numbers [[a, b, c], [d, e, f]] that take (x, y) to (ax + by + c, dx + ey + f).
-Templates and canvas both reach from -1 to 1, from the centre of the first pixel to that of the
-last.
+An affine map is six numbers [[a, b, c], [d, e, f]], which take (x, y) to (ax + by + c, dx + ey +
+f). Coordinates of templates and canvas range from -1, the centre of the first pixel, to 1, the
+centre of the last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.layers.numerics import without_autocast
+
 SMALLEST_DETERMINANT = 1e-5
-"""A pose's determinant is the product of its scales, .01² at least; only products of poses, as
-objects' votes are, come below this."""
-POINTS = 2**20
-"""Number of points whose gradients are computed at a time, so that coordinates stay in cache."""
+"""Lower bound that determinants are clamped to.
+
+A pose's determinant is the product of its scales, at least 0.01². Only products of poses, such as
+the votes of objects, have smaller ones.
+"""
+CHUNK_POINTS = 2**20
+"""Points whose gradients are computed at a time, so that coordinates stay in the cache."""
 
 
 def inverse(pose: Tensor) -> Tensor:
-    """The inverse map, (..., 6) to (..., 6), of a determinant kept from zero."""
+    """Inverts affine maps, with determinants clamped away from zero.
+
+    Args:
+        pose: (..., 6).
+
+    Returns:
+        (..., 6).
+    """
     a, b, c, d, e, f = pose.unbind(-1)
     determinant = a * e - b * d
     determinant = determinant.abs().clamp_min(SMALLEST_DETERMINANT).copysign(determinant)
@@ -32,33 +43,31 @@ def inverse(pose: Tensor) -> Tensor:
 
 
 def warp(templates: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Templates on a canvas, bilinear; beyond its border a template is 0.
+    """Draws templates on a canvas by bilinear sampling; outside its border a template is 0.
 
-    templates: (M, channels, height, width); maps: (batch, M, 6), from the canvas to the template,
-    so the inverses of the poses. Returns (M, channels, batch, *size): parts first, since what
-    follows adds up over parts.
+    Args:
+        templates: (M, channels, height, width).
+        maps: (batch, M, 6), affine maps from the canvas to the template: the inverses of the poses.
+        size: height and width of the canvas in pixels.
+
+    Returns:
+        (M, channels, batch, *size). Parts come first, since later code sums over parts.
     """
-    with _exact(maps):
+    with without_autocast(maps.device):
         return _Warp.apply(templates, maps, size)
 
 
-def _exact(x: Tensor) -> AbstractContextManager[Any]:
-    """No autocast: coordinates in bfloat16 would be off by pixels."""
-    device = x.device.type
-    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
-
-
 def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates of the rows and of the columns."""
+    """Returns the y coordinates of the rows and the x coordinates of the columns."""
     y, x = (torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device) for n in size)
     return y, x
 
 
 class _Warp(torch.autograd.Function):
-    """Samples each template on the canvases of all images, stacked as one tall canvas.
+    """Samples each template on the canvases of all images, which are stacked to one tall canvas.
 
-    So no template is copied for each image. Coordinates are not kept: the gradient computes them
-    again.
+    Thus no template is copied per image. Coordinates are not stored: the backward pass recomputes
+    them.
     """
 
     @staticmethod
@@ -74,25 +83,26 @@ class _Warp(torch.autograd.Function):
         templates, maps = ctx.saved_tensors
         y, x = _axes(ctx.size, maps)
         grad_templates, grad_maps = torch.empty_like(templates), torch.empty_like(maps)
-        for some in _portions(len(templates), len(maps) * ctx.size[0] * ctx.size[1]):
-            grad_templates[some], grad_grid = _gradients(
-                grad[some].flatten(2, 3), templates[some], _grid(maps[:, some], ctx.size)
+        for chunk in _template_slices(len(templates), len(maps) * ctx.size[0] * ctx.size[1]):
+            grad_templates[chunk], grad_grid = _gradients(
+                grad[chunk].flatten(2, 3), templates[chunk], _grid(maps[:, chunk], ctx.size)
             )
             grad_grid = grad_grid.view(-1, len(maps), *ctx.size, 2)
             columns = grad_grid.sum(2).transpose(-1, -2)
             rows = torch.view_as_real(torch.view_as_complex(grad_grid).sum(3)).transpose(-1, -2)
             grad_map = torch.stack([columns @ x, rows @ y, rows.sum(-1)], -1)
-            grad_maps[:, some] = grad_map.flatten(2).transpose(0, 1)
+            grad_maps[:, chunk] = grad_map.flatten(2).transpose(0, 1)
         return grad_templates, grad_maps, None
 
 
 def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Computes where the canvases' pixels are in the templates.
+    """Computes the template coordinates of the pixels of the canvases.
 
-    A pixel's two coordinates are one complex number: a share of its column plus a share of its row.
+    A pixel's two coordinates are one complex number, the sum of a term of its column and a term of
+    its row.
 
     Args:
-        maps: (batch, n, 6), the affine maps from canvas to template.
+        maps: (batch, n, 6), affine maps from canvas to template.
         size: height and width of a canvas.
 
     Returns:
@@ -106,41 +116,51 @@ def _grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes the gradients of `grid_sampler` (bilinear, zeros beyond the border).
+    """Computes the gradients of `grid_sampler` (bilinear, zeros outside the border).
 
     Args:
         grad: (n, channels, rows, columns), the gradient of the sampled values.
         templates: (n, channels, height, width).
-        grid: (n, rows, columns, 2).
+        grid: (n, rows, columns, 2), x before y.
 
     Returns:
-        The gradients of the templates and of the grid, in the shapes of both.
+        The gradient of the templates, and the gradient of the grid, each in the shape of its
+        argument.
     """
     if grad.is_cuda:
-        return sums_of_hats(grad, templates, grid)
+        return deterministic_gradients(grad, templates, grid)
     return torch.ops.aten.grid_sampler_2d_backward(grad, templates, grid, 0, 0, True, [True, True])
 
 
-def sums_of_hats(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Does what `_gradients` does in matrix products, which add in a fixed order.
+def deterministic_gradients(grad: Tensor, templates: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes the same as `_gradients` by matrix products, which add in a fixed order.
 
-    PyTorch's kernel for GPUs adds in any order, so that equal runs would differ. A pixel of a
-    template has the weight of two hat functions, one of the point's row and one of its column
+    PyTorch's GPU kernel adds in a varying order, so that equal runs would differ. The weight of a
+    template's pixel is the product of two hat functions, of the point's row and of its column
     (Jaderberg et al. 2015, equation 5).
+
+    Args:
+        grad: (n, channels, rows, columns), the gradient of the sampled values.
+        templates: (n, channels, height, width).
+        grid: (n, rows, columns, 2), x before y.
+
+    Returns:
+        The gradient of the templates, and the gradient of the grid, each in the shape of its
+        argument.
     """
     grad = grad.flatten(2).unsqueeze(-1)  # (n, channels, points, 1)
-    row, row_slope = _hats(grid[..., 1].flatten(1), templates.shape[2])
-    column, column_slope = _hats(grid[..., 0].flatten(1), templates.shape[3])
+    row, row_slope = _bilinear_weights(grid[..., 1].flatten(1), templates.shape[2])
+    column, column_slope = _bilinear_weights(grid[..., 0].flatten(1), templates.shape[3])
     grad_templates = (grad * row).transpose(2, 3) @ column
     grad_x = (grad * (row @ templates) * column_slope).sum((1, 3))
     grad_y = (grad * (column @ templates.transpose(2, 3)) * row_slope).sum((1, 3))
     return grad_templates, torch.stack([grad_x, grad_y], -1).view_as(grid)
 
 
-def _hats(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Computes the weight of each of `side` pixels at (n, points) coordinates, and its slope.
+def _bilinear_weights(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Computes the weights of `side` pixels at (n, points) coordinates, and their derivatives.
 
-    Both are (n, 1, points, side).
+    Weights and derivatives are (n, 1, points, side).
     """
     scale = (side - 1) / 2
     pixels = torch.arange(side, dtype=coordinate.dtype, device=coordinate.device)
@@ -150,8 +170,8 @@ def _hats(coordinate: Tensor, side: int) -> tuple[Tensor, Tensor]:
     return (1 - distance.abs()).clamp_min(0), slope
 
 
-def _portions(count: int, points: int) -> Iterator[slice]:
-    """Yields slices of `count` templates, of about `POINTS` points; a template has `points`."""
-    step = 4 * max(1, POINTS // (4 * points))
+def _template_slices(count: int, points: int) -> Iterator[slice]:
+    """Yields slices of templates; each has about `CHUNK_POINTS` points, a template has `points`."""
+    step = 4 * max(1, CHUNK_POINTS // (4 * points))
     for start in range(0, count, step):
         yield slice(start, start + step)

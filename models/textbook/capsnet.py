@@ -1,7 +1,7 @@
-"""CapsNet as most write it: two convolutions, einsum votes, einsum routing left to autograd.
+"""Implements CapsNet as most do: two convolutions, einsum for votes and routing, autograd.
 
-Options of the authors' code (TensorFlow) are written from that code's facts: SAME padding, a leak
-in both softmaxes, biases added behind the routing of both layers, halved margins.
+Options of the authors' TensorFlow code follow the facts of that code: SAME padding, a leak in both
+softmaxes, biases added after the routing of both layers, halved margins.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 
 def squash(s: Tensor) -> Tensor:
-    """Equation 1, kept from dividing by zero."""
+    """Squashes vectors (..., dims) by equation 1, with an epsilon against division by zero."""
     squared = (s**2).sum(-1, keepdim=True)
     return squared / (1 + squared) * s / (squared + 1e-18).sqrt()
 
 
 class CapsNet(nn.Module):
-    """Sabour et al. 2017, section 4, with the parameters of a variant of ours."""
+    """Implements Sabour et al. 2017, section 4, with the parameters of one of our variants."""
 
     over = "outputs"
     squared = True
@@ -56,12 +56,12 @@ class CapsNet(nn.Module):
         self.to(self.W.dtype)
 
     def type_first(self, weight: Tensor) -> Tensor:
-        """Our weights' inputs are ordered by position, then type; here by type, then position."""
+        """Reorders the inputs of the votes' weights from (position, type) to (type, position)."""
         types = self.conv2.out_channels // self.dim
         return rearrange(weight, "(yx k) p j d -> (k yx) j d p", k=types)
 
-    def seen(self, x: Tensor) -> Tensor:
-        """The whole rescaled image, or the square around its centre."""
+    def evaluation_view(self, x: Tensor) -> Tensor:
+        """Rescales images, and crops their centre if the model crops."""
         image = self.rescale(x)
         if not self.side:
             return image
@@ -70,6 +70,7 @@ class CapsNet(nn.Module):
         return image.narrow(2, top, self.side).narrow(3, left, self.side)
 
     def normalised(self, image: Tensor) -> Tensor:
+        """Standardises images if the model does; 0.02 is added to the deviation."""
         if not self.standardise:
             return image
         centred = image - image.mean((1, 2, 3), keepdim=True)
@@ -77,7 +78,7 @@ class CapsNet(nn.Module):
         return centred / (deviation + 0.02)
 
     def maps(self, image: Tensor) -> Tensor:
-        """The second convolution, without its bias."""
+        """Computes both convolutions, the second one without its bias."""
         kernel = self.conv2.weight
         if not self.same:
             return F.conv2d(F.relu(self.conv1(image)), kernel, stride=2)
@@ -86,7 +87,7 @@ class CapsNet(nn.Module):
         return F.conv2d(first, kernel, padding="same")[:, :, rows, columns]
 
     def primary(self, image: Tensor) -> Tensor:
-        """(batch, types · positions, dims)."""
+        """Computes primary capsules: (batch, types · positions, dims)."""
         votes = rearrange(self.maps(image), "b (k p) y x -> b k p y x", p=self.dim)
         if self.code == "code":
             votes = self.softmax(torch.zeros_like(votes[:, :, 0]), 1)[:, :, None] * votes
@@ -95,13 +96,14 @@ class CapsNet(nn.Module):
         return squash(rearrange(votes, "b k p y x -> b (k y x) p"))
 
     def softmax(self, logits: Tensor, dim: int) -> Tensor:
+        """Computes the softmax over `dim`, with a further zero logit (leak) if the model has it."""
         if not self.leaky:
             return logits.softmax(dim)
         leak = torch.zeros_like(logits).sum(dim, keepdim=True)
         return torch.cat([leak, logits], dim).softmax(dim).narrow(dim, 1, logits.shape[dim])
 
     def capsules(self, image: Tensor) -> Tensor:
-        """(batch, channels, height, width) to (batch, classes, dims)."""
+        """Computes class capsules (batch, classes, dims) from images."""
         u = self.primary(self.normalised(image))
         votes = torch.einsum("ijdp,bip->bijd", self.W, u)
         logits = votes.new_zeros(votes.shape[:3])
@@ -114,10 +116,12 @@ class CapsNet(nn.Module):
         return v
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.capsules(self.seen(x)) ** 2).sum(-1).sqrt()
+        """Computes the lengths of class capsules (batch, classes) from images."""
+        return (self.capsules(self.evaluation_view(x)) ** 2).sum(-1).sqrt()
 
     def loss(self, batch: Any) -> Tensor:
-        image = self.seen(batch.x)
+        """Computes the weighted sum of margin and reconstruction loss, without augmentation."""
+        image = self.evaluation_view(batch.x)
         v = self.capsules(image)
         lengths = (v**2).sum(-1).sqrt()
         truth = torch.zeros_like(lengths).scatter(1, batch.y, 1.0)
@@ -133,6 +137,7 @@ class CapsNet(nn.Module):
         return margin + self.reconstruction_weight * self.reduce(error)
 
     def reduce(self, error: Tensor) -> Tensor:
+        """Reduces squared errors (batch, numbers): a sum over the image, a mean over the batch."""
         return error.sum(1).mean()
 
 

@@ -1,4 +1,4 @@
-"""The notebook's departures from the paper."""
+"""Implements CapsNet of a well-known notebook, which departs from the paper."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from models.textbook.capsnet import CapsNet
 
 
 class NotebookCapsNet(CapsNet):
+    """Overrides the paper's routing axis, squared margins, decoder mask and reduction."""
+
     over = "inputs"
     squared = False
     masked_by_truth = False
 
     def reduce(self, error: Tensor) -> Tensor:
+        """Reduces squared errors (batch, numbers) by their mean."""
         return error.mean()
 
 

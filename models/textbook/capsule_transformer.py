@@ -1,4 +1,4 @@
-"""Capsule Transformer frame by frame, head by head, token by token, its window a list of frames."""
+"""Implements the Capsule Transformer frame by frame, head by head and token by token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from models.textbook.convlstm import fold, unfold
 
 
 class CapsuleTransformer(nn.Module):
-    """With the parameters of a variant of ours, and its options; a latent is its mean."""
+    """Predicts frames with the parameters and options of our variant.
+
+    A latent is replaced by its mean, as in evaluation.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -45,20 +48,23 @@ class CapsuleTransformer(nn.Module):
         )
 
     def capsules(self, frame: Tensor) -> Tensor:
-        """(batch, channels, height, width) to (batch, positions, capsules, dims)."""
+        """Computes the capsules of a frame per sample: (batch, positions, capsules, dims)."""
         return squash(
             rearrange(self.conv(frame), "b (k d) y x -> b (y x) k d", d=self.config.capsule_dim)
         )
 
     def tokens(self, capsules: Tensor, size: tuple[int, int]) -> Tensor:
-        """One frame's capsules (batch, positions, capsules, dims) to (batch, tokens, width)."""
+        """Computes a frame's tokens (batch, tokens, width) from its capsules."""
         if self.config.routing_iterations:
             capsules = torch.stack([self.routed(one, size) for one in capsules])
         capsules = capsules.flatten(2)
         return capsules.flatten(1)[:, None] if self.config.projection == "dense" else capsules
 
     def routed(self, capsules: Tensor, size: tuple[int, int]) -> Tensor:
-        """One sample's: each capsule votes for each object, knowing where it is."""
+        """Routes one sample's capsules to object capsules, each (objects, object_dim).
+
+        The position of a capsule is added to the first two numbers of its votes.
+        """
         rows, columns = size
         votes = []
         for place, types in enumerate(capsules):
@@ -73,7 +79,7 @@ class CapsuleTransformer(nn.Module):
         )
 
     def attended(self, x: Tensor) -> Tensor:
-        """One token's frames, (batch, frames, width), to their weighted sum (batch, width)."""
+        """Attends over the frames of one token: (batch, frames, width) to (batch, width)."""
         x = self.norms[0](x)
         q, k, v = self.query(x), self.key(x), self.value(x)
         heads = []
@@ -90,7 +96,7 @@ class CapsuleTransformer(nn.Module):
     def decoded(
         self, context: Tensor, frame: Tensor, capsules: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """(batch, tokens, width) to the next frames, and the latent's divergence."""
+        """Decodes tokens (batch, tokens, width) to frames, and computes the latent's divergence."""
         rows, columns = frame.shape[2] // 4, frame.shape[3] // 4
         layers, divergence = self.decoder, None
         if isinstance(layers["context"], nn.Conv2d):
@@ -117,7 +123,10 @@ class CapsuleTransformer(nn.Module):
         return torch.tanh(layers["frames"](maps)), divergence
 
     def predicted(self, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames in [−1, 1], and the divergence: a window of all frames is read anew each step."""
+        """Predicts frames in [−1, 1], and computes the mean divergence.
+
+        Each step encodes all frames of its window again.
+        """
         frames = list(fold(2 * past - 1, self.config.patch_size).unbind(1))
         future: list[Tensor] = []
         divergences = []
@@ -127,29 +136,34 @@ class CapsuleTransformer(nn.Module):
             capsules = [self.capsules(frame) for frame in window]
             tokens = torch.stack([self.tokens(c, size) for c in capsules], 1) + self.positions
             context = torch.stack([self.attended(token) for token in tokens.unbind(2)], 1)
-            made, divergence = self.decoded(context, window[-1], capsules[-1])
-            future += made.chunk(self.config.frames_per_step, 1)
-            divergences.append(made.new_zeros(()) if divergence is None else divergence)
-        asked = torch.stack(future[: self.shape.future], 1)
-        return unfold(asked, self.config.patch_size), torch.stack(divergences).mean()
+            predictions, divergence = self.decoded(context, window[-1], capsules[-1])
+            future += predictions.chunk(self.config.frames_per_step, 1)
+            divergences.append(predictions.new_zeros(()) if divergence is None else divergence)
+        predicted = torch.stack(future[: self.shape.future], 1)
+        return unfold(predicted, self.config.patch_size), torch.stack(divergences).mean()
 
     def forward(self, past: Tensor) -> Tensor:
+        """Predicts future frames in [0, 1] from past frames."""
         return (self.predicted(past)[0] + 1) / 2
 
     def loss(self, batch: Any) -> Tensor:
+        """Computes the mean squared error in [−1, 1] plus the weighted divergence."""
         frames, divergence = self.predicted(batch.past)
         return F.mse_loss(frames, 2 * batch.future - 1) + self.config.kl_weight * divergence
 
 
 def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Builds a linear layer with a given weight and bias."""
     outputs, inputs = weight.shape
     layer = nn.Linear(inputs, outputs, dtype=weight.dtype)
     layer.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
     return layer
 
 
-def ours(oracle: CapsuleTransformer, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The oracle's gradients by our parameters' names."""
+def gradients_by_model_names(
+    oracle: CapsuleTransformer, gradients: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Renames the textbook version's gradients to the names of our variant's parameters."""
     found: dict[str, Tensor] = {"transformer.positions": gradients["positions"]}
     norms = ("norm", "norm_attention", "norm_feed_forward")
     for part in ("weight", "bias"):

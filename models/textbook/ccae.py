@@ -1,4 +1,4 @@
-"""The constellation autoencoder as most write it: one mixture of all votes, in the open."""
+"""Implements the constellation autoencoder as most do: one explicit mixture of all votes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.variant import PointShape
 
 
 def draw(x: Tensor, count: int) -> Tensor:
-    """The middle of each stratum of equal mass, pixel by pixel."""
+    """Draws the pixel at the middle of each stratum of equal mass: (batch, count, 2) in [−1, 1]."""
     every = []
     for image in x.mean(1):
         mass = (image.flatten() + 1e-6).cumsum(0)
@@ -36,7 +36,7 @@ def draw(x: Tensor, count: int) -> Tensor:
 
 
 class CCAE(nn.Module):
-    """Without the noise on presences, points at the middles of their strata."""
+    """Explains points as in evaluation: without noise, with points at the middles of strata."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -44,6 +44,7 @@ class CCAE(nn.Module):
         self.weights = model.loss_weights
 
     def terms(self, x: Tensor) -> dict[str, Tensor]:
+        """Computes the loss terms of images or sets of points, by name."""
         ours = self.ours
         if isinstance(ours.shape, PointShape):
             points, presence = x[..., :2], x[..., 2]
@@ -78,6 +79,7 @@ class CCAE(nn.Module):
         }
 
     def loss(self, batch: Any) -> Tensor:
+        """Computes the weighted sum of the loss terms."""
         terms = self.terms(batch.x)
         return torch.stack([self.weights.get(name, 1) * term for name, term in terms.items()]).sum()
 

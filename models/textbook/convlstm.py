@@ -1,4 +1,4 @@
-"""ConvLSTM sequence to sequence, step by step, with all its states begun as zeros."""
+"""Implements ConvLSTM sequence to sequence, step by step, with zeros as first states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Cell(nn.Module):
-    """Shi et al. 2015, equation 3; `peephole` holds W_ci, W_cf and W_co."""
+    """Implements Shi et al. 2015, equation 3; `peephole` holds W_ci, W_cf and W_co."""
 
     def __init__(self, cell: Any) -> None:
         super().__init__()
@@ -21,6 +21,7 @@ class Cell(nn.Module):
         self.peephole = None if given is None else nn.Parameter(given.detach().clone())
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes the next h and c, each (batch, hidden, height, width)."""
         i, f, o, g = self.conv(torch.cat([x, h], 1)).chunk(4, 1)
         w_ci, w_cf, w_co = (0, 0, 0) if self.peephole is None else self.peephole
         i = torch.sigmoid(i + w_ci * c)
@@ -31,7 +32,7 @@ class Cell(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """Two cells encode, two decode, a 1×3×3 convolution and a sigmoid give the frames."""
+    """Predicts frames by two encoder cells, two decoder cells, a convolution and a sigmoid."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -45,6 +46,7 @@ class ConvLSTM(nn.Module):
         self.head.bias = nn.Parameter(bias.clone())
 
     def forward(self, past: Tensor) -> Tensor:
+        """Predicts future frames from past frames (batch, frames, channels, height, width)."""
         past = fold(past, self.patch)
         batch, steps, _, height, width = past.shape
         zero = past.new_zeros(batch, self.hidden, height, width)
@@ -62,11 +64,12 @@ class ConvLSTM(nn.Module):
         return unfold(frames, self.patch)
 
     def loss(self, batch: Any) -> Tensor:
+        """Computes the mean squared error of the future frames."""
         return F.mse_loss(self(batch.past), batch.future)
 
 
 def fold(frames: Tensor, patch: int) -> Tensor:
-    """(batch, frames, C, H, W) to (batch, frames, C·patch², H/patch, W/patch), C slowest."""
+    """Folds p×p pixels into channels: (..., C, H, W) to (..., C·patch², H/patch, W/patch)."""
     *lead, channels, height, width = frames.shape
     if patch == 1:
         return frames
@@ -79,7 +82,7 @@ def fold(frames: Tensor, patch: int) -> Tensor:
 
 
 def unfold(folded: Tensor, patch: int) -> Tensor:
-    """The inverse of `fold`."""
+    """Unfolds channels into p×p pixels: the inverse of `fold`."""
     if patch == 1:
         return folded
     *lead, channels, height, width = folded.shape

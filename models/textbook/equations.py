@@ -1,4 +1,4 @@
-"""Sabour et al. 2017, written out with loops over single capsules."""
+"""Implements equations of Sabour et al. 2017 with loops over single capsules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def squash(s: Tensor) -> Tensor:
-    """Equation 1 for one capsule: (dims,); zero at zero."""
+    """Squashes one capsule (dims,) by equation 1; a zero vector stays zero."""
     squared = (s * s).sum()
     if squared == 0:
         return 0 * s
@@ -17,9 +17,9 @@ def squash(s: Tensor) -> Tensor:
 def routing(
     votes: Tensor, iterations: int, over: str, bias: Tensor | None = None, orphan: bool = False
 ) -> Tensor:
-    """Procedure 1 for one sample: votes (outputs, inputs, dims) to (outputs, dims).
+    """Routes the votes of one sample by procedure 1: (outputs, inputs, dims) to (outputs, dims).
 
-    With `orphan` a rival of logit 0, to which no capsule belongs, takes part in each softmax.
+    With `orphan`, each softmax has one more logit, which is 0 and belongs to no capsule.
     """
     outputs, inputs, _ = votes.shape
     logits = [[votes.new_zeros(()) for _ in range(inputs)] for _ in range(outputs)]
@@ -40,7 +40,7 @@ def routing(
 
 
 def margin_loss(lengths: Tensor, present: set[int], *, squared: bool) -> Tensor:
-    """Equation 4 for one sample: (classes,)."""
+    """Computes the margin loss of one sample (equation 4) from capsule lengths and true classes."""
     total = lengths.new_zeros(())
     for k, length in enumerate(lengths):
         margin = 0.9 - length if k in present else length - 0.1

@@ -1,6 +1,6 @@
-"""Set Transformer and object capsules as most write them: every step spelled out, loops over heads.
+"""Implements the Set Transformer and object capsules as most do: explicit steps, loops over heads.
 
-Modules hold copies of ours and use their parameters by the equations.
+The functions take copies of our modules, and apply the modules' parameters by the equations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from torch.distributions import Normal
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, presence: Tensor) -> Tensor:
-    """(batch, q, dims), (batch, n, dims) twice: softmax weights, times presence, renormalised."""
+    """Computes multi-head attention of a query (batch, q, dims) to key and value (batch, n, dims).
+
+    Softmax weights are multiplied by presence (batch, n), and normalised again.
+    """
     presence = torch.where(presence.sum(1, keepdim=True) > 0, presence, 1.0)
     dims = query.shape[-1] // heads
     outputs = []
@@ -29,6 +32,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, presence: Tens
 
 
 def set_transformer(ours: Any, x: Tensor, presence: Tensor) -> Tensor:
+    """Encodes a set (batch, n, dims) with presences (batch, n): (batch, seeds, out)."""
     for block in ours.blocks:
         attention = block.attention
         query, key, value = attention.query_key_value(x).chunk(3, -1)
@@ -42,7 +46,7 @@ def set_transformer(ours: Any, x: Tensor, presence: Tensor) -> Tensor:
 
 
 def matrices(numbers: Tensor, similarity: bool) -> Tensor:
-    """(..., 6) to (..., 3, 3): the authors' affine map, or similarity."""
+    """Computes the authors' affine maps or similarity transforms: (..., 6) to (..., 3, 3)."""
     width, height, turn, shear, x, y = numbers.unbind(-1)
     width, height = width.sigmoid() + 0.01, height.sigmoid() + 0.01
     cos, sin = (2 * math.pi * turn).cos(), (2 * math.pi * turn).sin()
@@ -58,7 +62,7 @@ def matrices(numbers: Tensor, similarity: bool) -> Tensor:
 
 
 class Vote(NamedTuple):
-    """Of K capsules: matrices (batch, K, V, 3, 3), and the rest by vote, (batch, K, V)."""
+    """Holds the votes of K capsules: matrices (batch, K, V, 3, 3); per vote (batch, K, V)."""
 
     matrix: Tensor
     scale: Tensor
@@ -70,7 +74,11 @@ class Vote(NamedTuple):
 
 
 def capsule_votes(ours: Any, views: Tensor) -> Vote:
-    """With U(-noise, noise) on the presence logits in training: of all capsules, then of votes."""
+    """Computes the votes of K capsules from what they read (batch, K, inputs).
+
+    In training, noise from U(-noise, noise) is added to presence logits: first those of all
+    capsules, then those of all votes.
+    """
     every: list[list[Tensor]] = []
     batch, capsules, _ = views.shape
     of_capsule, of_vote = views.new_zeros(capsules, 1, 1), views.new_zeros(capsules, 1, 1)
@@ -106,25 +114,29 @@ def capsule_votes(ours: Any, views: Tensor) -> Vote:
 
 
 class Mixture(NamedTuple):
-    """Of components (batch, C) at points (batch, n)."""
+    """Holds the likelihood (batch,) of points, and the posterior (batch, n, C) of components."""
 
     log_likelihood: Tensor
     posterior: Tensor
 
 
 def mixture(weight: Tensor, log_density: Tensor, presence: Tensor) -> Mixture:
-    """weight, log_density: (batch, n, C) with the dummy last; presence: (batch, n)."""
+    """Mixes C components, of which the last is a dummy.
+
+    weight and log_density are (batch, n, C), presence is (batch, n).
+    """
     joint = weight.log() + log_density
     evidence = joint.logsumexp(-1)
     return Mixture((evidence * presence).sum(1), joint.softmax(-1)[..., :-1])
 
 
 def log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Sum over the last dimension of x and mean; scale without it."""
+    """Computes normal log densities, summed over the last dimension of x and mean."""
     return Normal(mean, scale.unsqueeze(-1)).log_prob(x).sum(-1)
 
 
 def sparsity(prior: Tensor, classes: int) -> dict[str, Tensor]:
+    """Computes both sparsity losses of prior presences (batch, K)."""
     within = sum((row.sum() - prior.shape[1] / classes) ** 2 for row in prior) / len(prior)
     between = sum((column.sum() - len(prior) / classes) ** 2 for column in prior.t())
     return {
@@ -134,5 +146,6 @@ def sparsity(prior: Tensor, classes: int) -> dict[str, Tensor]:
 
 
 def entropy(mass: Tensor) -> Tensor:
+    """Computes the entropy of masses (n,) after normalisation."""
     share = mass / mass.sum()
     return -(share * share.log()).sum()

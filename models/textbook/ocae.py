@@ -1,4 +1,4 @@
-"""The object autoencoder as most write it: inputs concatenated, 3×3 matrices, Normal."""
+"""Implements the object autoencoder as most do: concatenated inputs, 3×3 matrices, Normal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.textbook.object_capsules import (
 
 
 class Found(NamedTuple):
-    """Loss terms of all levels, and what the highest has of each capsule: (batch, K)."""
+    """Holds the loss terms of all levels, and the presences (batch, K) of the highest level."""
 
     terms: dict[str, Tensor]
     prior: Tensor
@@ -29,10 +29,10 @@ class Found(NamedTuple):
 
 
 def explain(ours: Any, parts: Parts, templates: Tensor | None, level: int = 1) -> Found:
-    """Objects of M parts: pose (batch, M, 6), templates on the first level alone, (M, numbers) or
-    (batch, M, numbers).
+    """Explains M parts by object capsules, level by level.
 
-    Terms of level 2 are called `parts_level_2` and so on.
+    Only the first level has templates: (M, numbers) or (batch, M, numbers). The loss terms of level
+    2 are called `parts_level_2` and so on.
     """
     pose, presence = parts.pose.detach(), parts.presence.detach()
     inputs = torch.cat([pose, 1 - presence[..., None], parts.features], -1)
@@ -69,7 +69,7 @@ def explain(ours: Any, parts: Parts, templates: Tensor | None, level: int = 1) -
 
 
 class OCAE(nn.Module):
-    """In training mode, but without the shift of images."""
+    """Explains the parts of a base in training mode, but without shifting the images."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -77,6 +77,7 @@ class OCAE(nn.Module):
         self.weights = model.loss_weights
 
     def loss(self, batch: Any) -> Tensor:
+        """Computes the weighted sum of the loss terms of images."""
         part_network = self.ours.base.network
         with torch.no_grad():
             parts = part_network.encode(part_network.views(batch.x).image)
@@ -85,6 +86,7 @@ class OCAE(nn.Module):
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
     def parameters(self, recurse: bool = True) -> Any:
+        """Returns the parameters of the object autoencoder without those of the base."""
         return self.ours.network.parameters(recurse)
 
 

@@ -1,4 +1,4 @@
-"""Part capsules as public code has them: templates copied for each image, and autograd."""
+"""Implements part capsules as public code does: templates copied per image, and autograd."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 
 def pose_matrix(numbers: Tensor) -> Tensor:
-    """(..., 6), or (..., 4) of similarities, to (..., 3, 3): translate · rotate · shear · scale."""
+    """Computes pose matrices (..., 3, 3): translation · rotation · shear · scale.
+
+    They are computed from (..., 6) numbers, or from (..., 4) for similarity transforms.
+    """
     if numbers.shape[-1] == 4:
         scale, rotation, x, y = numbers.unbind(-1)
         scale_x = scale_y = torch.sigmoid(scale) + 0.01
@@ -32,7 +35,7 @@ def pose_matrix(numbers: Tensor) -> Tensor:
 
 
 class Parts(nn.Module):
-    """Kosiorek et al. 2019, section 2.2, with the parameters of a variant of ours."""
+    """Implements Kosiorek et al. 2019, section 2.2, with the parameters of one of our variants."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -43,7 +46,11 @@ class Parts(nn.Module):
         self.decoder = network.decoder
 
     def encode(self, image: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Pose matrices (batch, M, 3, 3), presence logits (batch, M), features (batch, M, F)."""
+        """Finds the parts of images (batch, channels, height, width) on the canvas.
+
+        Returns pose matrices (batch, M, 3, 3), presence logits (batch, M) and features (batch, M,
+        F).
+        """
         config = self.config
         maps = self.maps(image) + self.pooling.position
         pooled = F.conv2d(maps, self.both("weight")[..., None, None], self.both("bias"))
@@ -57,7 +64,10 @@ class Parts(nn.Module):
         return pose_matrix(numbers[..., :dims]), logit, numbers[..., dims + 1 :]
 
     def maps(self, image: Tensor) -> Tensor:
-        """The authors' four convolutions; encoders of another kind have no source but ours."""
+        """Computes the maps of images, by the authors' four convolutions for the kind `conv`.
+
+        The remaining kinds of encoder have no source but ours; our encoder is called for them.
+        """
         if self.config.encoder != "conv":
             return torch.as_tensor(self.features(image))
         layers = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
@@ -66,12 +76,15 @@ class Parts(nn.Module):
         return image
 
     def both(self, name: str) -> Tensor:
-        """Parameters of the 1×1 convolution: of all parts' numbers, then of their attentions."""
+        """Concatenates a parameter of the layers for the parts' numbers and attentions."""
         pooling = self.pooling
         return torch.cat([getattr(pooling.numbers, name), getattr(pooling.attention, name)])
 
     def templates(self, features: Tensor) -> Tensor:
-        """(M, channels, side, side), or with a batch before it where features colour them."""
+        """Returns templates (M, channels, side, side).
+
+        If they are coloured, returns (batch, M, channels, side, side).
+        """
         templates = torch.sigmoid(self.decoder.template_logits)
         if self.decoder.colour is None:
             return templates
@@ -83,7 +96,7 @@ class Parts(nn.Module):
     def decode(
         self, pose: Tensor, presence: Tensor, features: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Log likelihood (batch,) and mixture mean (batch, channels, height, width)."""
+        """Computes the log-likelihood (batch,) of the target, and the mixture's mean."""
         batch, channels, height, width = target.shape
         decoder = self.decoder
         parts = presence.shape[1]
@@ -115,6 +128,7 @@ class Parts(nn.Module):
     def image_loss(
         self, presence: Tensor, log_likelihood: Tensor, mean: Tensor, target: Tensor
     ) -> Tensor:
+        """Computes the weighted sum of the loss terms of the part autoencoder."""
         config = self.config
         (batch, parts), classes = presence.shape, self.classes
         perfect = torch.distributions.Normal(target[0], 1.0).log_prob(target[0]).sum()
@@ -128,9 +142,10 @@ class Parts(nn.Module):
 
 
 class PCAE(Parts):
-    """The part autoencoder alone."""
+    """Implements the part autoencoder alone."""
 
     def loss(self, batch: Any) -> Tensor:
+        """Computes the weighted loss of a batch of images."""
         config = self.config
         image, target = self.views(batch.x, shifted=self.training)
         pose, logit, features = self.encode(image, config.presence_noise if self.training else 0)

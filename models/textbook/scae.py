@@ -1,4 +1,4 @@
-"""Stacked capsules, parts and objects, as public code has them."""
+"""Implements stacked capsules, parts and objects, as public code does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.textbook.pcae import Parts
 
 
 class SCAE(Parts):
-    """Kosiorek et al. 2019, section 2, with the parameters of a variant of ours."""
+    """Implements Kosiorek et al. 2019, section 2, with the parameters of our variant."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -24,6 +24,7 @@ class SCAE(Parts):
         self.posterior_probe = copy.deepcopy(model.posterior_probe)
 
     def loss(self, batch: Any) -> Tensor:
+        """Computes the weighted loss of a batch of images, including both classifiers."""
         config = self.config
         image, target = self.views(batch.x, shifted=self.training)
         pose, logit, features = self.encode(image, config.presence_noise if self.training else 0)

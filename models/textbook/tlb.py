@@ -1,7 +1,7 @@
-"""Temporal Latent Bottleneck chunk by chunk, layer by layer, nothing folded and nothing shared.
+"""Implements the Temporal Latent Bottleneck chunk by chunk and layer by layer, without folding.
 
-The textbook versions hold a copy of our model for its linear layers and norms, by whose names
-gradients are compared, and compute with these alone.
+The textbook versions hold a copy of our model (`ours`) for its linear layers and norms. Tests
+compare gradients by the names of these layers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 def attention(layer: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Pre-norm multi-head attention of x to y, with its residual, and the softmax scores."""
+    """Computes pre-norm attention of x to y with its residual, and the softmax weights."""
     q = layer.query(layer.query_norm(x))
     k = layer.key(layer.key_norm(y))
     v = layer.value(layer.value_norm(y))
@@ -28,19 +28,19 @@ def attention(layer: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def feed_forward(layer: Any, x: Tensor) -> Tensor:
-    """Pre-norm feed-forward with its residual."""
+    """Computes the pre-norm feed-forward layer with its residual."""
     y = layer.outer(F.gelu(layer.inner(layer.norm(x))))
     return x + F.dropout(y, layer.dropout, layer.training)
 
 
 def patches(projection: nn.Linear, image: Tensor, patch: int) -> Tensor:
-    """A convolution as large as its stride: (batch, channels, H, W) to (batch, tokens, dim)."""
+    """Embeds patches by a convolution: (batch, channels, height, width) to (batch, tokens, dim)."""
     kernel = projection.weight.unflatten(1, (-1, patch, patch))
     return F.conv2d(image, kernel, projection.bias, stride=patch).flatten(2).transpose(1, 2)
 
 
 def normalised(model: Any, image: Tensor) -> Tensor:
-    """Each image minus its mean, over its deviation and 0.02, if the model asks for it."""
+    """Standardises images if the model does; 0.02 is added to the deviation."""
     if not model.config.standardise:
         return image
     centred = image - image.mean((1, 2, 3), keepdim=True)
@@ -49,15 +49,20 @@ def normalised(model: Any, image: Tensor) -> Tensor:
 
 
 def self_attention(block: Any, x: Tensor) -> Tensor:
+    """Applies a block's self-attention and its feed-forward layer."""
     return feed_forward(block.feed_forward, attention(block.to_itself, x, x)[0])
 
 
 def cross_attention(block: Any, x: Tensor, state: Tensor) -> Tensor:
+    """Applies a block's attention to the state and its feed-forward layer."""
     return feed_forward(block.feed_forward, attention(block.to_state, x, state)[0])
 
 
 def perceive(model: Any, x: Tensor, state: Tensor) -> Tensor:
-    """The paper's fast stream: after each r-th layer of self-attention one looks at the state."""
+    """Applies the paper's fast stream to a chunk.
+
+    After each r-th layer of self-attention, a layer attends to the state.
+    """
     blocks = iter(model.bottleneck.fast)
     for layer in range(model.config.layers):
         x = self_attention(next(blocks), x)
@@ -68,13 +73,14 @@ def perceive(model: Any, x: Tensor, state: Tensor) -> Tensor:
 
 
 class TLB(nn.Module):
-    """The paper's, of an image's patches."""
+    """Implements the paper's classifier of an image's patches."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.ours = copy.deepcopy(model)
 
     def chunks(self, image: Tensor) -> list[Tensor]:
+        """Cuts an image's tokens into chunks, adds positions and normalises."""
         ours, size = self.ours, self.ours.config.chunk_size
         tokens = patches(ours.tokens.projection, normalised(ours, image), ours.config.patch_size)
         positions = ours.positions.expand(ours.chunks, -1, -1)
@@ -82,6 +88,7 @@ class TLB(nn.Module):
         return [ours.norm(chunk + own) for chunk, own in zip(chunks, positions, strict=True)]
 
     def scores(self, image: Tensor) -> Tensor:
+        """Computes the logits (batch, classes) of images."""
         ours = self.ours
         state = torch.stack([ours.state] * len(image))
         for chunk in self.chunks(image):
@@ -90,8 +97,12 @@ class TLB(nn.Module):
         return ours.head(ours.state_norm(state).mean(1))
 
     def loss(self, batch: Any) -> Tensor:
-        """By our crops."""
-        image = self.ours.augmented(batch.x) if self.training else self.ours.seen(batch.x)
+        """Computes the cross-entropy, averaged over images and labels, on our model's crops."""
+        image = (
+            self.ours.training_view(batch.x)
+            if self.training
+            else self.ours.evaluation_view(batch.x)
+        )
         scores = self.scores(image)
         return torch.stack([F.cross_entropy(scores, y) for y in batch.y.unbind(1)]).mean()
 

@@ -1,4 +1,4 @@
-"""TLB over frames, one frame after the other."""
+"""Implements the Temporal Latent Bottleneck over frames, one frame after another."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from models.textbook.tlb import cross_attention, patches, perceive
 
 
 class TLBFrames(nn.Module):
+    """Predicts frames with the parameters of our variant."""
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.ours = copy.deepcopy(model)
 
     def frames(self, past: Tensor) -> Tensor:
-        """All predicted frames, the first of them the second of the past."""
+        """Predicts all frames after the first past frame."""
         ours = self.ours
         patch, shape = ours.config.patch_size, ours.shape
         state = torch.stack([ours.state] * len(past))
@@ -33,9 +35,11 @@ class TLBFrames(nn.Module):
         return torch.stack(predicted, 1)
 
     def forward(self, past: Tensor) -> Tensor:
+        """Predicts the future frames."""
         return self.frames(past)[:, self.ours.shape.past - 1 :]
 
     def loss(self, batch: Any) -> Tensor:
+        """Computes the mean squared error over all frames but the first past frame."""
         truth = torch.cat([batch.past, batch.future], 1)[:, 1:]
         return ((self.frames(batch.past) - truth) ** 2).mean()
 

@@ -1,4 +1,4 @@
-"""The Keras example's departures from the paper."""
+"""Implements the Temporal Latent Bottleneck of a Keras example, which departs from the paper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from models.textbook.tlb import TLB, cross_attention, normalised, patches, self_
 
 
 class KerasTLB(TLB):
+    """Overrides the paper's order of blocks, first state and output."""
+
     def scores(self, image: Tensor) -> Tensor:
+        """Computes the logits (batch, classes) of images."""
         ours, config = self.ours, self.ours.config
         tokens = patches(ours.tokens.projection, normalised(ours, image), config.patch_size)
         tokens = ours.norm(tokens + ours.positions.flatten(0, 1))

@@ -1,4 +1,4 @@
-"""ViT with the attention written out."""
+"""Implements the Vision Transformer with explicit attention, head by head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from models.textbook.tlb import TLB, normalised, patches
 
 
 class ViT(TLB):
+    """Classifies images with the parameters of our variant."""
+
     def scores(self, image: Tensor) -> Tensor:
+        """Computes the logits (batch, classes) of images."""
         ours, config = self.ours, self.ours.config
         seen = normalised(ours, image)
         tokens = patches(ours.tokens.projection, seen, config.patch_size) + ours.positions

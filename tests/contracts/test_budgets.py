@@ -31,7 +31,7 @@ def test_published_budgets_are_those_of_the_sources() -> None:
     for name in registry.available():
         variant = registry.variant(name)
         for dataset, budget in variant.published_budgets.items():
-            assert dataset in (*datasets.names(), *variant.also_on)
+            assert dataset in (*datasets.names(), *variant.extra_datasets)
             assert budget.source
             assert "\n" not in budget.source
             recipe = variant.Config(**variant.presets.get(dataset, {}))

@@ -57,7 +57,7 @@ CELLS = [
     for name, entry in registry.available().items()
     for label, shape in (
         *SHAPES[entry.task].items(),
-        *((dataset, BESIDE[dataset]) for dataset in registry.variant(name).also_on),
+        *((dataset, BESIDE[dataset]) for dataset in registry.variant(name).extra_datasets),
     )
 ]
 EVERY_CELL = pytest.mark.parametrize(("name", "shape"), CELLS)
@@ -72,11 +72,11 @@ PRESETS = [
 
 
 def build(name: str, shape: Any, dataset: str = "") -> Variant:
-    """A small variant, from fixed seeds; on an untrained base, where it rests on one."""
+    """Builds a small variant from fixed seeds, on an untrained base if it is built on one."""
     torch.manual_seed(0)
-    rests_on, base = registry.variant(name).rests_on, None
-    if rests_on is not None:
-        base = build(rests_on, shape, dataset).requires_grad_(False).eval()
+    base_variant, base = registry.variant(name).base_variant, None
+    if base_variant is not None:
+        base = build(base_variant, shape, dataset).requires_grad_(False).eval()
     return registry.build(name, shape=shape, config=smoke(name, dataset), base=base)
 
 
@@ -169,13 +169,17 @@ def assert_coded(coded: Coded, model: Variant) -> None:
     assert coded.code.shape[0] == 2
     assert coded.code.ndim == 2
     assert coded.prior is None or coded.prior.shape == coded.code.shape
-    assert (coded.target is None) == (coded.reconstruction is None) == ("mse" in model.lacks)
+    assert (
+        (coded.target is None)
+        == (coded.reconstruction is None)
+        == ("mse" in model.undefined_metrics)
+    )
     if coded.target is not None and coded.reconstruction is not None:
         assert coded.target.shape == coded.reconstruction.shape
         assert coded.target.shape[:2] == (2, model.shape.channels)
-    assert (coded.log_likelihood is None) == ("nll" in model.lacks)
+    assert (coded.log_likelihood is None) == ("nll" in model.undefined_metrics)
     assert coded.log_likelihood is None or coded.log_likelihood.shape == (2,)
-    assert (coded.prior is None) == ("lin_pred_prior" in model.lacks)
+    assert (coded.prior is None) == ("lin_pred_prior" in model.undefined_metrics)
 
 
 @EVERY_CELL
@@ -317,7 +321,7 @@ def knows(model: Variant, batch: Images | Clips | Points) -> bool:
     else:
         top = output.topk(batch.y.shape[1], 1).indices
         return bool(torch.equal(top.sort(1).values, batch.y.sort(1).values))
-    if found is None or model.rests_on is not None:
+    if found is None or model.base_variant is not None:
         return True
     return bool((found - target).square().mean() < 0.1 * target.var())
 

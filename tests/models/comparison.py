@@ -1,4 +1,4 @@
-"""A variant beside its textbook version: same loss, and the same steps from the same gradients."""
+"""Compares a variant with its textbook version, and checks what several tests of variants share."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from models.variant import Images, Variant
 
 
 def total_loss(model: Variant, batch: Any) -> Tensor:
-    """The weighted sum that a task minimises."""
+    """Computes the weighted sum of the loss terms, which training minimises."""
     terms, _ = model.loss(batch)
     return model.total(terms)
 
 
 def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    """Computes the gradients of a loss with respect to parameters."""
     return list(torch.autograd.grad(loss, parameters))
 
 
 def highest_rates(variant: str) -> dict[str, float]:
-    """The highest learning rate of a variant's search space, and the highest coefficients of it."""
+    """Reads the largest learning rate and the largest rate factors of a variant's search space."""
     path = Path(__file__).parents[2] / "sweeps" / "spaces" / f"{variant}.yaml"
     search = yaml.safe_load(path.read_text(encoding="utf-8"))["search"]
     return {name: entry["high"] for name, entry in search.items() if name.endswith("lr")}
 
 
 def stays_finite(model: Variant, batch: Callable[[int], Any], steps: int = 2000) -> None:
-    """Trains on a batch a step, clipped as the model's recipe says, which it must."""
+    """Checks that loss and parameters stay finite in training with clipped gradients."""
     recipe = model.optimization()
     assert recipe.clip_norm is not None
     for step in range(steps):
@@ -46,7 +47,10 @@ def stays_finite(model: Variant, batch: Callable[[int], Any], steps: int = 2000)
 
 
 def evaluates(model: Variant, batch: Images, placed: Tensor, by_hand: Objects) -> None:
-    """In evaluation, all that the model tells of images is of these objects, found in `placed`."""
+    """Checks that in evaluation `loss`, `forward` and `encode` return these objects.
+
+    `placed` are the images on the canvas, which are the expected targets.
+    """
     told, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
     for found in (told, shown, coded):
         assert torch.equal(found.code, by_hand.posterior)

@@ -1,4 +1,4 @@
-"""One thread a test process: xdist's workers share the cores."""
+"""Limits each test process to one thread, since xdist's workers share the cores."""
 
 from __future__ import annotations
 

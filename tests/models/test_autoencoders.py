@@ -1,4 +1,4 @@
-"""The baselines of autoencoding: against the textbook and scikit-learn."""
+"""Tests the autoencoding baselines against the textbook and scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from models.autoencoders import (
     AutoencoderConfig,
     KMeans,
     KMeansConfig,
+    kmeans_plus_plus,
     lloyd,
-    plus_plus,
 )
 from models.textbook import autoencoder
 from models.variant import Images, ImageShape
@@ -34,12 +34,12 @@ def images(shape: ImageShape, count: int = 6, dtype: torch.dtype = torch.float64
 
 
 def noise(count: int, shape: tuple[int, int, int] = (1, 3, 2)) -> Tensor:
-    """Images of noise, (count, *shape) uint8."""
+    """Draws random images, (count, *shape) uint8."""
     return torch.randint(256, (count, *shape), dtype=torch.uint8)
 
 
 def blobs(clusters: int, each: int = 20, shape: tuple[int, int, int] = (1, 3, 2)) -> Tensor:
-    """Images around `clusters` far means, cluster after cluster, uint8."""
+    """Draws images around `clusters` distant means, cluster after cluster, as uint8."""
     means = 25 + 200 * torch.rand(clusters, 1, *shape)
     return (means + 2 * torch.randn(clusters, each, *shape)).flatten(0, 1).to(torch.uint8)
 
@@ -88,9 +88,9 @@ def test_a_code_has_the_asked_size_and_reconstructions_that_of_the_image() -> No
 
 
 def test_kmeans_finds_what_scikit_learn_finds_from_the_same_starts() -> None:
-    """Each clustering ends as if it were alone, although some end before others."""
+    """Checks that each clustering ends as if run alone, although some end before others."""
     points = torch.rand(200, 7, dtype=torch.float64)
-    starts = plus_plus(points, 5, 4)
+    starts = kmeans_plus_plus(points, 5, 4)
     found = lloyd(points, starts, 100)
     took = set()
     for start, centroids in zip(starts, found, strict=True):
@@ -103,7 +103,7 @@ def test_kmeans_finds_what_scikit_learn_finds_from_the_same_starts() -> None:
 def test_blocks_of_any_size_give_the_same_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     x, found = noise(150), []
     for size in (7, 50, 1000):
-        monkeypatch.setattr(autoencoders, "BLOCK", size)
+        monkeypatch.setattr(autoencoders, "BLOCK_POINTS", size)
         torch.manual_seed(0)
         model = KMeans(shape=ImageShape(1, 3, 2, 5), config=KMeansConfig())
         model.fit(x)
@@ -130,10 +130,10 @@ def test_an_empty_cluster_keeps_its_centroid() -> None:
 
 def test_starts_are_different_points_drawn_by_squared_distance() -> None:
     points = torch.cat([torch.zeros(50, 1), torch.full((50, 1), 1.0), torch.full((1, 1), 3.0)])
-    firsts = plus_plus(points.double(), 3, 20).flatten(1).sort().values
+    firsts = kmeans_plus_plus(points.double(), 3, 20).flatten(1).sort().values
     assert firsts.tolist() == [[0, 1, 3]] * 20
-    # After the point at 0, the odds of 50 points at 1 and of one point at 3 are 50 to 9.
-    pairs = plus_plus(points.double(), 2, 2000).flatten(1).tolist()
+    # After the point at 0, the 50 points at 1 and the single point at 3 have the odds 50 to 9.
+    pairs = kmeans_plus_plus(points.double(), 2, 2000).flatten(1).tolist()
     after_zero = [second for first, second in pairs if first == 0]
     share = sum(second == 3 for second in after_zero) / len(after_zero)
     assert share == pytest.approx(9 / 59, abs=0.04)
@@ -167,7 +167,9 @@ def test_the_tightest_of_the_starts_counts() -> None:
         model = KMeans(shape=shape, config=KMeansConfig(starts=8))
         model.fit(x)
         torch.manual_seed(seed)
-        each = [spread(c) for c in lloyd(points, plus_plus(x.flatten(1), 6, 8).double(), 100)]
+        each = [
+            spread(c) for c in lloyd(points, kmeans_plus_plus(x.flatten(1), 6, 8).double(), 100)
+        ]
         assert spread(255 * model.centroids.double()) == pytest.approx(min(each))
         assert min(each) < max(each)
 
@@ -190,7 +192,7 @@ def test_the_clustering_is_decided_by_the_generator_and_ends_in_time() -> None:
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
     model = KMeans(shape=shape, config=KMeansConfig())
-    model.fit(torch.zeros(20, 1, 3, 2, dtype=torch.uint8))  # fewer different images than clusters
+    model.fit(torch.zeros(20, 1, 3, 2, dtype=torch.uint8))  # fewer distinct images than clusters
     assert model.centroids.isfinite().all()
 
 

@@ -1,4 +1,4 @@
-"""The baselines."""
+"""Tests the classification and prediction baselines."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_cnn_shifts_in_training_alone() -> None:
 
 
 def test_the_cnns_scores_are_logits() -> None:
-    """A softmax before the cross-entropy would train, slowly, and tell nobody."""
+    """Guards against a softmax before the cross-entropy, which only slows training down."""
     torch.manual_seed(0)
     model = CNN(shape=ImageShape(1, 28, 28, 10), config=CNNConfig(width=4)).eval()
     x, y = torch.rand(4, 1, 28, 28), torch.arange(4)[:, None]

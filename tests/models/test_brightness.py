@@ -1,4 +1,4 @@
-"""The brightness of frames before any training: one meaning in all predictors."""
+"""Tests that all predictors give untrained frames the brightness that is set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_predictor_that_learns_frames_has_it() -> None:
 @pytest.mark.parametrize("brightness", [0.5, 0.05])
 @pytest.mark.parametrize("name", SIZES)
 def test_untrained_frames_are_as_bright_as_asked_for(name: str, brightness: float) -> None:
-    """Known mistake: frames start grey and the first hundred steps are spent on going dark."""
+    """Guards against grey first frames, which training takes a hundred steps to darken."""
     torch.manual_seed(0)
     config = registry.variant(name).Config(**SIZES[name], initial_brightness=brightness)
     shape = ClipShape(1, 64, 64, past=3, future=2)
@@ -41,5 +41,5 @@ def test_untrained_frames_are_as_bright_as_asked_for(name: str, brightness: floa
 
 @pytest.mark.parametrize("name", SIZES)
 def test_frames_start_grey_by_default(name: str) -> None:
-    """As in the public code of `convlstm` and `capsule-transformer`."""
+    """Checks that the default is that of `convlstm` and `capsule-transformer` in public code."""
     assert registry.variant(name).Config().model_dump()["initial_brightness"] == 0.5

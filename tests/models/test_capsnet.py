@@ -1,4 +1,4 @@
-"""CapsNet, of the paper and of the notebook, whole: against the textbook, and known mistakes."""
+"""Tests CapsNet, of the paper and of the notebook, against the textbook and known mistakes."""
 
 from __future__ import annotations
 
@@ -66,8 +66,12 @@ def preset(dataset: str, **changes: Any) -> CapsNet:
 
 
 def test_presets_have_the_papers_and_the_authors_sizes() -> None:
-    """Section 7: SVHN has 64 channels, 16 capsules of 6 dimensions at each of 8×8 positions, and
-    class capsules of 8; CIFAR-10 64 types, by the authors' call at 12×12 positions, no decoder."""
+    """Checks the sizes of the presets.
+
+    Section 7: SVHN has 64 channels, 16 capsules of 6 dimensions at each of 8×8 positions, and class
+    capsules of 8 dimensions. By the authors' call, CIFAR-10 has 64 capsules at each of 12×12
+    positions, and no decoder.
+    """
     with torch.device("meta"):
         svhn, cifar = preset("svhn"), preset("cifar10")
         code = CapsNet(shape=MNIST, config=CapsNetConfig(follow="code"))
@@ -109,7 +113,7 @@ def test_forward_loss_and_gradients_equal_the_textbook(
 
 
 def test_crops_are_central_in_evaluation_as_in_the_textbook() -> None:
-    """The authors' evaluation on CIFAR-10; known mistake: test images cropped at random."""
+    """Checks the authors' evaluation on CIFAR-10; guards against random crops of test images."""
     shape = ImageShape(2, 29, 32, 6)
     model = small(shape, crop=24, flip=True, contrast=0.8, standardise=True).double().eval()
     oracle = capsnet.textbook(model)
@@ -118,7 +122,7 @@ def test_crops_are_central_in_evaluation_as_in_the_textbook() -> None:
 
 
 def assert_equal(model: Any, oracle: Any, shape: ImageShape) -> None:
-    """Lengths, loss, and the gradient of every parameter."""
+    """Checks that lengths, loss, and the gradient of every parameter equal the textbook's."""
     batch = images(shape, dtype=torch.float64)
     torch.testing.assert_close(model(batch.x), oracle(batch.x))
 
@@ -146,7 +150,7 @@ def assert_equal(model: Any, oracle: Any, shape: ImageShape) -> None:
 
 
 def test_the_authors_code_begins_with_its_own_weights() -> None:
-    """Truncated normal weights keep 0.88 of their deviation; all biases are 0.1."""
+    """Checks that truncated normal weights keep 0.88 of their deviation, and all biases are 0.1."""
     network = CapsNet(shape=MNIST, config=CapsNetConfig(follow="code")).network
     for name, parameter in network.named_parameters():
         if name.endswith("bias"):
@@ -165,7 +169,7 @@ def test_the_authors_code_halves_the_margin_beside_the_reconstruction() -> None:
 def test_training_crops_mirrors_and_shifts_within_the_image() -> None:
     model = small(ImageShape(1, 32, 32, 10), crop=24, flip=True, shift=0)
     x = torch.arange(1024.0).view(1, 1, 32, 32).expand(200, -1, -1, -1) / 1024
-    crops = model.augmented(x)
+    crops = model.training_view(x)
     assert crops.shape == (200, 1, 24, 24)
     steps = crops[:, 0, 0, 1] - crops[:, 0, 0, 0]
     assert {round(1024 * step.item()) for step in steps} == {-1, 1}
@@ -173,7 +177,7 @@ def test_training_crops_mirrors_and_shifts_within_the_image() -> None:
 
 
 def test_the_decoder_aims_at_raw_pixels() -> None:
-    """Neither standardised nor of another contrast: a sigmoid could not reach those."""
+    """Checks that targets keep scale and contrast; a sigmoid could not reach other values."""
     model = small(standardise=True, contrast=0.8, shift=0)
     batch, targets = images(MNIST), []
     decode = model.network.decoder.forward
@@ -193,7 +197,10 @@ def test_contrast_changes_in_training_alone() -> None:
 
 @pytest.mark.parametrize("variant", [CapsNet, NotebookCapsNet])
 def test_photographs_are_standardised_by_preset_and_digits_are_not(variant: Any) -> None:
-    """Raw SVHN stays at the largest class; standardised MNIST is learned more slowly."""
+    """Checks the presets that standardise.
+
+    On raw SVHN, training predicts the largest class only; on standardised MNIST it is slower.
+    """
     assert {d for d, p in variant.presets.items() if p.get("standardise")} == {"svhn", "cifar10"}
 
 

@@ -1,4 +1,4 @@
-"""Capsule Transformer against the textbook, each of its options, and known mistakes."""
+"""Tests the Capsule Transformer and each of its options, against textbook and known mistakes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.capsule_transformer import CapsuleTransformer, CapsuleTransformerConfig, ObjectCapsules
-from models.layers.convolutions import channels_last
+from models.layers.images import channels_last
 from models.textbook import capsule_transformer
 from models.variant import Clips, ClipShape, Optimization
 from tests.models.comparison import total_loss
@@ -72,7 +72,7 @@ def test_frames_loss_and_gradients_equal_the_textbook(options: dict[str, Any]) -
     torch.testing.assert_close(model(batch.past), oracle(batch.past))
     loss, theirs = total_loss(model, batch), oracle.loss(batch)
     torch.testing.assert_close(loss, theirs)
-    expected = capsule_transformer.ours(oracle, gradients(oracle, theirs))
+    expected = capsule_transformer.gradients_by_model_names(oracle, gradients(oracle, theirs))
     torch.testing.assert_close(gradients(model, loss), expected)
 
 
@@ -113,7 +113,10 @@ def test_the_rollout_is_repeated_prediction_of_one_frame() -> None:
 
 
 def test_a_rollout_longer_than_the_window_sees_its_own_frames_alone() -> None:
-    """More frames a step than the window holds: the last of them are the next window."""
+    """Checks steps that predict more frames than the window holds.
+
+    The last predicted frames are then the next window.
+    """
     shape = SHAPE._replace(past=2, future=7)
     model = small(shape, frames_per_step=3).eval()
     batch = clips(shape)
@@ -127,15 +130,16 @@ def test_training_feeds_back_predictions_and_never_the_truth() -> None:
     other = Clips(batch.past, torch.rand_like(batch.future))
     assert torch.equal(predicted, model.loss(other)[1])
     assert torch.equal(predicted, model(batch.past))
-    # The last frame's error reaches the first step: no gradient stops between them.
+    # The last frame's error has a gradient with respect to the first step.
     past = batch.past.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model(past)[:, -1].sum(), past)
     assert gradient[:, 0].abs().sum() > 0
 
 
 def test_the_loss_is_taken_between_minus_one_and_one() -> None:
-    """A mean over [−1, 1] at 32×32, times 256, is the squared error summed over a frame in [0, 1];
-    known mistake: the one reported as the other.
+    """Checks that 256 times the mean over [−1, 1] at 32×32 is the sum over a frame in [0, 1].
+
+    Guards against reporting one squared error as the other.
     """
     shape = ClipShape(1, 32, 32, past=2, future=1)
     model, batch = small(shape).eval(), clips(shape)
@@ -147,7 +151,7 @@ def test_the_loss_is_taken_between_minus_one_and_one() -> None:
 
 
 def test_capsules_are_the_channels_of_one_position_squashed() -> None:
-    """Known mistake: capsules reshaped across positions; and no capsule is longer than 1."""
+    """Guards against reshaping across positions; checks that no capsule is longer than 1."""
     model = small()
     frames = 100 * torch.randn(2, 2, 16, 8)
     found = model.capsules(frames)
@@ -159,7 +163,7 @@ def test_capsules_are_the_channels_of_one_position_squashed() -> None:
 
 
 def test_the_frames_are_weighed_by_weights_that_sum_to_one() -> None:
-    """Known mistake: the softmax over another axis than time."""
+    """Guards against a softmax over another axis than time."""
     block = small().transformer
     nn.init.zeros_(block.score.weight)
     seen: list[Tensor] = []
@@ -227,7 +231,7 @@ def test_the_latents_noise_has_its_deviation() -> None:
     assert decoder.latent is not None
     nn.init.zeros_(decoder.latent.weight)
     decoder.latent.bias.data = torch.tensor([0.5, -1.0])
-    drawn, _ = decoder.sampled(torch.zeros(20_000, 6))
+    drawn, _ = decoder.sample_latent(torch.zeros(20_000, 6))
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.02)
     assert drawn.std().item() == pytest.approx(torch.tensor(-0.5).exp().item(), abs=0.02)
 
@@ -239,7 +243,7 @@ def test_the_divergence_is_that_of_torchs_distributions() -> None:
     posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
     prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
     expected = torch.distributions.kl_divergence(posterior, prior).sum(dim=1).mean()
-    torch.testing.assert_close(decoder.sampled(hidden)[1], expected)
+    torch.testing.assert_close(decoder.sample_latent(hidden)[1], expected)
 
 
 @pytest.mark.parametrize("brightness", [0.5, 0.02])
@@ -261,7 +265,7 @@ def test_the_recipe_is_adam_with_both_ways_of_clipping() -> None:
 
 @pytest.mark.parametrize(("norm", "value"), [(1.0, 1.0), (1.0, 0.4), (0.3, 0.4), (None, 0.4)])
 def test_gradients_are_within_both_bounds(norm: float | None, value: float) -> None:
-    """Values are clipped, too, wherever the norm's bound does not imply theirs."""
+    """Checks that values are clipped too, unless the norm's bound implies their bound."""
     layer = nn.Linear(2, 1, bias=False)
     layer.weight.grad = torch.tensor([[3.0, -4.0]])
     Optimization(torch.optim.SGD(layer.parameters()), clip_norm=norm, clip_value=value).clip(layer)

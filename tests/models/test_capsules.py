@@ -1,4 +1,4 @@
-"""Squash, routing and margin loss against the paper's equations in float64."""
+"""Tests squash, routing and margin loss against the paper's equations in float64."""
 
 from __future__ import annotations
 

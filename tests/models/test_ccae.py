@@ -1,4 +1,4 @@
-"""The constellation autoencoder: against the textbook, the points it draws, known mistakes."""
+"""Tests the constellation autoencoder against textbook and known mistakes, and its points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.datasets.constellations import constellations
 from models.ccae import CCAE, CCAEConfig, active_if_winning, draw_points, explain
-from models.layers.colours import dots, hues
+from models.layers.images import draw_discs, hues
 from models.layers.rmsprop import RMSProp
 from models.textbook import ccae
 from models.variant import Images, ImageShape, Points, PointShape
@@ -51,7 +51,10 @@ def batch(kind: str = "points", count: int = 6) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SHAPES)
 def test_long_trainings_at_the_highest_rate_stay_finite(kind: str) -> None:
-    """Known mistake: NaN. Scales begin at both bounds; blank images, absent points now and then."""
+    """Guards against NaN.
+
+    Scales begin at both bounds, and some images are blank or some points absent.
+    """
     model = small(SHAPES[kind], **highest_rates("ccae"), noise=2.0)
     with torch.no_grad():
         model.capsules.rest.bias[..., -4:-2] = -1e4
@@ -112,7 +115,10 @@ def test_order_does_not_matter_and_absent_points_count_for_nothing() -> None:
 
 
 def test_a_capsule_is_active_if_and_only_if_it_wins_more_than_one_point() -> None:
-    """Of three capsules: the first wins two, the second one, the third only an absent one."""
+    """Takes three capsules.
+
+    The first wins two points, the second one point, and the third only an absent point.
+    """
     winner = torch.tensor([[0, 0, 1, 2]])
     presence = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
     logit = torch.tensor([[0.3], [-0.4], [5.0]])
@@ -121,7 +127,7 @@ def test_a_capsule_is_active_if_and_only_if_it_wins_more_than_one_point() -> Non
 
 
 def test_the_recipe_is_the_authors() -> None:
-    """RMSProp with TensorFlow's numbers, at a constant 1e-4; known mistake: Adam."""
+    """Checks RMSProp with TensorFlow's numbers at a constant rate of 1e-4; guards against Adam."""
     recipe = small().optimization()
     (group,) = recipe.optimizer.param_groups
     assert type(recipe.optimizer) is RMSProp
@@ -179,7 +185,7 @@ def test_pictures_show_points_in_colours(kind: str) -> None:
 def test_dots_lie_where_points_are_and_black_ones_are_not_drawn() -> None:
     points = torch.tensor([[[0.5, -0.5], [-0.5, 0.5]]])
     colours = torch.tensor([[[1.0, 0, 0], [0, 0, 0]]])
-    shown = dots(points, colours, ground=torch.full((1, 1, 16, 16), 0.25))
+    shown = draw_discs(points, colours, ground=torch.full((1, 1, 16, 16), 0.25))
     assert shown[0, :, 4, 12].tolist() == [1, 0, 0]
     assert (shown[0, :, 11, 4] == 0.25).all()
     assert hues(3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]

@@ -1,4 +1,4 @@
-"""ConvLSTM against the textbook: cell and whole, with and without peepholes and patches."""
+"""Tests ConvLSTM's cell and whole against the textbook, with and without peepholes and patches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _seeded() -> None:
 
 
 def randomised(module: nn.Module) -> nn.Module:
-    """In float64, with peephole weights that do something."""
+    """Returns the model in float64, with peephole weights other than zero."""
     for name, parameter in module.named_parameters():
         if name.endswith("peephole"):
             nn.init.normal_(parameter)
@@ -28,7 +28,7 @@ def randomised(module: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("peephole", [False, True])
 def test_the_cell_is_equation_3(peephole: bool) -> None:
-    """Cell states of three steps; those after the first depend on outputs, too."""
+    """Compares the cell states of three steps; those after the first depend on outputs too."""
     cell = randomised(ConvLSTMCell(2, 3, size=(5, 4), peephole=peephole))
     oracle = convlstm.Cell(cell)
     geometry = Winograd(kernel=3, rows=5, columns=4)
@@ -36,10 +36,10 @@ def test_the_cell_is_equation_3(peephole: bool) -> None:
     recurrence = cell.begin(geometry, len(x))
     h = c = torch.zeros(2, 3, 5, 4, dtype=torch.float64)
     for _ in range(3):
-        recurrence.step(geometry.inputs(x.permute(0, 2, 3, 1), border=1))
+        recurrence.step(geometry.transform_inputs(x.permute(0, 2, 3, 1), border=1))
         h, c = oracle(x, h, c)
         assert recurrence.state is not None
-        ours = geometry.images(recurrence.state[1]).permute(0, 3, 1, 2)
+        ours = geometry.join_tiles(recurrence.state[1]).permute(0, 3, 1, 2)
         torch.testing.assert_close(ours, c)
     torch.testing.assert_close(
         gradients(ours.square().sum(), list(cell.parameters())),
@@ -48,7 +48,7 @@ def test_the_cell_is_equation_3(peephole: bool) -> None:
 
 
 def reordered(ours: nn.Module, oracle: nn.Module) -> list[nn.Parameter]:
-    """The oracle's parameters in our order."""
+    """Lists the textbook version's parameters in the order of our model's."""
     theirs = dict(oracle.named_parameters())
     return [theirs[name.replace("gates", "conv")] for name, _ in ours.named_parameters()]
 

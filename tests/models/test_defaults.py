@@ -1,7 +1,7 @@
-"""Defaults are those of the papers' code and of its users' settings, where nothing speaks against.
+"""Tests that defaults are those of the papers' code and of its users' configuration files.
 
-Departures, each told in its field's description or its class's docstring: `ocae`'s rate, and the
-weights of `ccae`'s priors.
+Two departures are stated in a field's description or a class's docstring: the learning rate of
+`ocae`, and the prior weights of `ccae`.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ LISTED: dict[str, dict[str, Any]] = {
         "colour": False,
     },
     "ocae": {**RECIPE, **OBJECTS},
-    # The authors' script for MNIST, and the defaults of their code where it says nothing. Templates
-    # and colours go through sigmoids there, as they always do here; the rate stays constant, since
-    # the decayed one is never given to their optimiser.
+    # From the authors' script for MNIST, else from the defaults of their code. Their templates and
+    # colours pass through sigmoids, as they always do here. Their learning rate is constant, since
+    # the decayed rate never reaches their optimiser.
     "scae": {
         **RECIPE,
         **PARTS,
@@ -147,7 +147,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("dataset", PRESETS)
 @pytest.mark.parametrize("name", ["pcae", "scae"])
 def test_presets_of_colour_datasets_are_the_papers(name: str, dataset: str) -> None:
-    """Sizes and target are the paper's; standardised input is ours, for both variants."""
+    """Checks the paper's sizes and target; standardised input is ours, for both variants."""
     variant = registry.variant(name)
     settings = variant.Config(**variant.presets[dataset]).model_dump()
     wanted = {key: value for key, value in PRESETS[dataset].items() if key in settings}

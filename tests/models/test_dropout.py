@@ -1,4 +1,4 @@
-"""Dropout by 16-bit draws."""
+"""Tests dropout by 16-bit draws."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_share_the_scale_and_the_gradient(p: float) -> None:
 
 
 def test_numbers_fall_by_themselves() -> None:
-    """Neighbours come from one 64-bit draw: no pair of them falls together more than by chance."""
+    """Checks that neighbours, which share a 64-bit draw, are dropped independently."""
     torch.manual_seed(0)
     fallen = (dropout(torch.ones(100_000, 4), 0.5) == 0).double()
     correlation = torch.corrcoef(fallen.T) - torch.eye(4)

@@ -1,4 +1,4 @@
-"""Stacked capsules begin with the weights of the library that they were published with."""
+"""Tests that stacked capsules have the initial weights of the library of their authors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.variant import ImageShape
 from tests.contracts.test_variants import build
 
 CUT_NORMAL = 0.8796
-"""Deviation of a standard normal that is cut at two deviations."""
+"""Deviation of a standard normal distribution that is truncated at two deviations."""
 
 
 def assert_sonnet(weight: Tensor, inputs: int) -> None:
@@ -49,7 +49,7 @@ def test_every_layer_of_stacked_capsules_begins_so() -> None:
 
 @pytest.mark.parametrize("name", ["pcae", "scae"])
 def test_poses_of_different_images_begin_apart(name: str) -> None:
-    """With torch's default weights they lay within some thousandths."""
+    """Guards against torch's default weights, with which poses differ by some thousandths only."""
     model = build(name, ImageShape(1, 28, 28, 10)).eval()
     x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     x[::2, :, :14] = 0

@@ -1,4 +1,4 @@
-"""Images, labels, patches, and convolutions by another route."""
+"""Tests image operations, labels, patches, and fast convolutions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from torch import nn
 from models.layers import convolutions
 from models.layers.convolutions import (
     MinimalConvolution,
-    pad_same,
     relu_then_stride_2,
     stride_2,
 )
-from models.layers.images import Rescale, random_contrast, random_shift, standardise
+from models.layers.images import (
+    Rescale,
+    fold,
+    pad_same,
+    random_contrast,
+    random_shift,
+    standardise,
+    unfold,
+)
 from models.layers.labels import cross_entropy, multi_hot, top_labels
-from models.layers.patches import fold, unfold
 from models.textbook import convlstm
 
 
@@ -88,7 +94,7 @@ def test_labels_of_one_and_two() -> None:
 def test_polyphase_convolution_is_the_convolution(
     size: tuple[int, int], by_minimal_filters: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolutions, "minimal_filters_pay", lambda conv: by_minimal_filters)
+    monkeypatch.setattr(convolutions, "uses_minimal_filters", lambda conv: by_minimal_filters)
     torch.manual_seed(0)
     first, second = nn.Conv2d(2, 3, 9).double(), nn.Conv2d(3, 4, 9, stride=2).double()
     x = torch.randn(2, 2, *size, dtype=torch.float64)
@@ -108,7 +114,7 @@ def test_polyphase_convolution_is_the_convolution(
 def test_a_minimal_convolution_is_the_convolution(
     padding: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convolutions, "FEWEST_CHANNELS", 2)
+    monkeypatch.setattr(convolutions, "MIN_CHANNELS", 2)
     layer = MinimalConvolution(2, 3, 3, padding=padding).double()
     x = torch.randn(2, 2, 7, 9, dtype=torch.float64, requires_grad=True)
     ours, expected = layer(x), F.conv2d(x, layer.weight, layer.bias, padding=padding)
@@ -164,7 +170,7 @@ def test_contrast_is_each_images_own_about_its_channels_means() -> None:
 
 @pytest.mark.parametrize("side", [24, 25])
 def test_padding_keeps_sides_or_halves_them(side: int) -> None:
-    """TensorFlow's SAME; of an odd number of zeros the larger part is below and right."""
+    """Checks TensorFlow's SAME; of an odd number of zeros, one more is added below and right."""
     x = torch.ones(1, 1, side, side)
     assert pad_same(x, kernel=9, stride=1).shape == (1, 1, side + 8, side + 8)
     padded = pad_same(x, kernel=9, stride=2)

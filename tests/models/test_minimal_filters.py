@@ -1,4 +1,4 @@
-"""Minimal filtering against the convolution by its definition."""
+"""Tests minimal filtering against the convolution by its definition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers.minimal_filters import POINTS, TILES, Winograd, minimal
+from models.layers.minimal_filters import POINTS, TILES, Winograd, filter_matrices
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +17,11 @@ def _seeded() -> None:
 
 def filtered(x: Tensor, weight: Tensor, bias: Tensor, geometry: Winograd, border: int) -> Tensor:
     """Convolves images, (batch, channels, rows, columns)."""
-    tiles = geometry.inputs(x.permute(0, 2, 3, 1), border=border)
-    outputs = geometry.outputs(torch.bmm(tiles, geometry.weights(weight.permute(1, 2, 3, 0))), bias)
-    return geometry.images(outputs).permute(0, 3, 1, 2)
+    tiles = geometry.transform_inputs(x.permute(0, 2, 3, 1), border=border)
+    outputs = geometry.transform_outputs(
+        torch.bmm(tiles, geometry.transform_weights(weight.permute(1, 2, 3, 0))), bias
+    )
+    return geometry.join_tiles(outputs).permute(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -31,7 +33,7 @@ def filtered(x: Tensor, weight: Tensor, bias: Tensor, geometry: Winograd, border
 def test_outputs_and_gradients_are_the_convolutions(
     kernel: int, border: int, rows: int, columns: int
 ) -> None:
-    """Whether or not tiles divide the image, whose last ones are then filled with zeros."""
+    """Checks images that tiles divide, and images whose last tiles are padded with zeros."""
     sides = (rows + kernel - 1 - 2 * border, columns + kernel - 1 - 2 * border)
     geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
     given = [
@@ -50,7 +52,10 @@ def test_outputs_and_gradients_are_the_convolutions(
 
 @pytest.mark.parametrize(("kernel", "side", "error"), [(3, 64, 2e-6), (5, 6, 6e-6), (5, 8, 8e-6)])
 def test_float32_loses_one_digit(kernel: int, side: int, error: float) -> None:
-    """Root mean square, beside outputs of deviation 1; the convolution itself loses 1e-7."""
+    """Checks the root mean square error of outputs with deviation 1.
+
+    The convolution itself has an error of 1e-7.
+    """
     x = torch.randn(2, 64, side + kernel - 1, side + kernel - 1).relu()
     weight, bias = torch.randn(32, 64, kernel, kernel) / (6 * kernel), torch.zeros(32)
     geometry = Winograd(kernel=kernel, rows=side, columns=side)
@@ -62,17 +67,17 @@ def test_float32_loses_one_digit(kernel: int, side: int, error: float) -> None:
 def test_tiles_cut_what_they_join() -> None:
     geometry = Winograd(kernel=3, rows=5, columns=10)
     images = torch.rand(2, 5, 10, 3)
-    assert torch.equal(geometry.images(geometry.cut(images)), images)
+    assert torch.equal(geometry.join_tiles(geometry.cut_tiles(images)), images)
 
 
 def test_matrices_first_wanted_in_evaluation_serve_training() -> None:
-    minimal.cache_clear()
+    filter_matrices.cache_clear()
     geometry, images = Winograd(kernel=3, rows=4, columns=4), torch.rand(1, 4, 4, 2)
     with torch.inference_mode():
-        geometry.inputs(images, border=1)
-    geometry.inputs(images.requires_grad_(), border=1).sum().backward()
+        geometry.transform_inputs(images, border=1)
+    geometry.transform_inputs(images.requires_grad_(), border=1).sum().backward()
 
 
 def test_there_are_points_for_the_largest_tile_and_kernel() -> None:
-    """One of the products has no point: infinity."""
+    """Counts one point fewer than products, since one product uses infinity."""
     assert len(set(POINTS)) == len(POINTS) >= max(TILES) + 5 - 2

@@ -1,4 +1,4 @@
-"""Set Transformer and object capsules: against loops and scipy, and known mistakes."""
+"""Tests Set Transformer and object capsules against loops, scipy and known mistakes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.layers.object_capsules import (
     ObjectConfig,
     deviation,
     entropy,
-    gaussian,
+    gaussian_log_density,
     object_loss_weights,
     posterior_sparsity,
     prior_sparsity,
@@ -124,11 +124,15 @@ def test_densities_are_scipys() -> None:
     x, mean = torch.randn(2, 6, 4).double()
     scale = torch.rand(4).double() + 0.1
     expected = scipy.stats.norm(mean.numpy(), scale.numpy()).logpdf(x.numpy()).sum(0)
-    np.testing.assert_allclose(gaussian(x, mean, scale).numpy(), expected)
+    np.testing.assert_allclose(gaussian_log_density(x, mean, scale).numpy(), expected)
 
 
 def test_the_parts_likelihood_is_a_mixture_by_scipy() -> None:
-    """Unnormalised weights a_k a_km, a dummy of presence and density .01, weighed by presence."""
+    """Checks the likelihood with unnormalised weights a_k a_km and a dummy component.
+
+    The dummy has presence and density 0.01. Each part's log-likelihood is multiplied by its
+    presence.
+    """
     ours, given = network().double(), parts(dtype=torch.float64)
     templates = torch.rand(7, 9).double()
     seen: list[Any] = []
@@ -169,7 +173,7 @@ def test_terms_and_gradients_equal_the_textbook(levels: int, templates: int, fea
 
 
 def test_entropies_are_scipys_and_their_signs_the_papers() -> None:
-    """Within an example few capsules, so +H; over the batch all of them, so −H."""
+    """Checks +H within an example (few capsules), and −H over the batch (all capsules)."""
     mass = torch.rand(5, 4).double()
     shares = (mass / mass.sum(1, keepdim=True)).numpy()
     terms = posterior_sparsity(mass)
@@ -218,7 +222,7 @@ def layer(noise: float = 0.0) -> CapsuleLayer:
 
 
 def test_static_poses_begin_apart() -> None:
-    """Known mistake: zeros, which put all votes of a capsule on one spot."""
+    """Guards against static numbers of zero, which give all votes of a capsule the same pose."""
     votes = layer()(torch.zeros(1, 4, 10))
     places = votes.pose[:, :, 0].flatten(1).t()
     assert torch.cdist(places, places).fill_diagonal_(1).min() > 1e-3
@@ -226,7 +230,7 @@ def test_static_poses_begin_apart() -> None:
 
 
 def test_the_heads_last_layers_take_both_signs() -> None:
-    """Known mistake: a ReLU left on them."""
+    """Guards against a ReLU after the last layers."""
     views = torch.randn(64, 4, 10)
     votes = layer()(views)
     assert votes.features.min() < 0 < votes.features.max()
@@ -244,7 +248,7 @@ def test_noise_on_presences_is_left_off_in_evaluation() -> None:
 
 
 def test_scales_are_bounded_on_both_sides() -> None:
-    """Known mistake: scales that go to 0, which is NaN after some 200 epochs."""
+    """Guards against scales that approach 0, which end in NaN after some 200 epochs."""
     logits = torch.tensor([-1e6, -3.0, 0.0, 0.5, 1e6], requires_grad=True)
     scales = deviation(logits)
     assert scales.min() >= 0.01
@@ -257,7 +261,11 @@ def test_scales_are_bounded_on_both_sides() -> None:
 
 
 def test_long_training_stays_finite() -> None:
-    """Known mistake: NaN. 2,000 steps at the space's highest rate, scales begun at both bounds."""
+    """Guards against NaN.
+
+    Trains 2,000 steps at the highest rate of the search space, with scales that begin at both
+    bounds.
+    """
     config = ObjectConfig(**{**SMALL, "object_noise": 2.0, "attention_layers": 1})
     ours = ObjectAutoencoder(parts=7, features=3, templates=9, classes=3, config=config)
     with torch.no_grad():
@@ -267,7 +275,7 @@ def test_long_training_stays_finite() -> None:
     templates = torch.rand(7, 9)
     for step in range(2000):
         given = parts()
-        if step % 10 == 0:  # nothing there, and everything in one place
+        if step % 10 == 0:  # no part is present, and all are at one place
             given = given._replace(presence=torch.zeros(5, 7), pose=torch.zeros(5, 7, 6))
         found = ours(given, templates)
         optimizer.zero_grad()

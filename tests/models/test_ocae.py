@@ -1,4 +1,4 @@
-"""The object autoencoder over a frozen part autoencoder: against the textbook, and its base."""
+"""Tests the object autoencoder over a frozen part autoencoder, against the textbook."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_what_is_scored_is_drawn_from_the_objects_votes() -> None:
 
 @pytest.mark.parametrize("side", [16, 12])
 def test_evaluation_sees_images_on_the_canvas_of_the_base(side: int) -> None:
-    """Known mistake: test images as they are, or placed at random as training does it."""
+    """Guards against test images without a canvas, or at random places as in training."""
     model, batch = small(base={"max_side": side, "canvas": side + 4}).eval(), images()
     placed = F.pad(F.interpolate(batch.x, (side, side), mode="area"), (2, 2, 2, 2))
     parts = model.base.network.encode(placed)
@@ -104,8 +104,10 @@ def test_the_defaults_are_a_rate_that_their_optimiser_survives() -> None:
     ("optimizer", "lr"), [("radam", None), ("rmsprop", None), ("sgd", 0.1)], ids=str
 )
 def test_long_trainings_stay_finite(optimizer: Any, lr: float | None) -> None:
-    """Known mistake: NaN. At the space's highest rate, and at the 0.1 of users' settings files
-    with the optimiser they have; scales begin at both bounds, and images are blank now and then.
+    """Guards against NaN.
+
+    Trains at the highest rate of the search space, and at the rate of 0.1 of users' configuration
+    files with their optimiser. Scales begin at both bounds, and some images are blank.
     """
     model = small(optimizer=optimizer, lr=lr or highest_rates("ocae")["lr"], object_noise=2.0)
     with torch.no_grad():

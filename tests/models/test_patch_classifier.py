@@ -1,4 +1,4 @@
-"""Crops, mirroring and slices of whole batches."""
+"""Tests crops, mirroring and slices of whole batches."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from models.layers import patch_classifier
-from models.layers.crops import centre_crop, grey, random_crop, resize
-from models.layers.images import standardise
+from models.layers.images import centre_crop, grey, random_crop, resize, standardise
 from models.layers.patch_classifier import PatchTokens
 from models.layers.slices import mean_over_slices
 from models.tlb import TLB, KerasTLB
@@ -24,7 +23,7 @@ def _seeded() -> None:
 
 
 def test_each_image_is_cropped_and_mirrored_by_itself() -> None:
-    """Known mistake: one place, or one decision to mirror, for a whole batch."""
+    """Guards against one place, or one decision to mirror, for a whole batch."""
     x = torch.arange(2 * 5 * 6.0).view(1, 2, 5, 6).expand(200, -1, -1, -1)
     crops = random_crop(x, (4, 4), flip=True)
     possible = {}
@@ -75,11 +74,11 @@ def vit(**changes: object) -> ViT:
 
 
 def test_images_are_cropped_in_training_and_resized_otherwise() -> None:
-    """Known mistake: test images cropped from the larger size, as in training."""
+    """Guards against test images cropped from the larger size, as in training."""
     model = vit()
     batch = Images(torch.rand(4, 3, 12, 9), torch.zeros(4, 1, dtype=torch.int64))
     assert not torch.equal(model.loss(batch)[1], model.loss(batch)[1])
-    assert model.augmented(batch.x).shape == (4, 3, 8, 8)
+    assert model.training_view(batch.x).shape == (4, 3, 8, 8)
     model.eval()
     assert torch.equal(model.loss(batch)[1], model.scores(resize(batch.x, 8)))
 
@@ -90,16 +89,16 @@ def test_digits_are_not_mirrored() -> None:
     assert presets == {**dict.fromkeys(digits, False), "cifar10": True}
     model = vit(resize=8, flip=False)
     x = torch.rand(16, 3, 12, 9)
-    assert torch.equal(model.augmented(x), model.seen(x))
+    assert torch.equal(model.training_view(x), model.evaluation_view(x))
     model = vit(resize=8)
-    seen, mirrored = model.seen(x), model.augmented(x)
+    seen, mirrored = model.evaluation_view(x), model.training_view(x)
     flips = [torch.equal(a, b.flip(2)) for a, b in zip(seen, mirrored, strict=True)]
     assert 0 < sum(flips) < 16
 
 
 @pytest.mark.parametrize(("variant", "datasets"), [(ViT, 2), (TLB, 2), (KerasTLB, 1)])
 def test_photographs_are_standardised_by_preset(variant: Any, datasets: int) -> None:
-    """Not the Keras example's own CIFAR-10, which is raw there."""
+    """Checks the presets; CIFAR-10 stays raw for the Keras example, as in the example itself."""
     seen = {d for d, preset in variant.presets.items() if preset.get("standardise")}
     assert seen == set(["svhn", "cifar10"][:datasets])
 
@@ -107,8 +106,8 @@ def test_photographs_are_standardised_by_preset(variant: Any, datasets: int) -> 
 def test_each_crop_is_standardised_and_pictures_are_not() -> None:
     model = vit(standardise=True).eval()
     x = torch.rand(4, 3, 12, 9)
-    seen = model.seen(x)
-    assert torch.equal(seen, vit().seen(x))
+    seen = model.evaluation_view(x)
+    assert torch.equal(seen, vit().evaluation_view(x))
     torch.testing.assert_close(model.embed(seen), model.embed(0.5 * seen + 0.2), atol=0.1, rtol=0.1)
     torch.testing.assert_close(model.embed(seen), model.tokens(standardise(seen)))
 
@@ -149,7 +148,7 @@ def test_slices_have_the_batchs_loss_and_gradients(monkeypatch: pytest.MonkeyPat
 def test_evaluation_batches_may_be_larger_than_a_slice(
     monkeypatch: pytest.MonkeyPatch, mode: type
 ) -> None:
-    """In inference mode, as the harness evaluates, no gradient can be had."""
+    """Evaluates in inference mode, as the harness does, where gradients cannot be computed."""
     monkeypatch.setattr(patch_classifier, "SLICE", 3)
     model = vit().eval()
     batch = Images(torch.rand(7, 3, 12, 9), torch.randint(4, (7, 1)))

@@ -1,4 +1,4 @@
-"""Part capsules: against the textbook and scipy, known mistakes, and every option."""
+"""Tests part capsules, with each option, against textbook, scipy and known mistakes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from torch import Tensor
 
-from models.layers import canvas
-from models.layers.convolutions import FEWEST_CHANNELS
+from models.layers.convolutions import MIN_CHANNELS
+from models.layers.images import sobel
 from models.layers.mixture import pixel_mixture
 from models.layers.part_encoders import encoder
-from models.layers.templates import inverse, sums_of_hats, warp
+from models.layers.templates import deterministic_gradients, inverse, warp
 from models.pcae import PCAE, PartConfig
 from models.textbook import pcae
 from models.variant import Images, ImageShape
@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "residual": {"encoder": "residual"},
     "wide": {"encoder": "wide"},
-    "many channels": {"encoder_channels": FEWEST_CHANNELS},
+    "many channels": {"encoder_channels": MIN_CHANNELS},
 }
 
 
@@ -76,7 +76,7 @@ def parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 def test_loss_and_gradients_equal_the_textbook(
     shape: ImageShape, tint: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    """In training: the same noise and places, drawn in the same order."""
+    """Compares in training mode, with the same noise and places, drawn in the same order."""
     model = small(shape, **tint, **options).double()
     oracle = pcae.textbook(model)
     batch = images(shape, dtype=torch.float64)
@@ -94,7 +94,7 @@ def test_loss_and_gradients_equal_the_textbook(
 
 
 def test_poses_are_the_activations_of_the_paper() -> None:
-    """A known mistake is a ReLU left on a head's last layer: then half of these never occur."""
+    """Guards against a ReLU after a head's last layer: half of these poses would never occur."""
     model = small(part_capsules=200).double()
     numbers = torch.randn(3, 200, 6, dtype=torch.float64)
     model.network.encoder.pooling.forward = lambda _: torch.cat(  # type: ignore[method-assign]
@@ -110,7 +110,7 @@ def test_poses_are_the_activations_of_the_paper() -> None:
 
 @pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
 def test_heads_are_linear_at_the_end(kind: str) -> None:
-    """Poses turn and shift both ways, features have both signs, presences go below one half."""
+    """Checks that angles, translations and features have both signs; presences are below ½ too."""
     model = small(part_capsules=60, encoder=kind)
     with torch.no_grad():
         parts = model.network.encode(images().x)
@@ -120,8 +120,10 @@ def test_heads_are_linear_at_the_end(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
 def test_parts_are_found_by_their_place(kind: Any) -> None:
-    """The authors add a learned bias to the maps, one for each channel and position, before the
-    1×1 convolution. A known mistake is to leave it out: convolutions do not see where they are.
+    """Checks the learned bias that the authors add to the maps before the 1×1 convolution.
+
+    There is one number per channel and position. Without it (a known mistake), convolutions cannot
+    tell positions apart.
     """
     pooling = small(encoder=kind).network.encoder.pooling
     maps = encoder(kind, channels=1, width=6, side=28)(images().x)
@@ -140,7 +142,7 @@ def test_parts_are_found_by_their_place(kind: Any) -> None:
 
 
 def bilinear(template: np.ndarray, u: float, v: float) -> float:
-    """At column u and row v, in pixels from the first one's centre; 0 beyond the border."""
+    """Samples an image at column u and row v, in pixels from the first one's centre; 0 outside."""
     total = 0.0
     for i in range(template.shape[0]):
         for j in range(template.shape[1]):
@@ -165,7 +167,7 @@ def test_templates_are_drawn_pixel_by_pixel_through_the_inverse_pose() -> None:
 
 
 def test_a_smaller_scale_draws_a_smaller_template() -> None:
-    """A known mistake is a pose that is not inverted: then it covers the canvas, and more."""
+    """Guards against a pose that is not inverted: the template would cover more than the canvas."""
     pose = torch.tensor([0.5, 0, 0.4, 0, 0.5, -0.4]).view(1, 1, 6)
     drawn = warp(torch.ones(1, 1, 11, 11), inverse(pose), (41, 41))[0, 0, 0]
     assert drawn.mean().item() == pytest.approx(0.25, abs=0.06)
@@ -183,7 +185,7 @@ def test_a_smaller_scale_draws_a_smaller_template() -> None:
 
 
 def test_warps_gradient_is_that_of_finite_differences() -> None:
-    """Also where templates come in several portions, and of foreign, singular maps."""
+    """Checks templates in several slices too, and singular maps."""
     templates = torch.rand(9, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     maps = torch.randn(2, 9, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda t, m: warp(t, m, (4, 5)), (templates, maps))
@@ -273,7 +275,7 @@ def test_the_likelihood_is_finite_where_nothing_is_present_and_all_is_wrong() ->
 
 
 def test_noise_and_places_are_drawn_in_training_alone() -> None:
-    """Known mistakes: presence noise left on, or test images not on the training canvas."""
+    """Guards against presence noise in evaluation, and test images without the canvas."""
     model, batch = small(canvas=40), images()
     first, second = (model.loss(batch)[1] for _ in range(2))
     assert not torch.equal(first.prior, second.prior)
@@ -292,7 +294,7 @@ def test_larger_images_are_resized_and_smaller_ones_are_not() -> None:
     coded = small(ImageShape(1, 20, 12, 10), max_side=10, canvas=11)(batch.x)
     assert coded.target.shape == coded.reconstruction.shape == (4, 1, 11, 11)
     halved = small(ImageShape(1, 20, 10, 10), max_side=10)(batch.x[..., :10]).target
-    means = batch.x.unflatten(2, (10, 2)).mean(3)[..., :10]  # of two rows each
+    means = batch.x.unflatten(2, (10, 2)).mean(3)[..., :10]  # means of two rows each
     torch.testing.assert_close(halved, means)
     untouched = small(ImageShape(1, 20, 12, 10), max_side=20)(batch.x).target
     assert torch.equal(untouched, batch.x)
@@ -336,8 +338,11 @@ def test_colours_paint_each_part_of_the_reconstruction() -> None:
 
 
 def sobel_by_hand(image: np.ndarray) -> np.ndarray:
-    """One channel, (height, width): TensorFlow's two filters and reflection, summed; the authors'
-    median (the lower of the two in the middle), absolute value and scaling to [0, 1]."""
+    """Finds the edges of one channel (height, width) with TensorFlow's two filters.
+
+    Pads by reflection, sums both derivatives, subtracts the authors' median (the lower of the two
+    in the middle), takes the absolute value, and scales to [0, 1].
+    """
     down = np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]])
     padded = np.pad(image, 1, mode="reflect")
     both = np.zeros_like(image)
@@ -351,7 +356,7 @@ def sobel_by_hand(image: np.ndarray) -> np.ndarray:
 
 def test_edges_are_the_authors() -> None:
     x = torch.rand(2, 3, 8, 6, dtype=torch.float64)
-    edges = canvas.sobel(x)
+    edges = sobel(x)
     for b in range(2):
         for c in range(3):
             np.testing.assert_allclose(edges[b, c], sobel_by_hand(x[b, c].numpy()), atol=1e-12)
@@ -364,8 +369,8 @@ def test_a_step_has_edges_at_both_its_sides_and_a_blank_image_none() -> None:
     x[0, :, :, 4:] = 0.5
     expected = torch.zeros(8, 9)
     expected[:, 3:5] = 1
-    torch.testing.assert_close(canvas.sobel(x)[0, 0], expected)
-    assert not canvas.sobel(x)[1].any()
+    torch.testing.assert_close(sobel(x)[0, 0], expected)
+    assert not sobel(x)[1].any()
 
 
 def test_the_edges_of_the_padding_are_none() -> None:
@@ -379,7 +384,7 @@ def test_the_edges_of_the_padding_are_none() -> None:
 def test_the_encoder_reads_standardised_images_and_the_decoder_explains_raw_ones(
     changes: dict[str, Any],
 ) -> None:
-    """Before they are placed: around an image is then its mean, and no frame of another value."""
+    """Checks that images are standardised before padding, so that the padding has their mean."""
     x = images().x
     raw, views = (
         small(canvas=33, standardise=on, **changes).network.views(x) for on in (False, True)
@@ -398,7 +403,7 @@ def test_the_encoder_reads_standardised_images_and_the_decoder_explains_raw_ones
 
 @pytest.mark.parametrize("changes", [{}, {"target": "sobel", "standardise": True}], ids=str)
 def test_the_target_is_what_evaluation_scores(changes: dict[str, Any]) -> None:
-    """In training mode, too: floors ask for it without a network's noise or shift."""
+    """Checks `target` in training mode too, since floors call it without noise or shift."""
     model, x = small(canvas=40, **changes), images().x
     assert torch.equal(model.target(x), model.eval()(x).target)
     assert torch.equal(model.train().target(x), model.target(x))
@@ -406,7 +411,7 @@ def test_the_target_is_what_evaluation_scores(changes: dict[str, Any]) -> None:
 
 
 def test_without_alpha_the_background_mixes_by_its_value_over_the_temperature() -> None:
-    """As in the authors' code; with alpha its logit is a parameter."""
+    """Checks the authors' definition; with `alpha`, the background's logit is a parameter."""
     model = small(COLOUR, canvas=40)
     decoder = model.network.decoder
     assert decoder.background_logit is None
@@ -434,7 +439,10 @@ def test_colours_ask_for_features() -> None:
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 @pytest.mark.parametrize("kind", ["conv", "residual", "wide"])
 def test_maps_have_their_channels_innermost(shape: ImageShape, kind: str) -> None:
-    """Known mistake: a grey image has both layouts at once, and convolutions chose the slow one."""
+    """Guards against the ambiguous layout of grey images.
+
+    A tensor with one channel has both layouts at once; convolutions chose the slow one.
+    """
     encoder = small(shape, encoder=kind).network.encoder
     maps: list[Tensor] = []
     for layer in encoder.features.modules():
@@ -493,7 +501,7 @@ def test_schedules_count_training_steps() -> None:
     ("factor", "optimizer"), [(0.01, "radam"), (100, "rmsprop"), (0.01, "sgd"), (100, "sgd")]
 )
 def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: str) -> None:
-    """From heads far too small or large; the highest learning rate of the search space."""
+    """Begins with heads far too small or too large, at the highest rate of the search space."""
     shape = ImageShape(1, 12, 12, 10)
     changes = {"part_capsules": 3, "template_size": 4, "encoder_channels": 4, "batch_size": 8}
     model = small(
@@ -511,7 +519,7 @@ def test_default_size() -> None:
 
 
 def test_a_gpus_gradients_of_templates_and_points_equal_a_processors() -> None:
-    """Points between pixels, on a pixel, on the border, and beyond it."""
+    """Checks points between pixels, on a pixel, on the border, and outside."""
     templates = torch.rand(5, 2, 7, 9, dtype=torch.float64)
     grid = torch.rand(5, 6, 8, 2, dtype=torch.float64) * 3 - 1.5
     grid[0, 0, :4] = torch.tensor([[0, 0], [-1, -1], [1, 1], [1, -1]], dtype=torch.float64)
@@ -519,4 +527,4 @@ def test_a_gpus_gradients_of_templates_and_points_equal_a_processors() -> None:
     theirs = torch.ops.aten.grid_sampler_2d_backward(
         grad, templates, grid, 0, 0, True, [True, True]
     )
-    torch.testing.assert_close(sums_of_hats(grad, templates, grid), theirs)
+    torch.testing.assert_close(deterministic_gradients(grad, templates, grid), theirs)

@@ -1,4 +1,4 @@
-"""RMSProp: against TensorFlow's equations in plain numbers, torch's version, and a restart."""
+"""Tests RMSProp against TensorFlow's equations, torch's version, and a restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.layers.rmsprop import RMSProp
 
 
 def test_steps_are_tensorflows_equations_in_plain_numbers() -> None:
-    """With a changing learning rate, ε that matters, and weight decay."""
+    """Varies the learning rate, with a large ε and weight decay."""
     decay, momentum, epsilon, penalty = 0.9, 0.8, 0.25, 0.1
     start, gradients, rates = [0.5, -2.0, 3.0], [[0.2, -1.0, 0.0], [3.0, 0.5, 0.0]], [0.1, 0.01]
     p = torch.tensor(start, dtype=torch.float64, requires_grad=True)
@@ -35,7 +35,10 @@ def test_steps_are_tensorflows_equations_in_plain_numbers() -> None:
 
 
 def test_the_first_step_is_about_a_third_of_torchs() -> None:
-    """The mean square is .9 + .1·g² after the first step, not .1·g²: for g = 1, √.1 = .316."""
+    """Compares the first step for g = 1: the ratio is √0.1 = 0.316.
+
+    After this step the mean square is 0.9 + 0.1·g², while torch's is 0.1·g².
+    """
     moved = []
     for kind in (RMSProp, torch.optim.RMSprop):
         p = torch.zeros(1, requires_grad=True)
@@ -55,7 +58,7 @@ def trained(optimizer: torch.optim.Optimizer, params: list[Tensor], steps: range
 
 
 def test_training_goes_on_from_a_saved_state_as_if_never_interrupted() -> None:
-    """Through a file that holds tensors and plain values alone, as checkpoints do."""
+    """Stores the state in a file of tensors and plain values only, as checkpoints do."""
 
     def fresh() -> tuple[list[Tensor], RMSProp]:
         params = [torch.ones(3, 2, requires_grad=True), torch.zeros(4, requires_grad=True)]
@@ -88,7 +91,7 @@ def test_parameters_without_a_gradient_stay() -> None:
 
 
 def test_the_recipes_rmsprop_has_the_authors_numbers() -> None:
-    """Decay .9, momentum .9, ε = (1/(10·batch))², added to the mean square."""
+    """Checks decay 0.9, momentum 0.9, and ε = (1/(10·batch))², added to the mean square."""
     config = RecipeConfig(optimizer="rmsprop", batch_size=8, weight_decay=0.2)
     optimizer = recipe([{"params": [torch.ones(1)]}], config).optimizer
     assert isinstance(optimizer, RMSProp)

@@ -1,4 +1,4 @@
-"""Stacked capsules end to end: against the textbook, where gradients stop, and known mistakes."""
+"""Tests stacked capsules against the textbook and known mistakes, and where gradients stop."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_loss_and_gradients_equal_the_textbook(shape: ImageShape, changes: dict[
 
 
 def touched(model: SCAE, term: Tensor) -> set[str]:
-    """Names of the parameters that a loss term has a gradient for."""
+    """Lists the parameters with respect to which a loss term has a gradient."""
     named = dict(model.named_parameters())
     found = torch.autograd.grad(term, list(named.values()), allow_unused=True, retain_graph=True)
     return {n for n, g in zip(named, found, strict=True) if g is not None and g.any()}
@@ -96,7 +96,7 @@ def test_objects_reach_parts_through_features_alone() -> None:
 
 
 def test_each_probe_reads_its_own_presences_and_teaches_nothing_else() -> None:
-    """Known mistakes: the posterior's probe with the prior's weights; softmax before the loss."""
+    """Guards against the prior's weights in the posterior's probe, and a double softmax."""
     model, batch = small(), images()
     terms, coded = model.loss(batch)
     for name, presences in (("prior", coded.prior), ("posterior", coded.code)):
@@ -142,7 +142,7 @@ def test_codes_are_of_the_highest_level() -> None:
 
 
 def test_objects_read_templates_in_their_colours() -> None:
-    """As in the authors' code: two images whose parts differ in colour alone differ in objects."""
+    """Checks that images whose parts differ in colour only differ in objects, as in their code."""
     model = small(TWO).eval()
     parts = model.network.encode(model.network.views(images(TWO).x).image)
     seen: list[Tensor] = []
@@ -175,7 +175,7 @@ def test_the_recipe_is_the_authors() -> None:
 
 @pytest.mark.parametrize("resized", [False, True])
 def test_evaluation_sees_images_on_the_canvas_of_training(resized: bool) -> None:
-    """Known mistake: test images as they are, while training places them on a larger canvas."""
+    """Guards against test images without the larger canvas of training."""
     model, batch = small(**({"max_side": 20, "canvas": 22} if resized else {})).eval(), images()
     x = F.interpolate(batch.x, (20, 20), mode="area") if resized else batch.x
     placed = F.pad(x, (1, 1, 1, 1))
@@ -186,7 +186,7 @@ def test_evaluation_sees_images_on_the_canvas_of_training(resized: bool) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(("factor", "optimizer"), [(0.01, "radam"), (65, "rmsprop"), (65, "sgd")])
 def test_long_trainings_at_the_highest_rate_stay_finite(factor: float, optimizer: Any) -> None:
-    """Known mistake: NaN. From heads far too small or large, with blank images now and then."""
+    """Guards against NaN: begins with heads far too small or too large; some images are blank."""
     shape = ImageShape(1, 12, 12, 10)
     model = small(shape, canvas=0, template_size=4, optimizer=optimizer, **highest_rates("scae"))
     with torch.no_grad():

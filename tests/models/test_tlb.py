@@ -1,4 +1,4 @@
-"""Temporal Latent Bottleneck: against the textbook, its schedules, and known mistakes."""
+"""Tests the Temporal Latent Bottleneck and its schedules, against textbook and known mistakes."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def images(shape: ImageShape = CIFAR, count: int = 3, dtype: torch.dtype = torch
 
 
 def randomised(model: Variant) -> Any:
-    """In float64, every gain, offset and bias away from where it begins."""
+    """Returns the model in float64, with all parameters random."""
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model.double()
 
 
 def assert_equal_to(oracle: Any, model: Variant, batch: Images | Clips) -> None:
-    """Loss and the gradient of every parameter, by name."""
+    """Checks that loss and gradients of every parameter, by name, equal the textbook's."""
     torch.manual_seed(1)
     ours = total_loss(model, batch)
     torch.manual_seed(1)
@@ -111,15 +111,20 @@ def test_folded_attention_is_scaled_dot_product_attention(heads: int) -> None:
     )
     read = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     expected = x + layer.output(read.transpose(1, 2).flatten(2))
-    ours, scores = layer.fold().to_other(x, y)
+    ours, scores = layer.fold().cross_attention(x, y)
     torch.testing.assert_close(ours, expected)
     torch.testing.assert_close(scores, (q @ k.transpose(2, 3) / 2).softmax(-1))
-    torch.testing.assert_close(layer.fold().to_itself(x), layer.fold().to_other(x, x)[0])
+    torch.testing.assert_close(
+        layer.fold().self_attention(x), layer.fold().cross_attention(x, x)[0]
+    )
 
 
 def test_parameter_counts() -> None:
-    """415,882 is what Keras reports; a block that attended to the state by the weights that it
-    attends to itself with (a known mistake) would make it 364,810."""
+    """Checks that the example has 415,882 parameters, as Keras reports.
+
+    It would have 364,810 if a block used the same weights for its chunk and for the state (a known
+    mistake).
+    """
     with torch.device("meta"):
         assert count(KerasTLB(shape=CIFAR, config=KerasTLB.Config())) == 415_882
         assert count(TLB(shape=CIFAR, config=TLBConfig())) == 356_746
@@ -147,19 +152,21 @@ KERAS = {
 
 @pytest.mark.parametrize(("sizes", "expected"), PAPER.items())
 def test_the_papers_blocks_by_a_written_out_trace(sizes: tuple[int, int], expected: str) -> None:
-    """S attends to itself, C to the state, one block each."""
+    """Checks the blocks: S attends to its chunk, C to the state."""
     assert trace(paper(layers=sizes[0], r=sizes[1])) == expected
 
 
 @pytest.mark.parametrize(("sizes", "expected"), KERAS.items())
 def test_the_examples_blocks_by_a_written_out_trace(sizes: tuple[int, int], expected: str) -> None:
-    """layers + ⌈layers/r⌉ blocks, each attends to itself, and every r-th **of this list** to the
-    state (known mistake: to cross-attend in the blocks that were added for it, 1 and 4 of 6)."""
+    """Checks layers + ⌈layers/r⌉ blocks: each attends to its chunk, every r-th to the state too.
+
+    Guards against attending to the state in the added blocks instead (1 and 4 of 6).
+    """
     assert trace(keras(layers=sizes[0], r=sizes[1])) == expected
 
 
 def trace(model: TLB | KerasTLB) -> str:
-    """What each block does to a chunk, as its layers are called."""
+    """Lists what each block does to a chunk, in the order of calls."""
     folded = model.bottleneck.fold()
     named = {}
     for index, block in enumerate(model.bottleneck.fast):
@@ -185,7 +192,10 @@ def test_a_block_of_two_attentions_has_one_feed_forward_and_two_sets_of_weights(
 
 
 def test_the_examples_head_reads_the_last_chunk_and_ours_the_state() -> None:
-    """Without a look at the state the last chunk alone decides, in the example's head."""
+    """Checks what the class depends on if no block attends to the state.
+
+    In the example it then depends on the last chunk only.
+    """
     image = torch.rand(2, 3, 12, 12)
     other = image.clone()
     other[:, :, :8] = torch.rand(2, 3, 8, 12)
@@ -203,7 +213,7 @@ def test_the_examples_head_reads_the_last_chunk_and_ours_the_state() -> None:
 
 
 def test_the_examples_state_is_zero_at_first_and_as_long_as_a_chunk() -> None:
-    assert torch.equal(keras().first_state(2), torch.zeros(2, 3, 8))
+    assert torch.equal(keras().initial_state(2), torch.zeros(2, 3, 8))
     assert paper(state_length=5).read(torch.rand(2, 3, 12, 12)).state.shape == (2, 5, 8)
 
 
@@ -214,7 +224,10 @@ def test_positions_are_those_in_a_chunk_or_those_in_the_image() -> None:
 
 
 def test_weights_begin_as_keras_has_them() -> None:
-    """A (64, 1, 64) kernel counts as a convolution's: bound √(6/(64 + 4096)), not √(6/128)."""
+    """Checks that a (64, 1, 64) kernel has the bound of a convolution.
+
+    The bound is √(6/(64 + 4096)), not √(6/128).
+    """
     model = KerasTLB(shape=CIFAR, config=KerasTLB.Config())
     layer = model.bottleneck.fast[0].to_itself
     bounds = {
@@ -230,14 +243,17 @@ def test_weights_begin_as_keras_has_them() -> None:
 
 
 def test_attention_maps_are_laid_out_as_the_patches() -> None:
-    """Largest over queries, mean over heads; a token's heat lies where its patch does."""
+    """Checks that a token's heat is at the place of its patch.
+
+    Heat is the largest weight over queries, averaged over heads.
+    """
     model = keras(heads=2).eval()
     batch = images(count=2)
     pictures = model.pictures(batch)["attention"]
     assert [len(row) for row in pictures] == [2, 2]
     heats = [heat for heat in pictures[1] if isinstance(heat, Heat)]
-    assert torch.equal(heats[1].image, model.seen(batch.x)[1])
-    scores = model.read(model.seen(batch.x)).scores
+    assert torch.equal(heats[1].image, model.evaluation_view(batch.x)[1])
+    scores = model.read(model.evaluation_view(batch.x)).scores
     assert scores[0].shape == (2, 2, 3, 3)
     for token in range(9):
         own = scores[token // 3][1, :, :, token % 3]
@@ -269,8 +285,10 @@ def test_what_does_not_see_the_state_is_computed_for_all_chunks_at_once() -> Non
     folded = model.bottleneck.fold()
     assert [len(folded.local), len(folded.conditioned)] == [2, 1]
     chunks = torch.randn(2, 3, 3, 8)
-    one_by_one = torch.stack([folded.alone(c[:, None])[:, 0] for c in chunks.unbind(1)], 1)
-    torch.testing.assert_close(folded.alone(chunks), one_by_one)
+    one_by_one = torch.stack(
+        [folded.apply_local_layers(c[:, None])[:, 0] for c in chunks.unbind(1)], 1
+    )
+    torch.testing.assert_close(folded.apply_local_layers(chunks), one_by_one)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +311,7 @@ def test_frames_that_do_not_fit_are_named() -> None:
 
 
 def test_the_future_is_fed_by_predictions_and_the_past_by_frames() -> None:
-    """Known mistake: teacher forcing over the future, which a test cannot have."""
+    """Guards against teacher forcing over the future, which is not available in evaluation."""
     model = frames()
     past, future = torch.rand(1, 3, 2, 8, 12), torch.rand(1, 3, 2, 8, 12)
     other = torch.rand_like(future)

@@ -1,4 +1,4 @@
-"""ViT against the textbook, and its size."""
+"""Tests the Vision Transformer against the textbook, and its size."""
 
 from __future__ import annotations
 
