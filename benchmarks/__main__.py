@@ -12,8 +12,7 @@ from benchmarks import datasets
 from benchmarks.cli import Data, Offline, Results, command, data_folder, require_gpu
 from benchmarks.declared_options import declared_by
 from benchmarks.lightning import import_lightning
-from benchmarks.profiles import Name
-from benchmarks.profiles import load as load_profile
+from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions, Where
 from models import registry
@@ -39,7 +38,8 @@ def run(
     given: dict[str, Any],
     variant: Variant,
     dataset: Annotated[
-        str, typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.beside()))}.")
+        str,
+        typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.extra_names()))}."),
     ],
     set_: Settings = None,
     data: Data = None,
@@ -47,10 +47,10 @@ def run(
 ) -> None:
     """Makes one run with its own hyper-parameters; prints its metrics and draws their curves."""
     import_lightning()
-    from benchmarks.commands import make
+    from benchmarks.commands import make_run
 
     choice = RunOptions(**given, hyperparameters=_settings(set_))
-    record = make(variant, dataset, choice, data=data_folder(data), results=results)
+    record = make_run(variant, dataset, choice, data=data_folder(data), results=results)
     raise SystemExit(1 if record.status == "failed" else 0)
 
 
@@ -62,16 +62,16 @@ def reproduce(
     offline: Offline = False,
 ) -> None:
     """Makes a run again, and says bit-equal or where it first differs (exit code 1)."""
-    from benchmarks.commands import make_again
+    from benchmarks.commands import reproduce_run
 
-    equal = make_again(run_id, root=data_folder(data), results=results, offline=offline)
+    equal = reproduce_run(run_id, root=data_folder(data), results=results, offline=offline)
     raise SystemExit(0 if equal else 1)
 
 
 @app.command("data")
 def data_(
     data: Data = None,
-    profile: Annotated[Name, typer.Option(help="Whose data.")] = Name.quick,
+    profile: Annotated[ProfileName, typer.Option(help="Whose data.")] = ProfileName.quick,
     offline: Offline = False,
 ) -> None:
     """Shows each dataset: state, samples, shapes, SHA-256 of the decoded arrays, where it lies."""
@@ -107,8 +107,8 @@ def speed(
 
     It takes up to two minutes for a variant, and up to fifteen for all.
     """
-    from benchmarks.recipes import Recipe
-    from benchmarks.speed import main as measure
+    from benchmarks.run_recipes import Recipe
+    from benchmarks.step_speed import print_speed
 
     names = [_variant(name) for name in variant or ()]
     settings = _settings(set_)
@@ -118,7 +118,7 @@ def speed(
         Recipe(names[0], "", {}, registry.variant(names[0]).Config, {}).resolve(settings)
     if device == "cuda":
         require_gpu()
-    measure(names or None, threads, batch, settings, device=device, profiled=profiled)
+    print_speed(names or None, threads, batch, settings, device=device, profiled=profiled)
 
 
 def _variant(name: str) -> str:

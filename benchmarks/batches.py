@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.datasets.samples import Batch, Samples, StillSamples
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,28 +25,28 @@ class Epoch:
     order: Tensor
     batch_size: int
     epoch: int = 0
-    whole: bool = False
+    full_batches_only: bool = False
     """Leave out a last batch that is not full, where there is a full one."""
-    first: int = 0
+    first_step: int = 0
     """The step to begin at: those before were made before the run was interrupted."""
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.order), self.batch_size)
-        return full if not rest or (self.whole and full) else full + 1
+        return full if not rest or (self.full_batches_only and full) else full + 1
 
     def __iter__(self) -> Iterator[Batch]:
-        for k in range(self.first, len(self)):
+        for k in range(self.first_step, len(self)):
             index = self.order[k * self.batch_size : (k + 1) * self.batch_size]
             yield self.samples.gather(index, self.epoch)
 
 
 def training_epoch(
-    samples: Samples, *, batch_size: int, seed: int, epoch: int, first: int = 0
+    samples: Samples, *, batch_size: int, seed: int, epoch: int, first_step: int = 0
 ) -> Epoch:
     """A shuffled pass: its order is a pure function of (seed, epoch)."""
-    generator = torch.Generator().manual_seed(derive(seed, order=epoch))
+    generator = torch.Generator().manual_seed(derive_seed(seed, order=epoch))
     order = torch.randperm(len(samples), generator=generator)
-    return Epoch(samples, order, batch_size, epoch, whole=True, first=first)
+    return Epoch(samples, order, batch_size, epoch, full_batches_only=True, first_step=first_step)
 
 
 def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:

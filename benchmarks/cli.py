@@ -57,8 +57,8 @@ def main(app: Callable[[], object]) -> None:
     """
     try:
         app()
-    except interrupts.Leave as leave:
-        interrupts.end(
+    except interrupts.Interrupted as leave:
+        interrupts.end_process(
             "interrupted; what was done is kept. The same command goes on with it.", leave.exit_code
         )
     except InputError as error:
@@ -80,7 +80,7 @@ def command(app: Callable[[], object]) -> NoReturn:
         main(app)
     except SystemExit as exit_:
         code = int(exit_.code or 0)
-    interrupts.at_once(code)
+    interrupts.exit_now(code)
 
 
 def _leave(sentence: str) -> None:

@@ -12,11 +12,10 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import curves, datasets, metrics, processor, terminal
+from benchmarks import curves, datasets, metrics, processor, run_progress
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
-from benchmarks.profiles import Profile
-from benchmarks.profiles import load as load_profile
+from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import DataState, RunRecord
@@ -27,7 +26,9 @@ from benchmarks.specification import Machine, specify
 from models import registry
 
 
-def make(variant: str, dataset: str, choice: RunOptions, *, data: Path, results: Path) -> RunRecord:
+def make_run(
+    variant: str, dataset: str, choice: RunOptions, *, data: Path, results: Path
+) -> RunRecord:
     """Makes one run, prints its metrics, and draws their curves.
 
     Args:
@@ -71,14 +72,14 @@ def make(variant: str, dataset: str, choice: RunOptions, *, data: Path, results:
         spec,
         source=source,
         results=results,
-        callbacks=terminal.callbacks(console, metric),
+        callbacks=run_progress.callbacks(console, metric),
         log=choice.log,
         debug=choice.debug,
     )
     _show(console, record, results)
     home = RunFolder(results, record.run_id).path
-    if not (home / curves.NAME).exists():
-        curves.draw(home, f"{variant} on {dataset}, seed {spec.seed}")
+    if not (home / curves.FILE_NAME).exists():
+        curves.draw_curves(home, f"{variant} on {dataset}, seed {spec.seed}")
     return record
 
 
@@ -119,7 +120,7 @@ def _counts(costs: Mapping[str, Any]) -> str:
     return f"{costs['parameters']:,} parameters, {flops / 1e6:,.4g} MFLOP a sample, "
 
 
-def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:
+def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:
     """Makes a run again in a folder of its own. Says whether it came out bit-equal."""
     record = RunFolder(results, run_id).read()
     if record is None:

@@ -12,28 +12,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.records.files import write_atomically
+from benchmarks.records.atomic_files import write_atomically
 
-NAME = "curves.png"
+FILE_NAME = "curves.png"
 PARTS = {"train": "tab:blue", "validation": "tab:red"}
 COLUMNS = 3
 SUFFIX = "_prior"
 """A metric of the prior stands, dashed, in the panel of the code's."""
 
 
-def draw(home: Path, title: str) -> Path | None:
+def draw_curves(home: Path, title: str) -> Path | None:
     """Writes `curves.png` into a run's folder. None where no epoch has ended. Raises OSError."""
     path = home / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if not lines:
         return None
     drawn = BytesIO()
-    figure(lines, title).savefig(drawn, format="png", dpi=120)
-    write_atomically(home / NAME, drawn.getvalue())
-    return home / NAME
+    curves_figure(lines, title).savefig(drawn, format="png", dpi=120)
+    write_atomically(home / FILE_NAME, drawn.getvalue())
+    return home / FILE_NAME
 
 
-def figure(lines: list[dict[str, Any]], title: str) -> Figure:
+def curves_figure(lines: list[dict[str, Any]], title: str) -> Figure:
     """A panel a metric, over training steps, from the lines of a `metrics.jsonl`.
 
     Loss terms, which are many, stay in the lines.

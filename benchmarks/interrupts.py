@@ -1,8 +1,9 @@
-"""Leaving when asked: SIGTERM (a preempted job) and Ctrl-C end a run at its next checkpoint.
+"""Stops a process at its next checkpoint after SIGTERM (a preempted job) or Ctrl-C.
 
-Within `gracefully()` such a signal only asks, and so does `ask()`; what can be left at a point asks
-back there, by `if_asked()`. A second Ctrl-C is a KeyboardInterrupt, at once. What has not left when
-the grace is over is ended, which costs what was done since the last checkpoint.
+Within `grace_period()` a signal, or `request_stop()`, only records a request. A run calls
+`raise_if_requested()` where it can stop without a loss, that is after a checkpoint. A second Ctrl-C
+raises KeyboardInterrupt at once. A process that has not stopped when the grace period is over is
+ended; it loses the work since its last checkpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ DRIVER_GRACE = 8.5
 _TOLD = b"\ncapsbench: leaving at the next checkpoint; Ctrl-C again leaves at once\n"
 
 
-class Leave(BaseException):
+class Interrupted(BaseException):
     """The process was asked to leave, and nothing is lost if it does so here."""
 
     def __init__(self, signum: int) -> None:
@@ -34,14 +35,14 @@ class Leave(BaseException):
 
 
 _grace: float | None = None
-"""None outside of `gracefully()`."""
+"""None outside of `grace_period()`."""
 _asked: int | None = None
 """The signal."""
 _deadline: threading.Timer | None = None
 
 
 @contextmanager
-def gracefully(grace: float | None = None) -> Iterator[None]:
+def grace_period(grace: float | None = None) -> Iterator[None]:
     """While it lasts, a process that is asked to leave has so many seconds for it, or GRACE.
 
     Within another one it does nothing. A Ctrl-C that the process ignores stays ignored; and signals
@@ -68,13 +69,13 @@ def gracefully(grace: float | None = None) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def listen() -> None:
+def take_back_sigterm() -> None:
     """Takes SIGTERM back from Lightning, whose answer is to stop where no checkpoint is."""
     if _grace is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _answer)
 
 
-def ask(signum: int = signal.SIGTERM) -> None:
+def request_stop(signum: int = signal.SIGTERM) -> None:
     """Asks this process to leave; where nothing is under way that could be lost, it ends here."""
     global _asked, _deadline
     if _grace is None:
@@ -86,24 +87,24 @@ def ask(signum: int = signal.SIGTERM) -> None:
         _deadline.start()
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Whether the process shall leave."""
     return _asked is not None
 
 
-def if_asked() -> None:
+def raise_if_requested() -> None:
     """Raises Leave where the process shall leave."""
     if _asked is not None:
-        raise Leave(_asked)
+        raise Interrupted(_asked)
 
 
-def end(sentence: str, exit_code: int) -> NoReturn:
+def end_process(sentence: str, exit_code: int) -> NoReturn:
     """Prints a sentence and ends the process; what interpreters tidy up first takes seconds."""
     print(f"\ncapsbench: {sentence}", file=sys.stderr)
-    at_once(exit_code)
+    exit_now(exit_code)
 
 
-def at_once(exit_code: int) -> NoReturn:
+def exit_now(exit_code: int) -> NoReturn:
     """Ends the process, with what it has printed, and without what interpreters tidy up."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # a reader that has left
@@ -116,4 +117,4 @@ def _answer(signum: int, frame: FrameType | None) -> None:
         if _asked is not None:
             raise KeyboardInterrupt
         os.write(2, _TOLD)
-    ask(signum)
+    request_stop(signum)

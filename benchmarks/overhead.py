@@ -22,7 +22,7 @@ from benchmarks import datasets
 from benchmarks.batches import training_epoch
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.runs.run import run
 from models import registry
@@ -102,7 +102,7 @@ class Loop(pl.Callback):
     """
 
     def __init__(self, spec: RunSpec, data: TaskData) -> None:
-        torch.manual_seed(derive(spec.seed, init=0))
+        torch.manual_seed(derive_seed(spec.seed, init=0))
         variant = registry.variant(spec.variant)
         config = variant.Config.model_validate(spec.hyperparameters)
         self.model = variant(shape=data.shape, config=config).train()

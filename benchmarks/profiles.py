@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from models.variant import SourceBudget
 
 
-class Name(StrEnum):
+class ProfileName(StrEnum):
     """The profiles, by growing expense."""
 
     smoke = "smoke"
@@ -32,7 +32,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name
+    name: ProfileName
     download: Literal["none", "small", "all"]
     sources: bool = False
     trials: int = Field(ge=0)
@@ -85,14 +85,14 @@ class Profile(BaseModel):
 
 def _remaining_samples(source: SourceBudget, task: str, dataset: str, held: int) -> int:
     """Counts an epoch's training samples: the source's, less those held out that it trains on."""
-    from benchmarks.datasets.task_data import largest_cut  # late: it imports NumPy
+    from benchmarks.datasets.task_data import held_out_count  # late: it imports NumPy
 
     if datasets.find(dataset).generates(task) or source.validation_samples:
         return source.train_samples
-    return source.train_samples - largest_cut(held, source.train_samples)
+    return source.train_samples - held_out_count(held, source.train_samples)
 
 
-def load(name: Name) -> Profile:
+def load_profile(name: ProfileName) -> Profile:
     """Reads one profile."""
     import yaml
 

@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.cli import Offline
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
 Where = Literal["cpu", "cuda"]
@@ -19,7 +19,9 @@ class RunOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    profile: Annotated[Name, typer.Option(help="How much the run may spend.")] = Name.quick
+    profile: Annotated[ProfileName, typer.Option(help="How much the run may spend.")] = (
+        ProfileName.quick
+    )
     hyperparameters: dict[str, Any] = {}
     base: Annotated[
         str | None,

@@ -35,7 +35,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget
 from models.registry import nearest
@@ -82,14 +82,14 @@ class SpaceFile:
         self.study = content.get("study") or {}
         """How studies search, as the file has it."""
         profiles = self.mapping("profiles", content.get("profiles") or {})
-        self.known("profile", profiles, [name.value for name in Name])
+        self.known("profile", profiles, [name.value for name in ProfileName])
         self._sections = {n: self._section(f"profile {n}", v) for n, v in profiles.items()}
 
-    def section(self, profile: Name) -> Section:
+    def section(self, profile: ProfileName) -> Section:
         """Returns what the file says of a profile: nothing, if the file does not name it."""
         return self._sections.get(profile.value, Section())
 
-    def given(self, profile: Name) -> dict[str, Any]:
+    def given(self, profile: ProfileName) -> dict[str, Any]:
         """Returns the hyper-parameters that are set apart from the defaults under a profile."""
         return {**self.fixed, **self.section(profile).set}
 

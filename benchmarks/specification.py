@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from benchmarks import datasets, profiles
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Name, Profile
-from benchmarks.recipes import first_fault, recipe
+from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo
 from benchmarks.records.spec import Budget, Precision, Role, RunSpec
+from benchmarks.run_recipes import invalid_value, recipe
 from models import registry
 
 
@@ -37,7 +37,7 @@ def specify(
     variant: str,
     dataset: str,
     *,
-    profile: Profile | Name = Name.quick,
+    profile: Profile | ProfileName = ProfileName.quick,
     role: Role = "trial",
     hyperparameters: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -71,7 +71,7 @@ def specify(
         InputError: for an unknown name or an impossible value, in one sentence.
     """
     entry = _entry(variant, dataset)
-    plan = profiles.load(profile) if isinstance(profile, Name) else profile
+    plan = profiles.load_profile(profile) if isinstance(profile, ProfileName) else profile
     chosen = recipe(variant, dataset, plan.name)
     source = source or DataSource(Path("data"))
     values = chosen.resolve(hyperparameters or {})
@@ -84,10 +84,10 @@ def specify(
     datasets.find(dataset).require_samples(
         entry.task, asked=budget or {}, budget=spent, source=source
     )
-    rests_on = registry.variant(variant).rests_on
-    if base is None and rests_on is not None:
+    base_variant = registry.variant(variant).base_variant
+    if base is None and base_variant is not None:
         base = specify(
-            rests_on,
+            base_variant,
             dataset,
             profile=plan,
             role="base",
@@ -97,7 +97,7 @@ def specify(
             source=source,
             machine=machine,
         )
-    _require_base(variant, dataset, rests_on, base)
+    _require_base(variant, dataset, base_variant, base)
     try:
         return RunSpec(
             variant=variant,
@@ -114,7 +114,7 @@ def specify(
             base=base,
         )
     except ValidationError as error:
-        raise InputError(first_fault(error)) from None
+        raise InputError(invalid_value(error)) from None
 
 
 @lru_cache(maxsize=256)
@@ -142,11 +142,13 @@ def _entry(variant: str, dataset: str) -> registry.Entry:
     return entry
 
 
-def _require_base(variant: str, dataset: str, rests_on: str | None, base: RunSpec | None) -> None:
-    if base is None or (base.variant, base.dataset) == (rests_on, dataset):
+def _require_base(
+    variant: str, dataset: str, base_variant: str | None, base: RunSpec | None
+) -> None:
+    if base is None or (base.variant, base.dataset) == (base_variant, dataset):
         return
     raise InputError(
-        f"run {base.run_id} is no run of {rests_on} on {dataset}: {variant} is built on one"
-        if rests_on
+        f"run {base.run_id} is no run of {base_variant} on {dataset}: {variant} is built on one"
+        if base_variant
         else f"{variant} is built on no other run: leave the base out"
     )

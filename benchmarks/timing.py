@@ -37,7 +37,7 @@ class SampleTimes(NamedTuple):
     """In a forward pass."""
 
 
-def batch_of(shape: Shape, count: int, device: str = "cpu") -> Batch:
+def noise_batch(shape: Shape, count: int, device: str = "cpu") -> Batch:
     """Makes a batch of noise, of `count` samples."""
     if isinstance(shape, PointShape):
         points = torch.rand(count, shape.points, 3, device=device)
@@ -51,7 +51,7 @@ def batch_of(shape: Shape, count: int, device: str = "cpu") -> Batch:
     return Images(torch.rand(count, *frame, device=device), labels)
 
 
-def untrained(
+def untrained_model(
     variant: str, shape: Shape, config: Hyperparameters, base: Hyperparameters | None = None
 ) -> Variant:
     """Builds a model; where it needs a base, on a frozen, untrained one.
@@ -59,9 +59,9 @@ def untrained(
     `base`: hyper-parameters of the base, by default its own defaults.
     """
     cls, model = registry.variant(variant), None
-    if cls.rests_on is not None:
-        base = base or registry.variant(cls.rests_on).Config()
-        model = untrained(cls.rests_on, shape, base).requires_grad_(False).eval()
+    if cls.base_variant is not None:
+        base = base or registry.variant(cls.base_variant).Config()
+        model = untrained_model(cls.base_variant, shape, base).requires_grad_(False).eval()
     return registry.build(variant, shape=shape, config=config, base=model)
 
 
@@ -100,12 +100,12 @@ def sample_times(
             training, count = 0.0, batch_size
             if model.trainable:
                 training, count = _grown(
-                    lambda count: training_step(model, batch_of(shape, count, device)),
+                    lambda count: training_step(model, noise_batch(shape, count, device)),
                     batch_size,
                     device,
                 )
             evaluation, _ = _grown(
-                lambda count: _forward(model, batch_of(shape, count, device)), count, device
+                lambda count: _forward(model, noise_batch(shape, count, device)), count, device
             )
     finally:
         torch.set_num_threads(before)

@@ -74,7 +74,7 @@ class OCAE(Variant):
 
     Config = OCAEConfig
     config: OCAEConfig
-    rests_on = "pcae"
+    base_variant = "pcae"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"cifar10": {"object_capsules": 64}}
 
     def __init__(self, *, shape: ImageShape, config: OCAEConfig, base: PCAE) -> None:

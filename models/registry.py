@@ -93,8 +93,8 @@ def build(
 ) -> Variant:
     """A variant's model; on `base`, where it rests on another variant's trained model."""
     cls = variant(name)
-    if (cls.rests_on is None) != (base is None):
-        raise ValueError(f"{name} rests on {cls.rests_on or 'no other variant'}")
+    if (cls.base_variant is None) != (base is None):
+        raise ValueError(f"{name} rests on {cls.base_variant or 'no other variant'}")
     return cls(shape=shape, config=config, **({} if base is None else {"base": base}))
 
 

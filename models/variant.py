@@ -185,7 +185,7 @@ class Variant(nn.Module):
     """Hyper-parameters that the paper sets apart from the defaults, by the dataset's name."""
     published_budgets: ClassVar[Mapping[str, SourceBudget]] = {}
     """How long the source trains, by the dataset's name, for profiles `paper` and `published`."""
-    rests_on: ClassVar[str | None] = None
+    base_variant: ClassVar[str | None] = None
     """The variant whose trained, frozen model this one is built on, given to it as `base`."""
     lacks: ClassVar[Mapping[str, str]] = {}
     """Metrics of its task that have no meaning for this variant, each with the reason."""

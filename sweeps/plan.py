@@ -64,7 +64,7 @@ def plan_cells(
         points: those that studies start from, beside the recipe, by cell.
         device: where steps are timed, cpu or cuda.
     """
-    profile = profiles.load(choice.profile)
+    profile = profiles.load_profile(choice.profile)
     for variant, dataset in cells:
         start = points.get(f"{variant}/{dataset}", [])
         yield _row(choice, profile, variant, dataset, start, device)
@@ -85,11 +85,11 @@ def _row(
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
     seconds = runs * _run_seconds(variant, dataset, profile, trial, device, tested=False)
     seconds += finals * _run_seconds(variant, dataset, profile, final, device, tested=True)
-    rests_on = registry.variant(variant).rests_on
-    bases = [] if rests_on is None else _bases(rests_on, dataset, profile, trials, finals)
+    base_variant = registry.variant(variant).base_variant
+    bases = [] if base_variant is None else _bases(base_variant, dataset, profile, trials, finals)
     for budget in bases:
-        assert rests_on is not None
-        seconds += _run_seconds(rests_on, dataset, profile, budget, device, tested=False)
+        assert base_variant is not None
+        seconds += _run_seconds(base_variant, dataset, profile, budget, device, tested=False)
     shown = trial if trials else final
     task = registry.available()[variant].task
     return Row(
@@ -105,9 +105,11 @@ def _row(
     )
 
 
-def _bases(rests_on: str, dataset: str, profile: Profile, trials: int, finals: int) -> list[Budget]:
+def _bases(
+    base_variant: str, dataset: str, profile: Profile, trials: int, finals: int
+) -> list[Budget]:
     """Lists the budgets of a cell's bases."""
-    base = _space(rests_on, profile, dataset)
+    base = _space(base_variant, profile, dataset)
 
     def budget_of(role: Role) -> Budget:
         return base.budget(profile, role)
@@ -128,8 +130,8 @@ def _run_seconds(
 ) -> float:
     """Estimates the seconds of one run with the recipe's hyper-parameters."""
     config = _config(variant, _space(variant, profile, dataset))
-    rests_on = registry.variant(variant).rests_on
-    base = rests_on and _config(rests_on, _space(rests_on, profile, dataset))
+    base_variant = registry.variant(variant).base_variant
+    base = base_variant and _config(base_variant, _space(base_variant, profile, dataset))
     task, data = registry.available()[variant].task, datasets.find(dataset)
     shape = data.shape_of(task, Frames.of(config))
     times = _times(variant, shape, config, base or None, profile.threads, device)
@@ -166,7 +168,7 @@ def _times(
     threads: int,
     device: str,
 ) -> timing.SampleTimes:
-    model = timing.untrained(variant, shape, config, base)
+    model = timing.untrained_model(variant, shape, config, base)
     return timing.sample_times(
         model, shape, batch_size=config.batch_size, threads=threads, device=device
     )
@@ -184,7 +186,7 @@ def show(
         planned = list(plan_cells(choice, cells, points, device))
     console.print(_table(choice, planned))
     alone = sum(row.seconds for row in planned)
-    threads = profiles.load(choice.profile).threads
+    threads = profiles.load_profile(choice.profile).threads
     summary = f"{len(planned)} cells: {duration(alone)} by one worker of {threads} threads"
     if choice.workers > 1:
         spread = duration(alone / choice.workers)

@@ -25,7 +25,7 @@ def names() -> tuple[str, ...]:
     return tuple(name for _, name in sorted(columns))
 
 
-def beside() -> tuple[str, ...]:
+def extra_names() -> tuple[str, ...]:
     """Lists the datasets that are no column of the tables: single runs may name them."""
     return tuple(name for name, column in _declared().items() if column is None)
 
@@ -36,7 +36,7 @@ def find(name: str) -> Dataset:
     Raises:
         InputError: if no dataset has this name.
     """
-    known = (*names(), *beside())
+    known = (*names(), *extra_names())
     if name not in known:
         raise InputError(f"no dataset is called {name!r}: {nearest(name, known)}")
     dataset: Dataset = importlib.import_module(f"{__name__}.{name}").DATASET

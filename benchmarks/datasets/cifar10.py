@@ -14,11 +14,11 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from benchmarks.datasets import standin
-from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """Of a batch; an official one has 31 MB, the whole archive six of them."""
 
 BATCHES = {
@@ -32,13 +32,13 @@ BATCHES = {
 _FOLDER = "cifar-10-batches-py"
 
 
-def batch(path: Path) -> Split:
+def read_batch(path: Path) -> Split:
     """One batch file."""
     with path.open("rb") as stream:
-        return parse(_bounded(stream))
+        return parse_batch(_bounded(stream))
 
 
-def archive(path: Path) -> list[Split]:
+def read_archive(path: Path) -> list[Split]:
     """All batches from the tar.gz, read in memory: nothing is extracted."""
     found: dict[str, Split] = {}
     with _Limited(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
@@ -48,14 +48,14 @@ def archive(path: Path) -> list[Split]:
             if folder == _FOLDER and name in BATCHES and entry.isreg():
                 content = tar.extractfile(entry)
                 assert content is not None
-                found[name] = parse(_bounded(content))
+                found[name] = parse_batch(_bounded(content))
     missing = [name for name in BATCHES if name not in found]
     if missing:
         raise ValueError(f"it has no {_FOLDER}/{missing[0]}")
     return [found[name] for name in BATCHES]
 
 
-def parse(content: bytes) -> Split:
+def parse_batch(content: bytes) -> Split:
     """A pickled dictionary of data: uint8 (N, 3072), red, green, blue plane, and N labels."""
     # A memo index makes the unpickler allocate as many places before it looks at anything.
     for opcode, argument, _ in pickletools.genops(content):
@@ -122,7 +122,7 @@ class _Unpickler(pickle.Unpickler):
 class _Limited(gzip.GzipFile):
     """A gzip file that refuses to unpack to more than eight batches' bytes."""
 
-    left = 8 * MOST_BYTES
+    left = 8 * MAX_BYTES
 
     def read(self, size: int | None = -1) -> bytes:
         content = super().read(size)
@@ -133,9 +133,9 @@ class _Limited(gzip.GzipFile):
 
 
 def _bounded(stream: BinaryIO | Any) -> bytes:
-    content = stream.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it is longer than {MOST_BYTES >> 20} MiB")
+    content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is longer than {MAX_BYTES >> 20} MiB")
     return content
 
 
@@ -143,7 +143,7 @@ def _text(value: bytes | str) -> str:
     return value.decode("latin1") if isinstance(value, bytes) else value
 
 
-def join(parts: list[Any]) -> tuple[Split, Split]:
+def join_batches(parts: list[Any]) -> tuple[Split, Split]:
     """Train and test from the six batches, or from the one archive of them."""
     *train, test = parts[0] if isinstance(parts[0], list) else parts
     images = np.concatenate([b.images for b in train])
@@ -166,14 +166,14 @@ DATASET = ImageDataset(
                     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
                 ),
             ),
-            decode=archive,
+            decode=read_archive,
         ),
         Layout(
             folders=(_FOLDER, f"cifar10/{_FOLDER}", f"CIFAR10/{_FOLDER}", f"cifar-10/{_FOLDER}"),
             files=tuple(File(name, md5) for name, md5 in BATCHES.items()),
-            decode=batch,
+            decode=read_batch,
         ),
     ),
-    join=join,
+    join=join_batches,
     render=standin.textured_shapes,
 )

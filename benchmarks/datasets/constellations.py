@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.datasets.counter import bits, uniform
 from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
-from benchmarks.datasets.task_data import PartName, TaskData, generated
+from benchmarks.datasets.random_numbers import random_words, uniform_floats
+from benchmarks.datasets.task_data import PartName, TaskData, generated_data
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
 from models.variant import Points, PointShape
@@ -63,13 +63,15 @@ def constellations(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray
     low, high = extremes[call_of].T[..., None, None]
     points = 2 * (points - low) / (high - low) - 1
     everything = np.concatenate([points * present, present], -1).astype(np.float32)
-    order = np.argsort(bits(seed, epoch, index, 1, draws=POINTS), axis=1, kind="stable")
+    order = np.argsort(random_words(seed, epoch, index, 1, draws=POINTS), axis=1, kind="stable")
     return np.take_along_axis(everything, order[..., None], 1), _PATTERN[order]
 
 
 def _plane(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns points (B, 11, 2) in the plane, pattern by pattern, and presences (B, 11, 1)."""
-    draws = uniform(bits(seed, epoch, index, 0, draws=_DRAWS * PATTERNS)).astype(np.float64)
+    draws = uniform_floats(random_words(seed, epoch, index, 0, draws=_DRAWS * PATTERNS)).astype(
+        np.float64
+    )
     present, turn, size, x, y = np.moveaxis(draws.reshape(-1, PATTERNS, _DRAWS)[:, _PATTERN], 2, 0)
     angle, size = np.pi * (turn - 0.5), 1 + (LARGEST - 1) * size
     cos, sin, reach = size * np.cos(angle), size * np.sin(angle), EXTENT / size
@@ -130,7 +132,7 @@ class Constellations(Dataset):
             return ConstellationSamples(seed, count, fresh, device)
 
         info = self.describe(task, budget=budget, source=source)
-        return generated(sets, shape=self.shape_of(task), info=info, budget=budget, seed=seed)
+        return generated_data(sets, shape=self.shape_of(task), info=info, budget=budget, seed=seed)
 
     def describe(self, task: str, *, budget: Budget, source: DataSource) -> DataInfo:
         return DataInfo(

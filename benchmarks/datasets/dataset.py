@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from benchmarks.datasets.task_data import GENERATED_EPOCH, largest_cut
+from benchmarks.datasets.task_data import GENERATED_EPOCH, held_out_count
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo
 from benchmarks.records.spec import Budget
@@ -182,8 +182,8 @@ class Dataset(ABC):
         whole = self.training_samples(task, budget=budget, source=source)
         if whole is None:
             return
-        held = largest_cut(budget.validation_samples, whole)
-        most = {"validation_samples": largest_cut(whole, whole), "train_samples": whole - held}
+        held = held_out_count(budget.validation_samples, whole)
+        most = {"validation_samples": held_out_count(whole, whole), "train_samples": whole - held}
         for name, limit in most.items():
             if asked.get(name, 0) > limit:
                 raise InputError(

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.datasets import standin
-from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
-MOST_SAMPLES = 600_000
+MAX_SAMPLES = 600_000
 """Larger claims are refused before anything is read."""
 
 
-def idx(path: Path) -> np.ndarray:
+def read_idx(path: Path) -> np.ndarray:
     """An idx file of bytes, gzipped or not: uint8 (N, 28, 28) images or (N,) labels.
 
     Header, big-endian: two zero bytes, type (8 = unsigned byte), number of axes, each axis' length.
@@ -29,7 +29,7 @@ def idx(path: Path) -> np.ndarray:
         if (zeros, kind) != (0, 8) or axes not in (1, 3):
             raise ValueError("it is no idx file of images or labels")
         shape = struct.unpack(f">{axes}I", stream.read(4 * axes))
-        if shape[1:] not in ((), (28, 28)) or shape[0] > MOST_SAMPLES:
+        if shape[1:] not in ((), (28, 28)) or shape[0] > MAX_SAMPLES:
             raise ValueError(f"its header claims the shape {shape}")
         size = math.prod(shape)
         body = stream.read(size + 1)
@@ -40,7 +40,7 @@ def idx(path: Path) -> np.ndarray:
     return np.frombuffer(bytearray(body), np.uint8).reshape(shape)
 
 
-def join(parts: list[np.ndarray]) -> tuple[Split, Split]:
+def join_splits(parts: list[np.ndarray]) -> tuple[Split, Split]:
     """Train and test from [images, labels, images, labels]."""
     train_images, train_labels, test_images, test_labels = parts
     return (
@@ -63,7 +63,7 @@ GZIPPED = Layout(
             "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
         }.items()
     ),
-    decode=idx,
+    decode=read_idx,
 )
 # What the official files above unpack to.
 UNPACKED = Layout(
@@ -74,7 +74,7 @@ UNPACKED = Layout(
         File("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
         File("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
     ),
-    decode=idx,
+    decode=read_idx,
 )
 
 DATASET = ImageDataset(
@@ -84,6 +84,6 @@ DATASET = ImageDataset(
     classes=10,
     samples=(60_000, 10_000),
     layouts=(GZIPPED, UNPACKED),
-    join=join,
+    join=join_splits,
     render=partial(standin.handwriting, standin.PENCIL),
 )

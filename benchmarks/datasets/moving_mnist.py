@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from benchmarks.datasets import mnist
+from benchmarks.datasets.data_files import File, Layout, UnavailableError, find_or_download
 from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
-from benchmarks.datasets.files import File, Layout, UnavailableError, obtain
-from benchmarks.datasets.still import (
-    ONE_AT_A_TIME,
+from benchmarks.datasets.still_images import (
+    READ_LOCK,
     ImageDataset,
-    Still,
+    StillImages,
     fingerprint_of,
     moving_info,
     state_of,
 )
-from benchmarks.datasets.task_data import TEST_SEED, TaskData, selection
+from benchmarks.datasets.task_data import TEST_SEED, TaskData, selection_kind
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
@@ -40,7 +40,7 @@ SEQUENCES, FRAMES = 10_000, 20
 _log = logging.getLogger(__name__)
 
 
-def frames_of(path: Path) -> np.ndarray:
+def read_frames(path: Path) -> np.ndarray:
     """The file's uint8 (20, N, 64, 64) as (N, 20, 1, 64, 64), mapped copy-on-write."""
     array = np.lib.format.open_memmap(path, mode="c")
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[::2] != (FRAMES, 64):
@@ -59,7 +59,7 @@ LAYOUT = Layout(
             "http://www.cs.toronto.edu/~nitish/unsupervised_video/mnist_test_seq.npy",
         ),
     ),
-    decode=frames_of,
+    decode=read_frames,
 )
 
 
@@ -138,7 +138,7 @@ class MovingMNIST(Dataset):
         shape = (FRAMES, *self.shape_of("prediction")[:3])
         return [Part("both", info.state, "any", shape, info.sha256, info.path)]
 
-    def _frames_info(self, still: Still) -> DataInfo:
+    def _frames_info(self, still: StillImages) -> DataInfo:
         train, test = len(still.train.labels), len(still.test.labels)
         return DataInfo(
             dataset=f"{self.name} (frames)",
@@ -148,7 +148,7 @@ class MovingMNIST(Dataset):
             path=still.path,
         )
 
-    def _sequences_info(self, still: Still, file: TestFile | None) -> DataInfo:
+    def _sequences_info(self, still: StillImages, file: TestFile | None) -> DataInfo:
         if file is None:
             return moving_info(self.name, still)
         official = still.state is DataState.official
@@ -176,7 +176,7 @@ def _tested_on(
             f"{file.path} has sequences of {sequences.shape[1]} frames: {frames.past} past "
             f"and {frames.future} future ones are too many"
         )
-    chosen = selection(of, budget, "random")
+    chosen = selection_kind(of, budget, "random")
     if chosen != "all":
         some = np.random.default_rng(TEST_SEED).permutation(of)[: budget.test_samples]
         sequences = sequences[np.sort(some)]
@@ -190,14 +190,14 @@ def read_test_file(source: DataSource) -> TestFile | None:
     Raises:
         InputError: if it cannot be read.
     """
-    with ONE_AT_A_TIME:
+    with READ_LOCK:
         return _test_file(Path(source.root).absolute(), source.download == "all")
 
 
 @cache
 def _test_file(root: Path, download: bool) -> TestFile | None:
     try:
-        place = obtain((LAYOUT,), root, download=download)
+        place = find_or_download((LAYOUT,), root, download=download)
     except UnavailableError as reason:
         if download:
             _log.warning("moving_mnist: %s; its test clips are generated", reason)

@@ -8,16 +8,16 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.datasets.moving import CANVAS, Moving, moving
+from benchmarks.datasets.moving_sprites import CANVAS, MovingSprites, moving_sprites
 from benchmarks.datasets.samples import to_float
-from benchmarks.datasets.still import Still
+from benchmarks.datasets.still_images import StillImages
 from benchmarks.datasets.task_data import (
     SPRITES,
     PartName,
     Split,
     TaskData,
-    generated,
-    split,
+    generated_data,
+    split_validation,
 )
 from benchmarks.records.record import DataInfo
 from benchmarks.records.spec import Budget
@@ -55,7 +55,7 @@ class Frames(NamedTuple):
 class MovingFrames:
     """Single frames of moving sprites, with the classes of those sprites."""
 
-    source: Moving
+    source: MovingSprites
     seed: int
     count: int
     fresh: bool
@@ -75,7 +75,7 @@ class MovingFrames:
 class MovingClips:
     """Sequences of moving sprites, cut into past and future."""
 
-    source: Moving
+    source: MovingSprites
     seed: int
     count: int
     fresh: bool
@@ -124,7 +124,7 @@ def two_digit_shape(channels: int, classes: int) -> ImageShape:
 
 
 def two_digit_frames(
-    still: Still, info: DataInfo, *, budget: Budget, seed: int, device: str
+    still: StillImages, info: DataInfo, *, budget: Budget, seed: int, device: str
 ) -> TaskData:
     """Builds single frames of two digits of different classes (MultiMNIST: Sabour et al. 2017).
 
@@ -138,14 +138,16 @@ def two_digit_frames(
     images = _sprites(still, budget)
 
     def frames(part: PartName, *, seed: int, count: int, fresh: bool) -> MovingFrames:
-        return MovingFrames(moving(images[part], distinct=True, device=device), seed, count, fresh)
+        return MovingFrames(
+            moving_sprites(images[part], distinct=True, device=device), seed, count, fresh
+        )
 
     shape = two_digit_shape(still.train.images.shape[1], still.classes)
-    return generated(frames, shape=shape, info=info, budget=budget, seed=seed)
+    return generated_data(frames, shape=shape, info=info, budget=budget, seed=seed)
 
 
 def moving_sequences(
-    still: Still, info: DataInfo, frames: Frames, *, budget: Budget, seed: int, device: str
+    still: StillImages, info: DataInfo, frames: Frames, *, budget: Budget, seed: int, device: str
 ) -> TaskData:
     """Builds sequences in which a dataset's images move.
 
@@ -160,15 +162,15 @@ def moving_sequences(
     images = _sprites(still, budget)
 
     def clips(part: PartName, *, seed: int, count: int, fresh: bool) -> MovingClips:
-        sprites = moving(images[part], distinct=False, device=device)
+        sprites = moving_sprites(images[part], distinct=False, device=device)
         return MovingClips(sprites, seed, count, fresh, frames)
 
     shape = frames.shape(still.train.images.shape[1])
-    return generated(clips, shape=shape, info=info, budget=budget, seed=seed)
+    return generated_data(clips, shape=shape, info=info, budget=budget, seed=seed)
 
 
-def _sprites(still: Still, budget: Budget) -> dict[str, Split]:
+def _sprites(still: StillImages, budget: Budget) -> dict[str, Split]:
     """Returns the images that generated samples of each part show."""
     held = SPRITES if budget.validation_samples else 0
-    train, validation = split(still.train, validation=held, kept=None)
+    train, validation = split_validation(still.train, validation=held, kept=None)
     return {"train": train, "validation": validation, "test": still.test}

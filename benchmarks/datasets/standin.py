@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.datasets.counter import bits, uniform
+from benchmarks.datasets.random_numbers import random_words, uniform_floats
 from benchmarks.datasets.task_data import Split
 
 CHUNK = 1000
@@ -211,11 +211,11 @@ def _noise(name: str, part: str, sample: np.ndarray) -> np.ndarray:
 
 
 def _draws(name: str, part: str, sample: np.ndarray, draws: int) -> np.ndarray:
-    return uniform(_words(name, part, sample, draws))
+    return uniform_floats(_words(name, part, sample, draws))
 
 
 def _words(name: str, part: str, sample: np.ndarray, draws: int) -> np.ndarray:
-    return bits(zlib.crc32(f"{name}/{part}".encode()), sample, draws=draws)
+    return random_words(zlib.crc32(f"{name}/{part}".encode()), sample, draws=draws)
 
 
 def _line(strokes: str) -> np.ndarray:

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.datasets import standin
-from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
-MOST_SAMPLES = 600_000
+MAX_SAMPLES = 600_000
 """Larger claims are refused before anything is read; the set called extra has 531,131."""
 
 
-def mat(path: Path) -> Split:
+def read_mat(path: Path) -> Split:
     """A MATLAB file of X: uint8 (32, 32, 3, N) and y: (N, 1) with 10 for the digit 0."""
     from scipy.io import loadmat, whosmat
 
     declared = {name: (shape, kind) for name, shape, kind in whosmat(path)}
     (*image, samples), kind = declared.get("X", ((0,), "missing"))
-    if image != [32, 32, 3] or kind != "uint8" or samples > MOST_SAMPLES:
+    if image != [32, 32, 3] or kind != "uint8" or samples > MAX_SAMPLES:
         raise ValueError(f"its X is {kind} {(*image, samples)}, not uint8 (32, 32, 3, N)")
     shape, kind = declared.get("y", ((), "missing"))
     if shape != (samples, 1) or kind not in ("uint8", "double"):
@@ -53,7 +53,7 @@ DATASET = ImageDataset(
                     "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
                 }.items()
             ),
-            decode=mat,
+            decode=read_mat,
         ),
     ),
     render=standin.house_numbers,

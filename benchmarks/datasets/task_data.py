@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.datasets.splits import stratified_cut
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, SampleCounts, Selection
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Generator(Protocol):
         ...
 
 
-def generated(
+def generated_data(
     generate: Generator, *, shape: Shape, info: DataInfo, budget: Budget, seed: int
 ) -> TaskData:
     """Builds generated task data: training samples from `seed`, the others from fixed seeds.
@@ -100,12 +100,12 @@ def generated(
         shape=shape,
         train=generate(
             "train",
-            seed=derive(seed, data="train"),
+            seed=derive_seed(seed, data="train"),
             count=budget.train_samples or GENERATED_EPOCH,
             fresh=True,
         ),
         validation=generate(
-            "validation", seed=derive(TEST_SEED, data="validation"), count=held, fresh=False
+            "validation", seed=derive_seed(TEST_SEED, data="validation"), count=held, fresh=False
         )
         if held
         else None,
@@ -117,7 +117,7 @@ def generated(
 
 
 @lru_cache(maxsize=4)  # worker processes make many runs of a cell in turn
-def split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Split]:
+def split_validation(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Split]:
     """Cuts training images into train and validation, stratified by class.
 
     Args:
@@ -133,9 +133,9 @@ def split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Sp
     """
     if validation == 0:
         whole = np.arange(len(train.labels))
-        cut = whole if kept is None else stratified(train.labels, kept, seed=_SPLIT_SEED)
-        return take(train, cut), take(train, whole[:0])
-    held = largest_cut(validation, len(train.labels))
+        cut = whole if kept is None else choose_stratified(train.labels, kept, seed=_SPLIT_SEED)
+        return take_images(train, cut), take_images(train, whole[:0])
+    held = held_out_count(validation, len(train.labels))
     rest = len(train.labels) - held
     try:
         cut, held_out = stratified_cut(
@@ -149,25 +149,25 @@ def split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Sp
             f"{len(train.labels)} training images are too few to cut {held} of them for "
             f"validation ({' '.join(str(error).split())}): give more data, or a larger profile"
         ) from None
-    return take(train, cut), take(train, held_out)
+    return take_images(train, cut), take_images(train, held_out)
 
 
-def largest_cut(validation: int, samples: int) -> int:
+def held_out_count(validation: int, samples: int) -> int:
     """Returns how many of `samples` training samples are held out: a fifth of them at most."""
     return min(validation, samples // 5)
 
 
-def take(whole: Split, index: np.ndarray) -> Split:
+def take_images(whole: Split, index: np.ndarray) -> Split:
     """Returns the images of an index."""
     return Split(whole.images[index], whole.labels[index])
 
 
-def selection(count: int, budget: Budget, subset: Selection) -> Selection:
+def selection_kind(count: int, budget: Budget, subset: Selection) -> Selection:
     """Names how a budget's test samples are chosen from `count` samples: all, or as a `subset`."""
     return "all" if budget.test_samples is None or budget.test_samples >= count else subset
 
 
-def stratified(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
+def choose_stratified(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     """Chooses samples at random, with the classes in proportion, up to rounding.
 
     Args:

@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.datasets import standin
-from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
-MOST_BYTES = 128 << 20
+MAX_BYTES = 128 << 20
 """Of text; the official train file has 14 MB."""
 
 
-def libsvm(path: Path) -> Split:
+def read_libsvm(path: Path) -> Split:
     """Lines of `label 1:value … 256:value`, labels 1..10 for digits 0..9, values in [-1, 1].
 
     Pixels become bytes as torchvision makes them: (value + 1) / 2 · 255, cut off.
     """
     with bz2.open(path) as stream:
-        text = stream.read(MOST_BYTES + 1)
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"it unpacks to more than {MOST_BYTES >> 20} MiB")
+        text = stream.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_BYTES >> 20} MiB")
     if not text.strip():
         raise ValueError("it is empty")
     table = np.loadtxt(
@@ -56,7 +56,7 @@ DATASET = ImageDataset(
                 File("usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197", _ADDRESS + "usps.bz2"),
                 File("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118", _ADDRESS + "usps.t.bz2"),
             ),
-            decode=libsvm,
+            decode=read_libsvm,
         ),
     ),
     render=partial(standin.handwriting, standin.MARKER),

@@ -48,7 +48,7 @@ class ResultsFolder:
         """
         return [CellLedger.read(path) for path in sorted(self.cells.glob("*.json"))]
 
-    def under_way(self) -> Iterator[str]:
+    def unfinished_runs(self) -> Iterator[str]:
         """Yields the ids of runs that have begun and not ended: at work, or interrupted."""
         for path in self.runs.glob("*"):
             run = RunFolder(self.root, path.name)
@@ -83,11 +83,11 @@ class RunFolder:
         """The file of the trained weights."""
         return self.path / "weights.safetensors"
 
-    def beside(self, run_id: str) -> RunFolder:
+    def sibling(self, run_id: str) -> RunFolder:
         """Returns the folder of another run in the same results folder."""
         return RunFolder(self.path.parents[1], run_id)
 
-    def content(self) -> bytes | None:
+    def read_bytes(self) -> bytes | None:
         """Reads the bytes of the record.
 
         Returns:
@@ -130,10 +130,10 @@ class RunFolder:
         Raises:
             InputError: if the record is not one of this version, or is another run's.
         """
-        content = self.content()
+        content = self.read_bytes()
         return None if content is None else self.parse(content)
 
-    def fault(self) -> str | None:
+    def damage(self) -> str | None:
         """Says what is damaged: the record is cut, or is not of the metrics beside it.
 
         It changes nothing.
@@ -158,7 +158,7 @@ class RunFolder:
             return None  # `read` says what is wrong with it
         return None if whole else f"{self.metrics} is damaged"
 
-    def kept(self) -> RunRecord | None:
+    def read_undamaged(self) -> RunRecord | None:
         """Reads the record of a run whose files are whole.
 
         A damaged record is set aside as `record.unused` and a line on stderr says so, since its run
@@ -170,7 +170,7 @@ class RunFolder:
         Raises:
             InputError: if the record is whole, and is not one of this version.
         """
-        fault = self.fault()
+        fault = self.damage()
         if fault is None:
             return self.read()
         self._set_aside(fault)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
 
+from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError, first_fault, printable
-from benchmarks.records.files import write_json
 from benchmarks.records.spec import Count, Direction, Frozen, RunId
 
 

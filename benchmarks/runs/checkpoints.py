@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from benchmarks.provenance import code_version
-from benchmarks.records.files import flush, replacing
+from benchmarks.records.atomic_files import flush, replacing
 
 
 class Checkpoints(CheckpointIO):

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.variant import ClipShape, PointShape, Shape, Variant
 
 
-def counts(build: Callable[[], Variant], shape: Shape) -> dict[str, int]:
+def count_parameters_and_flops(build: Callable[[], Variant], shape: Shape) -> dict[str, int]:
     """Numbers that training adjusts, and FLOPs of a forward pass of one sample.
 
     The FLOPs are by torch's counter, over a model without storage.

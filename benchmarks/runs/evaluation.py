@@ -11,13 +11,13 @@ import torch
 
 from benchmarks.records.folders import RunFolder
 from benchmarks.runs.journal import require_finite
-from benchmarks.runs.pictures import save_pictures
+from benchmarks.runs.picture_files import save_pictures
 from benchmarks.runs.preparation import Prepared
 from benchmarks.runs.recording import scoring_of
 from benchmarks.tasks import Task
 
 
-def floors(prepared: Prepared, trainer: pl.Trainer) -> dict[str, dict[str, float]]:
+def score_floors(prepared: Prepared, trainer: pl.Trainer) -> dict[str, dict[str, float]]:
     """Scores trivial answers and the untrained network on test data.
 
     The task that scores them is not the one that trains: what a task keeps between batches, such as
@@ -42,7 +42,7 @@ def floors(prepared: Prepared, trainer: pl.Trainer) -> dict[str, dict[str, float
     }
 
 
-def validate(prepared: Prepared, trainer: pl.Trainer) -> dict[str, float]:
+def score_on_validation(prepared: Prepared, trainer: pl.Trainer) -> dict[str, float]:
     """Scores a variant that is not trained by gradients on validation data.
 
     Returns:
@@ -56,7 +56,7 @@ def validate(prepared: Prepared, trainer: pl.Trainer) -> dict[str, float]:
     return {f"validation/{name}": value for name, value in validation.items()}
 
 
-def test(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
+def score_on_test(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
     """Scores a trained model on test data.
 
     Returns:
@@ -70,7 +70,7 @@ def test(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
     return metrics
 
 
-def draw(task: Task[Any], folder: RunFolder) -> dict[str, Path]:
+def draw_pictures(task: Task[Any], folder: RunFolder) -> dict[str, Path]:
     """Writes the pictures of a trained model into its run's folder; returns the files by name."""
     with torch.inference_mode():
         return save_pictures(folder.path, task.eval().pictures())

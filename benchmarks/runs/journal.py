@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from benchmarks import interrupts
-from benchmarks.records.files import append_durably, write_atomically
+from benchmarks.records.atomic_files import append_durably, write_atomically
 from benchmarks.records.spec import Stop
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.wandb_view import WandbView
@@ -94,7 +94,7 @@ class Journal(pl.Callback):
             self._view.epoch(line["epoch"], line["metrics"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        interrupts.listen()
+        interrupts.take_back_sigterm()
         self._started = time.perf_counter()  # an epoch that goes on has no start
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -126,7 +126,7 @@ class Journal(pl.Callback):
             self._lap()
 
     def on_test_batch_start(self, *_: Any) -> None:
-        interrupts.if_asked()
+        interrupts.raise_if_requested()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -163,10 +163,10 @@ class Journal(pl.Callback):
     def _checkpoint(self, trainer: pl.Trainer) -> None:
         """Writes a checkpoint if it is time, or if the run shall end here, which it then does."""
         begun = time.monotonic()
-        if interrupts.asked() or begun >= self._due:
+        if interrupts.stop_requested() or begun >= self._due:
             self._lap()
             trainer.save_checkpoint(self.checkpoints.last)
-            interrupts.if_asked()
+            interrupts.raise_if_requested()
             self._started = time.perf_counter()
             ended = time.monotonic()
             self._due = ended + max(CHECKPOINT_SECONDS, (ended - begun) / CHECKPOINT_SHARE)

@@ -11,10 +11,10 @@ from benchmarks import datasets, tasks
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.sequences import Frames
 from benchmarks.datasets.task_data import TaskData
+from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import sha256_of
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import RunSpec
 from models import registry
 from models.variant import Shape, Variant
@@ -64,15 +64,15 @@ def prepare(spec: RunSpec, data: TaskData, folder: RunFolder) -> Prepared:
     Raises:
         InputError: if the weights of the run's base are not those that its record names.
     """
-    torch.manual_seed(derive(spec.seed, init=0))
+    torch.manual_seed(derive_seed(spec.seed, init=0))
     base = None if spec.base is None else _trained(spec.base, data.shape, folder)
-    model = build(spec, data.shape, base)
+    model = build_model(spec, data.shape, base)
     # Before the optimiser is made, which holds the parameters where they are.
     model.to(spec.device)
     return Prepared(spec, folder, data, model, _task(spec, model, data))
 
 
-def build(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
+def build_model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
     """Builds a spec's model, untrained.
 
     Args:
@@ -82,24 +82,24 @@ def build(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
             given, it is built on an untrained one.
     """
     if base is None and spec.base is not None:
-        base = build(spec.base, shape).requires_grad_(False).eval()
+        base = build_model(spec.base, shape).requires_grad_(False).eval()
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 
 
 def _trained(spec: RunSpec, shape: Shape, upper: RunFolder) -> Variant:
     """Loads the trained, frozen model of a run in the same results folder as `upper`."""
-    folder = upper.beside(spec.run_id)
+    folder = upper.sibling(spec.run_id)
     record, weights = folder.read(), folder.weights
     if record is None or not weights.exists() or sha256_of(weights) != record.weights_sha256:
         raise InputError(
             f"{weights} is not what its record says: remove that run's folder to re-run it"
         )
-    model = build(spec, shape)
+    model = build_model(spec, shape)
     model.load_state_dict(load_file(weights))
     return model.requires_grad_(False).eval()
 
 
 def _task(spec: RunSpec, model: Variant, data: TaskData) -> tasks.Task[Any]:
     name = registry.available()[spec.variant].task
-    return tasks.of(name, spec.dataset)(model, data, seed=spec.seed)
+    return tasks.task_class(name, spec.dataset)(model, data, seed=spec.seed)

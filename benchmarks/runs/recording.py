@@ -17,15 +17,15 @@ from benchmarks import datasets, metrics
 from benchmarks.datasets.sequences import Frames
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.provenance import provenance
+from benchmarks.records.atomic_files import write_atomically, write_json
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import write_atomically, write_json
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord, Status
 from benchmarks.records.spec import Direction, RunSpec
 from benchmarks.runs import costs
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
-from benchmarks.runs.preparation import build
+from benchmarks.runs.preparation import build_model
 from models import registry
 from models.variant import Hyperparameters
 
@@ -137,7 +137,7 @@ def record_of(
     )
 
 
-def write(record: RunRecord, folder: RunFolder) -> None:
+def write_record(record: RunRecord, folder: RunFolder) -> None:
     """Writes a record into its run's folder, and removes the checkpoints of the run."""
     write_json(folder.record, record.model_dump(mode="json"))
     Checkpoints(folder.path).clear()
@@ -175,7 +175,7 @@ def _counts(spec: RunSpec, config: Hyperparameters) -> Mapping[str, int | None]:
     try:
         task = registry.available()[spec.variant].task
         shape = datasets.find(spec.dataset).shape_of(task, Frames.of(config))
-        return costs.counts(partial(build, spec, shape), shape)
+        return costs.count_parameters_and_flops(partial(build_model, spec, shape), shape)
     except Exception:
         # The run has failed for the same cause, and its record says so.
         return {"parameters": None, "flops_per_sample": None}

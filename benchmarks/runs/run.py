@@ -67,7 +67,7 @@ def run(
     """
     log.name_of(spec)  # a pattern that gives no name is known at once
     folder = RunFolder(results, spec.run_id)
-    record = folder.kept()
+    record = folder.read_undamaged()
     if record is not None:
         return record
     if spec.base is not None:
@@ -89,7 +89,7 @@ def run(
         with training.deterministic(spec.threads), _viewed(folder, spec, study, log) as view:
             primary = recording.scoring_of(spec).primary
             journal = Journal(folder.path, view, primary, stop, started=started)
-            with interrupts.gracefully():
+            with interrupts.grace_period():
                 outcome = recording.attempt(
                     journal,
                     lambda: _train(prepare(spec, data, folder), journal, callbacks, debug=debug),
@@ -137,19 +137,19 @@ def _train(
 ) -> Outcome:
     """Trains a prepared run and evaluates it, a final on test data too."""
     spec, model, task = prepared.spec, prepared.model, prepared.task
-    trainer = training.trainer(spec, journal, callbacks, debug=debug)
+    trainer = training.make_trainer(spec, journal, callbacks, debug=debug)
     final = spec.role == "final"
-    floors = evaluation.floors(prepared, trainer) if final else {}
+    floors = evaluation.score_floors(prepared, trainer) if final else {}
     if model.trainable:
-        training.fit(trainer, task, journal)
+        training.fit_task(trainer, task, journal)
         metrics = dict(journal.history[-1]["metrics"])
     else:
         task.fit_model()
-        metrics = evaluation.validate(prepared, trainer)
+        metrics = evaluation.score_on_validation(prepared, trainer)
     pictures: dict[str, Path] = {}
     if final:
-        metrics |= evaluation.test(task, trainer)
-        pictures = evaluation.draw(task, prepared.folder)
+        metrics |= evaluation.score_on_test(task, trainer)
+        pictures = evaluation.draw_pictures(task, prepared.folder)
     return Outcome(
         status="pruned" if journal.stopped else "complete",
         metrics=metrics,
@@ -167,7 +167,7 @@ def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: WandbVie
     try:
         view.finish(summary, outcome.pictures, failed=record.status == "failed")
     finally:
-        recording.write(record, folder)
+        recording.write_record(record, folder)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from benchmarks.runs.journal import Journal
 from benchmarks.tasks import Task
 
 
-def trainer(
+def make_trainer(
     spec: RunSpec, journal: Journal, callbacks: Sequence[pl.Callback] = (), *, debug: bool = False
 ) -> pl.Trainer:
     """Makes the trainer of a run, on one device.
@@ -49,7 +49,7 @@ def trainer(
     )
 
 
-def fit(trainer: pl.Trainer, task: Task[Any], journal: Journal) -> None:
+def fit_task(trainer: pl.Trainer, task: Task[Any], journal: Journal) -> None:
     """Trains, from the newest checkpoint if there is one.
 
     Raises:

@@ -1,6 +1,6 @@
 """What all variants of a task share: metrics, pictures, the training step.
 
-`of(task, dataset)` returns the LightningModule of a task on a dataset.
+`task_class(task, dataset)` returns the LightningModule of a task on a dataset.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ _TASKS: dict[str, type[Task[Any]]] = {
 }
 
 
-def of(task: str, dataset: str) -> type[Task[Any]]:
+def task_class(task: str, dataset: str) -> type[Task[Any]]:
     """Returns the LightningModule of a task: where autoencoding sees points, it segments them."""
     return Segmentation if datasets.find(dataset).forms[task] is Form.points else _TASKS[task]

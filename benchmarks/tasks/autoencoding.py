@@ -14,11 +14,11 @@ from benchmarks.batches import Epoch
 from benchmarks.datasets.samples import Batch
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.metrics import AUTOENCODING, PROBE_SAMPLES
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.tasks import probes
 from benchmarks.tasks.base import Means, Task
-from benchmarks.tasks.floors import class_counts, mean_picture
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
+from benchmarks.tasks.training_statistics import class_counts, mean_picture
 from models.variant import Coded, Images, ImageShape, Variant
 
 
@@ -58,7 +58,7 @@ class Autoencoding(Task[Images]):
             self._probes = self._fitted()
         found = self._errors.take()
         for role, fitted in self._probes.items():
-            scores = probes.score(fitted, seen.numbers(role), seen.labels())
+            scores = probes.score_probes(fitted, seen.numbers(role), seen.labels())
             suffix = "" if role == "code" else f"_{role}"
             found |= {f"{name}{suffix}": value for name, value in scores.items()}
         return {name: found[name] for name in AUTOENCODING if name in found}
@@ -76,7 +76,7 @@ class Autoencoding(Task[Images]):
             target = self._targets(batch)
             errors.add({"mse": (target - mean).square().mean()}, weight=len(target))
             labels.append(batch[1].cpu().numpy())
-        largest = probes.largest_class(counts.cpu().numpy(), np.concatenate(labels))
+        largest = probes.largest_class_accuracy(counts.cpu().numpy(), np.concatenate(labels))
         probed = [name for name in AUTOENCODING if name.startswith("lin_")]
         mse = errors.take()["mse"]
         nll = 0.5 * math.log(2 * math.pi) + 0.5 * mse
@@ -108,11 +108,11 @@ class Autoencoding(Task[Images]):
                 assert isinstance(batch, Images)
                 train.add(self.model.encode(batch.x), batch.y)
         return {
-            role: probes.fit(
+            role: probes.fit_probes(
                 train.numbers(role),
                 train.labels(),
                 classes=self.classes,
-                seed=derive(self.seed, probe=role),
+                seed=derive_seed(self.seed, probe=role),
                 drawn_from=len(self.data.train),
             )
             for role in train.roles
@@ -120,7 +120,7 @@ class Autoencoding(Task[Images]):
 
     def _probed(self) -> Tensor:
         """Draws the training samples that probes are fitted to: their indices, in rising order."""
-        generator = torch.Generator().manual_seed(derive(self.seed, probe="samples"))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, probe="samples"))
         order = torch.randperm(len(self.data.train), generator=generator)
         return order[: self._probe_samples].sort().values
 
@@ -145,7 +145,7 @@ class Autoencoding(Task[Images]):
 
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Images above their reconstructions, and the variant's own pictures."""
-        batch = self.first_tests(samples)
+        batch = self.first_test_samples(samples)
         coded = self.model(batch.x)
         if coded.reconstruction is None:
             return super().pictures(samples)

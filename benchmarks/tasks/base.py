@@ -14,8 +14,8 @@ from torch import Tensor
 
 from benchmarks.batches import Epoch, evaluation_epoch, pixels_of, training_epoch
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.records.seeds import derive
-from benchmarks.tasks.pictures import grid
+from benchmarks.records.seeds import derive_seed
+from benchmarks.tasks.picture_grid import grid
 from models.variant import Clips, Images, Points, Variant
 
 B = TypeVar("B", Images, Clips, Points)
@@ -82,10 +82,10 @@ class Task(pl.LightningModule, Generic[B]):
 
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
         """Pictures of the first test samples by name: (height, width[, 3]) uint8."""
-        shown = self.model.pictures(self.first_tests(samples))
+        shown = self.model.pictures(self.first_test_samples(samples))
         return {name: grid(rows) for name, rows in shown.items()}
 
-    def first_tests(self, samples: int) -> B:
+    def first_test_samples(self, samples: int) -> B:
         """The first test samples, where the model is."""
         batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
         return cast(B, type(batch)(*(part.to(self.device) for part in batch)))
@@ -108,7 +108,7 @@ class Task(pl.LightningModule, Generic[B]):
             batch_size=self.model.config.batch_size,
             seed=self.seed,
             epoch=self.current_epoch,
-            first=self._training.weight,
+            first_step=self._training.weight,
         )
 
     def val_dataloader(self) -> Epoch | list[Epoch]:
@@ -121,7 +121,7 @@ class Task(pl.LightningModule, Generic[B]):
         return evaluation_epoch(self.data.test, batch_size=self.evaluation_batch)
 
     def on_train_batch_start(self, batch: B, batch_idx: int) -> None:
-        seed = derive(self.seed, epoch=self.current_epoch, step=batch_idx)
+        seed = derive_seed(self.seed, epoch=self.current_epoch, step=batch_idx)
         # Not torch.manual_seed, which formats a stack trace for each backend that is not in use.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":

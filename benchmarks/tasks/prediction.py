@@ -11,8 +11,8 @@ from torch import Tensor
 from benchmarks.datasets.samples import Batch
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.base import Task
-from benchmarks.tasks.floors import mean_picture
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
+from benchmarks.tasks.training_statistics import mean_picture
 from models.variant import Clips, Variant
 
 

@@ -41,7 +41,7 @@ NEWTON_WEIGHTS = 400
 """Up to so many weights Newton's method is the faster one: its steps cost their number squared."""
 
 
-def fit(
+def fit_probes(
     codes: np.ndarray,
     labels: np.ndarray,
     *,
@@ -70,14 +70,16 @@ def fit(
         return dict.fromkeys(sorted(probes), lambda codes, labels: math.nan)
     with _reproducible():
         if labels.shape[1] > 1:
-            return {"lin_pred": several(codes, labels, classes, share)}
+            return {"lin_pred": fit_multilabel_probe(codes, labels, classes, share)}
         return {
-            "lin_pred": linear(codes, labels, classes, share),
-            "lin_match": match(codes, labels, classes, seed),
+            "lin_pred": fit_linear_probe(codes, labels, classes, share),
+            "lin_match": fit_cluster_probe(codes, labels, classes, seed),
         }
 
 
-def score(probes: Mapping[str, Probe], codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def score_probes(
+    probes: Mapping[str, Probe], codes: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
     """What each probe says of these codes; NaN where one of them is not finite."""
     if not np.isfinite(codes).all():
         return dict.fromkeys(probes, math.nan)
@@ -85,7 +87,7 @@ def score(probes: Mapping[str, Probe], codes: np.ndarray, labels: np.ndarray) ->
         return {name: probe(codes, labels) for name, probe in probes.items()}
 
 
-def largest_class(counts: np.ndarray, labels: np.ndarray) -> float:
+def largest_class_accuracy(counts: np.ndarray, labels: np.ndarray) -> float:
     """Scores one answer for all images: the most frequent classes, as many as an image has labels.
 
     Args:
@@ -99,7 +101,9 @@ def largest_class(counts: np.ndarray, labels: np.ndarray) -> float:
     return float((np.sort(labels, axis=1) == np.sort(answer)).all(axis=1).mean())
 
 
-def linear(codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0) -> Probe:
+def fit_linear_probe(
+    codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0
+) -> Probe:
     """Fits one multinomial logistic regression to standardised codes.
 
     Args:
@@ -112,7 +116,9 @@ def linear(codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1
     return lambda codes, labels: float((regression.predict(codes) == labels[:, 0]).mean())
 
 
-def several(codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0) -> Probe:
+def fit_multilabel_probe(
+    codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0
+) -> Probe:
     """Fits one logistic regression per class to standardised codes, for images of several labels.
 
     The classes with the highest decision values, as many as there are labels, are the answer; it is
@@ -141,7 +147,7 @@ def several(codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 
     return probe
 
 
-def match(codes: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Probe:
+def fit_cluster_probe(codes: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Probe:
     """K-means with as many clusters as classes, which the Hungarian method matches to them."""
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans

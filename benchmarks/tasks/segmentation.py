@@ -11,7 +11,7 @@ from benchmarks.tasks.base import Task
 from models.variant import Coded, Points, PointShape, Variant
 
 
-def matched(segments: np.ndarray, pattern: np.ndarray, presence: np.ndarray) -> int:
+def matched_points(segments: np.ndarray, pattern: np.ndarray, presence: np.ndarray) -> int:
     """Points of one sample that the best one-to-one matching of segments to patterns gets right.
 
     All (n,); only points with presence 1 count.
@@ -47,7 +47,7 @@ class Segmentation(Task[Points]):
         samples = zip(
             prediction.segments.cpu().numpy(), batch.pattern.cpu().numpy(), presence, strict=True
         )
-        self._right += sum(matched(*sample) for sample in samples)
+        self._right += sum(matched_points(*sample) for sample in samples)
         self._seen += int(presence.sum())
 
     def floors(self) -> dict[str, dict[str, float]]:

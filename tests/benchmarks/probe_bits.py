@@ -29,14 +29,16 @@ def fingerprint() -> str:
     probes = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(probes)
     codes, y = labelled(3000, 10, 24)
-    fitted = probes.fit(codes, y, classes=10, seed=7)
+    fitted = probes.fit_probes(codes, y, classes=10, seed=7)
     with probes._reproducible():
         weights = [
             probes._regression(count, 0.5).fit(codes, y[:, 0])[-1].coef_.tobytes()
             for count in (1, probes.NEWTON_WEIGHTS + 1)
         ]
     assert weights[0] != weights[1]
-    return f"{probes.score(fitted, codes, y)} {hashlib.sha256(b''.join(weights)).hexdigest()}"
+    return (
+        f"{probes.score_probes(fitted, codes, y)} {hashlib.sha256(b''.join(weights)).hexdigest()}"
+    )
 
 
 if __name__ == "__main__":

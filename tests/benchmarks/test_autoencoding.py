@@ -43,7 +43,7 @@ def test_lin_match_is_the_best_permutation_on_train() -> None:
     """A textbook k-means, and every way to name its clusters."""
     codes, y = labelled(120, 4, 3)
     others, other_y = labelled(80, 4, 3, seed=1)
-    fitted = probes.match(codes, y, classes=4, seed=5)
+    fitted = probes.fit_cluster_probe(codes, y, classes=4, seed=5)
 
     tightest, centroids = np.inf, codes[:4]
     for start in range(20):
@@ -87,7 +87,7 @@ def test_lin_pred_is_a_logistic_regression_on_standardised_codes() -> None:
 
     theta = minimize(cost, np.zeros(9), tol=1e-10).x
     expected = (logits(theta, others).argmax(1) == other_y[:, 0]).mean()
-    assert probes.linear(codes, y, classes=3)(others, other_y) == expected
+    assert probes.fit_linear_probe(codes, y, classes=3)(others, other_y) == expected
     assert 0.5 < expected < 1
 
 
@@ -121,7 +121,7 @@ def test_two_digits_are_right_where_both_are_among_the_two_highest() -> None:
     right = 0
     for decision, pair in zip(np.stack(values, 1), y[150:], strict=True):
         right += set(np.argsort(decision)[-2:].tolist()) == set(pair.tolist())
-    fitted = probes.several(codes[:150], y[:150], classes=5)
+    fitted = probes.fit_multilabel_probe(codes[:150], y[:150], classes=5)
     assert fitted(codes[150:], y[150:]) == right / 50
     assert fitted(codes[150:], y[150:, ::-1]) == right / 50  # their order says nothing
     assert 0.3 < right / 50 < 1
@@ -130,7 +130,7 @@ def test_two_digits_are_right_where_both_are_among_the_two_highest() -> None:
 def test_a_class_that_train_does_not_show_is_never_answered() -> None:
     y = np.array([[0, 1], [0, 2], [1, 2]] * 10)
     codes = np.eye(4)[y].sum(1)
-    fitted = probes.several(codes, y, classes=4)
+    fitted = probes.fit_multilabel_probe(codes, y, classes=4)
     assert fitted(codes, y) == 1
     assert fitted(np.eye(4)[[[0, 3]]].sum(1), np.array([[0, 3]])) == 0
 
@@ -140,25 +140,25 @@ def test_probes_are_fitted_on_train_not_on_what_they_score() -> None:
     train = np.repeat([[0.0], [1.0]], 20, axis=0)
     train_y = np.repeat([[0], [1]], 20, axis=0)
     test = np.repeat([[0.0], [0.4]], 20, axis=0)
-    fitted = probes.fit(train, train_y, classes=2, seed=0)
-    assert probes.score(fitted, test, train_y) == {"lin_pred": 0.5, "lin_match": 0.5}
-    refitted = probes.fit(test, train_y, classes=2, seed=0)
-    assert probes.score(refitted, test, train_y) == {"lin_pred": 1, "lin_match": 1}
+    fitted = probes.fit_probes(train, train_y, classes=2, seed=0)
+    assert probes.score_probes(fitted, test, train_y) == {"lin_pred": 0.5, "lin_match": 0.5}
+    refitted = probes.fit_probes(test, train_y, classes=2, seed=0)
+    assert probes.score_probes(refitted, test, train_y) == {"lin_pred": 1, "lin_match": 1}
 
 
 def test_clusters_are_named_on_train_not_on_what_they_score() -> None:
     """The other half of that mistake: the Hungarian matching made on the test set."""
     codes = np.repeat([[0.0], [1.0]], 20, axis=0)
     y = np.repeat([[0], [1]], 20, axis=0)
-    fitted = probes.fit(codes, y, classes=2, seed=0)
-    assert probes.score(fitted, codes, 1 - y)["lin_match"] == 0
+    fitted = probes.fit_probes(codes, y, classes=2, seed=0)
+    assert probes.score_probes(fitted, codes, 1 - y)["lin_match"] == 0
 
 
 def test_a_collapsed_code_is_scored_without_a_warning() -> None:
     codes, (_, y) = np.zeros((60, 4)), labelled(60, 5, 4)
-    fitted = probes.fit(codes, y, classes=5, seed=0)
+    fitted = probes.fit_probes(codes, y, classes=5, seed=0)
     most = np.bincount(y[:, 0]).max() / 60
-    assert probes.score(fitted, codes, y) == {"lin_pred": most, "lin_match": most}
+    assert probes.score_probes(fitted, codes, y) == {"lin_pred": most, "lin_match": most}
 
 
 @pytest.mark.parametrize("labels", [1, 2])
@@ -168,7 +168,7 @@ def test_a_code_that_is_not_finite_scores_nan(labels: int) -> None:
     broken = codes.copy()
     broken[3, 2] = np.nan
     for trained, scored in ((codes, broken), (broken, codes)):
-        scores = probes.score(probes.fit(trained, y, classes=5, seed=0), scored, y)
+        scores = probes.score_probes(probes.fit_probes(trained, y, classes=5, seed=0), scored, y)
         assert all(np.isnan(value) for value in scores.values())
         assert set(scores) == ({"lin_pred", "lin_match"} if labels == 1 else {"lin_pred"})
 
@@ -301,13 +301,13 @@ def test_validation_fits_probes_to_a_part_and_a_finals_test_to_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 30)
-    fit, read = probes.fit, []
+    fit, read = probes.fit_probes, []
 
     def watched(codes: np.ndarray, labels: np.ndarray, **how: int) -> dict[str, probes.Probe]:
         read.append(len(codes))
         return fit(codes, labels, **how)
 
-    monkeypatch.setattr(probes, "fit", watched)
+    monkeypatch.setattr(probes, "fit_probes", watched)
     record = made(spec_of("autoencoder", epochs=2, role="final", width=2), tmp_path)
     assert record.status == "complete", record.traceback
     assert read == [48, 30, 30, 48]  # the untrained network, two epochs, the test

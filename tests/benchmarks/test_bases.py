@@ -55,7 +55,7 @@ class Lower(Variant):
 class Upper(Lower):
     """Reconstructs the lower one's code, which it leaves in evaluation mode."""
 
-    rests_on = "lower"
+    base_variant = "lower"
 
     def __init__(self, *, shape: ImageShape, config: Config, base: Variant) -> None:
         super().__init__(shape=shape._replace(channels=1, height=1, width=4), config=config)
@@ -192,7 +192,7 @@ def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
     assert RunFolder(tmp_path, spec.run_id).read() is None
 
 
-def test_a_variant_without_the_base_it_rests_on_is_a_failed_record(tmp_path: Path) -> None:
+def test_a_variant_without_its_base_is_a_failed_record(tmp_path: Path) -> None:
     record = made(upper().model_copy(update={"base": None}), tmp_path)
     assert record.status == "failed"
     assert "upper rests on lower" in record.reason

@@ -15,7 +15,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples, to_float
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.record import DataInfo, DataState
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget
 from models import registry
 from models.variant import ClipShape, Images, ImageShape
@@ -70,10 +70,12 @@ def test_pixels_are_those_of_the_batches(dataset: str) -> None:
 
 
 def test_seeds_are_functions_of_named_axes() -> None:
-    assert derive(0, trial=1) == derive(0, trial=1) == 4398556041439559630
-    assert derive(0, trial=1, step=2) == derive(0, step=2, trial=1)
-    assert len({derive(0), derive(1), derive(0, trial=0), derive(0, final=0)}) == 4
-    assert 0 <= derive(3, a="b") < 2**63
+    assert derive_seed(0, trial=1) == derive_seed(0, trial=1) == 4398556041439559630
+    assert derive_seed(0, trial=1, step=2) == derive_seed(0, step=2, trial=1)
+    assert (
+        len({derive_seed(0), derive_seed(1), derive_seed(0, trial=0), derive_seed(0, final=0)}) == 4
+    )
+    assert 0 <= derive_seed(3, a="b") < 2**63
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from benchmarks import datasets, metrics
 from benchmarks.datasets import mnist
 from benchmarks.datasets.samples import StillSamples
-from benchmarks.datasets.task_data import stratified
+from benchmarks.datasets.task_data import choose_stratified
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.tasks import probes
 from models import registry
@@ -83,7 +83,7 @@ def test_the_largest_class_is_that_of_the_training_data() -> None:
 def test_two_labels_are_answered_by_the_two_largest_classes() -> None:
     counts = np.array([5, 1, 9, 7])
     labels = np.array([[2, 3], [3, 2], [0, 2], [2, 2]])
-    assert probes.largest_class(counts, labels) == 0.5
+    assert probes.largest_class_accuracy(counts, labels) == 0.5
 
 
 def test_the_mean_image_is_of_training_targets() -> None:
@@ -113,17 +113,17 @@ def test_a_point_set_is_answered_by_one_segment() -> None:
 
 def test_a_subset_has_each_class_by_its_share() -> None:
     labels = np.repeat(np.arange(10), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
-    chosen = stratified(labels, 2000, seed=1)
+    chosen = choose_stratified(labels, 2000, seed=1)
     assert len(np.unique(chosen)) == len(chosen) == 2000
     counts, expected = np.bincount(labels[chosen]), np.bincount(labels) / 5
     assert np.abs(counts - expected).max() <= 1
-    assert np.array_equal(chosen, stratified(labels, 2000, seed=1))
-    assert not np.array_equal(chosen, stratified(labels, 2000, seed=2))
-    assert np.array_equal(stratified(labels, 10**6, seed=1), np.arange(len(labels)))
+    assert np.array_equal(chosen, choose_stratified(labels, 2000, seed=1))
+    assert not np.array_equal(chosen, choose_stratified(labels, 2000, seed=2))
+    assert np.array_equal(choose_stratified(labels, 10**6, seed=1), np.arange(len(labels)))
 
 
 def test_a_subset_of_sorted_images_is_no_head_of_them() -> None:
-    chosen = stratified(np.zeros(1000, np.int64), 100, seed=0)
+    chosen = choose_stratified(np.zeros(1000, np.int64), 100, seed=0)
     assert 300 < chosen.mean() < 700
 
 

@@ -65,27 +65,27 @@ def test_what_reaches_no_checkpoint_in_time_is_ended(
 
 def test_signals_ask_only_within() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with interrupts.gracefully(60):
-        assert not interrupts.asked()
-        with interrupts.gracefully(60):  # a run within a driver
+    with interrupts.grace_period(60):
+        assert not interrupts.stop_requested()
+        with interrupts.grace_period(60):  # a run within a driver
             os.kill(os.getpid(), signal.SIGTERM)
-        assert interrupts.asked()
-        with pytest.raises(interrupts.Leave) as left:
-            interrupts.if_asked()
+        assert interrupts.stop_requested()
+        with pytest.raises(interrupts.Interrupted) as left:
+            interrupts.raise_if_requested()
         assert left.value.exit_code == 143
         os.kill(os.getpid(), signal.SIGTERM)  # schedulers send it to every process, some twice
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert not interrupts.asked()
+    assert not interrupts.stop_requested()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interrupts.gracefully(60):
+        with interrupts.grace_period(60):
             os.kill(os.getpid(), signal.SIGINT)
-            assert not interrupts.asked()
+            assert not interrupts.stop_requested()
     finally:
         signal.signal(signal.SIGINT, before)
 

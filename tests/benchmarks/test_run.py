@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still import ImageDataset
-from benchmarks.datasets.task_data import Split, split
+from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.task_data import Split, split_validation
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
@@ -244,7 +244,7 @@ def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
     home = made_until_checkpoint(spec, tmp_path, kills=4)
     record = run.give_up(spec, results=tmp_path, study=None, reason="it died")
     assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
-    assert RunFolder(tmp_path, spec.run_id).kept() == record
+    assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert agrees(home)
     assert not list(home.glob("*.ckpt"))
 
@@ -266,7 +266,7 @@ def test_a_run_whose_metrics_are_damaged_is_made_again(
     record = made(spec, tmp_path)
     path = RunFolder(tmp_path, spec.run_id).metrics
     whole = path.read_bytes()
-    assert RunFolder(tmp_path, spec.run_id).kept() == record
+    assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     path.unlink()
     if (change := LINES[damage]) is not None:
         path.write_bytes(change(whole))
@@ -332,7 +332,7 @@ def test_an_upload_that_is_interrupted_costs_no_record(
         patched.setattr(WandbView, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "interrupted")
-    kept = RunFolder(tmp_path / "interrupted", spec.run_id).kept()
+    kept = RunFolder(tmp_path / "interrupted", spec.run_id).read_undamaged()
     assert kept is not None
     assert kept.digest == made(spec, tmp_path / "whole").digest
 
@@ -351,7 +351,7 @@ def test_a_checkpoint_of_other_code_is_not_used(
 def test_a_dataset_too_small_is_one_sentence() -> None:
     few = Split(np.zeros((30, 1, 4, 4), np.uint8), np.arange(30) % 10)
     with pytest.raises(InputError, match="30 training images are too few"):
-        split(few, validation=20, kept=None)
+        split_validation(few, validation=20, kept=None)
 
 
 def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_a_torn_record_is_set_aside_and_its_run_re_run(
     (home / "record.json").write_text('{"run_id": "x"')
     record = made(spec, tmp_path)
     assert record.status == "complete"
-    assert RunFolder(tmp_path, spec.run_id).kept() == record
+    assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert (home / "record.unused").read_text() == '{"run_id": "x"'
     told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and its record is"
     assert capsys.readouterr().err.count(told) == 1

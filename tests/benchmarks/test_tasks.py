@@ -14,9 +14,9 @@ from benchmarks.batches import training_epoch
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.spec import Budget
 from benchmarks.runs.journal import NonFinite, require_finite
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
 from benchmarks.tasks.prediction import frame_metrics
-from benchmarks.timing import untrained
+from benchmarks.timing import untrained_model
 from models import registry
 from models.variant import Images, Variant
 
@@ -29,8 +29,8 @@ def task_on(variant: str, dataset: str, **settings: object) -> tasks.Task:
     name = registry.available()[variant].task
     data = datasets.find(dataset).load(name, budget=BUDGET, source=NOWHERE, seed=0)
     config = registry.variant(variant).Config.model_validate(settings)
-    model = untrained(variant, data.shape, config)
-    return tasks.of(name, dataset)(model, data, seed=0)
+    model = untrained_model(variant, data.shape, config)
+    return tasks.task_class(name, dataset)(model, data, seed=0)
 
 
 def ssim(one: np.ndarray, two: np.ndarray) -> float:

@@ -47,7 +47,7 @@ def error(model: Variant, batch: Images | Clips) -> float:
     with torch.no_grad():
         output = model.eval()(batch[0])
         if isinstance(output, Coded):
-            if output.reconstruction is None or model.rests_on is not None:
+            if output.reconstruction is None or model.base_variant is not None:
                 value = total_loss(model, batch)
             else:
                 value = (output.reconstruction - output.target).square().mean()

@@ -42,10 +42,10 @@ def spec_of(name: str, device: str) -> RunSpec:
         device=device,
         data_sha256=datasets.find(dataset).describe(task, budget=BUDGET, source=NOWHERE).sha256,
     )
-    rests_on = registry.variant(name).rests_on
+    base_variant = registry.variant(name).base_variant
     base = None
-    if rests_on is not None:
-        base = spec_of(rests_on, device).model_copy(update={"role": "base"})
+    if base_variant is not None:
+        base = spec_of(base_variant, device).model_copy(update={"role": "base"})
     return plain.model_copy(update={"base": base})
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmarks.datasets import names
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
 from models import registry
 from models.variant import (
     Clips,
@@ -74,9 +74,9 @@ PRESETS = [
 def build(name: str, shape: Any, dataset: str = "") -> Variant:
     """A small variant, from fixed seeds; on an untrained base, where it rests on one."""
     torch.manual_seed(0)
-    rests_on, base = registry.variant(name).rests_on, None
-    if rests_on is not None:
-        base = build(rests_on, shape, dataset).requires_grad_(False).eval()
+    base_variant, base = registry.variant(name).base_variant, None
+    if base_variant is not None:
+        base = build(base_variant, shape, dataset).requires_grad_(False).eval()
     return registry.build(name, shape=shape, config=smoke(name, dataset), base=base)
 
 
@@ -317,7 +317,7 @@ def knows(model: Variant, batch: Images | Clips | Points) -> bool:
     else:
         top = output.topk(batch.y.shape[1], 1).indices
         return bool(torch.equal(top.sort(1).values, batch.y.sort(1).values))
-    if found is None or model.rests_on is not None:
+    if found is None or model.base_variant is not None:
         return True
     return bool((found - target).square().mean() < 0.1 * target.var())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from sweeps import engines, watchdog
@@ -21,7 +21,7 @@ from sweeps.options import EngineName, Options
 from sweeps.sweep import sweep
 
 CHOICE = Options(
-    profile=Name.smoke,
+    profile=ProfileName.smoke,
     data=Path("no-such-folder"),
     only=("linear/usps",),
     engine=EngineName.inline,

@@ -14,14 +14,14 @@ import scipy.io
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still import ImageDataset, Still
+from benchmarks.datasets.still_images import ImageDataset, StillImages
 
 FOLDERS = {"mnist": "MNIST/raw", "usps": "USPS", "cifar10": "cifar-10-batches-py", "svhn": "SVHN"}
 SHAPES = {"mnist": (1, 28, 28), "usps": (1, 16, 16), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}
 BATCHES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch")
 
 
-def read(name: str, root: Path, train: int | None = None, test: int | None = None) -> Still:
+def read(name: str, root: Path, train: int | None = None, test: int | None = None) -> StillImages:
     """Reads a data set, without downloads; a stand-in has the sizes given."""
     dataset = datasets.find(name)
     assert isinstance(dataset, ImageDataset)

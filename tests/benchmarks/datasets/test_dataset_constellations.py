@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from benchmarks.datasets.constellations import CALL, PATTERNS, POINTS, constellations
-from benchmarks.datasets.counter import bits, uniform
-from benchmarks.tasks.segmentation import matched
+from benchmarks.datasets.random_numbers import random_words, uniform_floats
+from benchmarks.tasks.segmentation import matched_points
 
 
 def test_a_sample_depends_on_its_own_index_seed_and_epoch() -> None:
@@ -51,7 +51,11 @@ def textbook(seed: int, epoch: int, index: int) -> list[tuple[int, float, float,
     Point by point from the authors' description: turned by up to ±90°, scaled by 1 to 4, and
     translated by up to 24 over the scale.
     """
-    draws = uniform(bits(seed, epoch, np.array([index]), 0, draws=15)).reshape(3, 5).tolist()
+    draws = (
+        uniform_floats(random_words(seed, epoch, np.array([index]), 0, draws=15))
+        .reshape(3, 5)
+        .tolist()
+    )
     square, triangle = [(1, 1), (1, 3), (3, 1), (3, 3)], [(1, 2), (3, 1), (3, 3)]
     points = []
     for k, corners in enumerate((square, triangle, square)):
@@ -105,13 +109,14 @@ def test_segments_are_matched_to_patterns_as_by_brute_force() -> None:
             )
             for names in itertools.permutations([0, 1, 2, 9])
         )
-        assert matched(segments, pattern, presence) == best
+        assert matched_points(segments, pattern, presence) == best
 
 
 def test_one_segment_for_all_is_worth_its_largest_pattern() -> None:
     points, pattern = constellations(0, 0, np.arange(4000))
     presence = points[..., 2]
     right = sum(
-        matched(np.zeros(POINTS, np.int64), p, d) for p, d in zip(pattern, presence, strict=True)
+        matched_points(np.zeros(POINTS, np.int64), p, d)
+        for p, d in zip(pattern, presence, strict=True)
     )
     assert abs(right / presence.sum() - 3.375 / 5.5) < 0.01

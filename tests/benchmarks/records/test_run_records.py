@@ -109,20 +109,20 @@ def test_what_is_damaged_is_told_and_left_until_it_is_set_aside(
     run: RunFolder,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run.fault() is None
+    assert run.damage() is None
     (run.path / name).write_bytes(change((run.path / name).read_bytes()))
     before = contents(run.path)
-    fault = run.fault()
+    fault = run.damage()
     assert fault is not None
     assert contents(run.path) == before
     assert capsys.readouterr().err == ""
-    assert run.kept() is None
+    assert run.read_undamaged() is None
     told = f"{fault}: the run is re-run, and its record is kept as record.unused\n"
     assert capsys.readouterr().err == f"capsbench: {told}"
     assert (run.path / "record.unused").read_bytes() == before["record.json"][1]
     assert not run.record.exists()
-    assert run.fault() is None
-    assert run.kept() is None
+    assert run.damage() is None
+    assert run.read_undamaged() is None
 
 
 def test_a_whole_record_of_another_version_is_refused_and_stays(run: RunFolder) -> None:
@@ -130,7 +130,7 @@ def test_a_whole_record_of_another_version_is_refused_and_stays(run: RunFolder) 
     del stored["floors"]
     run.record.write_text(json.dumps(stored))
     with pytest.raises(InputError, match=r"version \(floors: Field required\): remove that run"):
-        run.kept()
+        run.read_undamaged()
     assert json.loads(run.record.read_bytes()) == stored
 
 
@@ -141,7 +141,7 @@ def test_a_record_of_another_run_is_refused_and_stays(
     for name in ("record.json", "metrics.jsonl"):
         (run.path / name).write_bytes((other.path / name).read_bytes())
     with pytest.raises(InputError, match="is not of the run that its folder names"):
-        run.kept()
+        run.read_undamaged()
     assert run.record.read_bytes() == other.record.read_bytes()
 
 

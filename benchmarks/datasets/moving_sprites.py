@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.datasets.counter import below, bits
+from benchmarks.datasets.random_numbers import integers_below, random_words
 from benchmarks.datasets.task_data import Split
 
 DIGIT = 28
@@ -29,7 +29,7 @@ _PIXEL = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Moving:
+class MovingSprites:
     """Clips of `count` moving sprites, each clip a pure function of (seed, epoch, index)."""
 
     sprites: Tensor
@@ -66,21 +66,23 @@ class Moving:
     def _chosen(self, seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
         """Which sprites, int64 (B, count)."""
         order, first, size = self._by_class
-        words = bits(seed, epoch, index, 0, draws=2)
-        place = below(words, len(order))
+        words = random_words(seed, epoch, index, 0, draws=2)
+        place = integers_below(words, len(order))
         if self.distinct and self.count == 2:
             # The second is drawn from all sprites but those of the first one's class.
             label = np.searchsorted(first, place[:, 0], side="right") - 1
-            other = below(words[:, 1], len(order) - size[label])
+            other = integers_below(words[:, 1], len(order) - size[label])
             place[:, 1] = other + np.where(other >= first[label], size[label], 0)
         return order[place[:, : self.count]]
 
     def _corners(self, seed: int, epoch: int, index: np.ndarray, frames: int) -> np.ndarray:
         """Upper left corners (y, x) in pixels, int64 (B, count, frames, 2)."""
         end = (self.canvas - self.sprites.shape[-1]) * _PIXEL
-        words = np.stack([bits(seed, epoch, index, 1 + s, draws=3) for s in range(self.count)], 1)
-        position = below(words[..., :2], end)
-        angle = below(words[..., 2], 1 << 31) * (2 * np.pi / (1 << 31))
+        words = np.stack(
+            [random_words(seed, epoch, index, 1 + s, draws=3) for s in range(self.count)], 1
+        )
+        position = integers_below(words[..., :2], end)
+        angle = integers_below(words[..., 2], 1 << 31) * (2 * np.pi / (1 << 31))
         step = np.rint(SPEED * end * np.stack([np.sin(angle), np.cos(angle)], -1)).astype(np.int64)
         corners = np.empty((*position.shape[:2], frames, 2), np.int64)
         for frame in range(frames):
@@ -98,14 +100,14 @@ class Moving:
         return np.argsort(labels, kind="stable"), first, size
 
 
-def moving(split: Split, *, distinct: bool, device: torch.device | str) -> Moving:
+def moving_sprites(split: Split, *, distinct: bool, device: torch.device | str) -> MovingSprites:
     """Grey images two at a time, brought to 28×28 (bilinear); colour images one at a time."""
     sprites = torch.from_numpy(split.images)
     digits = sprites.shape[1] == 1
     if digits and sprites.shape[-2:] != (DIGIT, DIGIT):
         resized = F.interpolate(sprites.double(), size=(DIGIT, DIGIT), mode="bilinear")
         sprites = resized.round().to(torch.uint8)
-    return Moving(
+    return MovingSprites(
         sprites=sprites.to(device),
         labels=torch.from_numpy(split.labels).to(device),
         count=2 if digits else 1,

@@ -82,7 +82,7 @@ class Measured:
     """Bytes by which the peak of resident memory grew over two steps."""
 
 
-def main(
+def print_speed(
     variants: list[str] | None,
     threads: int,
     batch: int | None = None,
@@ -117,7 +117,7 @@ def main(
     ]
     print_steps(console, cases)
     for case in cases if profiled else ():
-        console.print(operators(case))
+        console.print(operator_table(case))
     if not variants and device == "cpu":
         from benchmarks.overhead import against_a_loop
 
@@ -144,7 +144,7 @@ def print_steps(console: Console, cases: list[Case]) -> None:
     console.print(_line(COLUMNS), style="bold", no_wrap=True)
     for number, case in enumerate(cases, 1):
         with console.status(f"measuring {case.variant} ({number} of {len(cases)})"):
-            measured = measure(case)
+            measured = measure_case(case)
         for row in _rows(case, measured):
             console.print(_line(row), no_wrap=True, highlight=False)
     console.print("The peak is the rate of a matrix product, measured between the steps.")
@@ -158,7 +158,7 @@ def _line(cells: Iterable[str]) -> str:
     )
 
 
-def measure(case: Case) -> Measured:
+def measure_case(case: Case) -> Measured:
     """Measures all figures of one variant, one process after another."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
@@ -168,7 +168,7 @@ def measure(case: Case) -> Measured:
     return measured
 
 
-def operators(case: Case) -> Table:
+def operator_table(case: Case) -> Table:
     """The operators that take most of a float32 training step, by torch's profiler."""
     from rich.table import Table
 
@@ -241,9 +241,9 @@ def _trainable(name: str) -> bool:
 
 def _model(name: str, settings: dict[str, Any]) -> Variant:
     """Builds an untrained variant, on an untrained base with its defaults if it needs one."""
-    from benchmarks.timing import untrained
+    from benchmarks.timing import untrained_model
 
-    return untrained(name, _shape(name, settings), _config(name, settings))
+    return untrained_model(name, _shape(name, settings), _config(name, settings))
 
 
 def _config(name: str, settings: dict[str, Any]) -> Hyperparameters:
@@ -265,11 +265,11 @@ def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
     """A training step on a fixed batch; None of a textbook version that nobody wrote."""
     import torch
 
-    from benchmarks.timing import batch_of, training_step
+    from benchmarks.timing import noise_batch, training_step
 
     torch.manual_seed(0)
     model = _model(case.variant, case.settings).to(case.device)
-    batch = batch_of(_shape(case.variant, case.settings), case.batch, case.device)
+    batch = noise_batch(_shape(case.variant, case.settings), case.batch, case.device)
     is_textbook, precision = contender
     if not is_textbook:
         return training_step(model, batch, getattr(torch, precision))

@@ -16,6 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from benchmarks.datasets.data_files import (
+    Layout,
+    Place,
+    UnavailableError,
+    explain_read_errors,
+    find_or_download,
+)
 from benchmarks.datasets.dataset import (
     Dataset,
     DataSource,
@@ -24,17 +31,16 @@ from benchmarks.datasets.dataset import (
     Part,
     Sizes,
 )
-from benchmarks.datasets.files import Layout, Place, UnavailableError, blamed_on, obtain
 from benchmarks.datasets.task_data import (
     SPRITES,
     TEST_SEED,
     Split,
     TaskData,
-    largest_cut,
-    selection,
-    split,
-    stratified,
-    take,
+    choose_stratified,
+    held_out_count,
+    selection_kind,
+    split_validation,
+    take_images,
 )
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
@@ -44,12 +50,12 @@ if TYPE_CHECKING:
     from models.variant import Shape
 
 _log = logging.getLogger(__name__)
-ONE_AT_A_TIME = threading.Lock()
+READ_LOCK = threading.Lock()
 """Held while files are looked for, downloaded or read."""
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
+class StillImages:
     """Still images, in memory."""
 
     name: str
@@ -109,7 +115,7 @@ class ImageDataset(Dataset):
         *,
         train_samples: int | None = None,
         test_samples: int | None = None,
-    ) -> Still:
+    ) -> StillImages:
         """Reads the images; a second call in a process returns the same arrays.
 
         Args:
@@ -123,20 +129,20 @@ class ImageDataset(Dataset):
             MissingDataError: if no file is there, and there is no stand-in.
         """
         root = Path(source.root).absolute()
-        with ONE_AT_A_TIME:
+        with READ_LOCK:
             real = _real(self, root, source.download != "none")
             return real or _stand_in(self, train_samples, test_samples)
 
-    def read_sprites(self, budget: Budget, source: DataSource) -> Still:
+    def read_sprites(self, budget: Budget, source: DataSource) -> StillImages:
         """Reads the images that generated sequences show. Raises as `read` does."""
         return self._read(SPRITES, SPRITES, budget, source)
 
-    def _read_images(self, budget: Budget, source: DataSource) -> Still:
+    def _read_images(self, budget: Budget, source: DataSource) -> StillImages:
         return self._read(budget.train_samples, budget.test_samples, budget, source)
 
     def _read(
         self, train: int | None, test: int | None, budget: Budget, source: DataSource
-    ) -> Still:
+    ) -> StillImages:
         held = budget.validation_samples
         # So many that the cut for validation, at most a fifth, is as large as the budget says.
         rendered = None if train is None else max(train, 4 * held) + held
@@ -176,17 +182,19 @@ class ImageDataset(Dataset):
             )
         return self._images(self._read_images(budget, source), budget, device)
 
-    def _images(self, still: Still, budget: Budget, device: str) -> TaskData:
+    def _images(self, still: StillImages, budget: Budget, device: str) -> TaskData:
         from benchmarks.datasets.samples import StillSamples
 
-        cut, held_out = split(
+        cut, held_out = split_validation(
             still.train, validation=budget.validation_samples, kept=budget.train_samples
         )
         of = len(still.test.labels)
-        test, chosen = still.test, selection(of, budget, "stratified")
+        test, chosen = still.test, selection_kind(of, budget, "stratified")
         if chosen != "all":
             assert budget.test_samples is not None
-            test = take(test, stratified(test.labels, budget.test_samples, seed=TEST_SEED))
+            test = take_images(
+                test, choose_stratified(test.labels, budget.test_samples, seed=TEST_SEED)
+            )
         return TaskData(
             shape=self.shape_of("classification"),
             train=StillSamples.of(cut, device),
@@ -212,7 +220,7 @@ class ImageDataset(Dataset):
         if self.generates(task):
             return super().sizes_of(task, budget)
         train, test = self.samples
-        held = largest_cut(budget.validation_samples, train)
+        held = held_out_count(budget.validation_samples, train)
         kept = min(budget.train_samples or train, train - held)
         return Sizes(kept, held, min(budget.test_samples or test, test))
 
@@ -222,7 +230,7 @@ class ImageDataset(Dataset):
         return len(self._read_images(budget, source).train.labels)
 
 
-def _still_info(still: Still) -> DataInfo:
+def _still_info(still: StillImages) -> DataInfo:
     return DataInfo(
         dataset=still.name,
         state=still.state,
@@ -232,7 +240,7 @@ def _still_info(still: Still) -> DataInfo:
     )
 
 
-def moving_info(name: str, still: Still) -> DataInfo:
+def moving_info(name: str, still: StillImages) -> DataInfo:
     """Describes sequences in which a dataset's images move, under a name of their own."""
     train, test = len(still.train.labels), len(still.test.labels)
     return DataInfo(
@@ -245,22 +253,22 @@ def moving_info(name: str, still: Still) -> DataInfo:
 
 
 @cache
-def _real(dataset: ImageDataset, root: Path, download: bool) -> Still | None:
+def _real(dataset: ImageDataset, root: Path, download: bool) -> StillImages | None:
     """Reads the real images; returns None if they are neither on disk nor reachable."""
     try:
-        place = obtain(dataset.layouts, root, download=download)
+        place = find_or_download(dataset.layouts, root, download=download)
     except UnavailableError as reason:
         if dataset.render is None:
             raise _missing(dataset, root, reason) from None
         _log.warning("%s: not found under %s (%s); a stand-in serves", dataset.name, root, reason)
         return None
     parts = place.decoded()
-    with blamed_on(place.folder):
+    with explain_read_errors(place.folder):
         train, test = dataset.join(parts)
         _check(dataset, "train", train)
         _check(dataset, "test", test)
     fewer = any(len(s.labels) < n for s, n in zip((train, test), dataset.samples, strict=True))
-    return Still(
+    return StillImages(
         name=dataset.name,
         train=train,
         test=test,
@@ -281,12 +289,14 @@ def _missing(dataset: ImageDataset, root: Path, reason: Exception) -> MissingDat
 
 
 @cache
-def _stand_in(dataset: ImageDataset, train_samples: int | None, test_samples: int | None) -> Still:
+def _stand_in(
+    dataset: ImageDataset, train_samples: int | None, test_samples: int | None
+) -> StillImages:
     assert dataset.render is not None, "without a stand-in, missing data is refused"
     most_train, most_test = dataset.samples
     train = dataset.render("train", most_train if train_samples is None else train_samples)
     test = dataset.render("test", most_test if test_samples is None else test_samples)
-    return Still(
+    return StillImages(
         name=dataset.name,
         train=train,
         test=test,

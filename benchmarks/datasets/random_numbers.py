@@ -7,7 +7,7 @@ import numpy as np
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def bits(*axes: int | np.ndarray, draws: int) -> np.ndarray:
+def random_words(*axes: int | np.ndarray, draws: int) -> np.ndarray:
     """Random 64-bit words, uint64 (n, draws), a pure function of the axes row by row.
 
     Axes are integers or integer arrays (n,). The words of a row are SplitMix64's sequence (Steele,
@@ -20,14 +20,14 @@ def bits(*axes: int | np.ndarray, draws: int) -> np.ndarray:
     return _mix(state[:, None] + _STEP * np.arange(1, draws + 1, dtype=np.uint64))
 
 
-def below(words: np.ndarray, limit: int | np.ndarray) -> np.ndarray:
+def integers_below(words: np.ndarray, limit: int | np.ndarray) -> np.ndarray:
     """Integers in [0, limit), int64, from random words; limit < 2³²."""
     return (((words >> np.uint64(32)) * np.asarray(limit, np.uint64)) >> np.uint64(32)).astype(
         np.int64
     )
 
 
-def uniform(words: np.ndarray) -> np.ndarray:
+def uniform_floats(words: np.ndarray) -> np.ndarray:
     """Numbers in [0, 1), float32 of 24 random bits, so exact."""
     return (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
-from benchmarks.profiles import Name, Profile
+from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, Role
 from benchmarks.space_files import SpaceFile
@@ -51,7 +51,7 @@ class Recipe(NamedTuple):
         try:
             return self.config.model_validate({**self.apart, **given}).model_dump(mode="json")
         except ValidationError as error:
-            raise InputError(first_fault(error)) from None
+            raise InputError(invalid_value(error)) from None
 
     def budget(
         self,
@@ -81,10 +81,10 @@ class Recipe(NamedTuple):
                 changes={**self.budget_changes, **(changes or {})},
             )
         except ValidationError as error:
-            raise InputError(first_fault(error)) from None
+            raise InputError(invalid_value(error)) from None
 
 
-def recipe(variant: str, dataset: str, profile: Name, *, path: Path | None = None) -> Recipe:
+def recipe(variant: str, dataset: str, profile: ProfileName, *, path: Path | None = None) -> Recipe:
     """Reads the recipe of a variant on a dataset.
 
     Args:
@@ -100,7 +100,7 @@ def recipe(variant: str, dataset: str, profile: Name, *, path: Path | None = Non
 
 
 def recipe_of(
-    variant: str, cls: type[Variant], dataset: str, profile: Name, path: Path | None = None
+    variant: str, cls: type[Variant], dataset: str, profile: ProfileName, path: Path | None = None
 ) -> Recipe:
     """Does what `recipe` does, for a class that need not be registered."""
     file = SpaceFile(variant, cls.Config, path)
@@ -108,7 +108,7 @@ def recipe_of(
     return Recipe(variant, dataset, apart, cls.Config, file.section(profile).budget)
 
 
-def first_fault(error: ValidationError) -> str:
+def invalid_value(error: ValidationError) -> str:
     """Writes the first thing that pydantic finds wrong as one sentence."""
     first = error.errors()[0]
     if first["type"] == "value_error":  # a sentence of our own

@@ -60,7 +60,7 @@ class Place:
         return tuple(f for f in self.layout.files if not os.path.isfile(self.folder / f.name))
 
     @property
-    def waiting(self) -> Path:
+    def staging(self) -> Path:
         """Where downloads wait for each other: within the folder, thus on its disk even where it
         is a link or a mount, and hidden. Kept between tries.
         """
@@ -75,7 +75,7 @@ class Place:
         return [self._decode(self.folder / f.name) for f in self.layout.files]
 
     def _decode(self, path: Path) -> Any:
-        with blamed_on(path):
+        with explain_read_errors(path):
             return self.layout.decode(path)
 
 
@@ -84,7 +84,7 @@ class UnavailableError(Exception):
 
 
 @contextlib.contextmanager
-def blamed_on(path: Path) -> Iterator[None]:
+def explain_read_errors(path: Path) -> Iterator[None]:
     """Turns any exception of reading a file into the one sentence a user can act on.
 
     Any: what a parser raises on a broken or hostile file is not foreseeable.
@@ -101,7 +101,7 @@ def blamed_on(path: Path) -> Iterator[None]:
         ) from error
 
 
-def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
+def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
     """The first place under `root` where a layout is whole, after downloading if need be.
 
     Raises UnavailableError where nothing is there, InputError where only a part is.
@@ -109,7 +109,7 @@ def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
     lock = root / ".download.lock"
     places = [Place(layout, root / folder) for layout in layouts for folder in layout.folders]
     for place in places:
-        _mend(place, lock)
+        _finish_move(place, lock)
         if not place.missing:
             return place
     part = next((p for p in places if len(p.missing) < len(p.layout.files)), None)
@@ -117,7 +117,7 @@ def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
     if download:
         target = part if part is not None and _has_addresses(part) else places[0]
         try:
-            fetch(target, lock=lock)
+            download_missing(target, lock=lock)
             return target
         except UnavailableError as error:
             reason = str(error)
@@ -129,7 +129,7 @@ def obtain(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
     raise UnavailableError(reason)
 
 
-def fetch(place: Place, *, lock: Path) -> None:
+def download_missing(place: Place, *, lock: Path) -> None:
     """Downloads a place's missing files, one process at a time.
 
     They are moved into their place when the last of them is there and checked, so that no part is
@@ -144,7 +144,7 @@ def fetch(place: Place, *, lock: Path) -> None:
         raise UnavailableError("no address to download it from is known")
     for file in place.missing:
         host = urlsplit(file.url or "")
-        if not _is_waiting(place, file) and not _answers(f"{host.scheme}://{host.netloc}/"):
+        if not _is_staged(place, file) and not _answers(f"{host.scheme}://{host.netloc}/"):
             raise UnavailableError(f"{host.hostname} does not answer")
     downloader = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=1 << 16, timeout=(5, 30)
@@ -154,7 +154,7 @@ def fetch(place: Place, *, lock: Path) -> None:
         with filelock.FileLock(lock):
             for file in place.missing:
                 store = pooch.create(
-                    path=place.waiting,
+                    path=place.staging,
                     base_url="",
                     registry={file.name: file.md5 and f"md5:{file.md5}"},
                     urls={file.name: file.url},
@@ -166,10 +166,10 @@ def fetch(place: Place, *, lock: Path) -> None:
         raise UnavailableError(f"download failed: {' '.join(str(error).split())[:200]}") from error
 
 
-def _mend(place: Place, lock: Path) -> None:
+def _finish_move(place: Place, lock: Path) -> None:
     """Ends a move that was cut between two files; needs no network, so downloads may be off."""
     missing = place.missing
-    if missing and all(_is_waiting(place, file) for file in missing):
+    if missing and all(_is_staged(place, file) for file in missing):
         import filelock
 
         # What cannot be moved, in a folder one may not write to, stays missing and is told so.
@@ -181,26 +181,26 @@ def _move(place: Place) -> None:
     """Moves all missing files from where they wait, or none; the lock is the caller's.
 
     Each is on the disk whole before the first is moved: after a cut, even of power, all that is
-    missing still waits, and `_mend` moves it.
+    missing still waits, and `_finish_move` moves it.
     """
     missing = place.missing
     for file in missing:
-        path = place.waiting / file.name
+        path = place.staging / file.name
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
         if not file.matches(path):
             return
     for file in missing:
-        os.replace(place.waiting / file.name, place.folder / file.name)
-    shutil.rmtree(place.waiting, ignore_errors=True)
+        os.replace(place.staging / file.name, place.folder / file.name)
+    shutil.rmtree(place.staging, ignore_errors=True)
 
 
 def _has_addresses(place: Place) -> bool:
     return all(file.url for file in place.missing)
 
 
-def _is_waiting(place: Place, file: File) -> bool:
-    return os.path.isfile(place.waiting / file.name)
+def _is_staged(place: Place, file: File) -> bool:
+    return os.path.isfile(place.staging / file.name)
 
 
 @cache
