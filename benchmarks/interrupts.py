@@ -18,16 +18,21 @@ from types import FrameType
 from typing import Any, NoReturn
 
 GRACE = 7.0
-"""Seconds that a run has to reach a point where it can be left."""
+"""Seconds that a run has to reach a point where it can stop."""
 
 DRIVER_GRACE = 8.5
-"""Seconds that a driver has, whose workers have GRACE. Ten is what the outside is promised."""
+"""Seconds that a sweep's driver has: more than its workers, less than the ten that users are
+promised."""
 
-_TOLD = b"\ncapsbench: leaving at the next checkpoint; Ctrl-C again leaves at once\n"
+_STOPPING = b"\ncapsbench: stopping at the next checkpoint; press Ctrl-C again to stop at once\n"
 
 
 class Interrupted(BaseException):
-    """The process was asked to leave, and nothing is lost if it does so here."""
+    """Signals that the process was asked to stop, and stops here without a loss.
+
+    Args:
+        signum: the number of the signal; the exit code is 128 + `signum`.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -37,16 +42,20 @@ class Interrupted(BaseException):
 _grace: float | None = None
 """None outside of `grace_period()`."""
 _asked: int | None = None
-"""The signal."""
+"""The number of the signal that asked the process to stop; None: no signal did."""
 _deadline: threading.Timer | None = None
 
 
 @contextmanager
 def grace_period(grace: float | None = None) -> Iterator[None]:
-    """While it lasts, a process that is asked to leave has so many seconds for it, or GRACE.
+    """Gives this process some seconds to stop itself after SIGTERM or Ctrl-C.
 
-    Within another one it does nothing. A Ctrl-C that the process ignores stays ignored; and signals
-    reach the main thread alone.
+    A process that has not left the context in time is ended. Inside another grace period this one
+    has no effect. Signals are handled only if the context is entered in the main thread. If the
+    process ignores SIGINT, it goes on ignoring it.
+
+    Args:
+        grace: the seconds; by default `GRACE`.
     """
     global _grace, _asked
     if _grace is not None:
@@ -56,9 +65,9 @@ def grace_period(grace: float | None = None) -> Iterator[None]:
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        signal.signal(signal.SIGTERM, _answer)
+        signal.signal(signal.SIGTERM, _handle)
         if before[signal.SIGINT] is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, _answer)
+            signal.signal(signal.SIGINT, _handle)
     try:
         yield
     finally:
@@ -70,13 +79,22 @@ def grace_period(grace: float | None = None) -> Iterator[None]:
 
 
 def take_back_sigterm() -> None:
-    """Takes SIGTERM back from Lightning, whose answer is to stop where no checkpoint is."""
+    """Restores this module's SIGTERM handler inside a grace period.
+
+    Lightning 2.6 installs its own handler, which stops training where there is no checkpoint.
+    """
     if _grace is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _answer)
+        signal.signal(signal.SIGTERM, _handle)
 
 
 def request_stop(signum: int = signal.SIGTERM) -> None:
-    """Asks this process to leave; where nothing is under way that could be lost, it ends here."""
+    """Records that this process shall stop, and starts the countdown of the grace period.
+
+    Outside a grace period no work can be lost, and the process ends at once.
+
+    Args:
+        signum: the number of the signal; the exit code is 128 + `signum`.
+    """
     global _asked, _deadline
     if _grace is None:
         os._exit(128 + signum)
@@ -88,33 +106,48 @@ def request_stop(signum: int = signal.SIGTERM) -> None:
 
 
 def stop_requested() -> bool:
-    """Whether the process shall leave."""
+    """Returns whether the process was asked to stop."""
     return _asked is not None
 
 
 def raise_if_requested() -> None:
-    """Raises Leave where the process shall leave."""
+    """Stops the work of this process here, if it was asked to stop.
+
+    Raises:
+        Interrupted: if the process was asked to stop.
+    """
     if _asked is not None:
         raise Interrupted(_asked)
 
 
 def end_process(sentence: str, exit_code: int) -> NoReturn:
-    """Prints a sentence and ends the process; what interpreters tidy up first takes seconds."""
+    """Prints a sentence on stderr and ends the process as `exit_now` does.
+
+    Args:
+        sentence: the message, printed after `capsbench: `.
+        exit_code: the exit code of the process.
+    """
     print(f"\ncapsbench: {sentence}", file=sys.stderr)
     exit_now(exit_code)
 
 
 def exit_now(exit_code: int) -> NoReturn:
-    """Ends the process, with what it has printed, and without what interpreters tidy up."""
+    """Flushes stdout and stderr, and ends the process without Python's cleanup.
+
+    The cleanup can take seconds.
+
+    Args:
+        exit_code: the exit code of the process.
+    """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # a reader that has left
+        with suppress(OSError):  # the reader of a pipe may have ended
             stream.flush()
     os._exit(exit_code)
 
 
-def _answer(signum: int, frame: FrameType | None) -> None:
+def _handle(signum: int, frame: FrameType | None) -> None:
     if signum == signal.SIGINT:
         if _asked is not None:
             raise KeyboardInterrupt
-        os.write(2, _TOLD)
+        os.write(2, _STOPPING)
     request_stop(signum)

@@ -1,7 +1,8 @@
-"""Recipes: the hyper-parameters and the budget of a variant on a dataset under a profile.
+"""Resolves the hyper-parameters and the budget of a variant on a dataset under a profile.
 
-Hyper-parameters are resolved here, and nowhere else: the variant's defaults, then its presets for
-the dataset, then what its space file sets (`fixed`, then the profile's `set`), then what is given.
+This is the only place that resolves hyper-parameters. Later values override earlier ones: the
+variant's defaults, its presets for the dataset, the values that its space file sets (`fixed`, then
+`set` of the profile), the given values.
 """
 
 from __future__ import annotations
@@ -21,28 +22,28 @@ from models.variant import Variant
 
 
 class Recipe(NamedTuple):
-    """What a run of a variant on a dataset is made of under a profile."""
+    """Holds the hyper-parameters and budget changes of a variant on a dataset under a profile."""
 
     variant: str
     dataset: str
     apart: dict[str, Any]
-    """Hyper-parameters apart from the defaults, before anything is given."""
+    """The values that presets and space file set, by hyper-parameter; defaults are left out."""
     config: type[Any]
+    """The class of the variant's hyper-parameters."""
     budget_changes: Mapping[str, int]
-    """Fields of the profile's budget that differ for this variant."""
+    """The fields of the profile's budget that the space file changes for this variant."""
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, JsonValue]:
-        """Completes hyper-parameters by those of the recipe.
+        """Completes and validates hyper-parameters.
 
         Args:
-            given: hyper-parameters that go before the recipe's.
+            given: values by hyper-parameter; they override the recipe's values.
 
         Returns:
-            All hyper-parameters of the variant, as JSON has them.
+            All hyper-parameters of the variant, as JSON values.
 
         Raises:
-            InputError: for an unknown name, with the nearest known one, and for a value that its
-                hyper-parameter cannot take.
+            InputError: if a name is unknown, or a value is not possible.
         """
         for name in given:
             if name not in self.config.model_fields:
@@ -61,16 +62,19 @@ class Recipe(NamedTuple):
         batch_size: int,
         changes: Mapping[str, int] | None = None,
     ) -> Budget:
-        """Says what a run may spend: see `Profile.budget`.
+        """Computes the budget of a run: see `Profile.budget`.
 
         Args:
             profile: the profile.
-            role: the run's, or of a base that of the run which is built on it.
-            batch_size: samples in a training step.
-            changes: fields that go before the profile's and the recipe's.
+            role: the role of the run. For a base, the role of the run that is built on the base.
+            batch_size: number of samples per training step.
+            changes: fields of the budget that override the profile's and the recipe's.
+
+        Returns:
+            The budget.
 
         Raises:
-            InputError: if the changes make no budget.
+            InputError: if the changes make an impossible budget.
         """
         try:
             return profile.budget(
@@ -91,10 +95,13 @@ def recipe(variant: str, dataset: str, profile: ProfileName, *, path: Path | Non
         variant: its name.
         dataset: its name.
         profile: the profile's name.
-        path: the space file, by default the variant's own.
+        path: the space file; by default the variant's file in `sweeps/spaces`.
+
+    Returns:
+        The recipe.
 
     Raises:
-        InputError: if the variant's space file is missing or wrong.
+        InputError: if the space file is missing or wrong.
     """
     return recipe_of(variant, registry.variant(variant), dataset, profile, path)
 
@@ -102,16 +109,37 @@ def recipe(variant: str, dataset: str, profile: ProfileName, *, path: Path | Non
 def recipe_of(
     variant: str, cls: type[Variant], dataset: str, profile: ProfileName, path: Path | None = None
 ) -> Recipe:
-    """Does what `recipe` does, for a class that need not be registered."""
+    """Reads the recipe of a variant that need not be registered.
+
+    Args:
+        variant: its name.
+        cls: its class.
+        dataset: the name of the dataset.
+        profile: the profile's name.
+        path: the space file; by default the file of this name in `sweeps/spaces`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        InputError: if the space file is missing or wrong.
+    """
     file = SpaceFile(variant, cls.Config, path)
     apart = {**cls.presets.get(dataset, {}), **file.given(profile)}
     return Recipe(variant, dataset, apart, cls.Config, file.section(profile).budget)
 
 
 def invalid_value(error: ValidationError) -> str:
-    """Writes the first thing that pydantic finds wrong as one sentence."""
+    """Describes the first fault of user input that pydantic finds, in one sentence.
+
+    Args:
+        error: pydantic's error.
+
+    Returns:
+        The field, the value and the reason; or the text of a ValueError raised by a model here.
+    """
     first = error.errors()[0]
-    if first["type"] == "value_error":  # a sentence of our own
+    if first["type"] == "value_error":  # its text is a whole sentence, written in this project
         return str(first["ctx"]["error"])
     spot = ".".join(str(part) for part in first["loc"])
     return f"{spot} = {first['input']!r} is not possible: {first['msg']}"

@@ -1,4 +1,4 @@
-"""Random numbers without a history: a hash of where they are used, the same on every machine."""
+"""Computes counter-based random numbers: pure functions of integers, equal on all machines."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def random_words(*axes: int | np.ndarray, draws: int) -> np.ndarray:
-    """Random 64-bit words, uint64 (n, draws), a pure function of the axes row by row.
+    """Computes random words of 64 bits from integers.
 
-    Axes are integers or integer arrays (n,). The words of a row are SplitMix64's sequence (Steele,
-    Lea, Flood 2014), started from a state that mixes in one axis after the other.
+    A row of words depends only on the axes of this row. It is the sequence of SplitMix64 (Steele,
+    Lea, Flood 2014), started from a state into which the axes are mixed one after the other.
+
+    Args:
+        axes: integers, or integer arrays (n,), such as seed, epoch and indices of samples.
+        draws: number of words per row.
+
+    Returns:
+        (n, draws) uint64; (1, draws) if no axis is an array.
     """
     state = np.zeros(1, np.uint64)
     for axis in axes:
@@ -21,14 +28,29 @@ def random_words(*axes: int | np.ndarray, draws: int) -> np.ndarray:
 
 
 def integers_below(words: np.ndarray, limit: int | np.ndarray) -> np.ndarray:
-    """Integers in [0, limit), int64, from random words; limit < 2³²."""
+    """Converts random words to integers in [0, limit).
+
+    Args:
+        words: uint64 of any shape.
+        limit: the limit, less than 2³², or an array of limits.
+
+    Returns:
+        int64 of the same shape.
+    """
     return (((words >> np.uint64(32)) * np.asarray(limit, np.uint64)) >> np.uint64(32)).astype(
         np.int64
     )
 
 
 def uniform_floats(words: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1), float32 of 24 random bits, so exact."""
+    """Converts random words to numbers in [0, 1).
+
+    Args:
+        words: uint64 of any shape.
+
+    Returns:
+        float32 of the same shape, with 24 random bits each, so that they are exact.
+    """
     return (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
 

@@ -1,4 +1,4 @@
-"""What all variants of a task share: metrics, pictures, the training step.
+"""Defines what all variants of a task share: metrics, pictures and the training step.
 
 `task_class(task, dataset)` returns the LightningModule of a task on a dataset.
 """
@@ -23,5 +23,17 @@ _TASKS: dict[str, type[Task[Any]]] = {
 
 
 def task_class(task: str, dataset: str) -> type[Task[Any]]:
-    """Returns the LightningModule of a task: where autoencoding sees points, it segments them."""
+    """Returns the LightningModule of a task on a dataset.
+
+    Args:
+        task: `classification`, `autoencoding` or `prediction`.
+        dataset: its name.
+
+    Returns:
+        The class of the task; for autoencoding of sets of points, `Segmentation`.
+
+    Raises:
+        InputError: if no dataset has this name.
+        KeyError: if the task is not run on the dataset.
+    """
     return Segmentation if datasets.find(dataset).forms[task] is Form.points else _TASKS[task]

@@ -184,10 +184,10 @@ def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
+    with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
     path.unlink()
-    with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
+    with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
     assert RunFolder(tmp_path, spec.run_id).read() is None
 

@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     assert "test/accuracy" in done.stdout
     assert "epoch 1 of 2: validation/accuracy" in done.stdout
     assert re.search(r"model +Linear +[\d.]+ K", done.stdout), done.stdout
-    assert re.search(r"complete; [\d,]+ parameters, [\d.]+ MFLOP a sample", done.stdout)
+    assert re.search(r"complete; [\d,]+ parameters, [\d.]+ MFLOP per sample", done.stdout)
     (home,) = (results / "runs").iterdir()
     assert (home / "curves.png").read_bytes().startswith(b"\x89PNG")
     return results, home.name

@@ -371,7 +371,7 @@ def test_a_torn_record_is_set_aside_and_its_run_re_run(
     assert record.status == "complete"
     assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert (home / "record.unused").read_text() == '{"run_id": "x"'
-    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and its record is"
+    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record is"
     assert capsys.readouterr().err.count(told) == 1
 
 

@@ -64,5 +64,5 @@ def test_a_run_on_constellations_records_its_segmentation(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("variant", ["linear", "copy-last", "pcae"])
 def test_variants_that_read_images_say_so(variant: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not take constellations: ccae does"):
+    with pytest.raises(InputError, match="cannot be trained on constellations: only ccae can"):
         run(variant, tmp_path)

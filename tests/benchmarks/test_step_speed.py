@@ -48,7 +48,7 @@ def test_a_processor_without_bfloat16_units_is_recognised() -> None:
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert "no units for bfloat16" in found.stdout
+    assert "no hardware for bfloat16" in found.stdout
 
 
 @pytest.mark.parametrize("question", [("32-true", "cpu"), ("bf16-mixed", "cuda")])

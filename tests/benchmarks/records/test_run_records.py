@@ -117,7 +117,7 @@ def test_what_is_damaged_is_told_and_left_until_it_is_set_aside(
     assert contents(run.path) == before
     assert capsys.readouterr().err == ""
     assert run.read_undamaged() is None
-    told = f"{fault}: the run is re-run, and its record is kept as record.unused\n"
+    told = f"{fault}: the run is re-run, and the old record is kept as record.unused\n"
     assert capsys.readouterr().err == f"capsbench: {told}"
     assert (run.path / "record.unused").read_bytes() == before["record.json"][1]
     assert not run.record.exists()
@@ -140,7 +140,7 @@ def test_a_record_of_another_run_is_refused_and_stays(
     other = RunFolder(tmp_path, files.run("linear-mnist-quick", "final", 0)["run_id"])
     for name in ("record.json", "metrics.jsonl"):
         (run.path / name).write_bytes((other.path / name).read_bytes())
-    with pytest.raises(InputError, match="is not of the run that its folder names"):
+    with pytest.raises(InputError, match="belongs to another run than its folder names"):
         run.read_undamaged()
     assert run.record.read_bytes() == other.record.read_bytes()
 
