@@ -143,7 +143,7 @@ def _encode(text: str, encoding: bytes | str) -> bytes:
 class _Unpickler(pickle.Unpickler):
     """Unpickles only the names that a pickled array of bytes needs, as harmless replacements."""
 
-    doubles: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
+    replacements: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
         ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy", "ndarray"): _Array,

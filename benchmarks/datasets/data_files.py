@@ -1,4 +1,4 @@
-"""Where a dataset's files lie, how missing ones are downloaded, and how a bad one is told of."""
+"""Finds the files of a dataset, downloads missing files, and explains files that cannot be read."""
 
 from __future__ import annotations
 
@@ -18,60 +18,75 @@ from urllib.parse import urlsplit
 from benchmarks.records.errors import InputError
 
 PROBE_SECONDS = 6.0
-"""How long a host may take to answer at all before it counts as out of reach."""
+"""Seconds that a host may take to answer; after that it counts as unreachable."""
 RETRIES = 2
+"""How often a failed download is retried."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a distribution."""
+    """Describes one file of a dataset."""
 
     name: str
     md5: str | None = None
-    """The published checksum; None: none is known, and the data counts as unofficial."""
+    """The published checksum; None: it is not known, and the data counts as unofficial."""
     url: str | None = None
-    """Its official address; None: it is not downloaded."""
+    """The official address; None: the file cannot be downloaded."""
 
     def matches(self, path: Path) -> bool:
-        """Whether the file at a path has the published checksum, if there is one."""
+        """Returns whether a file has the published checksum; without a checksum, it always does.
+
+        Args:
+            path: the file on disk.
+        """
         return self.md5 is None or _md5(path) == self.md5
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which a dataset's files may lie on disk."""
+    """Describes one way in which the files of a dataset may be stored."""
 
     folders: tuple[str, ...]
-    """Looked in, in this order, relative to the data root; downloads go to the first."""
+    """Folders to search, in this order, relative to the data folder; downloads go to the first."""
     files: tuple[File, ...]
     decode: Callable[[Path], Any]
-    """Reads one file; whatever it raises means that the file is bad."""
+    """Reads one file; an exception means that the file cannot be read."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that holds a layout's files, all or some of them."""
+    """Finds and reads the files of a layout in one folder, where some or all may be missing."""
 
     layout: Layout
     folder: Path
 
     @property
     def missing(self) -> tuple[File, ...]:
+        """Returns the files of the layout that are not in the folder."""
         return tuple(f for f in self.layout.files if not os.path.isfile(self.folder / f.name))
 
     @property
     def staging(self) -> Path:
-        """Where downloads wait for each other: within the folder, thus on its disk even where it
-        is a link or a mount, and hidden. Kept between tries.
+        """Returns the path of the hidden folder for finished downloads until all files are there.
+
+        It is a subfolder of `folder`, so that it is on the same disk even if `folder` is a link or
+        a mount. After a failed download the folder is kept for the next attempt.
         """
         return self.folder / f".{self.layout.files[0].name}.download"
 
     def official(self) -> bool:
-        """Whether every file is, byte for byte, the published one."""
+        """Returns whether all files of the layout have published checksums, and match them."""
         return all(f.md5 and f.matches(self.folder / f.name) for f in self.layout.files)
 
     def decoded(self) -> list[Any]:
-        """Every file's content, in the layout's order. Raises InputError for a bad file."""
+        """Reads all files of the layout.
+
+        Returns:
+            What `layout.decode` returns for each file, in the order of `layout.files`.
+
+        Raises:
+            InputError: if a file cannot be read.
+        """
         return [self._decode(self.folder / f.name) for f in self.layout.files]
 
     def _decode(self, path: Path) -> Any:
@@ -80,14 +95,20 @@ class Place:
 
 
 class UnavailableError(Exception):
-    """Neither on disk nor downloaded; the message says why."""
+    """Reports that files are neither on disk nor downloaded; the message says why."""
 
 
 @contextlib.contextmanager
 def explain_read_errors(path: Path) -> Iterator[None]:
-    """Turns any exception of reading a file into the one sentence a user can act on.
+    """Converts any exception in the context to an InputError that names the file.
 
-    Any: what a parser raises on a broken or hostile file is not foreseeable.
+    All exceptions are caught, because a parser may raise any exception for a damaged file.
+
+    Args:
+        path: the file, or the folder of the files, that is read in the context.
+
+    Raises:
+        InputError: if the context raises an exception.
     """
     try:
         yield
@@ -96,15 +117,26 @@ def explain_read_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read ({reason}): put a whole copy of the official file there, "
-            "or delete it to have it downloaded."
+            f"{path} cannot be read ({reason}): replace it with a complete copy of the official "
+            "file, or delete it, and it is downloaded again."
         ) from error
 
 
 def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
-    """The first place under `root` where a layout is whole, after downloading if need be.
+    """Finds a folder that has all files of a layout; downloads missing files if necessary.
 
-    Raises UnavailableError where nothing is there, InputError where only a part is.
+    Args:
+        layouts: the ways in which the files may be stored, in the order of preference.
+        root: the folder of the datasets.
+        download: whether missing files may be downloaded.
+
+    Returns:
+        The first folder with all files. Downloads complete a folder that has some of the files, if
+        the addresses of the missing ones are known; otherwise they go to the first folder.
+
+    Raises:
+        UnavailableError: if no file is on disk, and the files cannot be downloaded.
+        InputError: if only some files are on disk, and the others cannot be downloaded.
     """
     lock = root / ".download.lock"
     places = [Place(layout, root / folder) for layout in layouts for folder in layout.folders]
@@ -123,18 +155,24 @@ def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -
             reason = str(error)
     if part is not None:
         raise InputError(
-            f"{part.folder / part.missing[0].name} is missing while its companions are there "
-            f"({reason}): put it there, or take the others away."
+            f"{part.folder / part.missing[0].name} is missing, but other files of the dataset are "
+            f"in the folder ({reason}): add the missing file, or remove the other files."
         )
     raise UnavailableError(reason)
 
 
 def download_missing(place: Place, *, lock: Path) -> None:
-    """Downloads a place's missing files, one process at a time.
+    """Downloads the missing files of a folder; other processes wait.
 
-    They are moved into their place when the last of them is there and checked, so that no part is
-    ever taken for the whole; what an earlier try left waiting is not asked for again. Raises
-    UnavailableError.
+    Files are downloaded to the staging folder, and moved to their folder only after all of them
+    are complete and match their checksums. Files from an earlier attempt are not downloaded again.
+
+    Args:
+        place: the folder and the layout.
+        lock: the file that processes lock while they download.
+
+    Raises:
+        UnavailableError: if an address is not known, a host does not answer, or a download fails.
     """
     import filelock
     import pooch
@@ -167,21 +205,24 @@ def download_missing(place: Place, *, lock: Path) -> None:
 
 
 def _finish_move(place: Place, lock: Path) -> None:
-    """Ends a move that was cut between two files; needs no network, so downloads may be off."""
+    """Moves files from the staging folder if all missing files are there, after an interruption.
+
+    This needs no network, so it is done even if downloads are off.
+    """
     missing = place.missing
     if missing and all(_is_staged(place, file) for file in missing):
         import filelock
 
-        # What cannot be moved, in a folder one may not write to, stays missing and is told so.
+        # In a read-only folder the files stay missing, and the caller reports this.
         with contextlib.suppress(OSError), filelock.FileLock(lock):
             _move(place)
 
 
 def _move(place: Place) -> None:
-    """Moves all missing files from where they wait, or none; the lock is the caller's.
+    """Moves all missing files from the staging folder; moves none if a checksum does not match.
 
-    Each is on the disk whole before the first is moved: after a cut, even of power, all that is
-    missing still waits, and `_finish_move` moves it.
+    The caller holds the lock. All files are flushed to the disk before the first is moved. After an
+    interruption or a power failure, `_finish_move` therefore finds the rest in the staging folder.
     """
     missing = place.missing
     for file in missing:
@@ -205,10 +246,10 @@ def _is_staged(place: Place, file: File) -> bool:
 
 @cache
 def _answers(address: str) -> bool:
-    """Whether a host answers at all; asked once a process.
+    """Returns whether a host answers within `PROBE_SECONDS`; each process asks a host once.
 
-    In a thread, since neither name look-ups nor a host with many dead addresses can be given one
-    time limit.
+    The request runs in a thread, because its own timeout covers neither name look-ups nor hosts
+    with several dead addresses.
     """
     import requests
 

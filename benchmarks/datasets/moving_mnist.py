@@ -1,8 +1,9 @@
-"""Moving MNIST: two bouncing digits (Srivastava, Mansimov, Salakhutdinov 2015).
+"""Builds Moving MNIST: two bouncing digits (Srivastava, Mansimov, Salakhutdinov 2015).
 
-Prediction trains on sequences of moving MNIST train digits. Its test sequences are the authors'
-file where it is on disk (10,000 sequences of 20 frames), else moving MNIST test digits.
-Classification and autoencoding see single generated frames of two digits of different classes.
+Prediction is trained on generated sequences of MNIST's training digits. Its test sequences are
+those of the authors' file (10,000 sequences of 20 frames) if this file is on disk, and otherwise
+generated sequences of MNIST's test digits. Classification and autoencoding use single generated
+frames of two digits of different classes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,17 @@ _log = logging.getLogger(__name__)
 
 
 def read_frames(path: Path) -> np.ndarray:
-    """The file's uint8 (20, N, 64, 64) as (N, 20, 1, 64, 64), mapped copy-on-write."""
+    """Maps the authors' test file into memory, copy-on-write.
+
+    Args:
+        path: the file, an array uint8 (20, N, 64, 64).
+
+    Returns:
+        uint8 (N, 20, 1, 64, 64): sequences, frames, channels, height, width.
+
+    Raises:
+        ValueError: if the array has another type or shape.
+    """
     array = np.lib.format.open_memmap(path, mode="c")
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[::2] != (FRAMES, 64):
         raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 (20, 10000, 64, 64)")
@@ -64,10 +75,10 @@ LAYOUT = Layout(
 
 
 class TestFile(NamedTuple):
-    """The standard test sequences."""
+    """Holds the test sequences of the authors' file."""
 
     frames: np.ndarray
-    """(N, 20, 1, 64, 64) uint8, mapped from the file, not read."""
+    """(N, 20, 1, 64, 64) uint8, mapped from the file into memory."""
     state: DataState
     sha256: str
     path: str
@@ -76,10 +87,10 @@ class TestFile(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MovingMNIST(Dataset):
-    """Frames and sequences of two moving digits, with a standard test file for prediction."""
+    """Builds frames and sequences of two moving digits; prediction has a standard test file."""
 
     digits: ImageDataset
-    """The digits that move."""
+    """The dataset of the digits that move."""
 
     forms: ClassVar[Mapping[str, Form]] = {
         "classification": Form.two_digits,
@@ -91,7 +102,7 @@ class MovingMNIST(Dataset):
     def needs_files(self) -> bool:
         return self.digits.needs_files
 
-    # What follows imports late what imports torch: `list` asks for the forms alone.
+    # These methods import torch late, because the command `list` asks only for the forms.
 
     def shape_of(self, task: str, frames: Frames | None = None) -> ImageShape | ClipShape:
         from benchmarks.datasets.sequences import Frames, two_digit_shape
@@ -174,7 +185,7 @@ def _tested_on(
     if frames.past + frames.future > sequences.shape[1]:
         raise InputError(
             f"{file.path} has sequences of {sequences.shape[1]} frames: {frames.past} past "
-            f"and {frames.future} future ones are too many"
+            f"and {frames.future} future frames are too many: reduce --set past or --set future"
         )
     chosen = selection_kind(of, budget, "random")
     if chosen != "all":
@@ -185,10 +196,16 @@ def _tested_on(
 
 
 def read_test_file(source: DataSource) -> TestFile | None:
-    """Reads the standard test file; returns None if it is neither on disk nor reachable.
+    """Reads the authors' test file; a second call in a process returns the same arrays.
+
+    Args:
+        source: where the data is. The file is downloaded only if `source.download` is `all`.
+
+    Returns:
+        The test sequences; None if the file is neither on disk nor downloaded.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if the file cannot be read.
     """
     with READ_LOCK:
         return _test_file(Path(source.root).absolute(), source.download == "all")
@@ -200,7 +217,7 @@ def _test_file(root: Path, download: bool) -> TestFile | None:
         place = find_or_download((LAYOUT,), root, download=download)
     except UnavailableError as reason:
         if download:
-            _log.warning("moving_mnist: %s; its test clips are generated", reason)
+            _log.warning("moving_mnist: no test file (%s): test clips are generated", reason)
         return None
     (frames,) = place.decoded()
     state = state_of(place, partial=len(frames) < SEQUENCES)

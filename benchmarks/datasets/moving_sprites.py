@@ -1,8 +1,9 @@
-"""Bouncing sprites: the Moving MNIST protocol over any dataset of still images.
+"""Generates sequences of bouncing sprites: the Moving MNIST protocol for still images.
 
-Srivastava, Mansimov, Salakhutdinov 2015, as OpenSTL runs it: a 64×64 canvas; uniform start, uniform
-direction, a tenth of the free room a frame; at a border the sprite stops and turns; sprites overlap
-by their maximum; the first frame is one step after the start.
+The protocol (Srivastava, Mansimov, Salakhutdinov 2015) is implemented as in OpenSTL. The canvas has
+64×64 pixels. Start and direction of a sprite are uniform. A sprite moves by a tenth of the free
+room per frame, stops at a border and reverses. Where sprites overlap, the brighter pixel is shown.
+The first frame is one step after the start.
 """
 
 from __future__ import annotations
@@ -19,40 +20,51 @@ from benchmarks.datasets.random_numbers import integers_below, random_words
 from benchmarks.datasets.task_data import Split
 
 DIGIT = 28
-"""Height and width to which digits are brought; colour images stay as they are."""
+"""Height and width to which grey images are resized; colour images are not resized."""
 SPEED = 0.1
-"""Of the free room (36 pixels for digits, so 3.6) a frame."""
+"""Share of the free room by which a sprite moves per frame; for digits, 3.6 of 36 pixels."""
 CANVAS = 64
 """Side of a generated frame, in pixels."""
 _PIXEL = 1 << 20
-"""Positions are integers in units of 1/_PIXEL pixel: the same on every machine."""
+"""Units per pixel: positions are integers, so that they are equal on all machines."""
 
 
 @dataclass(frozen=True, eq=False)
 class MovingSprites:
-    """Clips of `count` moving sprites, each clip a pure function of (seed, epoch, index)."""
+    """Generates clips of moving sprites; a clip is a pure function of (seed, epoch, index)."""
 
     sprites: Tensor
-    """uint8 (N, C, h, w), on any device; clips are made there."""
+    """uint8 (N, C, h, w); clips are generated on the device of this tensor."""
     labels: Tensor
-    """int64 (N,), on the same device."""
+    """int64 (N,), the class of each sprite, on the same device."""
     count: int
-    """Sprites in a frame, 1 or 2."""
+    """Number of sprites in a frame, 1 or 2."""
     distinct: bool
-    """The two sprites of a clip are of different classes (MultiMNIST: Sabour et al. 2017)."""
+    """Whether the two sprites of a clip have different classes (MultiMNIST: Sabour et al. 2017)."""
     canvas: int = CANVAS
+    """Height and width of a frame, in pixels."""
 
     def clips(self, *, seed: int, epoch: int, index: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Clips, uint8 (B, frames, C, canvas, canvas), and their labels, int64 (B, count).
+        """Generates clips.
 
-        A clip depends on its own index (B,) alone, not on its batch nor on the device.
+        A clip depends only on seed, epoch and its index, not on other clips or on the device.
+
+        Args:
+            seed: the seed of the data.
+            epoch: the epoch in which the clips are shown.
+            index: (B,) int64, the indices of the clips.
+            frames: number of frames per clip.
+
+        Returns:
+            Clips uint8 (B, frames, C, canvas, canvas), and the classes of their sprites,
+            int64 (B, count).
         """
         device, number = self.sprites.device, index.cpu().numpy()
         chosen = torch.from_numpy(self._chosen(seed, epoch, number)).to(device)
         corners = torch.from_numpy(self._corners(seed, epoch, number, frames)).to(device)
         free = self.canvas - self.sprites.shape[-1]
-        # A sprite within a wide black frame, cut out where the canvas lies when the sprite is at
-        # its corner.
+        # A sprite is padded with black on all sides. A frame is the window of the padded sprite in
+        # which the sprite is at its position.
         framed = F.pad(self.sprites[chosen], (free,) * 4)
         windows = framed.unfold(-2, self.canvas, 1).unfold(-2, self.canvas, 1)
         clip = torch.arange(len(number), device=device)[:, None]
@@ -64,19 +76,19 @@ class MovingSprites:
         return shown, self.labels[chosen]
 
     def _chosen(self, seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
-        """Which sprites, int64 (B, count)."""
+        """Draws the sprites of each clip: their indices, int64 (B, count)."""
         order, first, size = self._by_class
         words = random_words(seed, epoch, index, 0, draws=2)
         place = integers_below(words, len(order))
         if self.distinct and self.count == 2:
-            # The second is drawn from all sprites but those of the first one's class.
+            # The second sprite is drawn from all sprites except those of the first one's class.
             label = np.searchsorted(first, place[:, 0], side="right") - 1
             other = integers_below(words[:, 1], len(order) - size[label])
             place[:, 1] = other + np.where(other >= first[label], size[label], 0)
         return order[place[:, : self.count]]
 
     def _corners(self, seed: int, epoch: int, index: np.ndarray, frames: int) -> np.ndarray:
-        """Upper left corners (y, x) in pixels, int64 (B, count, frames, 2)."""
+        """Computes the upper left corners (y, x) in pixels, int64 (B, count, frames, 2)."""
         end = (self.canvas - self.sprites.shape[-1]) * _PIXEL
         words = np.stack(
             [random_words(seed, epoch, index, 1 + s, draws=3) for s in range(self.count)], 1
@@ -94,14 +106,30 @@ class MovingSprites:
 
     @cached_property
     def _by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Sprites sorted by class, and where in that order each class present starts; its size."""
+        """Sorts the sprites by class.
+
+        Returns:
+            The indices of the sprites in this order, the position of the first sprite of each
+            class that occurs, and the number of its sprites.
+        """
         labels = self.labels.cpu().numpy()
         _, first, size = np.unique(np.sort(labels), return_index=True, return_counts=True)
         return np.argsort(labels, kind="stable"), first, size
 
 
 def moving_sprites(split: Split, *, distinct: bool, device: torch.device | str) -> MovingSprites:
-    """Grey images two at a time, brought to 28×28 (bilinear); colour images one at a time."""
+    """Makes still images move: two grey images per clip, or one colour image per clip.
+
+    Grey images of other sizes are resized to 28×28 by bilinear interpolation.
+
+    Args:
+        split: the images and their classes.
+        distinct: whether the two images of a clip have different classes.
+        device: where clips are generated.
+
+    Returns:
+        The generator of clips.
+    """
     sprites = torch.from_numpy(split.images)
     digits = sprites.shape[1] == 1
     if digits and sprites.shape[-2:] != (DIGIT, DIGIT):

@@ -1,6 +1,6 @@
-"""Datasets of still images: read from disk, else downloaded, else rendered as a stand-in.
+"""Reads datasets of still images: from disk, else by download, else as a rendered stand-in.
 
-`Still.state` says which of them it was; where a stand-in serves, the log says so too.
+`StillImages.state` says which of these it was. If a stand-in is used, a warning is logged.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 READ_LOCK = threading.Lock()
-"""Held while files are looked for, downloaded or read."""
+"""Is locked while files are searched, downloaded or read, so that one thread does it at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class StillImages:
-    """Still images, in memory."""
+    """Holds the images of a dataset in memory."""
 
     name: str
     train: Split
@@ -64,12 +64,16 @@ class StillImages:
     classes: int
     state: DataState
     sha256: str
-    """Of the decoded arrays: dtype, shape and bytes of all four."""
+    """Hash of images and labels of train and test: dtype, shape and bytes of the four arrays."""
     path: str
-    """The folder from which they were read, or `rendered`."""
+    """The folder of the files, or `rendered`."""
 
     def part(self, name: str) -> Part:
-        """Describes the part `train` or `test`."""
+        """Describes one part of the dataset.
+
+        Args:
+            name: `train` or `test`.
+        """
         images = {"train": self.train, "test": self.test}[name].images
         return Part(name, self.state, str(len(images)), images.shape[1:], self.sha256, self.path)
 
@@ -81,23 +85,26 @@ def _both(parts: list[Any]) -> tuple[Split, Split]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageDataset(Dataset):
-    """A dataset of still images with one class each.
+    """Reads a dataset of still images with one class each, and builds the samples of each task.
 
-    Classification and autoencoding see the images. Prediction sees sequences in which they move:
-    grey images two at a time, coloured ones alone.
+    Classification and autoencoding use the images. Prediction uses sequences in which the images
+    move: two grey images per sequence, or one colour image.
     """
 
     shape: tuple[int, int, int]
     """Channels, height and width of an image."""
     classes: int
+    """Number of classes."""
     samples: tuple[int, int]
-    """Official numbers of train and test images."""
+    """Official numbers of training and test images."""
     layouts: tuple[Layout, ...]
-    """How its files may be stored. They are tried in this order; the first is downloaded."""
+    """Ways in which the files may be stored, in the order of search; the first is downloaded."""
     join: Callable[[list[Any]], tuple[Split, Split]] = _both
-    """Takes the decoded files of a layout, and returns train and test; by default the only two."""
+    """Joins the decoded files of a layout to training and test images; by default, there are two
+    files, and these are the training and the test images."""
     render: Callable[[str, int], Split] | None = None
-    """Renders the stand-in, from `train` or `test` and a number of samples; None: there is none."""
+    """Renders a stand-in from a part, `train` or `test`, and a number of samples; None: the dataset
+    has no stand-in."""
 
     forms: ClassVar[Mapping[str, Form]] = {
         "classification": Form.images,
@@ -116,17 +123,20 @@ class ImageDataset(Dataset):
         train_samples: int | None = None,
         test_samples: int | None = None,
     ) -> StillImages:
-        """Reads the images; a second call in a process returns the same arrays.
+        """Reads or renders the images; a second call in a process returns the same arrays.
 
         Args:
             source: where the data is.
             train_samples: number of training images of a stand-in; by default the official number.
-                Real data is always read whole.
-            test_samples: number of test images of a stand-in.
+                Real data is always read completely.
+            test_samples: number of test images of a stand-in; by default the official number.
+
+        Returns:
+            The training and the test images.
 
         Raises:
-            InputError: if a file cannot be read, or only some of the files are on disk.
-            MissingDataError: if no file is there, and there is no stand-in.
+            InputError: if a file cannot be read, or only some of the files are available.
+            MissingDataError: if no file is available, and the dataset has no stand-in.
         """
         root = Path(source.root).absolute()
         with READ_LOCK:
@@ -134,7 +144,19 @@ class ImageDataset(Dataset):
             return real or _stand_in(self, train_samples, test_samples)
 
     def read_sprites(self, budget: Budget, source: DataSource) -> StillImages:
-        """Reads the images that generated sequences show. Raises as `read` does."""
+        """Reads or renders the images that generated sequences show.
+
+        Args:
+            budget: how many samples a run uses.
+            source: where the data is.
+
+        Returns:
+            The images; a stand-in has at least `SPRITES` training and `SPRITES` test images.
+
+        Raises:
+            InputError: if a file cannot be read, or only some of the files are available.
+            MissingDataError: if no file is available, and the dataset has no stand-in.
+        """
         return self._read(SPRITES, SPRITES, budget, source)
 
     def _read_images(self, budget: Budget, source: DataSource) -> StillImages:
@@ -144,11 +166,11 @@ class ImageDataset(Dataset):
         self, train: int | None, test: int | None, budget: Budget, source: DataSource
     ) -> StillImages:
         held = budget.validation_samples
-        # So many that the cut for validation, at most a fifth, is as large as the budget says.
+        # At most a fifth of the images is held out, so a stand-in needs five times as many images.
         rendered = None if train is None else max(train, 4 * held) + held
         return self.read(source, train_samples=rendered, test_samples=test)
 
-    # What follows imports late what imports torch: `list` asks for the forms alone.
+    # These methods import torch late, because the command `list` asks only for the forms.
 
     def shape_of(self, task: str, frames: Frames | None = None) -> Shape:
         from benchmarks.datasets.sequences import Frames
@@ -241,7 +263,15 @@ def _still_info(still: StillImages) -> DataInfo:
 
 
 def moving_info(name: str, still: StillImages) -> DataInfo:
-    """Describes sequences in which a dataset's images move, under a name of their own."""
+    """Describes generated sequences in which the images of a dataset move.
+
+    Args:
+        name: the name of the dataset in the description, such as `moving(usps)`.
+        still: the images that move.
+
+    Returns:
+        The description.
+    """
     train, test = len(still.train.labels), len(still.test.labels)
     return DataInfo(
         dataset=name,
@@ -254,13 +284,13 @@ def moving_info(name: str, still: StillImages) -> DataInfo:
 
 @cache
 def _real(dataset: ImageDataset, root: Path, download: bool) -> StillImages | None:
-    """Reads the real images; returns None if they are neither on disk nor reachable."""
+    """Reads the real images; None if they are not available and a stand-in can be rendered."""
     try:
         place = find_or_download(dataset.layouts, root, download=download)
     except UnavailableError as reason:
         if dataset.render is None:
             raise _missing(dataset, root, reason) from None
-        _log.warning("%s: not found under %s (%s); a stand-in serves", dataset.name, root, reason)
+        _log.warning("%s: not found in %s (%s): using a stand-in", dataset.name, root, reason)
         return None
     parts = place.decoded()
     with explain_read_errors(place.folder):
@@ -308,7 +338,15 @@ def _stand_in(
 
 
 def state_of(place: Place, *, partial: bool) -> DataState:
-    """Returns the state of files that were read."""
+    """Determines the state of data that was read from files.
+
+    Args:
+        place: the folder of the files.
+        partial: whether there are fewer samples than published.
+
+    Returns:
+        `partial`, or otherwise `official` or `unofficial`, by the checksums of the files.
+    """
     if partial:
         return DataState.partial
     return DataState.official if place.official() else DataState.unofficial
@@ -325,7 +363,14 @@ def _check(dataset: ImageDataset, part: str, split: Split) -> None:
 
 
 def fingerprint_of(arrays: Iterable[np.ndarray]) -> str:
-    """Hashes each array's dtype, shape and bytes in C order, some rows at a time (SHA-256)."""
+    """Computes the SHA-256 of arrays: of dtype, shape and bytes in C order.
+
+    Args:
+        arrays: the arrays; rows are read in chunks, so that mapped files need little memory.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -1,6 +1,6 @@
-"""SVHN: 32×32 coloured house-number digits, 73,257 + 26,032 (Netzer et al. 2011), as MATLAB files.
+"""Reads SVHN: 32×32 coloured digits of house numbers (Netzer et al. 2011), as MATLAB files.
 
-Its authors allow non-commercial use only.
+It has 73,257 training and 26,032 test images. The authors allow non-commercial use only.
 """
 
 from __future__ import annotations
@@ -15,11 +15,22 @@ from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
 MAX_SAMPLES = 600_000
-"""Larger claims are refused before anything is read; the set called extra has 531,131."""
+"""Largest number of samples; a file that claims more is refused before it is read. The authors'
+largest file, `extra`, has 531,131 samples."""
 
 
 def read_mat(path: Path) -> Split:
-    """A MATLAB file of X: uint8 (32, 32, 3, N) and y: (N, 1) with 10 for the digit 0."""
+    """Reads a MATLAB file of `X`, uint8 (32, 32, 3, N), and `y`, (N, 1) with 10 for the digit 0.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Images uint8 (N, 3, 32, 32) and labels int64 (N,), from 0 to 9.
+
+    Raises:
+        ValueError: if the file has other arrays or too many samples.
+    """
     from scipy.io import loadmat, whosmat
 
     declared = {name: (shape, kind) for name, shape, kind in whosmat(path)}

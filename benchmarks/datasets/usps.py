@@ -1,4 +1,7 @@
-"""USPS: 16×16 grey digits from envelopes, 7,291 + 2,007 (Hull 1994), as libsvm text in bz2."""
+"""Reads USPS: 16×16 grey digits from envelopes (Hull 1994), stored as bz2 files of libsvm text.
+
+It has 7,291 training and 2,007 test images.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,22 @@ from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
 MAX_BYTES = 128 << 20
-"""Of text; the official train file has 14 MB."""
+"""Largest size of a file after unpacking, in bytes; the official training file has 14 MB."""
 
 
 def read_libsvm(path: Path) -> Split:
-    """Lines of `label 1:value … 256:value`, labels 1..10 for digits 0..9, values in [-1, 1].
+    """Reads lines of `label 1:value … 256:value`, with labels 1 to 10 for the digits 0 to 9.
 
-    Pixels become bytes as torchvision makes them: (value + 1) / 2 · 255, cut off.
+    Values in [-1, 1] are converted to bytes as in torchvision: (value + 1) / 2 · 255, rounded down.
+
+    Args:
+        path: the bz2 file.
+
+    Returns:
+        Images uint8 (N, 1, 16, 16) and labels int64 (N,), from 0 to 9.
+
+    Raises:
+        ValueError: if the lines have another format, or the text is too long.
     """
     with bz2.open(path) as stream:
         text = stream.read(MAX_BYTES + 1)
@@ -34,7 +46,7 @@ def read_libsvm(path: Path) -> Split:
     )
     labels, numbers, values = table[:, 0], table[:, 1::2], table[:, 2::2]
     if table.shape[1] != 513 or (numbers != np.arange(1, 257)).any():
-        raise ValueError("its lines have not the values 1 to 256")
+        raise ValueError("its lines do not have the values 1 to 256")
     if not (np.abs(values) <= 1).all() or not np.isin(labels, np.arange(1, 11)).all():
         raise ValueError("its values are not all in [-1, 1] or its labels not in 1..10")
     pixels = ((values + 1) / 2 * 255).astype(np.uint8)

@@ -101,7 +101,7 @@ def test_the_files_sequences_are_cut_and_averaged_too(tmp_path: Path) -> None:
 def test_more_frames_than_the_file_has_is_one_sentence(tmp_path: Path) -> None:
     source, _ = filed(tmp_path)
     assert load(MOVING_MNIST, Frames(19, 1), source).test.gather(torch.arange(1), 0)
-    with pytest.raises(InputError, match=r"20 frames: 16 past and 5 future ones are too many"):
+    with pytest.raises(InputError, match=r"20 frames: 16 past and 5 future frames are too many"):
         load(MOVING_MNIST, Frames(16, 5), source)
 
 

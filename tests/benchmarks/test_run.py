@@ -457,8 +457,8 @@ def test_a_full_disk_leaves_both_checkpoints_as_they_were(
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"validation_samples": 31}, "--validation-samples 31: of the 150 .* it can be 30 at most"),
-        ({"train_samples": 121}, "--train-samples 121: of the 150 .* it can be 120 at most"),
+        ({"validation_samples": 31}, "--validation-samples 31: .* has 150 .*: give 30 at most"),
+        ({"train_samples": 121}, "--train-samples 121: .* has 150 .*: give 120 at most"),
     ],
 )
 def test_samples_asked_for_beyond_those_there_are_refused(asked: dict[str, int], told: str) -> None:
