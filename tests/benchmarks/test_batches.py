@@ -1,4 +1,4 @@
-"""Orders, splits and protocols: pure functions of their seeds, and no sample on two sides."""
+"""Tests that orders and splits are pure functions of their seeds, and that parts are disjoint."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_epochs_order_is_a_function_of_seed_and_epoch() -> None:
     assert order(1, 2) == order(1, 2)
     assert order(1, 2) != order(1, 3)
     assert order(1, 2) != order(2, 2)
-    assert len(set(order(1, 2))) == 48  # a last batch that is not full is left out
+    assert len(set(order(1, 2))) == 48  # an incomplete last batch is left out
 
 
 def test_a_single_batch_that_is_not_full_is_kept() -> None:
@@ -125,7 +125,8 @@ def test_validation_is_stratified() -> None:
 
 
 def test_sequences_show_images_of_their_own_side() -> None:
-    """Train sequences are made of train images, validation's of held-out ones, test's of test."""
+    """Training sequences show training images, validation sequences held-out images, test sequences
+    test images."""
     data = load("prediction", "mnist")
     parts = [
         {sprite.tobytes() for sprite in getattr(data, part).source.sprites.numpy()}

@@ -1,4 +1,4 @@
-"""The learning curves of a single run."""
+"""Tests the figure of a run's learning curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floors: what trivial answers and the untrained network score on a final's test data."""
+"""Tests floors: the scores of trivial answers and of the untrained network on test data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_final_records_its_floors(variant: str, settings: dict[str, Any], tmp_
 
 
 def test_floors_change_no_other_number(tmp_path: Path) -> None:
-    """A trial, which has none, and a final of one seed train alike."""
+    """A trial, which has no floors, and a final with the same seed are trained equally."""
     trial = made(spec_of("cnn", width=4, dropout=0.3, shift=2), tmp_path)
     final = made(spec_of("cnn", width=4, dropout=0.3, shift=2, role="final"), tmp_path)
     assert trial.floors == {}
@@ -64,7 +64,7 @@ def test_floors_change_no_other_number(tmp_path: Path) -> None:
 
 
 def test_the_untrained_network_is_the_one_that_training_begins_with(tmp_path: Path) -> None:
-    """A rate of nearly zero: the trained network scores what the untrained one did."""
+    """With a learning rate near zero, the trained network scores as the untrained one does."""
     spec = spec_of("linear", epochs=1, role="final", lr=1e-30, weight_decay=0.0)
     record = made(spec, tmp_path)
     trained = {k.removeprefix("test/"): v for k, v in record.metrics.items() if "test/" in k}

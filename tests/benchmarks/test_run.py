@@ -1,4 +1,4 @@
-"""`run(spec)` is a pure function of its spec: equal bits after any interruption."""
+"""Tests that `run(spec)` is a pure function of its spec, also after interruptions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def spec_of(
     precision: str = "32-true",
     **settings: object,
 ) -> RunSpec:
-    """A small run on stand-in data."""
+    """Specifies a small run on stand-in data."""
     entry = registry.available()[variant]
     budget = Budget(
         profile="test", epochs=epochs, train_samples=48, validation_samples=20, test_samples=20
@@ -74,7 +74,7 @@ CASES = {
 
 
 def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
-    """Makes a run that dies right after each of its next checkpoints, one a step, so many times."""
+    """Makes a run that dies after its next checkpoint, one step later, `kills` times."""
     save = Checkpoints.save_checkpoint
 
     def save_and_die(*arguments: object, **named: object) -> None:
@@ -85,7 +85,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
         patched.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(Checkpoints, "save_checkpoint", save_and_die)
         for _ in range(kills):
-            torch.rand(7)  # what happened in the process before must not matter
+            torch.rand(7)  # earlier random numbers of the process must not matter
             with pytest.raises(KeyboardInterrupt):
                 made(spec, results)
     return RunFolder(results, spec.run_id).path
@@ -96,8 +96,8 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
     spec = spec_of(variant, epochs=2, **CASES[variant])
     whole = made(spec, tmp_path / "whole")
     steps = 48 // spec.hyperparameters["batch_size"]
-    # Each step has its checkpoint but the last of an epoch, where it waits for the validation; and
-    # the run's last epoch ends with the record.
+    # Each step has a checkpoint, except the last step of an epoch, which has it after validation.
+    # The last epoch has no checkpoint at its end, because the record follows.
     home = made_until_checkpoint(spec, tmp_path / "killed", kills=2 * steps - 1)
     assert {path.name for path in home.glob("*.ckpt")} == {"last.ckpt", "previous.ckpt"}
     resumed = made(spec, tmp_path / "killed")
@@ -138,7 +138,7 @@ def test_a_record_is_made_once(tmp_path: Path) -> None:
 
 
 class Untouchable:
-    """Test samples that nothing may look at."""
+    """Fails if test samples are gathered."""
 
     def __len__(self) -> int:
         return 20
@@ -306,7 +306,7 @@ def test_a_failing_mirror_decides_nothing(
 def test_what_has_a_record_has_a_whole_mirror(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is killed between the two has no record, and is made again with its mirror."""
+    """A run that is killed before its record is written is re-run with a new W&B view."""
     spec = spec_of("linear", epochs=1)
     finish, early = WandbView.finish, []
 
@@ -371,7 +371,7 @@ def test_a_torn_record_is_set_aside_and_its_run_re_run(
     assert record.status == "complete"
     assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert (home / "record.unused").read_text() == '{"run_id": "x"'
-    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record is"
+    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record"
     assert capsys.readouterr().err.count(told) == 1
 
 

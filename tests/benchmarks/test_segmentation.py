@@ -1,4 +1,4 @@
-"""The segmentation of constellations, as a task and from the command line's code."""
+"""Tests the segmentation of constellations, as a task and from the command line."""
 
 from __future__ import annotations
 

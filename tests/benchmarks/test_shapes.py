@@ -1,4 +1,4 @@
-"""Shapes and numbers of samples that are known without data are those that data has."""
+"""Tests that shapes and sample counts computed without data equal those of the data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real data where it is, and no memory of one test's data in the next."""
+"""Clears the caches of datasets after each test, and finds the folder of the real data."""
 
 from __future__ import annotations
 

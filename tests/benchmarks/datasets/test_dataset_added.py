@@ -1,4 +1,4 @@
-"""A dataset is added by one file: the example in CONTRIBUTING.md, run as it stands there."""
+"""Tests that one file adds a dataset, with the example in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODULE = "benchmarks.datasets.letters"
 
 @pytest.fixture(autouse=True)
 def _one_file_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Adds CONTRIBUTING's example to the folders in which datasets are looked for."""
+    """Adds a folder with the example of CONTRIBUTING.md to the folders of the datasets."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?DATASET = .*?)```", text, re.DOTALL)
     folder = tmp_path / "code"
@@ -43,7 +43,7 @@ def _one_file_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture
 def source(tmp_path: Path) -> DataSource:
-    """A data folder with small files of the dataset."""
+    """Makes a data folder with small files of the dataset."""
     folder = tmp_path / "data" / "letters"
     folder.mkdir(parents=True)
     for name, samples in (("train", 200), ("test", 50)):

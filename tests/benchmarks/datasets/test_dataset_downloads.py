@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine in the official one's place."""
+"""Tests downloads from a local server in place of the official server."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TRAIN, TEST = CONTENTS
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENTS but for what is `lost`; cuts the first `cuts` answers in the middle.
+    """Serves `CONTENTS` except the files in `lost`; the first `cuts` answers are cut in the middle.
 
-    Counts what was asked for.
+    `asked` records the requested files.
     """
 
     daemon_threads = True
@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Not on the terminal."""
+        """Prints nothing."""
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def layout(address: str, **sums: str) -> Layout:
 
 
 def on_disk(root: Path) -> dict[str, bytes]:
-    """The files in their place, not those that wait."""
+    """Lists the files in the dataset's folder; staged files are left out."""
     return {p.name: p.read_bytes() for p in (root / "USPS").glob("*") if p.is_file()}
 
 
@@ -174,11 +174,11 @@ def test_waiting_file_that_was_torn_is_downloaded_again(server: Server, tmp_path
 
 
 class Cut(BaseException):
-    """The end of the process."""
+    """Simulates the end of the process."""
 
 
 def cut_at_move(number: int, monkeypatch: pytest.MonkeyPatch, server: Server, root: Path) -> None:
-    """Downloads all, and ends before the move of that number."""
+    """Downloads all files, and stops before the move of the file with the given number."""
     left = [number]
 
     def replace(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bouncing sprites, against a loop over clips, frames, sprites and pixels."""
+"""Tests bouncing sprites against a loop over clips, frames, sprites and pixels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def textbook_bits(*axes: int, draws: int) -> list[int]:
 def textbook_clip(
     made: MovingSprites, seed: int, epoch: int, index: int, frames: int
 ) -> np.ndarray:
-    """(frames, C, 64, 64), by the protocol's own steps."""
+    """Generates one clip (frames, C, 64, 64) by the steps of the protocol."""
     sprites = made.sprites.numpy()
     size = sprites.shape[-1]
     end = (64 - size) << 20
@@ -175,7 +175,7 @@ def test_random_words_are_the_textbooks() -> None:
     words = random_words(5, np.array([0, 1, 2**63 - 1]), draws=4)
     expected = [textbook_bits(5, i, draws=4) for i in (0, 1, 2**63 - 1)]
     assert words.tolist() == expected
-    # SplitMix64 from state 0, as its reference implementation gives it.
+    # The first word of SplitMix64's reference implementation from state 0.
     assert int(random_words(draws=1)[0, 0]) == 0xE220A8397B1DCDAF
 
 

@@ -1,4 +1,4 @@
-"""Records and their folders: what the digest covers, what is refused, what is set aside."""
+"""Tests records: what the digest covers, what is refused, and what is set aside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.records.record import RunRecord
 from tests.reports.results_folder import Files, sweep
 
 FREE = {"run_id", "study", "traceback", "digest", "costs", "provenance"}
-"""Fields that records of equal specs may differ in, or that follow from the spec."""
+"""Fields in which records of equal specs may differ, or that follow from the spec."""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def files() -> Files:
 
 @pytest.fixture
 def run(files: Files, tmp_path: Path) -> RunFolder:
-    """The folder of a run whose files are whole."""
+    """Returns the folder of a run with undamaged files."""
     files.write(tmp_path)
     return RunFolder(tmp_path, files.run("linear-mnist-quick", "trial", 0)["run_id"])
 
