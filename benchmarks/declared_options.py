@@ -47,7 +47,7 @@ def declared_by(model: type[BaseModel]) -> Callable[[Callable[..., Any]], Callab
 
 
 def _options(model: type[BaseModel]) -> Iterator[tuple[str, OptionInfo | type[BaseModel]]]:
-    """Yields the name and the option of each field, or the name and the model of a nested one."""
+    """Yields the name of each field with its option, or with its model if the field is a model."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield name, field.annotation

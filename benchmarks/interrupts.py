@@ -28,7 +28,7 @@ _STOPPING = b"\ncapsbench: stopping at the next checkpoint; press Ctrl-C again t
 
 
 class Interrupted(BaseException):
-    """Signals that the process was asked to stop, and stops here without a loss.
+    """Reports that the process was asked to stop, at a point where no work is lost.
 
     Args:
         signum: the number of the signal; the exit code is 128 + `signum`.

@@ -57,8 +57,8 @@ class Profile(BaseModel):
     ) -> Budget:
         """Computes the budget of one run of a variant on a dataset.
 
-        In a profile with `sources`, epochs and training samples are those that the variant's paper
-        published for the dataset, if it published any. Otherwise they are the profile's.
+        In a profile with `sources`, the variant's paper decides the numbers of epochs and training
+        samples, if it published them for the dataset. Otherwise the profile decides.
 
         In such a profile, validation samples are as many as the paper held out. Where the paper
         says nothing or held out none, and in other profiles, the number is the profile's for

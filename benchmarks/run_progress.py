@@ -32,7 +32,7 @@ class Layers(RichModelSummary):
 
 
 class EpochLines(pl.Callback):
-    """Prints one line at the end of each epoch except the last: the run's results follow it.
+    """Prints one line at the end of each epoch, except the last, after which results are printed.
 
     Args:
         console: where to print.

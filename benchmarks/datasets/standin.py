@@ -213,7 +213,13 @@ def _written(
 
 
 def _splat(x: np.ndarray, y: np.ndarray, size: int, blur: int) -> np.ndarray:
-    """Distributes points (n, points) to their four nearest pixels and smooths: (n, size, size)."""
+    """Draws points with coordinates x and y, (n, points), into n images.
+
+    A point adds its weight of 1 to the four nearest pixels. The images are then smoothed.
+
+    Returns:
+        (n, size, size).
+    """
     edge = 4  # the margin takes points outside the image, too far away to be smoothed back in
     wide = size + 2 * edge
     x, y = (np.clip(z + edge, 0, wide - 1.001) for z in (x, y))

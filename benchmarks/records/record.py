@@ -63,7 +63,7 @@ class DataInfo(Frozen):
 
     @property
     def states(self) -> tuple[DataState, ...]:
-        """Returns the states that `state` names."""
+        """Returns the data states in the text `state`; `generated from stand-in` has two."""
         return DataState.named_in(self.state)
 
 

@@ -21,7 +21,7 @@ epoch so far."""
 
 
 class Frozen(BaseModel):
-    """Is the base of all stored values: immutable, and without unknown fields."""
+    """Defines the base of stored values: they are immutable and have no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

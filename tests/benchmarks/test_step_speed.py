@@ -83,7 +83,7 @@ def test_a_run_stands_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--set", "code_dims=8"], "--set is of one variant: name one"),
+        (["--set", "code_dims=8"], "--set applies to one variant: name exactly one"),
         (["autoencoder", "--set", "coed_dims=8"], "no hyper-parameter 'coed_dims'"),
     ],
 )

@@ -168,7 +168,7 @@ def test_a_record_of_another_shape_is_named(tmp_path, change, why):
     sentence = told(tmp_path)
     assert sentence.startswith(f"{path} is not a record of this version ({why}")
     assert sentence.endswith(
-        "): remove that run's folder to re-run it, or read it with the version that wrote it"
+        "): remove the run's folder to re-run the run, or use the version that wrote the record"
     )
 
 

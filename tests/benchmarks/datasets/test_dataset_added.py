@@ -112,7 +112,7 @@ def test_a_task_that_a_dataset_is_not_for_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(kind, "forms", {"classification": kind.forms["classification"]})
     assert ("linear", "letters") in matrix()
     assert ("autoencoder", "letters") not in matrix()
-    with pytest.raises(InputError, match="its task is autoencoding, and letters is for classific"):
+    with pytest.raises(InputError, match="is autoencoding, and letters is for classific"):
         specify("autoencoder", "letters", profile=ProfileName.smoke)
 
 

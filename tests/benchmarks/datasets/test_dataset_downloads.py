@@ -144,7 +144,7 @@ def test_half_a_data_set_and_no_download_is_an_input_error(server: Server, tmp_p
     server.cuts = 99
     (tmp_path / TEST).write_bytes(b"mine")
     for download, reason in ((False, "downloads are off"), (True, "download failed")):
-        with pytest.raises(InputError, match=f"{TRAIN} is missing .*{reason}"):
+        with pytest.raises(InputError, match=f"{TRAIN} is missing.*{reason}"):
             find_or_download((layout(server.address),), tmp_path, download=download)
 
 

@@ -129,7 +129,7 @@ def test_a_whole_record_of_another_version_is_refused_and_stays(run: RunFolder) 
     stored = json.loads(run.record.read_bytes())
     del stored["floors"]
     run.record.write_text(json.dumps(stored))
-    with pytest.raises(InputError, match=r"version \(floors: Field required\): remove that run"):
+    with pytest.raises(InputError, match=r"version \(floors: Field required\): remove the run's"):
         run.read_undamaged()
     assert json.loads(run.record.read_bytes()) == stored
 
