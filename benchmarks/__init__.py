@@ -1,7 +1,7 @@
-"""What is measured: datasets, tasks, and `run(spec) -> record`.
+"""Defines what is measured: datasets, tasks, and `run(spec) -> record`.
 
-For Python: `from benchmarks import specify, run, RunSpec, RunRecord`. Each is imported when it is
-first asked for, since `run` imports PyTorch.
+In Python: `from benchmarks import specify, run, RunSpec, RunRecord`. Each name is imported at its
+first use, because `run` imports PyTorch.
 """
 
 from importlib import import_module

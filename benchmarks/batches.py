@@ -1,8 +1,9 @@
-"""Epochs: slices of samples that lie in memory.
+"""Cuts samples in memory into the batches of an epoch.
 
-An epoch's order is a pure function of (seed, epoch), and so is what a generated sample shows. There
-are no data workers to set: decoded images fit into memory (CIFAR-10 is 184 MB), so a batch is one
-gather on the device where the model is, cheaper than a hand-over from another process.
+The order of a training epoch is a pure function of (seed, epoch). A generated sample is a pure
+function of (seed, epoch, index). There are no data-loading processes: decoded images fit into
+memory (CIFAR-10 has 184 MB), so a batch is one gather on the model's device, which is cheaper than
+a transfer from another process.
 """
 
 from __future__ import annotations
@@ -14,48 +15,67 @@ import torch
 from torch import Tensor
 
 from benchmarks.datasets.samples import Batch, Samples, StillSamples
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 
 
 @dataclass(frozen=True, eq=False)
 class Epoch:
-    """One pass over samples; what Lightning takes for a data loader."""
+    """Yields the batches of one pass over samples; Lightning uses an epoch as a data loader."""
 
     samples: Samples
     order: Tensor
     batch_size: int
     epoch: int = 0
-    whole: bool = False
-    """Leave out a last batch that is not full, where there is a full one."""
-    first: int = 0
-    """The step to begin at: those before were made before the run was interrupted."""
+    full_batches_only: bool = False
+    """Whether an incomplete last batch is left out, unless it is the only batch."""
+    first_step: int = 0
+    """The index of the first batch to yield: a resumed run skips the batches before it."""
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.order), self.batch_size)
-        return full if not rest or (self.whole and full) else full + 1
+        return full if not rest or (self.full_batches_only and full) else full + 1
 
     def __iter__(self) -> Iterator[Batch]:
-        for k in range(self.first, len(self)):
+        for k in range(self.first_step, len(self)):
             index = self.order[k * self.batch_size : (k + 1) * self.batch_size]
             yield self.samples.gather(index, self.epoch)
 
 
 def training_epoch(
-    samples: Samples, *, batch_size: int, seed: int, epoch: int, first: int = 0
+    samples: Samples, *, batch_size: int, seed: int, epoch: int, first_step: int = 0
 ) -> Epoch:
-    """A shuffled pass: its order is a pure function of (seed, epoch)."""
-    generator = torch.Generator().manual_seed(derive(seed, order=epoch))
+    """Shuffles samples for one training epoch; the order is a pure function of (seed, epoch).
+
+    Args:
+        samples: the training samples.
+        batch_size: number of samples per batch.
+        seed: the seed of the run.
+        epoch: the number of the epoch, from 0.
+        first_step: the index of the first batch to yield.
+
+    Returns:
+        The epoch, without an incomplete last batch unless this is the only batch.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(seed, order=epoch))
     order = torch.randperm(len(samples), generator=generator)
-    return Epoch(samples, order, batch_size, epoch, whole=True, first=first)
+    return Epoch(samples, order, batch_size, epoch, full_batches_only=True, first_step=first_step)
 
 
 def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:
-    """A pass in the samples' own order."""
+    """Cuts samples into batches in their stored order, with an incomplete last batch.
+
+    Args:
+        samples: the samples to evaluate on.
+        batch_size: number of samples per batch.
+
+    Returns:
+        The epoch; generated samples are those of epoch 0.
+    """
     return Epoch(samples, torch.arange(len(samples)), batch_size)
 
 
 def pixels_of(samples: Samples, *, batch_size: int) -> Tensor:
-    """Gives the pixels of all images; generated ones are made, batch after batch, as in epoch 0.
+    """Returns the pixels of all images. Generated images are those of epoch 0.
 
     Args:
         samples: images.

@@ -1,4 +1,7 @@
-"""What the command lines share. Importing this is cheap."""
+"""Defines what the command lines share: options, the data folder, exit codes.
+
+Importing this module is fast.
+"""
 
 from __future__ import annotations
 
@@ -20,61 +23,89 @@ Data = Annotated[
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
 Offline = Annotated[
-    bool, typer.Option("--offline", help="Download nothing: what is on disk, else stand-ins.")
+    bool,
+    typer.Option("--offline", help="Download nothing: use the data on disk, else stand-ins."),
 ]
 
 
 def data_folder(data: Path | None) -> Path:
-    """The datasets' folder: the option's, $BENCH_DATA's, or data/. Raises InputError."""
+    """Finds the folder of the datasets.
+
+    Args:
+        data: the value of the option `--data`. Without it, $BENCH_DATA names the folder; without
+            both, it is `data` in the current folder.
+
+    Returns:
+        The absolute path. The default folder need not exist.
+
+    Raises:
+        InputError: if `--data` or $BENCH_DATA names no folder.
+    """
     from_environment = os.environ.get("BENCH_DATA")
     named = data or (Path(from_environment) if from_environment else None)
     if named is not None and not named.is_dir():
         origin = "--data" if data else "$BENCH_DATA"
         raise InputError(
-            f"{origin} {named} is not a folder: name the one that holds the datasets, or none"
+            f"{origin} {named} is not a folder: name the folder that holds the datasets, or leave "
+            f"{origin} out"
         )
     return (named or Path("data")).resolve()
 
 
 def duration(seconds: float) -> str:
-    """As people read it, such as `3 min 07 s`."""
+    """Formats a number of seconds for people, such as `3 min 07 s` or `2 h 05 min`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def require_gpu() -> None:
-    """Raises InputError where there is none for a run on `cuda`."""
+    """Checks that PyTorch can use a GPU.
+
+    Raises:
+        InputError: if there is no GPU, or PyTorch cannot use it.
+    """
     import torch
 
     if not torch.cuda.is_available():
-        raise InputError("--device cuda, but PyTorch sees no GPU here: use --device cpu")
+        raise InputError("--device cuda: PyTorch finds no GPU on this machine: use --device cpu")
 
 
 def main(app: Callable[[], object]) -> None:
-    """Runs a command line: bad input is one sentence and exit code 2, a full disk too.
+    """Runs a command line, and turns expected errors into one sentence on stderr.
 
-    One that was asked to leave tells how to go on: exit code 143 after SIGTERM, 130 after Ctrl-C.
+    The exit code is 2 after bad input or a file error such as a full disk, 143 after SIGTERM and
+    130 after Ctrl-C. After a signal the sentence says how to resume, and the process ends at once.
+
+    Args:
+        app: the command line, without arguments.
+
+    Raises:
+        SystemExit: with exit code 2, if the input is bad or a file cannot be read or written.
     """
     try:
         app()
-    except interrupts.Leave as leave:
-        interrupts.end(
-            "interrupted; what was done is kept. The same command goes on with it.", leave.exit_code
+    except interrupts.Interrupted as interruption:
+        interrupts.end_process(
+            "interrupted; finished work is kept. Call the same command again to resume.",
+            interruption.exit_code,
         )
     except InputError as error:
         _leave(str(error))
     except OSError as error:
         _leave(
-            f"{error.filename or 'a file'}: {error.strerror or error}: what was done is kept, and "
-            "the same command goes on with it"
+            f"{error.filename or 'a file'}: {error.strerror or error}; finished work is kept: "
+            "remove the cause, and call the same command again to resume"
         )
 
 
 def command(app: Callable[[], object]) -> NoReturn:
-    """Runs a command line as `main` does, and ends the process without tidying up.
+    """Runs a command line as `main` does, and then ends the process without Python's cleanup.
 
-    The interpreter would spend most of a second on that, once it has imported torch.
+    After an import of torch this cleanup takes most of a second.
+
+    Args:
+        app: the command line, without arguments.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign, such as ×
@@ -83,7 +114,7 @@ def command(app: Callable[[], object]) -> NoReturn:
         main(app)
     except SystemExit as exit_:
         code = int(exit_.code or 0)
-    interrupts.at_once(code)
+    interrupts.exit_now(code)
 
 
 def _leave(sentence: str) -> None:

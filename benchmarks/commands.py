@@ -1,4 +1,4 @@
-"""Single runs from the command line: make one, make one again, look at the data."""
+"""Implements the commands of `python -m benchmarks`: make a run, reproduce a run, show the data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import curves, datasets, metrics, processor, terminal
+from benchmarks import curves, datasets, metrics, processor, run_progress
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
-from benchmarks.profiles import Profile
-from benchmarks.profiles import load as load_profile
+from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import DataState, RunRecord
@@ -27,7 +26,9 @@ from benchmarks.specification import Machine, specify
 from models import registry
 
 
-def make(variant: str, dataset: str, choice: RunOptions, *, data: Path, results: Path) -> RunRecord:
+def make_run(
+    variant: str, dataset: str, choice: RunOptions, *, data: Path, results: Path
+) -> RunRecord:
     """Makes one run, prints its metrics, and draws their curves.
 
     Args:
@@ -37,8 +38,11 @@ def make(variant: str, dataset: str, choice: RunOptions, *, data: Path, results:
         data: the folder of the datasets.
         results: the results folder.
 
+    Returns:
+        The record of the run.
+
     Raises:
-        InputError: for a spec that is not possible, or a base that is not there.
+        InputError: if the options make no valid spec, or the base has no record.
     """
     plan = load_profile(choice.profile)
     source = DataSource(data, "none" if choice.offline else plan.download)
@@ -71,21 +75,24 @@ def make(variant: str, dataset: str, choice: RunOptions, *, data: Path, results:
         spec,
         source=source,
         results=results,
-        callbacks=terminal.callbacks(console, metric),
+        callbacks=run_progress.callbacks(console, metric),
         log=choice.log,
         debug=choice.debug,
     )
     _show(console, record, results)
     home = RunFolder(results, record.run_id).path
-    if not (home / curves.NAME).exists():
-        curves.draw(home, f"{variant} on {dataset}, seed {spec.seed}")
+    if not (home / curves.FILE_NAME).exists():
+        curves.draw_curves(home, f"{variant} on {dataset}, seed {spec.seed}")
     return record
 
 
 def _named_base(results: Path, run_id: str) -> RunSpec:
     record = RunFolder(results, run_id).read()
     if record is None:
-        raise InputError(f"{results} has no record of a run {run_id!r}: see its runs folder")
+        raise InputError(
+            f"{results} has no record of a run {run_id!r}: name one of the folders in "
+            f"{results / 'runs'}"
+        )
     return record.spec
 
 
@@ -116,14 +123,30 @@ def _counts(costs: Mapping[str, Any]) -> str:
     if costs["parameters"] is None:
         return ""
     flops = costs["flops_per_sample"] or 0
-    return f"{costs['parameters']:,} parameters, {flops / 1e6:,.4g} MFLOP a sample, "
+    return f"{costs['parameters']:,} parameters, {flops / 1e6:,.4g} MFLOP per sample, "
 
 
-def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:
-    """Makes a run again in a folder of its own. Says whether it came out bit-equal."""
+def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:
+    """Re-runs a run in a temporary folder, and prints whether both results are bit-equal.
+
+    Args:
+        run_id: the id of the run.
+        root: the folder of the datasets.
+        results: the results folder that holds the run's record; it is not changed.
+        offline: whether downloads are off. They are also off if the run used a stand-in.
+
+    Returns:
+        Whether the digests of both records and both `metrics.jsonl` are equal.
+
+    Raises:
+        InputError: if the run has no record.
+    """
     record = RunFolder(results, run_id).read()
     if record is None:
-        raise InputError(f"{results} has no record of a run {run_id!r}: see its tables/runs.csv")
+        raise InputError(
+            f"{results} has no record of a run {run_id!r}: name one of the folders in "
+            f"{results / 'runs'}"
+        )
     stop = None
     if record.status == "pruned":
 
@@ -150,7 +173,7 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
         return True
     console.print(f"{run_id}: differs: {difference or 'the digests'}", soft_wrap=True)
     if not record.spec.deterministic:
-        console.print("  it was made in non-deterministic mode, in which runs may differ")
+        console.print("  the run is non-deterministic: equal specs may give different results")
     for name in ("code_version", "versions", "cpu", "gpu"):
         was, now = getattr(record.provenance, name), getattr(again.provenance, name)
         if was != now:
@@ -159,14 +182,22 @@ def make_again(run_id: str, *, root: Path, results: Path, offline: bool) -> bool
 
 
 def _warn_of_slow_products(console: Console, spec: RunSpec) -> None:
-    """Prints a warning where the processor is slow at the number format of a run."""
+    """Prints a warning if the processor is slow at a run's number format."""
     sentence = processor.missing_units(spec.precision, spec.device)
     if sentence is not None:
         console.print(f"warning: {sentence}", soft_wrap=True)
 
 
 def _first_line(kept: Path, made: Path) -> str | None:
-    """The first epoch and metric in which two metrics.jsonl differ."""
+    """Describes the first difference of two `metrics.jsonl`.
+
+    Args:
+        kept: the file of the original run.
+        made: the file of the reproduced run.
+
+    Returns:
+        Epoch, metric and both values; None if there is no difference or no original file.
+    """
     if not kept.exists():
         return None
     for was, now in zip(kept.open(), made.open(), strict=False):
@@ -190,7 +221,16 @@ def _difference(record: RunRecord, again: RunRecord) -> str | None:
 
 
 def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
-    """Prints what data there is for a profile."""
+    """Prints a table of the datasets that are columns of the tables, with one row per part.
+
+    Args:
+        profile: says what may be downloaded, and how large stand-ins are.
+        root: the folder of the datasets.
+        offline: whether downloads are off.
+
+    Raises:
+        InputError: if a file cannot be read.
+    """
     budget = profile.budgets["classification"]
     source = DataSource(root, "none" if offline else profile.download)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -201,7 +241,7 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
             shape = " × ".join(map(str, part.shape))
             table.add_row(name, part.part, part.state, part.samples, shape, part.sha256, part.path)
     console = Console()
-    # In a pipe a row is a line.
+    # In a pipe, 240 columns keep each row on one line, for grep.
     (console if console.is_terminal else Console(width=240)).print(table)
 
 

@@ -1,4 +1,4 @@
-"""A single run's learning curves, as a picture beside its `metrics.jsonl`."""
+"""Draws the learning curves of one run into `curves.png` in the run's folder."""
 
 from __future__ import annotations
 
@@ -12,31 +12,49 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.records.files import write_atomically
+from benchmarks.records.atomic_files import write_atomically
 
-NAME = "curves.png"
+FILE_NAME = "curves.png"
 PARTS = {"train": "tab:blue", "validation": "tab:red"}
 COLUMNS = 3
 SUFFIX = "_prior"
-"""A metric of the prior stands, dashed, in the panel of the code's."""
+"""Ends the name of a prior's metric: its curve is dashed, in the panel of the code's metric."""
 
 
-def draw(home: Path, title: str) -> Path | None:
-    """Writes `curves.png` into a run's folder. None where no epoch has ended. Raises OSError."""
+def draw_curves(home: Path, title: str) -> Path | None:
+    """Writes `curves.png` into the folder of a run, from its `metrics.jsonl`.
+
+    Args:
+        home: the folder of the run.
+        title: the title of the figure.
+
+    Returns:
+        The path of `curves.png`; None if no epoch has ended, and then nothing is written.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
     path = home / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if not lines:
         return None
     drawn = BytesIO()
-    figure(lines, title).savefig(drawn, format="png", dpi=120)
-    write_atomically(home / NAME, drawn.getvalue())
-    return home / NAME
+    curves_figure(lines, title).savefig(drawn, format="png", dpi=120)
+    write_atomically(home / FILE_NAME, drawn.getvalue())
+    return home / FILE_NAME
 
 
-def figure(lines: list[dict[str, Any]], title: str) -> Figure:
-    """A panel a metric, over training steps, from the lines of a `metrics.jsonl`.
+def curves_figure(lines: list[dict[str, Any]], title: str) -> Figure:
+    """Draws one panel per metric, with the training steps on the horizontal axis.
 
-    Loss terms, which are many, stay in the lines.
+    Loss terms are left out, because there are many of them.
+
+    Args:
+        lines: the lines of a `metrics.jsonl`, at least one.
+        title: the title of the figure.
+
+    Returns:
+        The figure.
     """
     steps = [line["step"] for line in lines]
     curves = {

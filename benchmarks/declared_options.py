@@ -1,4 +1,4 @@
-"""Options that are declared once: as fields of a model, from which a command line is made."""
+"""Makes the options of a command line from the fields of a pydantic model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from typer.models import OptionInfo
 
 
 def declared_by(model: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorates a command: it gets one option for each field of a model that has a `typer.Option`.
+    """Adds the options that a pydantic model declares to a command.
 
-    The fields of a field that is a model itself are options too. The command must have a parameter
-    `given`, which receives the values by the fields' names, ready for the model.
+    A field is an option if its annotation contains a `typer.Option`. If a field is itself a model,
+    the fields of that model are options too. Other fields are left out.
 
     Args:
-        model: its fields have their defaults, and their options among their annotations.
+        model: the model; each field that is an option has a default.
+
+    Returns:
+        A decorator for a command. The command must have a parameter `given`: a dictionary of the
+        options' values by field name, nested as the model is, for the model's constructor.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,7 +36,7 @@ def declared_by(model: type[BaseModel]) -> Callable[[Callable[..., Any]], Callab
             passed = {name: values[name] for name in own if name != "given"}
             return command(given=_values(model, values), **passed)
 
-        del called.__wrapped__  # so that typer sees this signature
+        del called.__wrapped__  # typer would read the signature of the wrapped command instead
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
         )
@@ -43,7 +47,7 @@ def declared_by(model: type[BaseModel]) -> Callable[[Callable[..., Any]], Callab
 
 
 def _options(model: type[BaseModel]) -> Iterator[tuple[str, OptionInfo | type[BaseModel]]]:
-    """Yields the fields that are options, or models whose fields are."""
+    """Yields the name of each field with its option, or with its model if the field is a model."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield name, field.annotation
@@ -60,7 +64,7 @@ def _parameters(model: type[BaseModel], prefix: str = "") -> Iterator[inspect.Pa
         field = model.model_fields[name]
         kind: Any = field.annotation
         default = field.get_default(call_default_factory=True)
-        if get_origin(kind) is tuple:  # typer knows lists alone
+        if get_origin(kind) is tuple:  # typer 0.29 repeats an option for a list, not for a tuple
             kind, default = GenericAlias(list, get_args(kind)[:1]), list(default)
         yield inspect.Parameter(
             f"{prefix}{name}",

@@ -1,8 +1,9 @@
-"""Leaving when asked: SIGTERM (a preempted job) and Ctrl-C end a run at its next checkpoint.
+"""Stops a process at its next checkpoint after SIGTERM (a preempted job) or Ctrl-C.
 
-Within `gracefully()` such a signal only asks, and so does `ask()`; what can be left at a point asks
-back there, by `if_asked()`. A second Ctrl-C is a KeyboardInterrupt, at once. What has not left when
-the grace is over is ended, which costs what was done since the last checkpoint.
+Within `grace_period()` a signal, or `request_stop()`, only records a request. A run calls
+`raise_if_requested()` where it can stop without a loss, that is after a checkpoint. A second Ctrl-C
+raises KeyboardInterrupt at once. A process that has not stopped when the grace period is over is
+ended; it loses the work since its last checkpoint.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ from types import FrameType
 from typing import Any, NoReturn
 
 GRACE = 7.0
-"""Seconds that a run has to reach a point where it can be left."""
+"""Seconds that a run has to reach a point where it can stop."""
 
 DRIVER_GRACE = 8.5
-"""Seconds that a driver has, whose workers have GRACE. Ten is what the outside is promised."""
+"""Seconds that a sweep's driver has: more than its workers, less than the ten that users are
+promised."""
 
-_TOLD = b"\ncapsbench: leaving at the next checkpoint; Ctrl-C again leaves at once\n"
+_STOPPING = b"\ncapsbench: stopping at the next checkpoint; press Ctrl-C again to stop at once\n"
 
 
-class Leave(BaseException):
-    """The process was asked to leave, and nothing is lost if it does so here."""
+class Interrupted(BaseException):
+    """Reports that the process was asked to stop, at a point where no work is lost.
+
+    Args:
+        signum: the number of the signal; the exit code is 128 + `signum`.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -34,18 +40,22 @@ class Leave(BaseException):
 
 
 _grace: float | None = None
-"""None outside of `gracefully()`."""
+"""None outside of `grace_period()`."""
 _asked: int | None = None
-"""The signal."""
+"""The number of the signal that asked the process to stop; None: no signal did."""
 _deadline: threading.Timer | None = None
 
 
 @contextmanager
-def gracefully(grace: float | None = None) -> Iterator[None]:
-    """While it lasts, a process that is asked to leave has so many seconds for it, or GRACE.
+def grace_period(grace: float | None = None) -> Iterator[None]:
+    """Gives this process some seconds to stop itself after SIGTERM or Ctrl-C.
 
-    Within another one it does nothing. A Ctrl-C that the process ignores stays ignored; and signals
-    reach the main thread alone.
+    A process that has not left the context in time is ended. Inside another grace period this one
+    has no effect. Signals are handled only if the context is entered in the main thread. If the
+    process ignores SIGINT, it goes on ignoring it.
+
+    Args:
+        grace: the seconds; by default `GRACE`.
     """
     global _grace, _asked
     if _grace is not None:
@@ -55,9 +65,9 @@ def gracefully(grace: float | None = None) -> Iterator[None]:
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        signal.signal(signal.SIGTERM, _answer)
+        signal.signal(signal.SIGTERM, _handle)
         if before[signal.SIGINT] is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, _answer)
+            signal.signal(signal.SIGINT, _handle)
     try:
         yield
     finally:
@@ -68,14 +78,23 @@ def gracefully(grace: float | None = None) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def listen() -> None:
-    """Takes SIGTERM back from Lightning, whose answer is to stop where no checkpoint is."""
+def take_back_sigterm() -> None:
+    """Restores this module's SIGTERM handler inside a grace period.
+
+    Lightning 2.6 installs its own handler, which stops training where there is no checkpoint.
+    """
     if _grace is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _answer)
+        signal.signal(signal.SIGTERM, _handle)
 
 
-def ask(signum: int = signal.SIGTERM) -> None:
-    """Asks this process to leave; where nothing is under way that could be lost, it ends here."""
+def request_stop(signum: int = signal.SIGTERM) -> None:
+    """Records that this process shall stop, and starts the countdown of the grace period.
+
+    Outside a grace period no work can be lost, and the process ends at once.
+
+    Args:
+        signum: the number of the signal; the exit code is 128 + `signum`.
+    """
     global _asked, _deadline
     if _grace is None:
         os._exit(128 + signum)
@@ -86,34 +105,49 @@ def ask(signum: int = signal.SIGTERM) -> None:
         _deadline.start()
 
 
-def asked() -> bool:
-    """Whether the process shall leave."""
+def stop_requested() -> bool:
+    """Returns whether the process was asked to stop."""
     return _asked is not None
 
 
-def if_asked() -> None:
-    """Raises Leave where the process shall leave."""
+def raise_if_requested() -> None:
+    """Stops the work of this process here, if it was asked to stop.
+
+    Raises:
+        Interrupted: if the process was asked to stop.
+    """
     if _asked is not None:
-        raise Leave(_asked)
+        raise Interrupted(_asked)
 
 
-def end(sentence: str, exit_code: int) -> NoReturn:
-    """Prints a sentence and ends the process; what interpreters tidy up first takes seconds."""
+def end_process(sentence: str, exit_code: int) -> NoReturn:
+    """Prints a sentence on stderr and ends the process as `exit_now` does.
+
+    Args:
+        sentence: the message, printed after `capsbench: `.
+        exit_code: the exit code of the process.
+    """
     print(f"\ncapsbench: {sentence}", file=sys.stderr)
-    at_once(exit_code)
+    exit_now(exit_code)
 
 
-def at_once(exit_code: int) -> NoReturn:
-    """Ends the process, with what it has printed, and without what interpreters tidy up."""
+def exit_now(exit_code: int) -> NoReturn:
+    """Flushes stdout and stderr, and ends the process without Python's cleanup.
+
+    The cleanup can take seconds.
+
+    Args:
+        exit_code: the exit code of the process.
+    """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # a reader that has left
+        with suppress(OSError):  # the reader of a pipe may have ended
             stream.flush()
     os._exit(exit_code)
 
 
-def _answer(signum: int, frame: FrameType | None) -> None:
+def _handle(signum: int, frame: FrameType | None) -> None:
     if signum == signal.SIGINT:
         if _asked is not None:
             raise KeyboardInterrupt
-        os.write(2, _TOLD)
-    ask(signum)
+        os.write(2, _STOPPING)
+    request_stop(signum)

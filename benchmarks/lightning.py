@@ -1,4 +1,4 @@
-"""Lightning, imported in two thirds of the time."""
+"""Imports Lightning in two thirds of the usual time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from types import ModuleType
 
 
 def import_lightning() -> None:
-    """Imports Lightning without `scipy.signal`, which takes most of a second.
+    """Imports Lightning without `scipy.signal`, whose import takes most of a second.
 
-    torchmetrics 1.9 imports it to give an old name back to it, which nothing here uses.
+    torchmetrics 1.9 imports `scipy.signal` only to restore an old name in it, which capsbench does
+    not use.
     """
     name = "scipy.signal"
     if name not in sys.modules:

@@ -1,7 +1,7 @@
-"""What each task measures, which way is better, and where a metric has no meaning.
+"""Lists the metrics of each task, their directions, and where a metric has no meaning.
 
-The first metric of a task is its primary one, which studies optimise and leaderboards show. What
-computes them is in `benchmarks/tasks/`.
+The first metric of a task is its primary metric, which studies optimise and leaderboards show.
+`benchmarks/tasks/` computes the metrics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ AUTOENCODING: dict[str, Direction] = {
     "nll": "minimize",
 }
 PROBE_SAMPLES = 5_000
-"""Training samples to whose codes probes are fitted after each epoch; a final's test uses all."""
+"""Number of training samples whose codes the probes are fitted to after each epoch.
+
+For a final's test the probes are fitted to the codes of all training samples.
+"""
 _SEGMENTATION: dict[str, Direction] = {"segmentation_accuracy": "maximize"}
 _PREDICTION: dict[str, Direction] = {
     "mse": "minimize",
@@ -32,7 +35,19 @@ _PREDICTION: dict[str, Direction] = {
 
 
 def directions(task: str, dataset: str) -> dict[str, Direction]:
-    """Lists a task's metrics on a dataset, the primary one first, and which way each is better."""
+    """Lists the metrics of a task on a dataset.
+
+    Args:
+        task: `classification`, `autoencoding` or `prediction`.
+        dataset: its name.
+
+    Returns:
+        By metric, the primary metric first: `maximize` or `minimize`.
+
+    Raises:
+        InputError: if no dataset has this name.
+        KeyError: if the task is not run on the dataset.
+    """
     form = datasets.find(dataset).forms[task]
     if form is Form.points:
         return dict(_SEGMENTATION)
@@ -42,7 +57,15 @@ def directions(task: str, dataset: str) -> dict[str, Direction]:
 
 
 def absent(task: str, dataset: str) -> dict[str, str]:
-    """Lists the metrics of a task that have no meaning on a dataset, each with the reason."""
+    """Lists the metrics of a task that have no meaning on a dataset.
+
+    Args:
+        task: `classification`, `autoencoding` or `prediction`.
+        dataset: its name.
+
+    Returns:
+        By metric, the reason in one phrase; empty if all metrics have a meaning.
+    """
     if task != "autoencoding" or datasets.find(dataset).forms[task] is not Form.two_digits:
         return {}
     reason = "a frame shows two classes, and a cluster would be matched to one"

@@ -1,7 +1,7 @@
-"""What a run costs beyond its training: against a bare loop of the same steps, and fixed.
+"""Measures the overhead of a run: per step, against a bare training loop, and once per run.
 
-Run and loop take turns, a step each, on the same samples, batches and initial weights, with the
-same threads: what else the machine does meanwhile meets both alike.
+The run and the bare loop alternate, one step each, with the same samples, batches, initial weights
+and threads. Other load on the machine therefore slows both equally.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks import datasets
 from benchmarks.batches import training_epoch
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.runs.run import run
 from models import registry
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 CASES = {"linear": {}, "cnn": {"width": 10}, "capsnet": {"conv_channels": 64}}
-"""Steps of under a millisecond, of some 20, and of some 400."""
+"""Variants and hyper-parameters to measure: steps of under 1 ms, about 20 ms and about 400 ms."""
 BATCH = 128
 STEPS = {"linear": 1000, "cnn": 250, "capsnet": 12}
 ROUNDS = 4
@@ -39,12 +39,20 @@ _DATASET = "mnist"
 
 
 def against_a_loop(threads: int) -> Table:
-    """Milliseconds a step of our run and of a bare loop, their ratio, and a run's fixed cost."""
+    """Measures the overhead of a run of each variant in `CASES`, each in a fresh process.
+
+    Args:
+        threads: number of CPU threads.
+
+    Returns:
+        A table with one row per variant: number of steps, milliseconds per step of the bare loop
+        and of the run, their ratio, and the run's fixed seconds.
+    """
     from rich.table import Table
 
     table = Table(title=f"A run against a bare loop, {threads} threads, medians of {ROUNDS} runs")
     table.add_column("variant", no_wrap=True)
-    for column in ("steps", "loop, ms a step", "run, ms a step", "ratio", "fixed, s a run"):
+    for column in ("steps", "loop, ms per step", "run, ms per step", "ratio", "fixed, s per run"):
         table.add_column(column, justify="right", no_wrap=True)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
@@ -54,12 +62,14 @@ def against_a_loop(threads: int) -> Table:
 
 
 def _figures(name: str, threads: int) -> list[str]:
-    """Medians over the steps of all runs but the first, in which much is loaded.
+    """Measures one variant and formats the last four cells of its row.
 
-    The ratio is of the median difference of a step of the run and the bare one before it, which
-    is sturdier than that of two medians where a machine's speed changes.
+    The values are medians over the steps of all runs except the first, which also imports and
+    allocates. The run's time per step is the loop's median plus the median difference between a
+    step of the run and the loop's step before it. This difference is robust when the speed of the
+    machine changes; the difference of two medians is not.
     """
-    logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)  # rendered data will do
+    logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)  # stand-ins are intended here
     config = registry.variant(name).Config.model_validate({"batch_size": BATCH, **CASES[name]})
     budget = Budget(
         profile="overhead", epochs=1, train_samples=BATCH * STEPS[name], validation_samples=100
@@ -97,21 +107,26 @@ def _figures(name: str, threads: int) -> list[str]:
 
 
 class Loop(pl.Callback):
-    """An epoch of a bare loop: what the run does, and nothing beside it, a step before each of the
-    run's own.
+    """Makes one step of a bare training loop before each step of a run, and times both.
+
+    The bare loop has its own model, with the same initial weights and batches as the run's.
+
+    Args:
+        spec: the spec of the run.
+        data: the data of the run.
     """
 
     def __init__(self, spec: RunSpec, data: TaskData) -> None:
-        torch.manual_seed(derive(spec.seed, init=0))
+        torch.manual_seed(derive_seed(spec.seed, init=0))
         variant = registry.variant(spec.variant)
         config = variant.Config.model_validate(spec.hyperparameters)
         self.model = variant(shape=data.shape, config=config).train()
         self.recipe = self.model.optimization()
         self.batches = iter(training_epoch(data.train, batch_size=BATCH, seed=spec.seed, epoch=0))
         self.bare: list[float] = []
-        """Seconds of each step of the loop."""
+        """Seconds of each step of the bare loop."""
         self.ours: list[float] = []
-        """Seconds of each step of the run, with all that Lightning does before the next."""
+        """Seconds of each step of the run, including Lightning's work before the next step."""
         self._ended = 0.0
 
     def on_train_batch_start(self, *_: Any) -> None:

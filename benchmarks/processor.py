@@ -1,4 +1,4 @@
-"""Which number formats a processor is slow at, since it has no units for them."""
+"""Detects number formats that a processor computes slowly, because it has no hardware for them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 import torch
 
 SIDE = 256
-"""Rows and columns of the product that is timed. Without units for bfloat16, a product of 3072
-takes minutes; one of 256 is over in a tenth of a second."""
+"""Rows and columns of the timed matrices. Without hardware for bfloat16, a product of side 3072
+takes minutes; a product of side 256 takes a tenth of a second."""
 CALLS = 3
-"""How often each product is timed. The shortest time counts."""
+"""How often each product is timed; the shortest time counts."""
 SLOW = 1.5
-"""A format whose product takes this many times as long as float32's has no units of its own."""
+"""A format counts as slow if its product takes this many times as long as a float32 product."""
 FORMATS = {"bf16-mixed": torch.bfloat16}
-"""The format of the products in each precision of a run that is not float32 throughout."""
+"""By precision of a run, the number format of its matrix products; float32 is left out."""
 
 
 def slowdown(dtype: torch.dtype) -> float:
@@ -24,21 +24,21 @@ def slowdown(dtype: torch.dtype) -> float:
         dtype: the number format.
 
     Returns:
-        Seconds in the format over seconds in float32: below 1 with units for it.
+        Seconds in the format divided by seconds in float32; below 1 if there is hardware for it.
     """
     return _seconds(dtype) / _seconds(torch.float32)
 
 
 def missing_units(precision: str, device: str) -> str | None:
-    """Says that a run's precision is slow on this machine.
+    """Checks whether a precision is slow on this machine.
 
     Args:
-        precision: of a run, as in `RunSpec`.
-        device: `cpu` or `cuda`.
+        precision: `32-true` or `bf16-mixed`.
+        device: `cpu` or `cuda`; on `cuda` nothing is measured.
 
     Returns:
-        One sentence with the measured factor; None where the precision is no slower than float32,
-        or where a GPU computes.
+        A warning with the measured factor, in two sentences; None if the precision is fast enough
+        or the device is a GPU.
     """
     if device != "cpu" or precision not in FORMATS:
         return None
@@ -46,8 +46,8 @@ def missing_units(precision: str, device: str) -> str | None:
     if factor < SLOW:
         return None
     return (
-        f"{precision} is slow here: this processor has no units for bfloat16, and a small matrix "
-        f"product takes {factor:.0f} times as long as in float32. Use 32-true."
+        f"{precision} is slow on this machine: the processor has no hardware for bfloat16, and a "
+        f"small matrix product takes {factor:.0f} times as long as in float32. Use 32-true."
     )
 
 

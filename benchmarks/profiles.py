@@ -1,4 +1,7 @@
-"""Profiles: how much a run may spend, and how far a sweep searches. See profiles.yaml."""
+"""Reads the profiles, which say how much a run may spend and how far a sweep searches.
+
+The profiles are in `profiles.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
     from models.variant import SourceBudget
 
 
-class Name(StrEnum):
-    """The profiles, by growing expense."""
+class ProfileName(StrEnum):
+    """Names the profiles, the cheapest first."""
 
     smoke = "smoke"
     quick = "quick"
@@ -28,11 +31,11 @@ class Name(StrEnum):
 
 
 class Profile(BaseModel):
-    """One profile of profiles.yaml, whose head explains each entry."""
+    """Holds one profile of `profiles.yaml`, where a comment explains the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name
+    name: ProfileName
     download: Literal["none", "small", "all"]
     sources: bool = False
     trials: int = Field(ge=0)
@@ -52,20 +55,27 @@ class Profile(BaseModel):
         role: Role,
         changes: Mapping[str, int] | None = None,
     ) -> Budget:
-        """Says what one run of a variant may spend on a dataset.
+        """Computes the budget of one run of a variant on a dataset.
+
+        In a profile with `sources`, the variant's paper decides the numbers of epochs and training
+        samples, if it published them for the dataset. Otherwise the profile decides.
+
+        In such a profile, validation samples are as many as the paper held out. Where the paper
+        says nothing or held out none, and in other profiles, the number is the profile's for
+        trials and under profiles with a search, and otherwise 0.
 
         Args:
             variant: its name.
             dataset: its name.
-            batch_size: samples in a training step, by which a source's steps become epochs.
-            role: the run's, or of a base that of the run which is built on it. Trials are compared
-                by a validation score, so they need validation samples. In a profile without a
-                search the other runs hold out what the source does.
-            changes: fields of the budget that go before all others.
+            batch_size: number of samples per training step; converts published steps to epochs.
+            role: the role of the run. For a base, the role of the run that is built on the base.
+            changes: fields of the budget that override all others.
 
         Returns:
-            The profile's budget of the task; or, in a profile that spends the sources' budgets,
-            that of the variant's source, where there is one for the dataset.
+            The budget.
+
+        Raises:
+            ValidationError: if the changes make an impossible budget.
         """
         task = registry.available()[variant].task
         budget = self.budgets[task]
@@ -84,16 +94,27 @@ class Profile(BaseModel):
 
 
 def _remaining_samples(source: SourceBudget, task: str, dataset: str, held: int) -> int:
-    """Counts an epoch's training samples: the source's, less those held out that it trains on."""
-    from benchmarks.datasets.task_data import largest_cut  # late: it imports NumPy
+    """Counts the training samples of an epoch under a published budget.
+
+    If validation samples are held out of a still-image dataset and the paper held out none, they
+    are subtracted from the published number.
+    """
+    from benchmarks.datasets.task_data import held_out_count  # late: it imports NumPy
 
     if datasets.find(dataset).generates(task) or source.validation_samples:
         return source.train_samples
-    return source.train_samples - largest_cut(held, source.train_samples)
+    return source.train_samples - held_out_count(held, source.train_samples)
 
 
-def load(name: Name) -> Profile:
-    """Reads one profile."""
+def load_profile(name: ProfileName) -> Profile:
+    """Reads one profile from `profiles.yaml`.
+
+    Args:
+        name: the name of the profile.
+
+    Returns:
+        The profile.
+    """
     import yaml
 
     text = (Path(__file__).parent / "profiles.yaml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where a figure comes from: code, lock, libraries, machine."""
+"""Collects where a run's numbers come from: code, locked libraries and machine."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ _LIBRARIES = ("torch", "pytorch-lightning", "optuna", "wandb", "numpy", "torchme
 
 @cache
 def version() -> str:
-    """Reads capsbench's version from pyproject.toml, since it need not be installed."""
+    """Reads the version of capsbench from `pyproject.toml`, because it need not be installed."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 
 
 @cache
 def code_version() -> str:
-    """Hashes the source that decides a run's numbers: equal code, equal version, git or not.
+    """Hashes the Python and YAML files that decide a run's numbers; git is not needed.
 
-    Line endings do not count: some checkouts convert them.
+    These are the files of `models/` without the textbook versions, and of `benchmarks/`. Line
+    endings are ignored, because some checkouts convert them.
+
+    Returns:
+        12 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for room in _DECIDE_NUMBERS:
@@ -41,7 +45,11 @@ def code_version() -> str:
 
 @cache
 def provenance() -> Provenance:
-    """What a record keeps of code, lock, libraries and machine; the same all through a process."""
+    """Collects versions of code and libraries, and the machine, once per process.
+
+    Returns:
+        The provenance, without `data`.
+    """
     import torch
 
     return Provenance(
@@ -59,7 +67,7 @@ def provenance() -> Provenance:
 
 
 def _commit() -> str | None:
-    """The git commit, with a plus sign where the tree differs from it."""
+    """Returns the git commit, with a plus sign if tracked files differ; None without git."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--match="],

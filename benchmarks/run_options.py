@@ -1,4 +1,4 @@
-"""The options of a single run, from which its spec is made. Importing this is cheap."""
+"""Declares the options of `python -m benchmarks run`. Importing this module is fast."""
 
 from __future__ import annotations
 
@@ -8,60 +8,72 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.cli import Offline
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
 Where = Literal["cpu", "cuda"]
 
 
 class RunOptions(BaseModel):
-    """The options of `python -m benchmarks run`. None: the profile's."""
+    """Holds the options of one run; an option that is None takes the profile's value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    profile: Annotated[Name, typer.Option(help="How much the run may spend.")] = Name.quick
+    profile: Annotated[ProfileName, typer.Option(help="How much the run may spend.")] = (
+        ProfileName.quick
+    )
     hyperparameters: dict[str, Any] = {}
     base: Annotated[
         str | None,
         typer.Option(
             metavar="RUN_ID",
-            help="The run whose trained model the variant needs (ocae: a run of pcae).",
-            show_default="one is trained",
+            help="Run whose trained model the variant is built on (ocae: a run of pcae).",
+            show_default="a base is trained first",
         ),
     ] = None
-    seed: Annotated[int, typer.Option(help="Where all randomness starts from.")] = 0
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the profile's.")] = None
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Training epochs.", show_default="profile's")
+    ] = None
     train_samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Training samples per epoch, instead of the profile's."),
+        typer.Option(min=1, help="Training samples per epoch.", show_default="profile's"),
     ] = None
     validation_samples: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Validation samples: 10 or more, and of still images at most a fifth of the "
-            "training data. 0: none, only with --final.",
+            help="Validation samples: 10 or more; for still images, a fifth of the training data "
+            "at most. 0 is possible only with --final.",
+            show_default="profile's",
         ),
     ] = None
     final: Annotated[
-        bool, typer.Option("--final", help="Score it on test data too: once, at the end.")
+        bool, typer.Option("--final", help="Also score the run on test data, once, at the end.")
     ] = False
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true"
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; they decide bits.", show_default="profile's")
+        int | None,
+        typer.Option(
+            min=1,
+            help="CPU threads; another number changes rounding.",
+            show_default="profile's",
+        ),
     ] = None
-    device: Annotated[Where, typer.Option(help="Where the run is computed.")] = "cpu"
+    device: Annotated[Where, typer.Option(help="Device that computes the run.")] = "cpu"
     non_deterministic: Annotated[
-        bool, typer.Option("--non-deterministic", help="Allow operations that differ by run.")
+        bool,
+        typer.Option("--non-deterministic", help="Allow operations whose results vary."),
     ] = False
     debug: Annotated[
-        bool, typer.Option("--debug", help="Autograd's anomaly detection: slow, for NaN.")
+        bool,
+        typer.Option("--debug", help="Find the operation that makes a gradient NaN; slow."),
     ] = False
     log: WandbOptions = PLAIN
     offline: Offline = False
 
     @property
     def budget(self) -> dict[str, int]:
-        """The fields of the budget that are not the profile's."""
+        """Returns the fields of the budget that the user gave, by name."""
         fields = ("epochs", "train_samples", "validation_samples")
         return {name: value for name in fields if (value := getattr(self, name)) is not None}

@@ -1,4 +1,4 @@
-"""Reads `sweeps/spaces/<variant>.yaml`: what a variant's runs set and spend, and studies search.
+"""Reads space files, `sweeps/spaces/<variant>.yaml`: what runs set and spend, and studies search.
 
     search:
       lr: {low: 1.0e-4, high: 1.0e-2, log: true}
@@ -13,16 +13,18 @@
         budget: {epochs: 5}
     study: {sampler: tpe, pruner: median}
 
-`search` says what studies vary: sweeps/space.py reads it. `fixed` says what runs set apart from the
-variant's defaults under every profile. A profile may have three entries:
+The section `search` lists the hyper-parameters that studies vary; sweeps/space.py reads it. The
+section `fixed` lists values that replace the variant's defaults under every profile. A profile may
+have three entries:
 
-- `set`: values apart from the defaults in this profile.
-- `search`: which names of the section `search` the studies of this profile vary, as a list, or as a
-  mapping whose entries replace parts of the section's (a narrower range). Left out: all that `set`
-  does not give.
+- `set`: values that replace the defaults under this profile.
+- `search`: the hyper-parameters that the studies of this profile vary, as a list of names from the
+  section `search`, or as a mapping whose entries replace parts of that section, for instance by a
+  narrower range. By default, studies vary all hyper-parameters of the section `search` that `set`
+  does not name.
 - `budget`: fields of the profile's budget that differ for this variant.
 
-`study` says how studies search: see sweeps/strategy.py.
+The section `study` says how studies search: see sweeps/strategy.py.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget
 from models.registry import nearest
@@ -45,7 +47,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "sweeps" / "spaces"
 
 
 class Section(BaseModel):
-    """What a space file says of one profile."""
+    """Holds the entries of a space file for one profile."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,16 +57,15 @@ class Section(BaseModel):
 
 
 class SpaceFile:
-    """A variant's space file, checked but for the ranges of `search`.
+    """Reads and validates a space file, except the ranges in `search` and the section `study`.
 
     Args:
-        variant: its name.
+        variant: the name of the variant.
         config: the class of its hyper-parameters.
-        path: the file; by default that of the variant in `sweeps/spaces`.
+        path: the file; by default the variant's file in `sweeps/spaces`.
 
     Raises:
-        InputError: if there is no file, for an unknown or ill-typed entry, with the nearest known
-            one.
+        InputError: if the file is missing, or an entry is unknown or has a wrong type.
     """
 
     def __init__(
@@ -74,33 +75,53 @@ class SpaceFile:
         content = self.mapping("the file", self._content(variant))
         self.known("section", content, ("search", "fixed", "profiles", "study"))
         self.fixed = self.mapping("fixed", content.get("fixed") or {})
-        """Hyper-parameters set apart from the defaults under every profile."""
+        """By hyper-parameter, the value that replaces the default under every profile."""
         self.check("fixed", self.fixed)
         self.search = self.mapping("search", content.get("search") or {})
-        """By hyper-parameter, its range or choices, as the file has them."""
+        """By hyper-parameter, its range or choices, not validated."""
         self.known("hyper-parameter", self.search, config.model_fields)
         self.study = content.get("study") or {}
-        """How studies search, as the file has it."""
+        """The section `study`, not validated."""
         profiles = self.mapping("profiles", content.get("profiles") or {})
-        self.known("profile", profiles, [name.value for name in Name])
+        self.known("profile", profiles, [name.value for name in ProfileName])
         self._sections = {n: self._section(f"profile {n}", v) for n, v in profiles.items()}
 
-    def section(self, profile: Name) -> Section:
-        """Returns what the file says of a profile: nothing, if the file does not name it."""
+    def section(self, profile: ProfileName) -> Section:
+        """Returns the entries for a profile; they are empty if the file does not name it."""
         return self._sections.get(profile.value, Section())
 
-    def given(self, profile: Name) -> dict[str, Any]:
-        """Returns the hyper-parameters that are set apart from the defaults under a profile."""
+    def given(self, profile: ProfileName) -> dict[str, Any]:
+        """Returns the values that replace defaults under a profile, by hyper-parameter."""
         return {**self.fixed, **self.section(profile).set}
 
     def mapping(self, what: str, value: Any) -> dict[str, Any]:
-        """Returns a mapping of names unchanged. Raises InputError for anything else."""
+        """Checks that a value of the file is a mapping whose keys are texts.
+
+        Args:
+            what: names the value in the message.
+            value: the value.
+
+        Returns:
+            The value, unchanged.
+
+        Raises:
+            InputError: if the value is not such a mapping.
+        """
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise InputError(f"{self.path.name}: {what} must be a mapping of names, not {value!r}")
         return value
 
     def known(self, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-        """Raises InputError for the first of `names` that is not among `known`."""
+        """Checks that names of the file are known.
+
+        Args:
+            kind: what a name stands for, such as `profile`, in the message.
+            names: the names to check.
+            known: the known names.
+
+        Raises:
+            InputError: if a name is unknown; the message proposes the nearest known name.
+        """
         known = list(known)
         for name in names:
             if name not in known:
@@ -109,7 +130,15 @@ class SpaceFile:
                 )
 
     def check(self, where: str, values: dict[str, Any]) -> None:
-        """Raises InputError for an unknown hyper-parameter, or one of another type or bound."""
+        """Checks values of hyper-parameters in the file.
+
+        Args:
+            where: the place in the file, for the message.
+            values: the values by hyper-parameter.
+
+        Raises:
+            InputError: if a name is unknown, or a value has a wrong type or is out of bounds.
+        """
         self.known("hyper-parameter", values, self.config.model_fields)
         try:
             self.config.model_validate(values, strict=True)
@@ -117,7 +146,12 @@ class SpaceFile:
             raise self.wrong(where, error) from None
 
     def wrong(self, where: str, error: ValidationError) -> InputError:
-        """Makes the error of an entry from the first thing that pydantic finds wrong."""
+        """Returns the error for a wrong entry, which names the first fault that pydantic found.
+
+        Args:
+            where: the place in the file, for the message.
+            error: pydantic's error.
+        """
         first = error.errors()[0]
         spot = ".".join(str(part) for part in first["loc"]) or where
         return InputError(f"{self.path.name}: {where}: {spot}: {first['msg']}")
@@ -127,11 +161,13 @@ class SpaceFile:
             return _parsed(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(
-                f"{variant} has no search space: write {self.path.name} into sweeps/spaces"
+                f"{variant} has no space file: write {self.path.name} into sweeps/spaces"
             ) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
-            raise InputError(f"{self.path.name} is not readable YAML ({reason}): mend it") from None
+            raise InputError(
+                f"{self.path.name} is not readable YAML ({reason}): correct it"
+            ) from None
 
     def _section(self, where: str, value: Any) -> Section:
         value = self.mapping(where, value or {})
@@ -156,6 +192,6 @@ class SpaceFile:
         return {name: self.mapping(name, entry or {}) for name, entry in value.items()}
 
 
-@lru_cache(maxsize=64)  # a sweep reads each file once for every dataset
+@lru_cache(maxsize=64)  # a sweep asks for each file again for each dataset
 def _parsed(text: str) -> Any:
     return yaml.safe_load(text) or {}

@@ -1,4 +1,4 @@
-"""The one maker of specs: command line, sweeps and measurements all specify their runs here."""
+"""Specifies runs, for the command line, sweeps and Python."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from pydantic import ValidationError
 
 from benchmarks import datasets, profiles
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Name, Profile
-from benchmarks.recipes import first_fault, recipe
+from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo
 from benchmarks.records.spec import Budget, Precision, Role, RunSpec
+from benchmarks.run_recipes import invalid_value, recipe
 from models import registry
 
 
 class Machine(NamedTuple):
-    """Where and how a run computes, as far as it decides bits."""
+    """Says where and how a run computes, as far as this can change its numbers."""
 
     threads: int | None = None
-    """None: the profile's."""
+    """CPU threads; None: the profile's number."""
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Precision = "32-true"
     deterministic: bool = True
 
 
 USUAL = Machine()
-"""One CPU run in float32, with the profile's threads."""
+"""The default: CPU, float32, deterministic, with the profile's number of threads."""
 
 
 def specify(
     variant: str,
     dataset: str,
     *,
-    profile: Profile | Name = Name.quick,
+    profile: Profile | ProfileName = ProfileName.quick,
     role: Role = "trial",
     hyperparameters: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -47,31 +47,36 @@ def specify(
     source: DataSource | None = None,
     machine: Machine = USUAL,
 ) -> RunSpec:
-    """Specifies a run: everything that decides its numbers, validated and whole.
+    """Makes the complete, validated spec of a run.
+
+    The data is read, because the spec contains its fingerprint.
 
     Args:
-        variant: its name.
-        dataset: its name; the variant must take it.
-        profile: how much the run may spend, and the sizes that its space file sets.
-        role: `trial` (scored on validation data), `final` (on test data too) or `base`.
-        hyperparameters: those that go before the recipe's.
-        seed: where all randomness of the run starts from.
-        budget: fields that go before the profile's.
-        base: of a variant that is built on another one's trained model, the run of that model; by
-            default one with the same seed, and its own recipe.
-        budget_role: of a base, the role of the run that is built on it, by which validation samples
-            are held out.
+        variant: the name of the model.
+        dataset: the name of a dataset that the variant can be trained on.
+        profile: how much the run may spend; the variant's space file also sets hyper-parameters
+            by profile.
+        role: `trial` (scored on validation data), `final` (also scored on test data) or `base`
+            (trained for other runs to build on).
+        hyperparameters: values by name; they override defaults, presets and the space file.
+        seed: the seed of all randomness.
+        budget: fields of the budget by name; they override the profile's.
+        base: the run whose trained model this run is built on, if the variant needs one; by
+            default a run with the same seed, data and machine, and the base variant's own recipe.
+        budget_role: for a base, the role of the run that is built on the base; it decides how many
+            validation samples are held out. By default `role`.
         source: where the data is; by default the folder `data`, without downloads.
-        machine: where and how the run computes.
+        machine: device, threads, precision and determinism.
 
     Returns:
-        The spec, with the fingerprint of the data that there is.
+        The spec.
 
     Raises:
-        InputError: for an unknown name or an impossible value, in one sentence.
+        InputError: if a name is unknown, a value is impossible, the variant cannot be trained on
+            the dataset, or the data cannot be read.
     """
     entry = _entry(variant, dataset)
-    plan = profiles.load(profile) if isinstance(profile, Name) else profile
+    plan = profiles.load_profile(profile) if isinstance(profile, ProfileName) else profile
     chosen = recipe(variant, dataset, plan.name)
     source = source or DataSource(Path("data"))
     values = chosen.resolve(hyperparameters or {})
@@ -114,14 +119,26 @@ def specify(
             base=base,
         )
     except ValidationError as error:
-        raise InputError(first_fault(error)) from None
+        raise InputError(invalid_value(error)) from None
 
 
 @lru_cache(maxsize=256)
 def data_of(task: str, dataset: str, budget: Budget, source: DataSource) -> DataInfo:
-    """Describes the data of a run: see `Dataset.describe`. Each question is answered once.
+    """Describes the data of a run, as `Dataset.describe` does, and caches the description.
 
-    A run checks the data again when it loads it.
+    The cache is safe because a run checks the fingerprint again when it loads the data.
+
+    Args:
+        task: the task of the variant.
+        dataset: the name of the dataset.
+        budget: how many samples of each part are used.
+        source: where the data is.
+
+    Returns:
+        The description, with the fingerprint.
+
+    Raises:
+        InputError: if the data cannot be read.
     """
     return datasets.find(dataset).describe(task, budget=budget, source=source)
 
@@ -133,11 +150,14 @@ def _entry(variant: str, dataset: str) -> registry.Entry:
     entry, data = known[variant], datasets.find(dataset)
     if data.column is None and dataset not in registry.variant(variant).extra_datasets:
         takers = [name for name in known if dataset in registry.variant(name).extra_datasets]
-        raise InputError(f"{variant} does not take {dataset}: {', '.join(takers)} does")
+        raise InputError(
+            f"{variant} cannot be trained on {dataset}: only {', '.join(takers)} can: "
+            "choose another variant or dataset"
+        )
     if entry.task not in data.forms:
         raise InputError(
-            f"{variant} does not take {dataset}: its task is {entry.task}, and {dataset} is for "
-            f"{', '.join(data.forms)}"
+            f"{variant} cannot be trained on {dataset}: the task of {variant} is {entry.task}, and "
+            f"{dataset} is for {', '.join(data.forms)}: choose another dataset"
         )
     return entry
 
@@ -148,7 +168,8 @@ def _require_base(
     if base is None or (base.variant, base.dataset) == (base_variant, dataset):
         return
     raise InputError(
-        f"run {base.run_id} is no run of {base_variant} on {dataset}: {variant} is built on one"
+        f"run {base.run_id} is not a run of {base_variant} on {dataset}: {variant} needs such a "
+        "run as its base: name one, or leave the base out to train one"
         if base_variant
-        else f"{variant} is built on no other run: leave the base out"
+        else f"{variant} is not built on another run: leave the base out"
     )

@@ -1,4 +1,4 @@
-"""Untrained models on random batches, and how long their steps take."""
+"""Times training steps and forward passes of untrained models on random batches."""
 
 from __future__ import annotations
 
@@ -22,23 +22,32 @@ from models.variant import (
 )
 
 PATIENCE = 2.0
-"""Seconds that a step for an estimate takes at most, unless a single sample takes longer."""
+"""Seconds that a timed step may take, unless a single sample takes longer."""
 
 CALLS = 3
-"""How often a step is called. The shortest time counts: the first call also loads and allocates."""
+"""How often a step is timed. The shortest time counts: the first call also loads and allocates."""
 
 
 class SampleTimes(NamedTuple):
-    """Seconds that one sample takes."""
+    """Holds the seconds that one sample takes."""
 
     training: float
-    """In a training step; 0 of a variant that is not trained by gradients."""
+    """Seconds in a training step; 0 for a variant that is not trained by gradients."""
     evaluation: float
-    """In a forward pass."""
+    """Seconds in a forward pass."""
 
 
-def batch_of(shape: Shape, count: int, device: str = "cpu") -> Batch:
-    """Makes a batch of noise, of `count` samples."""
+def noise_batch(shape: Shape, count: int, device: str = "cpu") -> Batch:
+    """Makes a batch of random samples.
+
+    Args:
+        shape: the shape of a sample.
+        count: number of samples.
+        device: where the batch is made.
+
+    Returns:
+        The batch, with values uniform in [0, 1) and random labels.
+    """
     if isinstance(shape, PointShape):
         points = torch.rand(count, shape.points, 3, device=device)
         points[..., 2] = 1
@@ -51,24 +60,37 @@ def batch_of(shape: Shape, count: int, device: str = "cpu") -> Batch:
     return Images(torch.rand(count, *frame, device=device), labels)
 
 
-def untrained(
+def untrained_model(
     variant: str, shape: Shape, config: Hyperparameters, base: Hyperparameters | None = None
 ) -> Variant:
-    """Builds a model; where it needs a base, on a frozen, untrained one.
+    """Builds an untrained model; if it needs a base, on a frozen, untrained base.
 
-    `base`: hyper-parameters of the base, by default its own defaults.
+    Args:
+        variant: the name of the model.
+        shape: the shape of a sample.
+        config: the model's hyper-parameters.
+        base: the hyper-parameters of the base; by default its defaults.
+
+    Returns:
+        The model, on the CPU.
     """
     cls, model = registry.variant(variant), None
     if cls.base_variant is not None:
         base = base or registry.variant(cls.base_variant).Config()
-        model = untrained(cls.base_variant, shape, base).requires_grad_(False).eval()
+        model = untrained_model(cls.base_variant, shape, base).requires_grad_(False).eval()
     return registry.build(variant, shape=shape, config=config, base=model)
 
 
 def training_step(
     model: Variant, batch: Batch, precision: torch.dtype = torch.float32
 ) -> Callable[[], None]:
-    """Gives a function that makes one training step of the variant's own recipe on a batch."""
+    """Returns a function that makes one training step of a model with its own optimiser.
+
+    Args:
+        model: the model; its weights change with each call.
+        batch: the batch of each step, on the model's device.
+        precision: `torch.bfloat16` computes the forward pass under autocast.
+    """
     recipe = model.optimization()
     device = batch[0].device.type
 
@@ -84,13 +106,22 @@ def training_step(
 def sample_times(
     model: Variant, shape: Shape, *, batch_size: int, threads: int, device: str = "cpu"
 ) -> SampleTimes:
-    """Times a training step and a forward pass, each on as many samples as are quick.
+    """Times a training step and a forward pass of a model.
 
-    A slow step is timed on one sample; others on more, up to `batch_size`, as long as they take no
-    more than `PATIENCE` seconds. On a CPU it is the processor's time of one thread, divided by
-    `threads`: where other programs compute too, the clock's time of several threads that wait for
-    each other can be a hundred times as long. torch's threads and random numbers are afterwards as
-    before.
+    The number of samples grows up to `batch_size`, as long as a step takes at most `PATIENCE`
+    seconds. On a CPU, the processor time of one thread is measured and divided by `threads`:
+    wall-clock time of several threads can be a hundred times as long while other programs compute.
+    The number of torch's threads and the CPU's random state are restored.
+
+    Args:
+        model: the model; it is moved to the device and trained a little.
+        shape: the shape of a sample.
+        batch_size: the largest number of samples per step.
+        threads: number of CPU threads of the run that is estimated.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        Seconds per sample, in a training step and in a forward pass.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -100,12 +131,12 @@ def sample_times(
             training, count = 0.0, batch_size
             if model.trainable:
                 training, count = _grown(
-                    lambda count: training_step(model, batch_of(shape, count, device)),
+                    lambda count: training_step(model, noise_batch(shape, count, device)),
                     batch_size,
                     device,
                 )
             evaluation, _ = _grown(
-                lambda count: _forward(model, batch_of(shape, count, device)), count, device
+                lambda count: _forward(model, noise_batch(shape, count, device)), count, device
             )
     finally:
         torch.set_num_threads(before)
@@ -122,7 +153,16 @@ def _forward(model: Variant, batch: Batch) -> Callable[[], None]:
 
 
 def _grown(make: Callable[[int], Callable[[], None]], most: int, device: str) -> tuple[float, int]:
-    """Seconds of one sample, and on how many they were measured."""
+    """Times a step with a growing number of samples.
+
+    Args:
+        make: makes a step on a number of samples.
+        most: the largest number of samples.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        Seconds per sample, and the number of samples of the last step.
+    """
     count = 1
     while True:
         step = make(count)

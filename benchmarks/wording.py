@@ -1,4 +1,4 @@
-"""Writes values and bounds as a person would."""
+"""Formats values and bounds of hyper-parameters for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 
 def value(number: object) -> str:
-    """Writes a hyper-parameter's value: yes or no, or a number without an exponent."""
+    """Formats a value: `yes` or `no`, or a number, without an exponent unless it is below 1e-9."""
     if isinstance(number, bool):
         return "yes" if number else "no"
     if isinstance(number, float):
@@ -18,15 +18,15 @@ def value(number: object) -> str:
 
 
 def given(value: object) -> str:
-    """Writes a value that a user gave, in one line of 60 letters at most."""
-    if isinstance(value, int) and value.bit_length() > 64:  # Python writes no 4,300 digits
+    """Formats a value that a user gave, in one line of at most 60 characters."""
+    if isinstance(value, int) and value.bit_length() > 64:  # str() refuses more than 4,300 digits
         return f"a whole number of {value.bit_length()} bits"
     text = " ".join(str(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def choices(values: Iterable[object]) -> str:
-    """Writes what may be chosen: `one of a, b, c`, `4 or 6`, `yes or no`."""
+    """Formats a list of choices: `one of a, b, c`, `4 or 6`, `yes or no`."""
     listed = [value(choice) for choice in values]
     if set(listed) == {"yes", "no"}:
         return "yes or no"
@@ -34,7 +34,14 @@ def choices(values: Iterable[object]) -> str:
 
 
 def bounds(field: FieldInfo) -> str:
-    """Writes what a hyper-parameter may be, such as `whole number, at least 1`."""
+    """Formats the type and bounds of a hyper-parameter, such as `whole number, at least 1`.
+
+    Args:
+        field: the pydantic field of the hyper-parameter.
+
+    Returns:
+        The phrase; `number` if there are no bounds.
+    """
     if get_origin(field.annotation) is Literal:
         return choices(get_args(field.annotation))
     if field.annotation is bool:

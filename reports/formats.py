@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmarks.records.files import replacing, write_atomically
+from benchmarks.records.atomic_files import replacing, write_atomically
 
 if TYPE_CHECKING:
     import duckdb

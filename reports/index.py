@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import replacing
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from reports.formats import connection, literal

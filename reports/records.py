@@ -163,7 +163,7 @@ class _Records:
     def _record(self, run_id: str) -> RunRecord | None:
         if run_id not in self._read:
             folder = RunFolder(self.root, run_id)
-            content = folder.content()
+            content = folder.read_bytes()
             self._read[run_id] = None if content is None else folder.parse(content)
             if content is not None:
                 self.sha256[run_id] = hashlib.sha256(content).hexdigest()

@@ -146,8 +146,8 @@ def _sweep(choice: Options, results: Path) -> None:
         from sweeps.sweep import sweep
 
         cells = sweep(choice, results, report)
-    except (KeyboardInterrupt, interrupts.Leave) as interruption:
-        interrupts.end(
+    except (KeyboardInterrupt, interrupts.Interrupted) as interruption:
+        interrupts.end_process(
             f"interrupted; what has ended is kept. Go on with `python -m sweeps resume --results "
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),

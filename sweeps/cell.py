@@ -141,7 +141,7 @@ class Cell:
                 self.finals[spec.run_id] = record
 
     def _record(self, run_id: str) -> RunRecord | None:
-        return RunFolder(self._results, run_id).kept()
+        return RunFolder(self._results, run_id).read_undamaged()
 
     @property
     def _ledger(self) -> Path:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from benchmarks import metrics
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Profile
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget, Direction, Role, RunSpec
 from benchmarks.specification import Machine, data_of, specify
 from models import registry
@@ -92,13 +92,13 @@ class CellSpecs:
         """
         several = self.strategy.seeds > 1
         # All trials have the same seeds, so that they can be compared in pairs.
-        seed = derive(SEED, place=place) if several else derive(SEED, trial=number)
+        seed = derive_seed(SEED, place=place) if several else derive_seed(SEED, trial=number)
         return self._spec("trial", params, seed, base=0)
 
     def final(self, number: int, params: Mapping[str, Any]) -> RunSpec:
         """Specifies the final with a number, of the best trial's hyper-parameters."""
         # The same seeds for every variant, so that finals can be compared in pairs.
-        return self._spec("final", params, derive(SEED, final=number), base=number)
+        return self._spec("final", params, derive_seed(SEED, final=number), base=number)
 
     def bases(self, trials: int, finals: int) -> list[RunSpec]:
         """Specifies the bases of so many trials and finals, each once."""
@@ -128,7 +128,7 @@ class CellSpecs:
         """Specifies the base with a number for a run of the role `upper`, if it needs one."""
         if self._base_variant is None:
             return None
-        seed = derive(SEED, base=number)
+        seed = derive_seed(SEED, base=number)
         return self._specified(self._base_variant, "base", seed=seed, budget_role=upper)
 
     def _specified(self, variant: str, role: Role, **rest: Any) -> RunSpec:

@@ -27,8 +27,8 @@ from benchmarks import interrupts
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import code_version
+from benchmarks.records.atomic_files import token_of, write_atomically
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import token_of, write_atomically
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from sweeps.engines import Engine, Job, Site, execute, own_gpu
@@ -235,7 +235,7 @@ def _while_wanted(worker: Worker) -> Iterator[None]:
         while not done.wait(_LOOK_SECONDS):
             task = worker.state.tasks.get(key)
             if task is None or task.state in _UNWANTED or worker.status != Status.running:
-                interrupts.ask()
+                interrupts.request_stop()
                 return
 
     threading.Thread(target=watch, daemon=True).start()

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import profiles, wording
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from models import registry
 from models.variant import SourceBudget, Variant
 from sweeps import space
@@ -30,8 +30,8 @@ def describe(variant: str) -> RenderableType:
         What rich prints, in the width that there is.
     """
     cls = registry.variant(variant)
-    spaces = {name: space.load(variant, cls, name) for name in Name}
-    searching = {name: spaces[name] for name in Name if profiles.load(name).trials}
+    spaces = {name: space.load(variant, cls, name) for name in ProfileName}
+    searching = {name: spaces[name] for name in ProfileName if profiles.load_profile(name).trials}
     parts: list[RenderableType] = [Text(registry.available()[variant].summary, style="italic"), ""]
     parts.append(_hyperparameters(cls))
     parts += _section("Presets, by dataset", _presets(cls))
@@ -83,7 +83,7 @@ def _values(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={wording.value(value)}" for name, value in values.items())
 
 
-def _settings(cls: type[Variant], spaces: Mapping[Name, Space]) -> Iterator[tuple[str, ...]]:
+def _settings(cls: type[Variant], spaces: Mapping[ProfileName, Space]) -> Iterator[tuple[str, ...]]:
     defaults = cls.Config().model_dump(mode="json")
     for name, chosen in spaces.items():
         values = chosen.resolve({})
@@ -92,7 +92,7 @@ def _settings(cls: type[Variant], spaces: Mapping[Name, Space]) -> Iterator[tupl
             yield name.value, _values(apart)
 
 
-def _searched(spaces: Mapping[Name, Space]) -> Iterator[tuple[str, ...]]:
+def _searched(spaces: Mapping[ProfileName, Space]) -> Iterator[tuple[str, ...]]:
     """Name, range and profiles: one row for each range that a name has."""
     names = dict.fromkeys(name for chosen in spaces.values() for name in chosen.distributions)
     for name in names:
@@ -113,7 +113,7 @@ def _range(chosen: Space, name: str) -> str:
     return text
 
 
-def _among(where: list[str], profiles: list[Name]) -> str:
+def _among(where: list[str], profiles: list[ProfileName]) -> str:
     """Names profiles by those that are there, or by those that are not, whatever is shorter."""
     missing = [name.value for name in profiles if name.value not in where]
     if len(missing) > 1 or len(where) == 1:

@@ -81,7 +81,7 @@ def execute(job: Job, site: Site) -> RunRecord:
         place = watchdog.place(site.results, job.spec.run_id)
         with watchdog.Watchdog(site.epoch_seconds, place) as dog:
             return run(job.spec, callbacks=[dog], **how)
-    except interrupts.Leave as leave:
+    except interrupts.Interrupted as leave:
         if multiprocessing.parent_process() is None:
             raise
         os._exit(leave.exit_code)

@@ -7,8 +7,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import replacing
 
 _WANTED = (
     "sweep.json",

@@ -71,7 +71,7 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
             f"{results} holds no sweep: begin one with `python -m sweeps run`, or name its folder "
             "with --results"
         )
-    running = list(folder.under_way())
+    running = list(folder.unfinished_runs())
     columns: dict[str, list[str]] = {}
     finished = remaining = saved = 0
     for cell in ledgers:

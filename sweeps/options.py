@@ -24,9 +24,9 @@ from pydantic import (
 
 from benchmarks import datasets, profiles
 from benchmarks.cli import Offline
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
+from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import write_json
 from benchmarks.records.folders import ResultsFolder
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
@@ -67,7 +67,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    profile: Annotated[Name, typer.Option(help="How much a run may spend.")] = Name.quick
+    profile: Annotated[ProfileName, typer.Option(help="How much a run may spend.")] = (
+        ProfileName.quick
+    )
     data: Path
     only: Annotated[
         tuple[str, ...],
@@ -156,7 +158,7 @@ class Options(BaseModel):
     def grown(self, trials: int, seeds: int, only: tuple[str, ...]) -> Options:
         """Adds to these options: trials per study, finals per cell, cells. Raises InputError."""
         choose(only)
-        profile = profiles.load(self.profile)
+        profile = profiles.load_profile(self.profile)
         return self.model_copy(
             update={
                 "added": self.added + trials,

@@ -23,8 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples
-from benchmarks.profiles import Name
-from benchmarks.profiles import load as load_profile
+from benchmarks.profiles import ProfileName, load_profile
 from models import registry
 from models.variant import Images, Variant
 from sweeps import space
@@ -77,10 +76,10 @@ def study(
     variant: str, dataset: str, trials: int, data: str, folder: str, pruned: bool
 ) -> list[float]:
     """Searches, in a folder of its own. Returns the clock's time at the end of each trial."""
-    profile = load_profile(Name.quick)
+    profile = load_profile(ProfileName.quick)
     torch.set_num_threads(profile.threads)
     cls = registry.variant(variant)
-    searched = space.load(variant, cls, Name.quick, dataset=dataset)
+    searched = space.load(variant, cls, ProfileName.quick, dataset=dataset)
     budget = searched.budget(profile, "trial")
     samples = datasets.find(dataset).load(
         "classification", budget=budget, source=DataSource(Path(data)), seed=0

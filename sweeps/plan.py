@@ -64,7 +64,7 @@ def plan_cells(
         points: those that studies start from, beside the recipe, by cell.
         device: where steps are timed, cpu or cuda.
     """
-    profile = profiles.load(choice.profile)
+    profile = profiles.load_profile(choice.profile)
     for variant, dataset in cells:
         start = points.get(f"{variant}/{dataset}", [])
         yield _row(choice, profile, variant, dataset, start, device)
@@ -168,7 +168,7 @@ def _times(
     threads: int,
     device: str,
 ) -> timing.SampleTimes:
-    model = timing.untrained(variant, shape, config, base)
+    model = timing.untrained_model(variant, shape, config, base)
     return timing.sample_times(
         model, shape, batch_size=config.batch_size, threads=threads, device=device
     )
@@ -186,7 +186,7 @@ def show(
         planned = list(plan_cells(choice, cells, points, device))
     console.print(_table(choice, planned))
     alone = sum(row.seconds for row in planned)
-    threads = profiles.load(choice.profile).threads
+    threads = profiles.load_profile(choice.profile).threads
     summary = f"{len(planned)} cells: {duration(alone)} by one worker of {threads} threads"
     if choice.workers > 1:
         spread = duration(alone / choice.workers)

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Direction
 from sweeps import samplers
 from sweeps.space import Space
@@ -141,7 +141,7 @@ class Proposals:
     ) -> None:
         samplers.check(sampler, space, study)
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
-        self._seed = derive(seed, study=study)
+        self._seed = derive_seed(seed, study=study)
         self._planned = planned(space, start, sampler=sampler, seed=self._seed)
         self._mirror = optuna.create_study(storage=Shown(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}

@@ -21,7 +21,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from benchmarks.records.errors import InputError
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from sweeps.space import Space
 from sweeps.strategy import Sampler
 
@@ -31,7 +31,7 @@ GRID_POINTS = 4
 
 def make(name: Sampler, space: Space, *, seed: int, number: int, startup: int) -> BaseSampler:
     """The sampler for trial `number` of the study that `seed` names, with no state of its own."""
-    own = derive(seed, trial=number) % 2**32
+    own = derive_seed(seed, trial=number) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match name:

@@ -2,7 +2,7 @@
 
 benchmarks/space_files.py describes the files. A condition (`when`) names an earlier entry and the
 value, or the list of values, under which the entry counts. Trial 0 of each study is the recipe
-(benchmarks/recipes.py), so every searched range must contain its value.
+(benchmarks/run_recipes.py), so every searched range must contain its value.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictFloat, StrictInt, ValidationError
 
 from benchmarks import wording
-from benchmarks.profiles import Name, Profile
-from benchmarks.recipes import Recipe, recipe_of
+from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, Role
+from benchmarks.run_recipes import Recipe, recipe_of
 from benchmarks.space_files import SpaceFile
 from models.variant import Variant
 from sweeps.strategy import Strategy
@@ -168,7 +168,7 @@ def range_text(distribution: BaseDistribution) -> str:
 def load(
     variant: str,
     cls: type[Variant],
-    profile: Name,
+    profile: ProfileName,
     path: Path | None = None,
     *,
     dataset: str | None = None,
@@ -211,7 +211,7 @@ class _Reader:
     def __init__(self, file: SpaceFile) -> None:
         self.file, self.path, self.config = file, file.path, file.config
 
-    def read(self, recipe: Recipe, profile: Name) -> Space:
+    def read(self, recipe: Recipe, profile: ProfileName) -> Space:
         given, varied = self.file.given(profile), self.file.section(profile).search
         if varied is None:
             varied = {name: {} for name in self.file.search if name not in given}

@@ -25,7 +25,7 @@ import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from benchmarks import wording
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
@@ -45,7 +45,7 @@ _YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeErr
 _EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?e([-+]?)(\d+)", re.ASCII | re.IGNORECASE)
 
 
-def read(paths: Sequence[Path], profile: Name) -> Points:
+def read(paths: Sequence[Path], profile: ProfileName) -> Points:
     """Reads start points from files and results folders, in this order.
 
     Prints one line for each folder whose best trials are left out in part.
@@ -120,7 +120,7 @@ class _Record(BaseModel):
     spec: _Spec
 
 
-def _of_results(results: Path, profile: Name) -> Points:
+def _of_results(results: Path, profile: ProfileName) -> Points:
     """Takes what the best trial of each cell had of the hyper-parameters that a profile searches.
 
     Prints a line that names the best trials which cannot be tried.

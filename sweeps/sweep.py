@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks import interrupts, profiles
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.ledger import Planned
 from benchmarks.records.record import RunRecord
@@ -54,7 +54,7 @@ def sweep(choice: options.Options, results: Path, report: Report | None = None) 
         cells = _cells(choice, results, storage, points)
         choice.save(results)
         _announce(choice, cells, points)
-        with Progress(cells, results) as progress, interrupts.gracefully(interrupts.DRIVER_GRACE):
+        with Progress(cells, results) as progress, interrupts.grace_period(interrupts.DRIVER_GRACE):
             _Driver(cells, choice, results, progress, report).drive()
         return cells
 
@@ -72,7 +72,7 @@ def show_plan(choice: options.Options) -> None:
 def _announce(choice: options.Options, cells: list[Cell], points: starts.Points) -> None:
     """Prints the plan of what remains of a sweep whose runs are long."""
     remaining = [(cell.variant, cell.dataset) for cell in cells if not cell.done]
-    if choice.profile is Name.published and remaining:
+    if choice.profile is ProfileName.published and remaining:
         plan.show(choice, remaining, points, _device(choice.device), Console(stderr=True))
 
 
@@ -100,7 +100,7 @@ def _alone(results: Path) -> Iterator[None]:
 
 def _require_names(choice: options.Options) -> None:
     """Raises InputError where the pattern of run names gives none for a chosen variant."""
-    profile = profiles.load(choice.profile)
+    profile = profiles.load_profile(choice.profile)
     for variant, dataset in options.choose(choice.only):
         config = registry.variant(variant).Config()
         spec = RunSpec(
@@ -117,7 +117,7 @@ def _require_names(choice: options.Options) -> None:
 
 def _start_points(choice: options.Options) -> starts.Points:
     """Checks the start points of the chosen cells. Raises InputError if one cannot be tried."""
-    if choice.start and not choice.trials_asked(profiles.load(choice.profile)):
+    if choice.start and not choice.trials_asked(profiles.load_profile(choice.profile)):
         raise InputError(
             "--start names points for a search, and "
             + ("--trials 0" if choice.trials == 0 else f"profile {choice.profile.value}")
@@ -142,7 +142,7 @@ def _cells(
     storage: optuna.storages.BaseStorage,
     points: starts.Points,
 ) -> list[Cell]:
-    profile = profiles.load(choice.profile)
+    profile = profiles.load_profile(choice.profile)
     cells = []
     for variant, dataset in options.choose(choice.only):
         start = points.get(f"{variant}/{dataset}", [])
@@ -185,7 +185,7 @@ class _Driver:
         self.site = Site(
             self.source,
             results,
-            download=_source(choice, profiles.load(choice.profile)).download,
+            download=_source(choice, profiles.load_profile(choice.profile)).download,
             epoch_seconds=(
                 None if choice.engine is EngineName.inline else 3600 * choice.epoch_hours
             ),
@@ -206,7 +206,7 @@ class _Driver:
                 if self.report is not None and self.progress.seconds_left() < REPORT_SECONDS:
                     self.report.prepare()
             self._store()
-            interrupts.if_asked()
+            interrupts.raise_if_requested()
             if self.report is not None:
                 self.report.begin()  # while workers leave
         finally:
@@ -218,8 +218,8 @@ class _Driver:
     def _asked_to_leave(self) -> bool:
         """By a signal, or by `python -m sweeps stop`, here or on another machine."""
         if (self.results / STOP).exists():
-            interrupts.ask()
-        return interrupts.asked()
+            interrupts.request_stop()
+        return interrupts.stop_requested()
 
     def _fill(self) -> bool:
         """Submits jobs until every worker has one. Says whether it submitted any."""

@@ -6,14 +6,14 @@ Importing it, as workers do, changes what they make: several steps an epoch, a c
 from __future__ import annotations
 
 from benchmarks import profiles
-from benchmarks.profiles import Name, Profile
+from benchmarks.profiles import Profile, ProfileName
 from tests.sweeps import harder
 
 SAMPLES = {"classification": 320, "autoencoding": 256, "prediction": 24}
 
 
-def load(name: Name) -> Profile:
-    profile = harder.load(name)
+def load_profile(name: ProfileName) -> Profile:
+    profile = harder.load_profile(name)
     budgets = {
         task: budget.model_copy(update={"train_samples": SAMPLES[task]})
         for task, budget in profile.budgets.items()
@@ -21,7 +21,7 @@ def load(name: Name) -> Profile:
     return profile.model_copy(update={"budgets": budgets})
 
 
-profiles.load = load
+profiles.load_profile = load_profile
 
 if __name__ == "__main__":
     from benchmarks.cli import main

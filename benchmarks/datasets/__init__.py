@@ -1,7 +1,7 @@
-"""The datasets, one file each: their names are known without importing any of them.
+"""Finds the datasets, with one file per dataset; their names are read without importing the files.
 
-A file of this folder is a dataset if it assigns `DATASET = …(name="…", column=…)` at its top level.
-The dataset has the file's name.
+A file of this folder defines a dataset if it assigns `DATASET = …(name="…", column=…)` at its top
+level. The dataset's name is the name of the file.
 """
 
 from __future__ import annotations
@@ -20,30 +20,37 @@ if TYPE_CHECKING:
 
 
 def names() -> tuple[str, ...]:
-    """Lists the datasets that are columns of the tables, in the order of their columns."""
+    """Lists the names of the datasets that are columns of the tables, in the order of columns."""
     columns = [(column, name) for name, column in _declared().items() if column is not None]
     return tuple(name for _, name in sorted(columns))
 
 
-def beside() -> tuple[str, ...]:
-    """Lists the datasets that are no column of the tables: single runs may name them."""
+def extra_names() -> tuple[str, ...]:
+    """Lists the names of the datasets that are not columns of the tables; single runs use them."""
     return tuple(name for name, column in _declared().items() if column is None)
 
 
 def find(name: str) -> Dataset:
-    """Imports a dataset's file and returns the dataset.
+    """Imports the file of a dataset and returns the dataset.
+
+    Args:
+        name: the name of the dataset.
+
+    Returns:
+        The dataset.
 
     Raises:
         InputError: if no dataset has this name.
+        ValueError: if the file declares another name, or a column that is not a literal number.
     """
-    known = (*names(), *beside())
+    known = (*names(), *extra_names())
     if name not in known:
         raise InputError(f"no dataset is called {name!r}: {nearest(name, known)}")
     dataset: Dataset = importlib.import_module(f"{__name__}.{name}").DATASET
     if (dataset.name, dataset.column) != (name, _declared()[name]):
         raise ValueError(
             f"{name}.py declares a dataset called {dataset.name!r} in column {dataset.column}: "
-            "give it the file's name, and write its column as a number"
+            "give the dataset the name of the file, and write its column as a number"
         )
     return dataset
 

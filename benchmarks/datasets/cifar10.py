@@ -1,4 +1,7 @@
-"""CIFAR-10: 32×32 colour images of ten classes, 50,000 + 10,000 (Krizhevsky 2009), as pickles."""
+"""Reads CIFAR-10: 32×32 colour images of ten classes (Krizhevsky 2009), stored as pickles.
+
+It has 50,000 training and 10,000 test images.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from benchmarks.datasets import standin
-from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
-MOST_BYTES = 64 << 20
-"""Of a batch; an official one has 31 MB, the whole archive six of them."""
+MAX_BYTES = 64 << 20
+"""Largest size of a batch in bytes. An official batch has 31 MB; the archive has six batches."""
 
 BATCHES = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -32,14 +35,35 @@ BATCHES = {
 _FOLDER = "cifar-10-batches-py"
 
 
-def batch(path: Path) -> Split:
-    """One batch file."""
+def read_batch(path: Path) -> Split:
+    """Reads one batch file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The images and labels of the batch.
+
+    Raises:
+        ValueError: if the file is not such a batch or is too large.
+        UnpicklingError: if the file is not a pickle or asks for other code.
+    """
     with path.open("rb") as stream:
-        return parse(_bounded(stream))
+        return parse_batch(_bounded(stream))
 
 
-def archive(path: Path) -> list[Split]:
-    """All batches from the tar.gz, read in memory: nothing is extracted."""
+def read_archive(path: Path) -> list[Split]:
+    """Reads the six batches from the archive; no file is written.
+
+    Args:
+        path: the `.tar.gz` file.
+
+    Returns:
+        The five training batches and the test batch, in the order of `BATCHES`.
+
+    Raises:
+        ValueError: if a batch is missing, is not such a batch, or the archive is too large.
+    """
     found: dict[str, Split] = {}
     with _Limited(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         for entry in tar:
@@ -48,16 +72,30 @@ def archive(path: Path) -> list[Split]:
             if folder == _FOLDER and name in BATCHES and entry.isreg():
                 content = tar.extractfile(entry)
                 assert content is not None
-                found[name] = parse(_bounded(content))
+                found[name] = parse_batch(_bounded(content))
     missing = [name for name in BATCHES if name not in found]
     if missing:
         raise ValueError(f"it has no {_FOLDER}/{missing[0]}")
     return [found[name] for name in BATCHES]
 
 
-def parse(content: bytes) -> Split:
-    """A pickled dictionary of data: uint8 (N, 3072), red, green, blue plane, and N labels."""
-    # A memo index makes the unpickler allocate as many places before it looks at anything.
+def parse_batch(content: bytes) -> Split:
+    """Parses a batch: a pickled dictionary of `data`, uint8 (N, 3072), and a list of N `labels`.
+
+    A row of `data` has the red, the green and the blue plane of an image. Only the names that a
+    pickled array of bytes needs are unpickled, so that a hostile file can run no code.
+
+    Args:
+        content: the bytes of the pickle.
+
+    Returns:
+        Images uint8 (N, 3, 32, 32) and labels int64 (N,).
+
+    Raises:
+        ValueError: if the content is not such a dictionary.
+        UnpicklingError: if the content is not a pickle or asks for other names.
+    """
+    # The unpickler allocates memory up to the largest memo index before it checks anything.
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name.endswith("PUT") and int(argument or 0) > 1 << 20:
             raise ValueError("it claims too large a memo")
@@ -72,13 +110,13 @@ def parse(content: bytes) -> Split:
 
 
 class _Array:
-    """What a pickled numpy array becomes: its state as it was written, with no numpy involved."""
+    """Holds the state of a pickled NumPy array, which is unpickled without NumPy's code."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, self.shape, self.dtype, self.fortran, self.data = state
 
     def images(self) -> np.ndarray:
-        """uint8 (N, 3, 32, 32)."""
+        """Returns the images, uint8 (N, 3, 32, 32)."""
         samples = len(self.data) // 3072
         if self.shape != (samples, 3072) or self.fortran or self.dtype.code != "u1":
             raise ValueError(f"its data are {self.dtype.code} {self.shape}, not u1 (N, 3072)")
@@ -86,26 +124,26 @@ class _Array:
 
 
 class _Dtype:
-    """What a pickled numpy dtype becomes."""
+    """Holds the code of a pickled NumPy dtype, such as `u1`."""
 
     def __init__(self, code: bytes | str, *_: Any) -> None:
         self.code = _text(code)
 
     def __setstate__(self, state: Any) -> None:
-        """Byte order and the like, which single bytes have not."""
+        """Ignores the state, for instance the byte order, which single bytes do not have."""
 
 
 def _encode(text: str, encoding: bytes | str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
+    """Encodes a text as bytes: Python 3 pickles bytes for Python 2 as a call of this function."""
     if _text(encoding) != "latin1":
         raise pickle.UnpicklingError("it asks for an unexpected encoding")
     return text.encode("latin1")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Admits the four names in a pickled array of bytes, each as a harmless double of ours."""
+    """Unpickles only the names that a pickled array of bytes needs, as harmless replacements."""
 
-    doubles: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
+    replacements: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
         ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy", "ndarray"): _Array,
@@ -114,15 +152,15 @@ class _Unpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if (module, name) not in self.doubles:
+        if (module, name) not in self.replacements:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
-        return self.doubles[module, name]
+        return self.replacements[module, name]
 
 
 class _Limited(gzip.GzipFile):
-    """A gzip file that refuses to unpack to more than eight batches' bytes."""
+    """Reads a gzip file, and raises ValueError if it unpacks to more than `8 * MAX_BYTES`."""
 
-    left = 8 * MOST_BYTES
+    left = 8 * MAX_BYTES
 
     def read(self, size: int | None = -1) -> bytes:
         content = super().read(size)
@@ -133,9 +171,9 @@ class _Limited(gzip.GzipFile):
 
 
 def _bounded(stream: BinaryIO | Any) -> bytes:
-    content = stream.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it is longer than {MOST_BYTES >> 20} MiB")
+    content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is longer than {MAX_BYTES >> 20} MiB")
     return content
 
 
@@ -143,8 +181,15 @@ def _text(value: bytes | str) -> str:
     return value.decode("latin1") if isinstance(value, bytes) else value
 
 
-def join(parts: list[Any]) -> tuple[Split, Split]:
-    """Train and test from the six batches, or from the one archive of them."""
+def join_batches(parts: list[Any]) -> tuple[Split, Split]:
+    """Joins the six batches to the training and the test images.
+
+    Args:
+        parts: the six batches, or a list of one list of them (from the archive).
+
+    Returns:
+        The training images of the first five batches, and the test images.
+    """
     *train, test = parts[0] if isinstance(parts[0], list) else parts
     images = np.concatenate([b.images for b in train])
     return Split(images, np.concatenate([b.labels for b in train])), test
@@ -166,14 +211,14 @@ DATASET = ImageDataset(
                     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
                 ),
             ),
-            decode=archive,
+            decode=read_archive,
         ),
         Layout(
             folders=(_FOLDER, f"cifar10/{_FOLDER}", f"CIFAR10/{_FOLDER}", f"cifar-10/{_FOLDER}"),
             files=tuple(File(name, md5) for name, md5 in BATCHES.items()),
-            decode=batch,
+            decode=read_batch,
         ),
     ),
-    join=join,
+    join=join_batches,
     render=standin.textured_shapes,
 )

@@ -1,14 +1,15 @@
-"""Generates constellations: corners of a square, a triangle and a square (an extra dataset).
+"""Generates constellations: sets of points that are corners of a square, a triangle and a square.
 
-Kosiorek et al. 2019, section 3.1, numbers as in the authors' code: each pattern is present with
-probability ½, turned by up to ±90°, scaled by s in [1, 4] (its sides are then 2 to 8), and moved by
-up to 24/s along each axis. The 11 points are shuffled, and scaled to [-1, 1] by the smallest and
-the largest coordinate, of both axes together, among 3,200 samples: one call of the authors'
-generator returns so many, 100 batches of 32. Here a call is 3,200 samples of consecutive indices,
-so that a sample is a pure function of (seed, epoch, index).
+The numbers are those of the authors' code (Kosiorek et al. 2019, section 3.1). Each pattern is
+present with probability ½, rotated by up to ±90°, scaled by s in [1, 4] (its sides are then 2 to
+8), and translated by up to 24/s along each axis. The 11 points are shuffled. They are scaled to
+[-1, 1] by the smallest and the largest coordinate of both axes among 3,200 samples, because one
+call of the authors' generator returns 100 batches of 32 samples. Here, a call is 3,200 samples with
+consecutive indices, so that a sample is a pure function of (seed, epoch, index).
 
-A model that puts all points of a sample into one segment scores 61 % (3.375 of 5.5 points), where
-the best matching is sought sample by sample; 36 % (4 of 11 points) where all patterns are there.
+A model that puts all points of a sample into one segment scores 61 % (3.375 of 5.5 points), if
+segments are matched to patterns for each sample separately. It scores 36 % (4 of 11 points) on
+samples in which all patterns are present.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.datasets.counter import bits, uniform
 from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
-from benchmarks.datasets.task_data import PartName, TaskData, generated
+from benchmarks.datasets.random_numbers import random_words, uniform_floats
+from benchmarks.datasets.task_data import PartName, TaskData, generated_data
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
 from models.variant import Points, PointShape
@@ -40,22 +41,23 @@ _PATTERN = np.repeat(np.arange(len(_PATTERNS)), [len(pattern) for pattern in _PA
 POINTS, PATTERNS = len(_CORNERS), len(_PATTERNS)
 EXTENT, LARGEST = 24.0, 4.0
 CALL = 3200
-"""Number of consecutive samples that are scaled to [-1, 1] by the same extremes."""
+"""Number of consecutive samples that are scaled by the same smallest and largest coordinate."""
 _DRAWS = 5
 
 
 def constellations(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Generates samples of points and of the patterns to which they belong.
+    """Generates sets of points, and the pattern to which each point belongs.
 
-    Points that are absent are moved to the origin.
+    Absent points are at the origin.
 
     Args:
-        seed: seed of the data.
-        epoch: epoch in which the samples are shown.
-        index: (B,) int64, the samples' indices.
+        seed: the seed of the data.
+        epoch: the epoch in which the samples are shown.
+        index: (B,) int64, the indices of the samples.
 
     Returns:
-        Points float32 (B, 11, 3) of (x, y, presence), and their patterns int64 (B, 11).
+        Points float32 (B, 11, 3) as (x, y, presence), and the number of each point's pattern,
+        int64 (B, 11).
     """
     points, present = _plane(seed, epoch, index)
     calls, call_of = np.unique(index // CALL, return_inverse=True)
@@ -63,13 +65,15 @@ def constellations(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray
     low, high = extremes[call_of].T[..., None, None]
     points = 2 * (points - low) / (high - low) - 1
     everything = np.concatenate([points * present, present], -1).astype(np.float32)
-    order = np.argsort(bits(seed, epoch, index, 1, draws=POINTS), axis=1, kind="stable")
+    order = np.argsort(random_words(seed, epoch, index, 1, draws=POINTS), axis=1, kind="stable")
     return np.take_along_axis(everything, order[..., None], 1), _PATTERN[order]
 
 
 def _plane(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns points (B, 11, 2) in the plane, pattern by pattern, and presences (B, 11, 1)."""
-    draws = uniform(bits(seed, epoch, index, 0, draws=_DRAWS * PATTERNS)).astype(np.float64)
+    """Returns points (B, 11, 2), neither shuffled nor scaled, and their presence (B, 11, 1)."""
+    draws = uniform_floats(random_words(seed, epoch, index, 0, draws=_DRAWS * PATTERNS)).astype(
+        np.float64
+    )
     present, turn, size, x, y = np.moveaxis(draws.reshape(-1, PATTERNS, _DRAWS)[:, _PATTERN], 2, 0)
     angle, size = np.pi * (turn - 0.5), 1 + (LARGEST - 1) * size
     cos, sin, reach = size * np.cos(angle), size * np.sin(angle), EXTENT / size
@@ -82,19 +86,19 @@ def _plane(seed: int, epoch: int, index: np.ndarray) -> tuple[np.ndarray, np.nda
 
 @lru_cache(maxsize=64)
 def _extremes(seed: int, epoch: int, call: int) -> tuple[float, float]:
-    """Returns the smallest and largest coordinate of a call's points, also of absent patterns."""
+    """Returns the smallest and the largest coordinate of a call, including absent patterns."""
     points, _ = _plane(seed, epoch, np.arange(call * CALL, (call + 1) * CALL))
     return float(points.min()), float(points.max())
 
 
 @dataclass(frozen=True, eq=False)
 class ConstellationSamples:
-    """Sets of points, generated when they are gathered."""
+    """Generates sets of points when a batch is gathered."""
 
     seed: int
     count: int
     fresh: bool
-    """Whether each epoch shows new sets: for training."""
+    """Whether each epoch has new sets of points, as in training."""
     device: str
 
     def __len__(self) -> int:
@@ -109,7 +113,7 @@ class ConstellationSamples:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Constellations(Dataset):
-    """Sets of points, for autoencoding variants that take them: they need no files."""
+    """Generates sets of points, for the task autoencoding; no files are needed."""
 
     forms: ClassVar[Mapping[str, Form]] = {"autoencoding": Form.points}
 
@@ -130,7 +134,7 @@ class Constellations(Dataset):
             return ConstellationSamples(seed, count, fresh, device)
 
         info = self.describe(task, budget=budget, source=source)
-        return generated(sets, shape=self.shape_of(task), info=info, budget=budget, seed=seed)
+        return generated_data(sets, shape=self.shape_of(task), info=info, budget=budget, seed=seed)
 
     def describe(self, task: str, *, budget: Budget, source: DataSource) -> DataInfo:
         return DataInfo(

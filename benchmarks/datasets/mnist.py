@@ -1,4 +1,7 @@
-"""MNIST: 28×28 grey digits, 60,000 + 10,000 (LeCun, Bottou, Bengio, Haffner 1998), as idx files."""
+"""Reads MNIST: 28×28 grey digits (LeCun, Bottou, Bengio, Haffner 1998), stored as idx files.
+
+It has 60,000 training and 10,000 test images.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,35 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.datasets import standin
-from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
-MOST_SAMPLES = 600_000
-"""Larger claims are refused before anything is read."""
+MAX_SAMPLES = 600_000
+"""Largest number of samples; a file whose header claims more is refused before it is read."""
 
 
-def idx(path: Path) -> np.ndarray:
-    """An idx file of bytes, gzipped or not: uint8 (N, 28, 28) images or (N,) labels.
+def read_idx(path: Path) -> np.ndarray:
+    """Reads an idx file of images or labels.
 
-    Header, big-endian: two zero bytes, type (8 = unsigned byte), number of axes, each axis' length.
+    The header is big-endian: two zero bytes, the type (8: unsigned byte), the number of axes, and
+    the length of each axis.
+
+    Args:
+        path: the file; it is unpacked if its name ends in `.gz`.
+
+    Returns:
+        uint8, (N, 28, 28) for images or (N,) for labels.
+
+    Raises:
+        ValueError: if the file is not such an idx file, or its size differs from its header.
     """
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         zeros, kind, axes = struct.unpack(">HBB", stream.read(4))
         if (zeros, kind) != (0, 8) or axes not in (1, 3):
-            raise ValueError("it is no idx file of images or labels")
+            raise ValueError("it is not an idx file of images or labels")
         shape = struct.unpack(f">{axes}I", stream.read(4 * axes))
-        if shape[1:] not in ((), (28, 28)) or shape[0] > MOST_SAMPLES:
+        if shape[1:] not in ((), (28, 28)) or shape[0] > MAX_SAMPLES:
             raise ValueError(f"its header claims the shape {shape}")
         size = math.prod(shape)
         body = stream.read(size + 1)
@@ -40,8 +53,15 @@ def idx(path: Path) -> np.ndarray:
     return np.frombuffer(bytearray(body), np.uint8).reshape(shape)
 
 
-def join(parts: list[np.ndarray]) -> tuple[Split, Split]:
-    """Train and test from [images, labels, images, labels]."""
+def join_splits(parts: list[np.ndarray]) -> tuple[Split, Split]:
+    """Joins the contents of the four files to the training and the test images.
+
+    Args:
+        parts: training images, training labels, test images, test labels.
+
+    Returns:
+        The training images and the test images, each with labels.
+    """
     train_images, train_labels, test_images, test_labels = parts
     return (
         Split(train_images[:, None], train_labels.astype(np.int64)),
@@ -63,9 +83,9 @@ GZIPPED = Layout(
             "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
         }.items()
     ),
-    decode=idx,
+    decode=read_idx,
 )
-# What the official files above unpack to.
+# The checksums of the official files after unpacking.
 UNPACKED = Layout(
     folders=_FOLDERS,
     files=(
@@ -74,7 +94,7 @@ UNPACKED = Layout(
         File("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
         File("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
     ),
-    decode=idx,
+    decode=read_idx,
 )
 
 DATASET = ImageDataset(
@@ -84,6 +104,6 @@ DATASET = ImageDataset(
     classes=10,
     samples=(60_000, 10_000),
     layouts=(GZIPPED, UNPACKED),
-    join=join,
+    join=join_splits,
     render=partial(standin.handwriting, standin.PENCIL),
 )

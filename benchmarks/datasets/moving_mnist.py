@@ -1,8 +1,9 @@
-"""Moving MNIST: two bouncing digits (Srivastava, Mansimov, Salakhutdinov 2015).
+"""Builds Moving MNIST: two bouncing digits (Srivastava, Mansimov, Salakhutdinov 2015).
 
-Prediction trains on sequences of moving MNIST train digits. Its test sequences are the authors'
-file where it is on disk (10,000 sequences of 20 frames), else moving MNIST test digits.
-Classification and autoencoding see single generated frames of two digits of different classes.
+Prediction is trained on generated sequences of MNIST's training digits. Its test sequences are
+those of the authors' file (10,000 sequences of 20 frames) if this file is on disk, and otherwise
+generated sequences of MNIST's test digits. Classification and autoencoding use single generated
+frames of two digits of different classes.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from benchmarks.datasets import mnist
+from benchmarks.datasets.data_files import File, Layout, UnavailableError, find_or_download
 from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
-from benchmarks.datasets.files import File, Layout, UnavailableError, obtain
-from benchmarks.datasets.still import (
-    ONE_AT_A_TIME,
+from benchmarks.datasets.still_images import (
+    READ_LOCK,
     ImageDataset,
-    Still,
+    StillImages,
     fingerprint_of,
     moving_info,
     state_of,
 )
-from benchmarks.datasets.task_data import TEST_SEED, TaskData, selection
+from benchmarks.datasets.task_data import TEST_SEED, TaskData, selection_kind
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
@@ -40,8 +41,18 @@ SEQUENCES, FRAMES = 10_000, 20
 _log = logging.getLogger(__name__)
 
 
-def frames_of(path: Path) -> np.ndarray:
-    """The file's uint8 (20, N, 64, 64) as (N, 20, 1, 64, 64), mapped copy-on-write."""
+def read_frames(path: Path) -> np.ndarray:
+    """Maps the authors' test file into memory, copy-on-write.
+
+    Args:
+        path: the file, an array uint8 (20, N, 64, 64).
+
+    Returns:
+        uint8 (N, 20, 1, 64, 64): sequences, frames, channels, height, width.
+
+    Raises:
+        ValueError: if the array has another type or shape.
+    """
     array = np.lib.format.open_memmap(path, mode="c")
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[::2] != (FRAMES, 64):
         raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 (20, 10000, 64, 64)")
@@ -59,15 +70,15 @@ LAYOUT = Layout(
             "http://www.cs.toronto.edu/~nitish/unsupervised_video/mnist_test_seq.npy",
         ),
     ),
-    decode=frames_of,
+    decode=read_frames,
 )
 
 
 class TestFile(NamedTuple):
-    """The standard test sequences."""
+    """Holds the test sequences of the authors' file."""
 
     frames: np.ndarray
-    """(N, 20, 1, 64, 64) uint8, mapped from the file, not read."""
+    """(N, 20, 1, 64, 64) uint8, mapped from the file into memory."""
     state: DataState
     sha256: str
     path: str
@@ -76,10 +87,10 @@ class TestFile(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MovingMNIST(Dataset):
-    """Frames and sequences of two moving digits, with a standard test file for prediction."""
+    """Builds frames and sequences of two moving digits; prediction has a standard test file."""
 
     digits: ImageDataset
-    """The digits that move."""
+    """The dataset of the digits that move."""
 
     forms: ClassVar[Mapping[str, Form]] = {
         "classification": Form.two_digits,
@@ -91,7 +102,7 @@ class MovingMNIST(Dataset):
     def needs_files(self) -> bool:
         return self.digits.needs_files
 
-    # What follows imports late what imports torch: `list` asks for the forms alone.
+    # These methods import torch late, because the command `list` asks only for the forms.
 
     def shape_of(self, task: str, frames: Frames | None = None) -> ImageShape | ClipShape:
         from benchmarks.datasets.sequences import Frames, two_digit_shape
@@ -138,7 +149,7 @@ class MovingMNIST(Dataset):
         shape = (FRAMES, *self.shape_of("prediction")[:3])
         return [Part("both", info.state, "any", shape, info.sha256, info.path)]
 
-    def _frames_info(self, still: Still) -> DataInfo:
+    def _frames_info(self, still: StillImages) -> DataInfo:
         train, test = len(still.train.labels), len(still.test.labels)
         return DataInfo(
             dataset=f"{self.name} (frames)",
@@ -148,7 +159,7 @@ class MovingMNIST(Dataset):
             path=still.path,
         )
 
-    def _sequences_info(self, still: Still, file: TestFile | None) -> DataInfo:
+    def _sequences_info(self, still: StillImages, file: TestFile | None) -> DataInfo:
         if file is None:
             return moving_info(self.name, still)
         official = still.state is DataState.official
@@ -174,9 +185,9 @@ def _tested_on(
     if frames.past + frames.future > sequences.shape[1]:
         raise InputError(
             f"{file.path} has sequences of {sequences.shape[1]} frames: {frames.past} past "
-            f"and {frames.future} future ones are too many"
+            f"and {frames.future} future frames are too many: reduce --set past or --set future"
         )
-    chosen = selection(of, budget, "random")
+    chosen = selection_kind(of, budget, "random")
     if chosen != "all":
         some = np.random.default_rng(TEST_SEED).permutation(of)[: budget.test_samples]
         sequences = sequences[np.sort(some)]
@@ -185,22 +196,28 @@ def _tested_on(
 
 
 def read_test_file(source: DataSource) -> TestFile | None:
-    """Reads the standard test file; returns None if it is neither on disk nor reachable.
+    """Reads the authors' test file; a second call in a process returns the same arrays.
+
+    Args:
+        source: where the data is. The file is downloaded only if `source.download` is `all`.
+
+    Returns:
+        The test sequences; None if the file is neither on disk nor downloaded.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if the file cannot be read.
     """
-    with ONE_AT_A_TIME:
+    with READ_LOCK:
         return _test_file(Path(source.root).absolute(), source.download == "all")
 
 
 @cache
 def _test_file(root: Path, download: bool) -> TestFile | None:
     try:
-        place = obtain((LAYOUT,), root, download=download)
+        place = find_or_download((LAYOUT,), root, download=download)
     except UnavailableError as reason:
         if download:
-            _log.warning("moving_mnist: %s; its test clips are generated", reason)
+            _log.warning("moving_mnist: no test file (%s): test clips are generated", reason)
         return None
     (frames,) = place.decoded()
     state = state_of(place, partial=len(frames) < SEQUENCES)

@@ -1,4 +1,4 @@
-"""Samples in memory: what batches are gathered from."""
+"""Holds samples in memory, from which batches are gathered."""
 
 from __future__ import annotations
 
@@ -15,25 +15,38 @@ Batch = Images | Clips | Points
 
 
 class Samples(Protocol):
-    """What batches are gathered from."""
+    """Defines the interface of samples from which batches are gathered."""
 
     def __len__(self) -> int: ...
 
     def gather(self, index: Tensor, epoch: int) -> Batch:
-        """Returns the samples of an index (batch,), as float32 in [0, 1]."""
+        """Gathers a batch.
+
+        Args:
+            index: (batch,) int64, the indices of the samples.
+            epoch: the number of the epoch; generated training samples differ by epoch.
+
+        Returns:
+            The batch; images are float32 in [0, 1].
+        """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class StillSamples:
-    """Images as they are: images (n, channels, height, width) uint8, labels (n,) int64."""
+    """Holds still images (n, channels, height, width) uint8, and their labels (n,) int64."""
 
     images: Tensor
     labels: Tensor
 
     @classmethod
     def of(cls, split: Split, device: str) -> StillSamples:
-        """Puts the images of a split on a device."""
+        """Copies the images and labels of a split to a device.
+
+        Args:
+            split: the images.
+            device: `cpu` or `cuda`.
+        """
         images, labels = (torch.from_numpy(a).to(device) for a in (split.images, split.labels))
         return cls(images, labels)
 
@@ -45,5 +58,12 @@ class StillSamples:
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """Converts uint8 in 0 … 255 to float32 in [0, 1]."""
+    """Converts pixels from uint8 to float32 in [0, 1].
+
+    Args:
+        pixels: uint8 of any shape.
+
+    Returns:
+        float32 of the same shape.
+    """
     return pixels.to(torch.float32).div_(255)

@@ -1,4 +1,4 @@
-"""What tasks see of moving images: single frames, and sequences cut into past and future."""
+"""Builds the samples of moving images: single frames, and sequences split into past and future."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.datasets.moving import CANVAS, Moving, moving
+from benchmarks.datasets.moving_sprites import CANVAS, MovingSprites, moving_sprites
 from benchmarks.datasets.samples import to_float
-from benchmarks.datasets.still import Still
+from benchmarks.datasets.still_images import StillImages
 from benchmarks.datasets.task_data import (
     SPRITES,
     PartName,
     Split,
     TaskData,
-    generated,
-    split,
+    generated_data,
+    split_validation,
 )
 from benchmarks.records.record import DataInfo
 from benchmarks.records.spec import Budget
@@ -32,34 +32,47 @@ from models.variant import (
 
 
 class Frames(NamedTuple):
-    """Which frames a prediction variant is given and asked for."""
+    """Says how many frames a prediction variant sees and predicts, and their size."""
 
     past: int = 10
+    """Number of frames that the variant sees."""
     future: int = 10
+    """Number of frames that the variant predicts."""
     size: int = 64
-    """Their side in pixels, area-averaged from the canvas."""
+    """Height and width in pixels; larger frames are reduced by averaging areas."""
 
     @classmethod
     def of(cls, config: Hyperparameters) -> Frames | None:
-        """Returns the frames that hyper-parameters ask for; None for other tasks."""
+        """Reads the number and size of frames from hyper-parameters.
+
+        Args:
+            config: the hyper-parameters of a variant.
+
+        Returns:
+            The frames; None if the variant is not one of prediction.
+        """
         if isinstance(config, PredictionHyperparameters):
             return cls(config.past, config.future, config.size)
         return None
 
     def shape(self, channels: int) -> ClipShape:
-        """Returns the shape of a sequence of these frames."""
+        """Returns the shape of a sequence.
+
+        Args:
+            channels: number of channels of a frame.
+        """
         return ClipShape(channels, self.size, self.size, self.past, self.future)
 
 
 @dataclass(frozen=True, eq=False)
 class MovingFrames:
-    """Single frames of moving sprites, with the classes of those sprites."""
+    """Generates single frames of moving sprites, with the classes of the sprites as labels."""
 
-    source: Moving
+    source: MovingSprites
     seed: int
     count: int
     fresh: bool
-    """Whether each epoch shows new frames: for training."""
+    """Whether each epoch has new frames, as in training."""
 
     def __len__(self) -> int:
         return self.count
@@ -73,13 +86,13 @@ class MovingFrames:
 
 @dataclass(frozen=True, eq=False)
 class MovingClips:
-    """Sequences of moving sprites, cut into past and future."""
+    """Generates sequences of moving sprites, split into past and future."""
 
-    source: Moving
+    source: MovingSprites
     seed: int
     count: int
     fresh: bool
-    """Whether each epoch shows new sequences: for training."""
+    """Whether each epoch has new sequences, as in training."""
     frames: Frames
 
     def __len__(self) -> int:
@@ -97,9 +110,10 @@ class MovingClips:
 
 @dataclass(frozen=True, eq=False)
 class FiledClips:
-    """Sequences from a file: clips (n, past + future or more, channels, height, width) uint8."""
+    """Holds sequences from a file, which are split into past and future."""
 
     clips: Tensor
+    """(n, past + future or more, channels, height, width) uint8."""
     frames: Frames
 
     def __len__(self) -> int:
@@ -119,56 +133,69 @@ def _cut(clips: Tensor, frames: Frames) -> Clips:
 
 
 def two_digit_shape(channels: int, classes: int) -> ImageShape:
-    """Returns the shape of a frame that shows two digits."""
+    """Returns the shape of a frame that shows two digits.
+
+    Args:
+        channels: number of channels.
+        classes: number of classes of digits.
+    """
     return ImageShape(channels, CANVAS, CANVAS, classes, 2)
 
 
 def two_digit_frames(
-    still: Still, info: DataInfo, *, budget: Budget, seed: int, device: str
+    still: StillImages, info: DataInfo, *, budget: Budget, seed: int, device: str
 ) -> TaskData:
     """Builds single frames of two digits of different classes (MultiMNIST: Sabour et al. 2017).
 
     Args:
-        still: the digits' images.
-        info: describes the data.
-        budget: how many frames of each part.
+        still: the images of the digits.
+        info: the description of the data.
+        budget: how many frames of each part are used.
         seed: the seed of the run.
-        device: where frames are made.
+        device: where frames are generated.
+
+    Returns:
+        The samples for training, validation and test.
     """
     images = _sprites(still, budget)
 
     def frames(part: PartName, *, seed: int, count: int, fresh: bool) -> MovingFrames:
-        return MovingFrames(moving(images[part], distinct=True, device=device), seed, count, fresh)
+        return MovingFrames(
+            moving_sprites(images[part], distinct=True, device=device), seed, count, fresh
+        )
 
     shape = two_digit_shape(still.train.images.shape[1], still.classes)
-    return generated(frames, shape=shape, info=info, budget=budget, seed=seed)
+    return generated_data(frames, shape=shape, info=info, budget=budget, seed=seed)
 
 
 def moving_sequences(
-    still: Still, info: DataInfo, frames: Frames, *, budget: Budget, seed: int, device: str
+    still: StillImages, info: DataInfo, frames: Frames, *, budget: Budget, seed: int, device: str
 ) -> TaskData:
-    """Builds sequences in which a dataset's images move.
+    """Builds sequences in which the images of a dataset move.
 
     Args:
         still: the images.
-        info: describes the data.
-        frames: which frames, and how large.
-        budget: how many sequences of each part.
+        info: the description of the data.
+        frames: number and size of the frames.
+        budget: how many sequences of each part are used.
         seed: the seed of the run.
-        device: where sequences are made.
+        device: where sequences are generated.
+
+    Returns:
+        The samples for training, validation and test.
     """
     images = _sprites(still, budget)
 
     def clips(part: PartName, *, seed: int, count: int, fresh: bool) -> MovingClips:
-        sprites = moving(images[part], distinct=False, device=device)
+        sprites = moving_sprites(images[part], distinct=False, device=device)
         return MovingClips(sprites, seed, count, fresh, frames)
 
     shape = frames.shape(still.train.images.shape[1])
-    return generated(clips, shape=shape, info=info, budget=budget, seed=seed)
+    return generated_data(clips, shape=shape, info=info, budget=budget, seed=seed)
 
 
-def _sprites(still: Still, budget: Budget) -> dict[str, Split]:
-    """Returns the images that generated samples of each part show."""
+def _sprites(still: StillImages, budget: Budget) -> dict[str, Split]:
+    """Returns, by part, the images that generated samples show."""
     held = SPRITES if budget.validation_samples else 0
-    train, validation = split(still.train, validation=held, kept=None)
+    train, validation = split_validation(still.train, validation=held, kept=None)
     return {"train": train, "validation": validation, "test": still.test}

@@ -1,7 +1,7 @@
-"""Cuts labelled samples in two, stratified by class.
+"""Splits labelled samples in two parts, stratified by class.
 
-The cut is scikit-learn's `train_test_split` bit for bit: records were made with it, and importing
-it took a second of every worker's start.
+The result is equal to that of scikit-learn's `train_test_split`, with which older records were
+made. Importing scikit-learn would take a second at the start of each worker.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import numpy as np
 def stratified_cut(
     labels: np.ndarray, *, train: int, held: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses samples for training and others to hold out, classes in proportion.
+    """Chooses samples for training, and other samples to hold out, stratified by class.
 
     Args:
-        labels: (n,) the samples' classes.
+        labels: (n,), the classes of the samples.
         train: number of samples to train on.
         held: number of samples to hold out.
-        seed: seed of the choice.
+        seed: the seed of the choice.
 
     Returns:
-        (train,) and (held,) indices of the chosen samples, each in random order.
+        The indices of the samples to train on, (train,), and of the samples to hold out, (held,);
+        both in random order.
 
     Raises:
         ValueError: if there are too few samples, or a class would be missing from one part.
@@ -30,7 +31,7 @@ def stratified_cut(
     if train + held > len(labels):
         raise ValueError(f"{train + held} of {len(labels)} samples cannot be chosen")
     if counts.min() < 2:
-        raise ValueError("a class has one sample alone")
+        raise ValueError("a class has only one sample")
     if min(train, held) < len(counts):
         raise ValueError(f"{min(train, held)} samples cannot show {len(counts)} classes")
     random = np.random.RandomState(seed)
@@ -46,9 +47,10 @@ def stratified_cut(
 
 
 def _shares(counts: np.ndarray, total: int, random: np.random.RandomState) -> np.ndarray:
-    """Shares out `total` samples over classes, in proportion to their counts.
+    """Distributes `total` samples over classes, in proportion to the classes' counts.
 
-    What rounding down leaves goes to the largest remainders; equal ones draw lots.
+    Shares are rounded down. The samples that are left go to the classes with the largest
+    remainders; among equal remainders, classes are drawn at random.
     """
     exact = counts / counts.sum() * total
     shares = np.floor(exact)

@@ -1,8 +1,9 @@
-"""Stand-ins for datasets that are neither on disk nor reachable: rendered, and said to be.
+"""Renders stand-ins for datasets that are neither on disk nor reachable.
 
-Each is drawn by arithmetic that rounds alike everywhere (no sines, no library's matrix product),
-from random numbers that are a pure function of (what, train or test, sample): equal bytes in every
-process, and a sample does not depend on how many are asked for. Classes are balanced.
+Rendering uses only arithmetic that rounds equally on all machines: no sines, no matrix products of
+a library. Its random numbers are a pure function of (dataset, part, index of the sample). The bytes
+are therefore equal in all processes, and a sample does not depend on the number of samples. Classes
+are balanced.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.datasets.counter import bits, uniform
+from benchmarks.datasets.random_numbers import random_words, uniform_floats
 from benchmarks.datasets.task_data import Split
 
 CHUNK = 1000
-"""Samples drawn at a time: what fits a cache."""
+"""Number of samples drawn at a time, so that they fit the processor's cache."""
 
-# Strokes of the digits 0 to 9 on the unit square, x to the right and y down.
+# Strokes of the digits 0 to 9, as points (x to the right, y down) on a square of side 100.
 _STROKES = (
     "50,05 85,25 85,75 50,95 15,75 15,25 50,05",
     "30,25 52,05 52,95",
@@ -37,22 +38,24 @@ _POINTS, _KNOTS = 96, 5
 
 @dataclass(frozen=True)
 class Pen:
-    """How digits are written: what varies, and how much."""
+    """Says how digits are written, and how much the writing varies."""
 
     name: str
+    """The name of the dataset."""
     size: int
+    """Height and width of an image, in pixels."""
     height: float
-    """Of a digit, in pixels."""
+    """Height of a digit, in pixels."""
     lean: float
-    """Largest shear, also the largest change of an axis' scale."""
+    """Largest shear, and largest relative change of the width."""
     shake: float
-    """Largest wobble of a stroke, as a share of the height."""
+    """Largest displacement of a point of a stroke, as a share of the digit's height."""
     shift: float
-    """Largest move from the centre, in pixels."""
+    """Largest distance of a digit from the centre along each axis, in pixels."""
     blur: int
     """How often strokes are smoothed."""
     ink: tuple[float, float]
-    """Least and greatest weight of a stroke."""
+    """Smallest and largest factor of a stroke's brightness."""
 
 
 PENCIL = Pen("mnist", 28, height=19, lean=0.35, shake=0.12, shift=2.5, blur=1, ink=(1.2, 2.6))
@@ -61,7 +64,16 @@ SIGN = Pen("svhn", 32, height=20, lean=0.2, shake=0.06, shift=2.5, blur=2, ink=(
 
 
 def handwriting(pen: Pen, part: str, count: int) -> Split:
-    """Light digits on black: images (count, 1, size, size)."""
+    """Renders handwritten digits, light on black.
+
+    Args:
+        pen: how digits are written.
+        part: `train` or `test`.
+        count: number of images.
+
+    Returns:
+        Images uint8 (count, 1, size, size) and their classes.
+    """
 
     def draw(sample: np.ndarray, label: np.ndarray) -> np.ndarray:
         return 255 * _written(pen, _draws(pen.name, part, sample, 32), label)[:, None]
@@ -70,7 +82,15 @@ def handwriting(pen: Pen, part: str, count: int) -> Split:
 
 
 def house_numbers(part: str, count: int) -> Split:
-    """Coloured digits between parts of their neighbours, on shaded noise: (count, 3, 32, 32)."""
+    """Renders coloured digits between parts of neighbouring digits, on a shaded, noisy background.
+
+    Args:
+        part: `train` or `test`.
+        count: number of images.
+
+    Returns:
+        Images uint8 (count, 3, 32, 32) and the classes of the middle digits.
+    """
 
     def draw(sample: np.ndarray, label: np.ndarray) -> np.ndarray:
         ink = _written(SIGN, _draws("svhn", part, sample, 32), label)
@@ -95,9 +115,17 @@ def house_numbers(part: str, count: int) -> Split:
 
 
 def textured_shapes(part: str, count: int) -> Split:
-    """Disc, square, triangle, cross or ring, striped or chequered: (count, 3, 32, 32).
+    """Renders textured shapes: a disc, square, triangle, cross or ring, striped or chequered.
 
-    Class = 2 · shape + texture. Place, size, turn, colours and the ground's stripes vary.
+    The class is 2 · shape + texture. Position, size, rotation, colours and the stripes of the
+    background vary.
+
+    Args:
+        part: `train` or `test`.
+        count: number of images.
+
+    Returns:
+        Images uint8 (count, 3, 32, 32) and their classes.
     """
     row, column = np.mgrid[:32, :32].astype(np.float32)
 
@@ -136,7 +164,14 @@ def textured_shapes(part: str, count: int) -> Split:
 def _chunks(
     name: str, part: str, count: int, draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> Split:
-    """Samples 0 … count−1; `draw` gives brightnesses for sample numbers and their labels."""
+    """Renders the samples 0 … count−1 in chunks.
+
+    Args:
+        name: the name of the dataset.
+        part: `train` or `test`.
+        count: number of samples.
+        draw: returns brightnesses from 0 to 255 for indices of samples and their labels.
+    """
     blocks = np.arange(-(-count // 10))
     labels = _words(name + " labels", part, blocks, 10).argsort(1).ravel()[:count]
     images = []
@@ -149,9 +184,16 @@ def _chunks(
 def _written(
     pen: Pen, u: np.ndarray, label: np.ndarray, away: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """Ink in [0, 1], (n, size, size), of digits moved `away` pixels to the right.
+    """Draws digits.
 
-    u: uniform (n, 32), the writer's whims.
+    Args:
+        pen: how digits are written.
+        u: (n, 32) uniform in [0, 1), the random variation of each digit.
+        label: (n,) int64, the digits.
+        away: pixels by which the digits are moved to the right.
+
+    Returns:
+        (n, size, size) brightness in [0, 1].
     """
     v = 2 * u[:, :, None] - 1
     x, y = _LINES[label, :, 0], _LINES[label, :, 1]
@@ -171,8 +213,14 @@ def _written(
 
 
 def _splat(x: np.ndarray, y: np.ndarray, size: int, blur: int) -> np.ndarray:
-    """Points (n, points) shared among their four nearest pixels, then smoothed: (n, size, size)."""
-    edge = 4  # collects what falls outside, too far off to be smoothed back in
+    """Draws points with coordinates x and y, (n, points), into n images.
+
+    A point adds its weight of 1 to the four nearest pixels. The images are then smoothed.
+
+    Returns:
+        (n, size, size).
+    """
+    edge = 4  # the margin takes points outside the image, too far away to be smoothed back in
     wide = size + 2 * edge
     x, y = (np.clip(z + edge, 0, wide - 1.001) for z in (x, y))
     left, top = x.astype(np.int64), y.astype(np.int64)
@@ -194,7 +242,16 @@ def _splat(x: np.ndarray, y: np.ndarray, size: int, blur: int) -> np.ndarray:
 
 
 def _turned(x: np.ndarray, y: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates turned by an angle between −90° and 90°, by the half-angle formulas."""
+    """Rotates coordinates by an angle between −90° and 90°, with the half-angle formulas.
+
+    Args:
+        x: coordinates to the right.
+        y: coordinates down.
+        u: in [0, 1), decides the angle: 2u − 1 is the tangent of half the angle.
+
+    Returns:
+        The rotated x and the rotated y.
+    """
     t = 2 * u - 1
     cos, sin = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
     return cos * x + sin * y, cos * y - sin * x
@@ -205,23 +262,30 @@ def _odd(x: np.ndarray) -> np.ndarray:
 
 
 def _noise(name: str, part: str, sample: np.ndarray) -> np.ndarray:
-    """Uniform in ±1, (n, 3, 32, 32); eight values from each random word."""
+    """Draws uniform noise in [−1, 1], (n, 3, 32, 32), with eight values per random word."""
     words = _words(name + " noise", part, sample, 3 * 32 * 32 // 8).astype("<u8")
     return words.view(np.uint8).reshape(-1, 3, 32, 32).astype(np.float32) / 127.5 - 1
 
 
 def _draws(name: str, part: str, sample: np.ndarray, draws: int) -> np.ndarray:
-    return uniform(_words(name, part, sample, draws))
+    return uniform_floats(_words(name, part, sample, draws))
 
 
 def _words(name: str, part: str, sample: np.ndarray, draws: int) -> np.ndarray:
-    return bits(zlib.crc32(f"{name}/{part}".encode()), sample, draws=draws)
+    return random_words(zlib.crc32(f"{name}/{part}".encode()), sample, draws=draws)
 
 
 def _line(strokes: str) -> np.ndarray:
-    """A digit's stroke as evenly spaced points around its middle, (_POINTS, 2) of (x, y)."""
+    """Converts the stroke of a digit to evenly spaced points around its centre.
+
+    Args:
+        strokes: points as `x,y`, separated by spaces, on a square of side 100.
+
+    Returns:
+        (_POINTS, 2) as (x, y), in units of the square's side.
+    """
     points = np.array([p.split(",") for p in strokes.split()], np.float64) / 100 - 0.5
-    for _ in range(2):  # corners are cut (Chaikin 1974)
+    for _ in range(2):  # corner cutting (Chaikin 1974)
         inner = np.stack(
             [0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]], 1
         )
@@ -237,4 +301,4 @@ _LINES: np.ndarray = np.stack([_line(strokes) for strokes in _STROKES]).astype(n
 _HATS: np.ndarray = np.maximum(
     0, 1 - abs(np.linspace(0, _KNOTS - 1, _POINTS) - np.arange(_KNOTS)[:, None])
 ).astype(np.float32)
-"""(_KNOTS, _POINTS): how much each knot of a wobble moves each point."""
+"""(_KNOTS, _POINTS): the weight of each knot of a random displacement at each point of a stroke."""

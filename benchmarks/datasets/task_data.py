@@ -1,8 +1,8 @@
-"""A dataset as one task sees it, and how samples are chosen: the same rules for all datasets.
+"""Defines the data of one task, and chooses samples by the same rules for all datasets.
 
-Validation data is a seeded, stratified cut of train: generated validation samples show images of
-that cut, and no training sample does. Test samples are generated once from test images. A subset
-of test images is a seeded, stratified one, the same for all variants and seeds.
+Validation images are a seeded, stratified part of the training images. Generated validation samples
+show only these images, and training samples show only the others. Generated test samples show test
+images. A subset of the test images is seeded and stratified, and equal for all variants and seeds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.datasets.splits import stratified_cut
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, SampleCounts, Selection
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget
 
 if TYPE_CHECKING:
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
     from models.variant import Shape
 
 GENERATED_EPOCH = 10_000
-"""Generated samples in an epoch, and of the test, where a budget sets no bound: the number of
-sequences in the protocol of Moving MNIST."""
+"""Number of generated training samples per epoch and of generated test samples, if the budget sets
+no number; it is the number of sequences in the Moving MNIST protocol."""
 SPRITES = 2_000
-"""Number of images that validation sequences show; a stand-in renders at least as many for train
-and for test."""
+"""Number of images that validation sequences show. A stand-in has at least as many training and as
+many test images."""
 TEST_SEED = 20_150_216
-"""Decides which test samples are chosen, and what generated test samples show."""
+"""Seed of the choice of test samples, and of generated test samples."""
 _SPLIT_SEED = 20_171_026
+"""Seed of the choice of training and validation samples."""
 
 PartName = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The images of one part of a dataset."""
+    """Holds the images and labels of one part of a dataset."""
 
     images: np.ndarray
     """(N, C, H, W) uint8."""
@@ -48,21 +49,21 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
-    """A dataset as one task sees it."""
+    """Holds the samples of a dataset for one task."""
 
     shape: Shape
     train: Samples
     validation: Samples | None
-    """None if the budget has no validation samples."""
+    """None: the budget has no validation samples."""
     test: Samples
     test_of: int
-    """How many test samples there are, before a subset is chosen."""
+    """Number of test samples before a subset is chosen."""
     test_selection: Selection
     info: DataInfo
 
     @property
     def counts(self) -> SampleCounts:
-        """Counts the samples that a run on this data uses."""
+        """Counts the samples of a run on this data."""
         return SampleCounts(
             train=len(self.train),
             validation=0 if self.validation is None else len(self.validation),
@@ -73,24 +74,37 @@ class TaskData:
 
 
 class Generator(Protocol):
-    """Makes the generated samples of one part of a dataset."""
+    """Defines the interface of a function that makes the generated samples of one part."""
 
     def __call__(self, part: PartName, *, seed: int, count: int, fresh: bool) -> Samples:
-        """Makes `count` samples per epoch: other ones in each epoch if they are to be `fresh`."""
+        """Makes generated samples.
+
+        Args:
+            part: `train`, `validation` or `test`.
+            seed: the seed of the samples.
+            count: number of samples per epoch.
+            fresh: whether each epoch has new samples.
+        """
         ...
 
 
-def generated(
+def generated_data(
     generate: Generator, *, shape: Shape, info: DataInfo, budget: Budget, seed: int
 ) -> TaskData:
-    """Builds generated task data: training samples from `seed`, the others from fixed seeds.
+    """Builds the data of a task with generated samples.
+
+    Training samples depend on the seed of the run; validation and test samples have fixed seeds.
 
     Args:
         generate: makes the samples of a part.
         shape: the shape of a sample.
-        info: describes the data.
-        budget: how many samples of each part; `GENERATED_EPOCH` where it sets no bound.
+        info: the description of the data.
+        budget: how many samples of each part are used; `GENERATED_EPOCH` training or test samples
+            if it sets no number.
         seed: the seed of the run.
+
+    Returns:
+        The samples for training, validation and test.
     """
     held = budget.validation_samples
     test = generate(
@@ -100,12 +114,12 @@ def generated(
         shape=shape,
         train=generate(
             "train",
-            seed=derive(seed, data="train"),
+            seed=derive_seed(seed, data="train"),
             count=budget.train_samples or GENERATED_EPOCH,
             fresh=True,
         ),
         validation=generate(
-            "validation", seed=derive(TEST_SEED, data="validation"), count=held, fresh=False
+            "validation", seed=derive_seed(TEST_SEED, data="validation"), count=held, fresh=False
         )
         if held
         else None,
@@ -116,26 +130,26 @@ def generated(
     )
 
 
-@lru_cache(maxsize=4)  # worker processes make many runs of a cell in turn
-def split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Split]:
-    """Cuts training images into train and validation, stratified by class.
+@lru_cache(maxsize=4)  # a worker process makes many runs of a cell, one after the other
+def split_validation(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Split]:
+    """Splits training images into images to train on and validation images, stratified by class.
 
     Args:
         train: all training images.
-        validation: number of images to hold out: a fifth of all at most; 0: none.
-        kept: number of images to train on at most; None: all that are not held out.
+        validation: number of images to hold out; at most a fifth of all images is held out.
+        kept: largest number of images to train on; None: all that are not held out.
 
     Returns:
-        The images to train on, and those held out.
+        The images to train on, and the validation images.
 
     Raises:
-        InputError: if a class has too few images to be in both.
+        InputError: if there are too few images, for instance of one class.
     """
     if validation == 0:
         whole = np.arange(len(train.labels))
-        cut = whole if kept is None else stratified(train.labels, kept, seed=_SPLIT_SEED)
-        return take(train, cut), take(train, whole[:0])
-    held = largest_cut(validation, len(train.labels))
+        cut = whole if kept is None else choose_stratified(train.labels, kept, seed=_SPLIT_SEED)
+        return take_images(train, cut), take_images(train, whole[:0])
+    held = held_out_count(validation, len(train.labels))
     rest = len(train.labels) - held
     try:
         cut, held_out = stratified_cut(
@@ -146,37 +160,62 @@ def split(train: Split, *, validation: int, kept: int | None) -> tuple[Split, Sp
         )
     except ValueError as error:
         raise InputError(
-            f"{len(train.labels)} training images are too few to cut {held} of them for "
-            f"validation ({' '.join(str(error).split())}): give more data, or a larger profile"
+            f"{len(train.labels)} training images are too few to hold out {held} for validation "
+            f"({' '.join(str(error).split())}): use more data or a larger profile"
         ) from None
-    return take(train, cut), take(train, held_out)
+    return take_images(train, cut), take_images(train, held_out)
 
 
-def largest_cut(validation: int, samples: int) -> int:
-    """Returns how many of `samples` training samples are held out: a fifth of them at most."""
+def held_out_count(validation: int, samples: int) -> int:
+    """Computes how many training samples are held out for validation.
+
+    Args:
+        validation: the number that the budget asks for.
+        samples: number of all training samples.
+
+    Returns:
+        The smaller of `validation` and a fifth of `samples`, rounded down.
+    """
     return min(validation, samples // 5)
 
 
-def take(whole: Split, index: np.ndarray) -> Split:
-    """Returns the images of an index."""
+def take_images(whole: Split, index: np.ndarray) -> Split:
+    """Selects images and labels.
+
+    Args:
+        whole: the images to select from.
+        index: (n,) int64, the indices of the images.
+
+    Returns:
+        The selected images and labels, in the order of `index`.
+    """
     return Split(whole.images[index], whole.labels[index])
 
 
-def selection(count: int, budget: Budget, subset: Selection) -> Selection:
-    """Names how a budget's test samples are chosen from `count` samples: all, or as a `subset`."""
+def selection_kind(count: int, budget: Budget, subset: Selection) -> Selection:
+    """Names how the test samples of a budget are chosen.
+
+    Args:
+        count: number of all test samples.
+        budget: how many test samples are used.
+        subset: how a subset is chosen.
+
+    Returns:
+        `all` if the budget uses all test samples, otherwise `subset`.
+    """
     return "all" if budget.test_samples is None or budget.test_samples >= count else subset
 
 
-def stratified(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
-    """Chooses samples at random, with the classes in proportion, up to rounding.
+def choose_stratified(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
+    """Chooses samples at random, stratified by class up to rounding.
 
     Args:
-        labels: (n,) the samples' classes.
-        count: number of samples to choose; all are chosen if there are fewer.
-        seed: seed of the choice.
+        labels: (n,), the classes of the samples.
+        count: number of samples to choose; if there are fewer, all are chosen.
+        seed: the seed of the choice.
 
     Returns:
-        (min(count, n),) indices of the chosen samples, in rising order.
+        (min(count, n),), the indices of the chosen samples in ascending order.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     share = np.empty(len(labels))

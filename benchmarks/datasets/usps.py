@@ -1,4 +1,7 @@
-"""USPS: 16×16 grey digits from envelopes, 7,291 + 2,007 (Hull 1994), as libsvm text in bz2."""
+"""Reads USPS: 16×16 grey digits from envelopes (Hull 1994), stored as bz2 files of libsvm text.
+
+It has 7,291 training and 2,007 test images.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,32 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.datasets import standin
-from benchmarks.datasets.files import File, Layout
-from benchmarks.datasets.still import ImageDataset
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
-MOST_BYTES = 128 << 20
-"""Of text; the official train file has 14 MB."""
+MAX_BYTES = 128 << 20
+"""Largest size of a file after unpacking, in bytes; the official training file has 14 MB."""
 
 
-def libsvm(path: Path) -> Split:
-    """Lines of `label 1:value … 256:value`, labels 1..10 for digits 0..9, values in [-1, 1].
+def read_libsvm(path: Path) -> Split:
+    """Reads lines of `label 1:value … 256:value`, with labels 1 to 10 for the digits 0 to 9.
 
-    Pixels become bytes as torchvision makes them: (value + 1) / 2 · 255, cut off.
+    Values in [-1, 1] are converted to bytes as in torchvision: (value + 1) / 2 · 255, rounded down.
+
+    Args:
+        path: the bz2 file.
+
+    Returns:
+        Images uint8 (N, 1, 16, 16) and labels int64 (N,), from 0 to 9.
+
+    Raises:
+        ValueError: if the lines have another format, or the text is too long.
     """
     with bz2.open(path) as stream:
-        text = stream.read(MOST_BYTES + 1)
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"it unpacks to more than {MOST_BYTES >> 20} MiB")
+        text = stream.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_BYTES >> 20} MiB")
     if not text.strip():
         raise ValueError("it is empty")
     table = np.loadtxt(
@@ -34,7 +46,7 @@ def libsvm(path: Path) -> Split:
     )
     labels, numbers, values = table[:, 0], table[:, 1::2], table[:, 2::2]
     if table.shape[1] != 513 or (numbers != np.arange(1, 257)).any():
-        raise ValueError("its lines have not the values 1 to 256")
+        raise ValueError("its lines do not have the values 1 to 256")
     if not (np.abs(values) <= 1).all() or not np.isin(labels, np.arange(1, 11)).all():
         raise ValueError("its values are not all in [-1, 1] or its labels not in 1..10")
     pixels = ((values + 1) / 2 * 255).astype(np.uint8)
@@ -56,7 +68,7 @@ DATASET = ImageDataset(
                 File("usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197", _ADDRESS + "usps.bz2"),
                 File("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118", _ADDRESS + "usps.t.bz2"),
             ),
-            decode=libsvm,
+            decode=read_libsvm,
         ),
     ),
     render=partial(standin.handwriting, standin.MARKER),

@@ -1,1 +1,1 @@
-"""Everything that is stored on disk: one definition of each format, for writers and readers."""
+"""Defines what is stored on disk: each format once, for writers and readers."""

@@ -1,4 +1,4 @@
-"""The one error that a user's input may cause."""
+"""Defines the error that bad user input causes, and words for stored files that are wrong."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 LONGEST = 120
-"""Characters of a field's name, or of a reason, in a sentence: a damaged file may hold any."""
+"""Longest text of a stored file in a message, in characters: a damaged file may hold any text."""
 
 
 class InputError(Exception):
-    """Bad input, told in one sentence that names the thing, the reason and the remedy.
+    """Reports bad input in one sentence that says what is wrong, why, and what to do.
 
-    Command lines print it and exit with code 2.
+    Command lines print the sentence and exit with code 2.
     """
 
 
 def first_fault(error: ValidationError) -> str:
-    """Says in one line which field of a stored file is wrong, and why; of several, the first."""
+    """Describes the first fault of a stored file that pydantic finds, in one line.
+
+    Args:
+        error: pydantic's error.
+
+    Returns:
+        The field and the reason, printable and of bounded length.
+    """
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = printable(".".join(map(str, fault["loc"])))
     reason = printable(fault["msg"].removeprefix("Value error, "))
@@ -27,6 +34,13 @@ def first_fault(error: ValidationError) -> str:
 
 
 def printable(text: str) -> str:
-    """Makes a text of a stored file fit for a sentence: printable, and of bounded length."""
+    """Makes a text of a stored file fit for a message.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text with spaces in place of unprintable characters, cut to `LONGEST` characters.
+    """
     text = "".join(sign if sign.isprintable() else " " for sign in text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

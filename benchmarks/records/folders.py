@@ -1,4 +1,4 @@
-"""Where a results folder keeps what, and how it is read."""
+"""Finds and reads the files of a results folder and of a run's folder."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from benchmarks.records.spec import RUN_ID
 
 
 class ResultsFolder:
-    """The folder of a sweep, or of single runs.
+    """Finds and reads the files of a results folder, of a sweep or of single runs.
 
     Args:
-        root: its path; it need not exist.
+        root: the path of the results folder; it need not exist.
     """
 
     def __init__(self, root: Path) -> None:
@@ -28,28 +28,35 @@ class ResultsFolder:
 
     @property
     def runs(self) -> Path:
-        """The folder that has one folder per run."""
+        """Returns the path of the folder that has one folder per run."""
         return self.root / "runs"
 
     @property
     def cells(self) -> Path:
-        """The folder that has one ledger per cell."""
+        """Returns the path of the folder that has one ledger per cell."""
         return self.root / "cells"
 
     def ledger(self, study: str) -> Path:
-        """Returns the path of the ledger of a cell, by the name of its study."""
+        """Returns the path of a cell's ledger.
+
+        Args:
+            study: the name of the cell's study.
+        """
         return self.cells / f"{study}.json"
 
     def ledgers(self) -> list[CellLedger]:
-        """Reads the ledgers of all cells, in the order of their names.
+        """Reads the ledgers of all cells.
+
+        Returns:
+            The ledgers in the order of their file names; none if there is no folder of cells.
 
         Raises:
-            InputError: if one cannot be read.
+            InputError: if a ledger is damaged, misnamed or of another version.
         """
         return [CellLedger.read(path) for path in sorted(self.cells.glob("*.json"))]
 
-    def under_way(self) -> Iterator[str]:
-        """Yields the ids of runs that have begun and not ended: at work, or interrupted."""
+    def unfinished_runs(self) -> Iterator[str]:
+        """Yields the ids of runs that have metrics and no record: running or interrupted runs."""
         for path in self.runs.glob("*"):
             run = RunFolder(self.root, path.name)
             if run.metrics.exists() and not run.record.exists():
@@ -57,11 +64,11 @@ class ResultsFolder:
 
 
 class RunFolder:
-    """The folder of one run.
+    """Finds and reads the files of one run.
 
     Args:
-        results: the results folder.
-        run_id: names the run's folder; not checked.
+        results: the path of the results folder.
+        run_id: the id of the run, which is the name of its folder; it is not checked.
     """
 
     def __init__(self, results: Path, run_id: str) -> None:
@@ -70,28 +77,33 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """The file of the record, which a run writes last."""
+        """Returns the path of the record, which a run writes last."""
         return self.path / "record.json"
 
     @property
     def metrics(self) -> Path:
-        """The file of the metrics, one JSON line per epoch."""
+        """Returns the path of the metrics, with one line of JSON per epoch."""
         return self.path / "metrics.jsonl"
 
     @property
     def weights(self) -> Path:
-        """The file of the trained weights."""
+        """Returns the path of the trained weights."""
         return self.path / "weights.safetensors"
 
-    def beside(self, run_id: str) -> RunFolder:
-        """Returns the folder of another run in the same results folder."""
+    def sibling(self, run_id: str) -> RunFolder:
+        """Returns the folder of another run in the same results folder.
+
+        Args:
+            run_id: the id of the other run.
+        """
         return RunFolder(self.path.parents[1], run_id)
 
-    def content(self) -> bytes | None:
-        """Reads the bytes of the record.
+    def read_bytes(self) -> bytes | None:
+        """Reads the record without parsing it.
 
         Returns:
-            None if no run of this name has ended, or the name cannot be a run id.
+            The bytes of `record.json`; None if it does not exist or the name of the folder cannot
+            be a run id.
         """
         if not RUN_ID.fullmatch(self.run_id):
             return None
@@ -101,46 +113,55 @@ class RunFolder:
             return None
 
     def parse(self, content: bytes) -> RunRecord:
-        """Makes a record of its bytes, and checks its shape and whose it is.
+        """Parses and validates a record of this run.
+
+        Args:
+            content: the bytes of `record.json`.
+
+        Returns:
+            The record.
 
         Raises:
-            InputError: if it is not a record of this version, or is another run's.
+            InputError: if the bytes are not a record of this version, or the record belongs to
+                another run.
         """
         try:
             record = RunRecord.model_validate_json(content, strict=True)
         except ValidationError as error:
             raise InputError(
-                f"{self.record} is not a record of this version ({first_fault(error)}): remove "
-                "that run's folder to re-run it, or read it with the version that wrote it"
+                f"{self.record} is not a record of this version ({first_fault(error)}): remove the "
+                "run's folder to re-run the run, or use the version that wrote the record"
             ) from None
         for field, run_id in {"run_id": record.run_id, "spec": record.spec.run_id}.items():
             if run_id != self.run_id:
                 raise InputError(
-                    f"{self.record} is not of the run that its folder names ({field}: that of "
-                    f"{printable(run_id)}): remove that folder to re-run the run"
+                    f"{self.record} belongs to another run than its folder names (its {field} "
+                    f"says {printable(run_id)}): remove the folder to re-run the run"
                 )
         return record
 
     def read(self) -> RunRecord | None:
-        """Reads the record, and checks its shape and whose it is.
+        """Reads and validates the record.
 
         Returns:
-            None if no run of this name has ended, or the name cannot be a run id.
+            The record; None if `record.json` does not exist or the name of the folder cannot be a
+            run id.
 
         Raises:
-            InputError: if the record is not one of this version, or is another run's.
+            InputError: if the file is not a record of this version, or the record belongs to
+                another run.
         """
-        content = self.content()
+        content = self.read_bytes()
         return None if content is None else self.parse(content)
 
-    def fault(self) -> str | None:
-        """Says what is damaged: the record is cut, or is not of the metrics beside it.
+    def damage(self) -> str | None:
+        """Checks whether the record is JSON and its digest matches the record and the metrics.
 
-        It changes nothing.
+        No file is changed.
 
         Returns:
-            The name of the damaged file and the damage; None where the run has no record, or its
-            files are whole.
+            The damaged file and the damage, in one phrase. None if there is no damage, no record,
+            or a record without the expected fields, which `read` reports.
         """
         try:
             stored: Any = json.loads(self.record.read_bytes())
@@ -155,37 +176,42 @@ class RunFolder:
         except (ValueError, RecursionError):
             whole = False
         except (KeyError, TypeError):
-            return None  # `read` says what is wrong with it
+            return None  # `read` says which field is wrong
         return None if whole else f"{self.metrics} is damaged"
 
-    def kept(self) -> RunRecord | None:
-        """Reads the record of a run whose files are whole.
+    def read_undamaged(self) -> RunRecord | None:
+        """Reads the record if record and metrics are undamaged, so that a damaged run is re-run.
 
-        A damaged record is set aside as `record.unused` and a line on stderr says so, since its run
-        is re-run.
+        If they are damaged, the record is renamed to `record.unused`, and a line on stderr says so.
 
         Returns:
-            None if the run has no record, or a damaged one.
+            The record; None if there is none or it is damaged.
 
         Raises:
-            InputError: if the record is whole, and is not one of this version.
+            InputError: if the file is not a record of this version, or the record belongs to
+                another run.
         """
-        fault = self.fault()
+        fault = self.damage()
         if fault is None:
             return self.read()
         self._set_aside(fault)
         return None
 
     def _set_aside(self, fault: str) -> None:
-        """Renames the record to `record.unused`, and prints why on stderr."""
+        """Renames the record to `record.unused`, and prints the reason on stderr."""
         self.record.replace(self.path / "record.unused")
         print(
-            f"capsbench: {fault}: the run is re-run, and its record is kept as record.unused",
+            f"capsbench: {fault}: the run is re-run, and the old record is kept as record.unused",
             file=sys.stderr,
         )
 
     def finished_epochs(self) -> tuple[int, dict[str, float]]:
-        """Counts the epochs of a run so far, and reads the metrics of the last one."""
+        """Reads how far a run has trained.
+
+        Returns:
+            The number of finished epochs, and the metrics of the last one by name; 0 and no
+            metrics if no epoch has ended or the file cannot be read.
+        """
         try:
             last = json.loads(self.metrics.read_text().splitlines()[-1])
             return last["epoch"], last["metrics"]

@@ -1,4 +1,4 @@
-"""Randomness as a pure function of named axes."""
+"""Derives seeds from named axes, so that randomness does not depend on what ran before."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import hashlib
 import json
 
 
-def derive(base: int, /, **axes: int | str) -> int:
-    """A 63-bit seed from a base seed and named axes, the same in every process.
+def derive_seed(base: int, /, **axes: int | str) -> int:
+    """Derives a seed from a base seed and named axes; the seed is equal in all processes.
 
-    `derive(7, trial=3) != derive(7, final=3)`: the names count, their order does not.
+    `derive_seed(7, trial=3)` differs from `derive_seed(7, final=3)`. The order of the axes does
+    not matter. A run uses the axes `init`, `order`, `epoch` with `step`, `data` and `probe`; a
+    sweep uses `study`, `trial`, `place`, `final` and `base`.
+
+    Args:
+        base: the base seed.
+        axes: values by the name of the axis, such as `epoch=3`.
+
+    Returns:
+        A non-negative integer of 63 bits.
     """
     text = json.dumps([base, sorted(axes.items())], separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

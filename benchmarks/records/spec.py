@@ -1,4 +1,4 @@
-"""The spec: everything that decides the numbers of a run."""
+"""Defines the spec: everything that decides the numbers of a run."""
 
 from __future__ import annotations
 
@@ -16,25 +16,36 @@ Precision = Literal["32-true", "bf16-mixed"]
 Direction = Literal["maximize", "minimize"]
 
 Stop = Callable[[list[float]], bool]
-"""Asked after each epoch, with the primary validation metric of each so far: stop here?"""
+"""Decides after each epoch whether a run is pruned, from its primary validation metric after each
+epoch so far."""
 
 
 class Frozen(BaseModel):
-    """A stored value: immutable, and without unknown fields."""
+    """Defines the base of stored values: they are immutable and have no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 LARGEST = 2**53
-"""Up to here JSON's numbers are exact, and a sum of some fits the 64 bits that tables have."""
+"""The largest stored count: JSON numbers are exact up to it, and sums of counts fit 64 bits."""
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 
 RUN_ID = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
-"""Names a folder within `runs/`, never one elsewhere."""
+"""A run id names a folder in `runs/`; it cannot be a path to another folder."""
 
 
 def require_run_id(text: str) -> str:
-    """Returns a run id unchanged. Raises ValueError if the text cannot be a run id."""
+    """Checks that a text can be a run id.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The text, unchanged.
+
+    Raises:
+        ValueError: if the text cannot be a run id.
+    """
     if not RUN_ID.fullmatch(text):
         raise ValueError(
             "a run id is 1 to 200 letters, digits or signs (_ . -), and begins with neither . nor -"
@@ -46,18 +57,18 @@ RunId = Annotated[str, AfterValidator(require_run_id)]
 
 
 class Budget(Frozen):
-    """How much a run may spend."""
+    """Says how much a run may spend."""
 
-    profile: str = Field(description="the profile it comes from")
+    profile: str = Field(description="name of the profile that the budget comes from")
     epochs: int = Field(ge=1)
     train_samples: int | None = Field(
-        None, ge=1, description="training samples an epoch; none: all (generated data: 10,000)"
+        None, ge=1, description="training samples per epoch; None: all (generated data: 10,000)"
     )
     validation_samples: int = Field(
-        ge=0, description="cut from train, stratified: 10 or more; 0: none, for finals alone"
+        ge=0, description="held out of the training data, stratified: 10 or more, or 0 for finals"
     )
     test_samples: int | None = Field(
-        None, ge=1, description="test samples scored, a seeded stratified subset; none: all"
+        None, ge=1, description="test samples to score, a seeded subset; None: all"
     )
 
     @model_validator(mode="after")
@@ -71,47 +82,56 @@ class Budget(Frozen):
 
 
 class RunSpec(Frozen):
-    """All that decides a run's numbers. Equal specs give bit-equal records.
+    """Holds everything that decides the numbers of a run.
 
-    Those that are not `deterministic` need not: they say that they were made so.
+    Equal specs give bit-equal records, unless `deterministic` is false.
     """
 
     variant: str
     dataset: str
     role: Role = Field(
-        description="a trial is scored on validation data, a final on test data too; "
-        "a base is trained for other runs to rest on"
+        description="a trial is scored on validation data; a final also on test data; "
+        "a base is trained for other runs to build on"
     )
-    hyperparameters: dict[str, JsonValue] = Field(description="all of the variant's, resolved")
-    seed: int
+    hyperparameters: dict[str, JsonValue] = Field(description="all of the variant, by name")
+    seed: int = Field(description="seed of all randomness")
     budget: Budget
     precision: Precision = "32-true"
-    threads: int = Field(1, ge=1, description="sums are cut by threads, so they decide bits")
+    threads: int = Field(
+        1, ge=1, description="CPU threads; sums are split by threads, so rounding depends on them"
+    )
     device: Literal["cpu", "cuda"] = "cpu"
     deterministic: bool = Field(
-        True, description="only operations that give equal bits; without, speed may be gained"
+        True, description="whether only operations with reproducible results are allowed"
     )
     data_sha256: str = Field(description="fingerprint of the decoded data")
     base: RunSpec | None = Field(
-        None, description="the run whose trained model, frozen, this one is built on"
+        None, description="the run whose trained, frozen model this run is built on"
     )
 
     @model_validator(mode="after")
     def _scored(self) -> RunSpec:
         if self.role == "trial" and self.budget.validation_samples == 0:
             raise ValueError(
-                "a trial is scored on validation data, and this budget has none: give validation "
-                "samples (--validation-samples), or make the run a final (--final)"
+                "a trial is scored on validation data, but its budget has no validation samples: "
+                "give some (--validation-samples), or make the run a final (--final)"
             )
         return self
 
     @property
     def run_id(self) -> str:
-        """Readable name and content hash."""
+        """Returns `<variant>-<dataset>-<hash of the spec>`."""
         return f"{self.variant}-{self.dataset}-{fingerprint(self.model_dump(mode='json'))[:16]}"
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 of a JSON value in canonical form."""
+    """Computes the SHA-256 of a JSON value, independent of the order of its keys.
+
+    Args:
+        value: a value that JSON can express.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True)
     return hashlib.sha256(text.encode()).hexdigest()

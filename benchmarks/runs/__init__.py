@@ -1,1 +1,1 @@
-"""One training: a spec becomes prepared data, a model, a trainer, a journal, and a record."""
+"""Makes a run: prepares, trains and evaluates a model as a spec says, and records the result."""

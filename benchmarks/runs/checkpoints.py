@@ -1,7 +1,7 @@
-"""A run's checkpoints: the last one and the one before, each whole or not there.
+"""Reads and writes the checkpoints of a run: the last one and the one before it.
 
-A file is a line of JSON, which tells what follows (its SHA-256, the code that wrote it, the step),
-and what `torch.save` makes of tensors and plain values.
+A checkpoint file has one line of JSON, with the SHA-256 of the rest of the file, the version of the
+code and the step, and then the bytes that `torch.save` writes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from benchmarks.provenance import code_version
-from benchmarks.records.files import flush, replacing
+from benchmarks.records.atomic_files import flush, replacing
 
 
 class Checkpoints(CheckpointIO):
-    """Lightning's way to a run's checkpoints."""
+    """Reads and writes the checkpoints of one run, as Lightning's plugin.
+
+    Args:
+        folder: the folder of the run.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,9 +33,13 @@ class Checkpoints(CheckpointIO):
         self.previous = folder / "previous.ckpt"
 
     def newest(self) -> Path | None:
-        """The newest checkpoint that serves; None where there is none.
+        """Finds the newest checkpoint that can be loaded.
 
-        Another is set aside, and said: a damaged one, or one that other code wrote.
+        A newer checkpoint that is damaged or was written by other code is renamed to `*.unused`,
+        and a line on stderr says so.
+
+        Returns:
+            The path of the checkpoint; None if no checkpoint can be loaded.
         """
         for path in (self.last, self.previous):
             if not path.exists():
@@ -41,14 +49,14 @@ class Checkpoints(CheckpointIO):
             aside = path.with_suffix(".unused")
             path.replace(aside)
             print(
-                f"capsbench: {path} {why}: the run goes on from the checkpoint before, or begins "
-                f"anew; the file is kept as {aside.name}",
+                f"capsbench: {path} {why}: the run resumes from the checkpoint before it, or "
+                f"starts from the beginning; the file is kept as {aside.name}",
                 file=sys.stderr,
             )
         return None
 
     def step(self) -> int:
-        """The step of the last checkpoint, 0 where there is none."""
+        """Returns the step of the newest loadable checkpoint; 0 if there is none."""
         for path in (self.last, self.previous):
             if path.exists() and _fault(path) is None:
                 with path.open("rb") as file:
@@ -56,16 +64,25 @@ class Checkpoints(CheckpointIO):
         return 0
 
     def clear(self) -> None:
-        """Removes the checkpoints of a run that has ended, and what killed processes left."""
+        """Deletes the checkpoints of the run, and the temporary files of killed processes."""
         for path in (self.last, self.previous, *self.folder.glob(".last.ckpt.*.tmp")):
             path.unlink(missing_ok=True)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Writes the last checkpoint. The one that was last stays until the new one is on the disk.
+        """Writes a checkpoint to `last.ckpt`; the old `last.ckpt` becomes `previous.ckpt`.
 
-        Raises OSError; then both are as they were.
+        The old file is renamed only after the new content is on the disk.
+
+        Args:
+            checkpoint: the state of the training, from Lightning.
+            path: not used; Lightning passes it.
+            storage_options: not used; Lightning passes it.
+
+        Raises:
+            OSError: if the file cannot be written, for instance on a full disk; the old
+                checkpoints stay.
         """
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
@@ -79,14 +96,23 @@ class Checkpoints(CheckpointIO):
             with temporary.open("wb") as file:
                 file.write(json.dumps(head).encode() + b"\n")
                 file.write(content)
-            flush(temporary)  # before the one that was last is touched
+            flush(temporary)  # before the old checkpoint is renamed
             if self.last.exists():
                 self.last.replace(self.previous)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """A checkpoint's content; nothing but tensors and plain values is unpickled."""
+        """Reads a checkpoint; only tensors and plain values are unpickled.
+
+        Args:
+            path: the file.
+            map_location: the device of the tensors, as for `torch.load`.
+            weights_only: not used; Lightning passes it.
+
+        Returns:
+            The state of the training.
+        """
         with Path(path).open("rb") as file:
             file.readline()
             content = io.BytesIO(file.read())
@@ -97,13 +123,13 @@ class Checkpoints(CheckpointIO):
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Says why a checkpoint cannot be loaded, as the rest of a sentence; None if it can be."""
     with path.open("rb") as file:
         try:
             head = json.loads(file.readline())
             written = head["sha256"], head["code_version"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            return "is damaged (its first line is not one of a checkpoint)"
+            return "is damaged (its first line is not that of a checkpoint)"
         if hashlib.file_digest(file, "sha256").hexdigest() != written[0]:
             return "is damaged (its content has another checksum)"
     return None if written[1] == code_version() else "was written by other code"

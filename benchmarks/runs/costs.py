@@ -1,4 +1,4 @@
-"""What a run costs: parameters, FLOPs, memory."""
+"""Measures what a run costs: parameters, FLOPs and memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.variant import ClipShape, PointShape, Shape, Variant
 
 
-def counts(build: Callable[[], Variant], shape: Shape) -> dict[str, int]:
-    """Numbers that training adjusts, and FLOPs of a forward pass of one sample.
+def count_parameters_and_flops(build: Callable[[], Variant], shape: Shape) -> dict[str, int]:
+    """Counts the parameters of a model and the FLOPs of its forward pass on one sample.
 
-    The FLOPs are by torch's counter, over a model without storage.
+    The model is built on PyTorch's meta device, where tensors need no memory.
+
+    Args:
+        build: builds the model.
+        shape: the shape of a sample.
+
+    Returns:
+        `parameters`, the number of trainable parameters, and `flops_per_sample`, as PyTorch's
+        FLOP counter counts.
     """
     with torch.device("meta"):
         model = build().eval()
@@ -39,18 +47,27 @@ _STATUS = Path("/proc/self/status")
 
 
 def reset_peak_memory(device: str = "cpu") -> None:
-    """Starts a new measurement of peak memory, where the system can."""
+    """Resets the peak memory of the GPU, or of this process where Linux allows it.
+
+    Args:
+        device: `cpu` or `cuda`.
+    """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif _STATUS.exists():
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
-            return  # not ours to write: the peak is then the process's
+            return  # in some containers the file is read-only; the peak is then the process's
 
 
 def peak_memory_bytes(device: str = "cpu") -> int:
-    """Peak memory since the reset: the GPU's allocations, or the process's resident memory."""
+    """Returns the peak memory since the last reset, in bytes.
+
+    Args:
+        device: on `cuda`, the memory that PyTorch allocated on the GPU; on `cpu`, the resident
+            memory of this process, or its peak since the start where there was no reset.
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     if _STATUS.exists():

@@ -1,4 +1,4 @@
-"""The evaluation of a run: on validation data, and of a final on test data, with its floors."""
+"""Evaluates a run: on validation data, and a final also on test data, with its floors."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import torch
 
 from benchmarks.records.folders import RunFolder
 from benchmarks.runs.journal import require_finite
-from benchmarks.runs.pictures import save_pictures
+from benchmarks.runs.picture_files import save_pictures
 from benchmarks.runs.preparation import Prepared
 from benchmarks.runs.recording import scoring_of
 from benchmarks.tasks import Task
 
 
-def floors(prepared: Prepared, trainer: pl.Trainer) -> dict[str, dict[str, float]]:
+def score_floors(prepared: Prepared, trainer: pl.Trainer) -> dict[str, dict[str, float]]:
     """Scores trivial answers and the untrained network on test data.
 
-    The task that scores them is not the one that trains: what a task keeps between batches, such as
-    fitted probes, would otherwise reach a training that goes on in the middle of an epoch.
+    A second task object scores them. State that a task keeps between batches, such as fitted
+    probes, would otherwise change a training that resumes in the middle of an epoch.
 
     Args:
         prepared: a run before its first step.
-        trainer: the run's.
+        trainer: the trainer of the run.
 
     Returns:
-        The finite metrics of each floor, by name (an untrained network may have others), without
-        those that have no meaning for the variant.
+        By floor, its metrics by name. Metrics that are not finite, as those of an untrained network
+        may be, and metrics that have no meaning for the variant are left out.
     """
     task = prepared.another_task()
     scores = task.floors()
@@ -42,11 +42,17 @@ def floors(prepared: Prepared, trainer: pl.Trainer) -> dict[str, dict[str, float
     }
 
 
-def validate(prepared: Prepared, trainer: pl.Trainer) -> dict[str, float]:
-    """Scores a variant that is not trained by gradients on validation data.
+def score_on_validation(prepared: Prepared, trainer: pl.Trainer) -> dict[str, float]:
+    """Scores the model of a run on validation data, if the variant is not trained by gradients.
+
+    Other variants are scored by the trainer after each epoch.
+
+    Args:
+        prepared: the run, with its fitted model.
+        trainer: the trainer of the run.
 
     Returns:
-        The metrics, by name with split; none if there is no validation data.
+        The losses and metrics by name, such as `validation/mse`; empty without validation data.
     """
     if prepared.data.validation is None:
         return {}
@@ -56,22 +62,34 @@ def validate(prepared: Prepared, trainer: pl.Trainer) -> dict[str, float]:
     return {f"validation/{name}": value for name, value in validation.items()}
 
 
-def test(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
+def score_on_test(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
     """Scores a trained model on test data.
 
+    Args:
+        task: the task with the trained model.
+        trainer: the trainer of the run.
+
     Returns:
-        The metrics, by name with split.
+        The metrics by name, such as `test/accuracy`.
 
     Raises:
-        NonFinite: if one is NaN or infinite.
+        NonFinite: if a metric is NaN or infinite.
     """
     metrics = {f"test/{name}": value for name, value in _tested(task, trainer).items()}
     require_finite(metrics, "the test")
     return metrics
 
 
-def draw(task: Task[Any], folder: RunFolder) -> dict[str, Path]:
-    """Writes the pictures of a trained model into its run's folder; returns the files by name."""
+def draw_pictures(task: Task[Any], folder: RunFolder) -> dict[str, Path]:
+    """Draws the pictures of a trained model and writes them into the folder of its run.
+
+    Args:
+        task: the task with the trained model.
+        folder: the folder of the run.
+
+    Returns:
+        The PNG files by name of the picture.
+    """
     with torch.inference_mode():
         return save_pictures(folder.path, task.eval().pictures())
 

@@ -1,4 +1,4 @@
-"""What a run writes as it trains: `metrics.jsonl`, checkpoints, and lines for its W&B view."""
+"""Writes what a run stores while it trains: `metrics.jsonl`, checkpoints and its W&B view."""
 
 from __future__ import annotations
 
@@ -12,44 +12,54 @@ from typing import Any
 import pytorch_lightning as pl
 
 from benchmarks import interrupts
-from benchmarks.records.files import append_durably, write_atomically
+from benchmarks.records.atomic_files import append_durably, write_atomically
 from benchmarks.records.spec import Stop
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.wandb_view import WandbView
 from benchmarks.tasks import Task
 
 CHECKPOINT_SECONDS = 10.0
-"""Seconds between checkpoints. When they are written decides no number, only what is done again."""
+"""Seconds between checkpoints. They do not change the numbers, only how much work is repeated."""
 
 CHECKPOINT_SHARE = 0.03
-"""The most that checkpoints may take of a run's time: large ones are written less often."""
+"""Largest share of a run's time that checkpoints may take: large ones are written less often."""
 
 STEPS_BETWEEN_LOGS = 25
 
 
 class NonFinite(ArithmeticError):
-    """A loss or metric that is NaN or infinite: the run has failed."""
+    """Reports a loss or metric that is NaN or infinite; the run fails."""
 
 
 def require_finite(metrics: Mapping[str, float], when: str) -> None:
-    """Raises NonFinite for the first metric that is NaN or infinite."""
+    """Checks that metrics are finite.
+
+    Args:
+        metrics: the metrics by name.
+        when: names the moment in the message, such as `epoch 3 (step 120)`.
+
+    Raises:
+        NonFinite: if a metric is NaN or infinite; the message names the first one.
+    """
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise NonFinite(f"{name} was {value} in {when}")
 
 
 class Journal(pl.Callback):
-    """Writes the metrics of each epoch to `metrics.jsonl` and the view, and writes checkpoints.
+    """Writes the metrics of each epoch to `metrics.jsonl` and to the W&B view, and checkpoints.
 
-    After `fit`, `history` holds the lines of `metrics.jsonl`, and `stopped` whether `stop` ended
-    the training. After an exception, `step` is the number of finished steps. Times are those of all
-    processes that trained the run, each up to its last checkpoint.
+    After the training, `history` holds the lines of `metrics.jsonl`, and `stopped` says whether
+    `stop` ended the training. After an exception, `step` is the number of finished steps. `seconds`
+    and `train_seconds` sum over all processes that trained the run; the time of an interrupted
+    process counts up to its last checkpoint.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run. An old `metrics.jsonl` is deleted; the checkpoint contains
+            its lines.
         view: the run's view in Weights & Biases.
         primary: the name of the primary metric.
-        stop: asked after each epoch whether the training ends here; None: never.
+        stop: decides after each epoch whether the training ends; None: it never does.
         started: when this process began the run, by `time.perf_counter`.
     """
 
@@ -57,7 +67,7 @@ class Journal(pl.Callback):
         self, folder: Path, view: WandbView, primary: str, stop: Stop | None, *, started: float
     ) -> None:
         self.path = folder / "metrics.jsonl"
-        self.path.unlink(missing_ok=True)  # what counts of it is in the checkpoint
+        self.path.unlink(missing_ok=True)  # the checkpoint contains the lines to keep
         self.checkpoints = Checkpoints(folder)
         self.history: list[dict[str, Any]] = []
         self.stopped = False
@@ -84,7 +94,7 @@ class Journal(pl.Callback):
 
     @property
     def seconds(self) -> float:
-        """What the run has taken so far."""
+        """Returns the seconds that the run has taken so far."""
         return self._earlier + time.perf_counter() - self._begun
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -94,8 +104,8 @@ class Journal(pl.Callback):
             self._view.epoch(line["epoch"], line["metrics"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        interrupts.listen()
-        self._started = time.perf_counter()  # an epoch that goes on has no start
+        interrupts.take_back_sigterm()
+        self._started = time.perf_counter()  # a resumed epoch calls no on_train_epoch_start
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()
@@ -110,14 +120,14 @@ class Journal(pl.Callback):
     ) -> None:
         step, loss = trainer.global_step, outputs["loss"]
         logs = step % STEPS_BETWEEN_LOGS == 0
-        # Looking at a loss waits for it: on a GPU that costs time, and is done at times.
+        # Reading a loss waits for the GPU to compute it, so on a GPU few losses are checked.
         if (logs or not loss.is_cuda) and not math.isfinite(loss):
             epoch = trainer.current_epoch + 1
             raise NonFinite(f"the loss was {float(loss)} in epoch {epoch} (step {step})")
         if logs:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self._view.step({"loss": float(loss), "lr": float(rate)})
-        # After the last step validation is next, which no checkpoint can come before.
+        # After the last step of an epoch, Lightning cannot resume between training and validation.
         if batch_idx + 1 < trainer.num_training_batches:
             self._checkpoint(trainer)
 
@@ -126,7 +136,7 @@ class Journal(pl.Callback):
             self._lap()
 
     def on_test_batch_start(self, *_: Any) -> None:
-        interrupts.if_asked()
+        interrupts.raise_if_requested()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -161,28 +171,28 @@ class Journal(pl.Callback):
             self._checkpoint(trainer)
 
     def _checkpoint(self, trainer: pl.Trainer) -> None:
-        """Writes a checkpoint if it is time, or if the run shall end here, which it then does."""
+        """Writes a checkpoint if one is due; if a stop was requested, writes one and stops."""
         begun = time.monotonic()
-        if interrupts.asked() or begun >= self._due:
+        if interrupts.stop_requested() or begun >= self._due:
             self._lap()
             trainer.save_checkpoint(self.checkpoints.last)
-            interrupts.if_asked()
+            interrupts.raise_if_requested()
             self._started = time.perf_counter()
             ended = time.monotonic()
             self._due = ended + max(CHECKPOINT_SECONDS, (ended - begun) / CHECKPOINT_SHARE)
 
     def scores(self) -> list[float]:
-        """The primary validation metric after each epoch."""
+        """Lists the primary validation metric after each epoch; empty without validation data."""
         return self.scores_of([line["metrics"] for line in self.history])
 
     def scores_of(self, metrics: Sequence[Mapping[str, float]]) -> list[float]:
         """Lists the primary validation metric of each epoch.
 
         Args:
-            metrics: the metrics of each epoch, by name with split.
+            metrics: for each epoch, its metrics by name, such as `validation/accuracy`.
 
         Returns:
-            One value per epoch; none if there is no validation data.
+            One value per epoch; empty without validation data.
         """
         name = f"validation/{self._primary}"
         return [epoch[name] for epoch in metrics if name in epoch]

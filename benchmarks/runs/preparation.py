@@ -1,4 +1,4 @@
-"""What a run is made of before its first step: its data, its model, its task."""
+"""Prepares a run: loads its data, builds its model and its task."""
 
 from __future__ import annotations
 
@@ -11,35 +11,42 @@ from benchmarks import datasets, tasks
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.sequences import Frames
 from benchmarks.datasets.task_data import TaskData
+from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import sha256_of
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import RunSpec
 from models import registry
 from models.variant import Shape, Variant
 
 
 class Prepared(NamedTuple):
-    """A run before its first step."""
+    """Holds what a run needs before its first training step."""
 
     spec: RunSpec
     folder: RunFolder
     data: TaskData
     model: Variant
-    """On the spec's device."""
+    """The model with its first weights, on the spec's device."""
     task: tasks.Task[Any]
 
     def another_task(self) -> tasks.Task[Any]:
-        """Makes a task of the same model and data, which shares no state with `task`."""
+        """Makes a second task, which shares the model and the data with `task` and nothing else."""
         return _task(self.spec, self.model, self.data)
 
 
 def load_data(spec: RunSpec, source: DataSource) -> TaskData:
-    """Loads the data of a run.
+    """Loads the data of a run onto its device.
+
+    Args:
+        spec: the spec of the run.
+        source: where the data is.
+
+    Returns:
+        The samples for training, validation and test.
 
     Raises:
-        InputError: if it is missing, or not the data that the spec has the fingerprint of.
+        InputError: if the data cannot be read, or has another fingerprint than the spec says.
     """
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     data = datasets.find(spec.dataset).load(
@@ -52,8 +59,9 @@ def load_data(spec: RunSpec, source: DataSource) -> TaskData:
     )
     if data.info.sha256 != spec.data_sha256:
         raise InputError(
-            f"run {spec.run_id} was specified on other data of {spec.dataset} than is in "
-            f"{data.info.path} ({data.info.state}): point --data at the data it was specified on"
+            f"run {spec.run_id} was specified with other data of {spec.dataset} than that in "
+            f"{data.info.path} ({data.info.state}): name the folder of the original data with "
+            "--data"
         )
     return data
 
@@ -61,45 +69,64 @@ def load_data(spec: RunSpec, source: DataSource) -> TaskData:
 def prepare(spec: RunSpec, data: TaskData, folder: RunFolder) -> Prepared:
     """Builds the model of a run, with its first weights, and its task.
 
+    If the run has a base, the base's trained weights are loaded; the base must have ended.
+
+    Args:
+        spec: the spec of the run.
+        data: the data of the run.
+        folder: the folder of the run; the base's folder is in the same results folder.
+
+    Returns:
+        The run before its first training step.
+
     Raises:
-        InputError: if the weights of the run's base are not those that its record names.
+        InputError: if the base has no record, or its weights differ from the record's checksum.
     """
-    torch.manual_seed(derive(spec.seed, init=0))
+    torch.manual_seed(derive_seed(spec.seed, init=0))
     base = None if spec.base is None else _trained(spec.base, data.shape, folder)
-    model = build(spec, data.shape, base)
-    # Before the optimiser is made, which holds the parameters where they are.
+    model = build_model(spec, data.shape, base)
+    # The task makes the optimiser, which refers to the parameters: they must not move afterwards.
     model.to(spec.device)
     return Prepared(spec, folder, data, model, _task(spec, model, data))
 
 
-def build(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
-    """Builds a spec's model, untrained.
+def build_model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Variant:
+    """Builds the untrained model of a spec.
 
     Args:
-        spec: of the run.
-        shape: of the data.
-        base: the trained model that this one is built on; where the spec names a base, and none is
-            given, it is built on an untrained one.
+        spec: the spec of the run.
+        shape: the shape of a sample.
+        base: the trained model of the spec's base. By default, an untrained, frozen base is built
+            if the spec has one.
+
+    Returns:
+        The model, on the current default device.
     """
     if base is None and spec.base is not None:
-        base = build(spec.base, shape).requires_grad_(False).eval()
+        base = build_model(spec.base, shape).requires_grad_(False).eval()
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 
 
 def _trained(spec: RunSpec, shape: Shape, upper: RunFolder) -> Variant:
-    """Loads the trained, frozen model of a run in the same results folder as `upper`."""
-    folder = upper.beside(spec.run_id)
+    """Loads the trained model of a run and freezes it.
+
+    Args:
+        spec: the spec of the run.
+        shape: the shape of a sample.
+        upper: the folder of another run in the same results folder.
+    """
+    folder = upper.sibling(spec.run_id)
     record, weights = folder.read(), folder.weights
     if record is None or not weights.exists() or sha256_of(weights) != record.weights_sha256:
         raise InputError(
-            f"{weights} is not what its record says: remove that run's folder to re-run it"
+            f"{weights} does not match the record of its run: remove the run's folder to re-run it"
         )
-    model = build(spec, shape)
+    model = build_model(spec, shape)
     model.load_state_dict(load_file(weights))
     return model.requires_grad_(False).eval()
 
 
 def _task(spec: RunSpec, model: Variant, data: TaskData) -> tasks.Task[Any]:
     name = registry.available()[spec.variant].task
-    return tasks.of(name, spec.dataset)(model, data, seed=spec.seed)
+    return tasks.task_class(name, spec.dataset)(model, data, seed=spec.seed)

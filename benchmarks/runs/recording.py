@@ -1,4 +1,4 @@
-"""The record of a run: what its spec and its outcome make of it."""
+"""Makes and writes the record of a run, from its spec and its outcome."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from benchmarks import datasets, metrics
 from benchmarks.datasets.sequences import Frames
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.provenance import provenance
+from benchmarks.records.atomic_files import write_atomically, write_json
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import write_atomically, write_json
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord, Status
 from benchmarks.records.spec import Direction, RunSpec
 from benchmarks.runs import costs
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
-from benchmarks.runs.preparation import build
+from benchmarks.runs.preparation import build_model
 from models import registry
 from models.variant import Hyperparameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a training ended; `RunRecord` explains the fields that it shares with this class."""
+    """Holds how a training ended; `RunRecord` explains the fields of the same name."""
 
     status: Status
     metrics: dict[str, float] = field(default_factory=dict)
@@ -42,6 +42,7 @@ class Outcome:
     scores: list[float] = field(default_factory=list)
     """The primary validation metric after each epoch."""
     pictures: Mapping[str, Path] = field(default_factory=dict)
+    """The PNG files by name of the picture."""
     weights_sha256: str | None = None
     reason: str | None = None
     traceback: str | None = None
@@ -49,21 +50,28 @@ class Outcome:
 
 
 class Scoring(NamedTuple):
-    """By what a run is scored."""
+    """Names the metrics of a run."""
 
     directions: dict[str, Direction]
-    """Which way each metric is better."""
+    """By metric, which way is better; the primary metric is first."""
     absent: dict[str, str]
-    """Metrics that have no meaning for the run, with the reason."""
+    """By metric that has no meaning for the run, the reason."""
 
     @property
     def primary(self) -> str:
-        """The name of the primary metric."""
+        """Returns the name of the primary metric."""
         return next(iter(self.directions))
 
 
 def scoring_of(spec: RunSpec) -> Scoring:
-    """Says by what a run is scored."""
+    """Looks up the metrics of a run.
+
+    Args:
+        spec: the spec of the run.
+
+    Returns:
+        The directions of the metrics, and the metrics that have no meaning for the run.
+    """
     task = registry.available()[spec.variant].task
     lacks = registry.variant(spec.variant).undefined_metrics
     return Scoring(
@@ -72,10 +80,18 @@ def scoring_of(spec: RunSpec) -> Scoring:
 
 
 def attempt(journal: Journal, train: Callable[[], Outcome]) -> Outcome:
-    """Calls `train`; an exception that is the run's own fault is its outcome.
+    """Calls a training, and turns an exception that the run itself caused into a failed outcome.
+
+    Args:
+        journal: the journal of the training, for the outcome of a failed run.
+        train: trains and evaluates the run.
+
+    Returns:
+        The outcome of the training.
 
     Raises:
-        InputError, OSError: those of `train`, since they are not the run's fault.
+        InputError: if `train` raises it: the input is wrong, not the run.
+        OSError: if `train` raises it: a file or the disk is wrong, not the run.
     """
     try:
         return train()
@@ -103,11 +119,14 @@ def record_of(
     """Makes the record of a run.
 
     Args:
-        spec: of the run.
-        outcome: how it ended.
-        study: the study that the run belongs to, if any.
-        data: what the run saw; None if its process died.
-        journal: knows how long the run took; None if its process died.
+        spec: the spec of the run.
+        outcome: how the training ended.
+        study: the name of the study that the run belongs to, if any.
+        data: the data of the run; None if its process died.
+        journal: knows the run's times; None if its process died.
+
+    Returns:
+        The record, which is not written yet.
     """
     scoring = scoring_of(spec)
     decided: dict[str, Any] = {
@@ -137,14 +156,33 @@ def record_of(
     )
 
 
-def write(record: RunRecord, folder: RunFolder) -> None:
-    """Writes a record into its run's folder, and removes the checkpoints of the run."""
+def write_record(record: RunRecord, folder: RunFolder) -> None:
+    """Writes a record into the folder of its run, and deletes the run's checkpoints.
+
+    Args:
+        record: the record.
+        folder: the folder of the run.
+
+    Raises:
+        OSError: if the record cannot be written; the checkpoints stay.
+    """
     write_json(folder.record, record.model_dump(mode="json"))
     Checkpoints(folder.path).clear()
 
 
 def save_weights(model: torch.nn.Module, folder: RunFolder) -> str | None:
-    """Writes the weights of a model as safetensors; returns their SHA-256, None if it has none."""
+    """Writes the weights of a model into the folder of its run, as safetensors.
+
+    Args:
+        model: the model.
+        folder: the folder of the run.
+
+    Returns:
+        The SHA-256 of the file; None if the model has no weights, and then nothing is written.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if not state:
         return None
@@ -156,13 +194,13 @@ def save_weights(model: torch.nn.Module, folder: RunFolder) -> str | None:
 def _costs(
     spec: RunSpec, epochs: int, data: TaskData | None, journal: Journal | None
 ) -> dict[str, int | float | None]:
-    """Says what a run took. Time and memory of a process that died are not known."""
+    """Collects the costs of a run by name; time and memory are None if its process died."""
     config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
     found: dict[str, int | float | None] = {**_counts(spec, config), "seconds": None}
     found |= dict.fromkeys(("train_seconds", "samples_per_second", "peak_memory_bytes"))
     if data is not None and journal is not None:
         count, size = len(data.train), config.batch_size
-        # A last batch that is not full is left out, unless it is the only one.
+        # An incomplete last batch is left out, unless it is the only batch.
         seen = min(count, max(1, count // size) * size) * epochs
         seconds = journal.train_seconds
         found["seconds"], found["train_seconds"] = journal.seconds, seconds
@@ -175,16 +213,16 @@ def _counts(spec: RunSpec, config: Hyperparameters) -> Mapping[str, int | None]:
     try:
         task = registry.available()[spec.variant].task
         shape = datasets.find(spec.dataset).shape_of(task, Frames.of(config))
-        return costs.counts(partial(build, spec, shape), shape)
+        return costs.count_parameters_and_flops(partial(build_model, spec, shape), shape)
     except Exception:
-        # The run has failed for the same cause, and its record says so.
+        # A model that cannot be built has failed the run already, and the record has the reason.
         return {"parameters": None, "flops_per_sample": None}
 
 
 def _reason(error: Exception) -> str:
-    """Writes one line, which is equal wherever the same goes wrong."""
+    """Describes an exception in one line that does not depend on the machine."""
     message = str(error).strip() or "no message"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate" in message:
-        # The message counts bytes that were free, and names processes.
+        # PyTorch's message has numbers of free bytes and of processes, which differ by machine.
         return "OutOfMemory: the memory does not suffice for this run"
     return f"{type(error).__name__}: {message.splitlines()[0]}"

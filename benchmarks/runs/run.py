@@ -1,4 +1,4 @@
-"""`run(spec) -> record`: one training with its evaluation, a pure function of its spec."""
+"""Makes a run: `run(spec) -> record` trains, evaluates and records; the spec decides the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 
 LOCK_SECONDS = 20.0
-"""How long a run waits for a dying process that holds its folder."""
+"""Seconds that a run waits for another process to release its folder, for instance a dying one."""
 
 
 def run(
@@ -40,35 +40,35 @@ def run(
     log: WandbOptions = PLAIN,
     debug: bool = False,
 ) -> RunRecord:
-    """Trains, scores and records a run, or returns the record that its folder has.
+    """Trains, evaluates and records a run. If the run has a record, reads and returns the record.
 
-    The run whose trained model this one is built on, if any, is made first. An exception in the
-    training becomes a record of status `failed`.
+    If the run needs a base, the base is run first. An interrupted run resumes from its last
+    checkpoint. An exception in the training becomes a record with status `failed`.
 
     Args:
         spec: everything that decides the run's numbers.
         source: where the data is.
-        results: the results folder.
-        study: the study that the run belongs to, if any.
-        stop: asked after each epoch whether the run is pruned here.
-        callbacks: Lightning's, such as a progress bar; they decide no number.
+        results: the path of the results folder.
+        study: the name of the study that the run belongs to, if any.
+        stop: decides after each epoch whether the run is pruned; by default it never is.
+        callbacks: Lightning callbacks, such as a progress bar; they do not change the numbers.
         log: how Weights & Biases shows the run.
         debug: whether autograd's anomaly detection is on, which names the operation whose gradient
-            is NaN. It takes time, and decides no number.
+            is NaN. It is slow, and does not change the numbers.
 
     Returns:
-        The record, which `record.json` in the run's folder holds too.
+        The record, which is also in `record.json` in the run's folder.
 
     Raises:
-        InputError: if the data is not the one that the spec names, or another process makes the
-            same run.
-        OSError: if files cannot be written.
-        Leave: if SIGTERM or Ctrl-C ended the training, once it has its checkpoint.
+        InputError: if the data cannot be read or has another fingerprint than the spec says, if
+            the stored record is of another version, or if another process makes the same run.
+        OSError: if a file cannot be written.
+        Interrupted: if SIGTERM or Ctrl-C ended the training, after a checkpoint.
     """
-    log.name_of(spec)  # a pattern that gives no name is known at once
+    log.name_of(spec)  # raises InputError for a wrong pattern before any work is done
     # Absolute, since libraries expand a ~ at the beginning of a path.
     folder = RunFolder(results.absolute(), spec.run_id)
-    record = folder.kept()
+    record = folder.read_undamaged()
     if record is not None:
         return record
     if spec.base is not None:
@@ -90,7 +90,7 @@ def run(
         with training.deterministic(spec.threads), _viewed(folder, spec, study, log) as view:
             primary = recording.scoring_of(spec).primary
             journal = Journal(folder.path, view, primary, stop, started=started)
-            with interrupts.gracefully():
+            with interrupts.grace_period():
                 outcome = recording.attempt(
                     journal,
                     lambda: _train(prepare(spec, data, folder), journal, callbacks, debug=debug),
@@ -109,18 +109,20 @@ def give_up(
     traceback: str | None = None,
     log: WandbOptions = PLAIN,
 ) -> RunRecord:
-    """Records a run as failed whose process did not live to do so. Needs no data and no device.
+    """Records a run as failed, on behalf of a process that died. No data and no device are needed.
+
+    The metrics and the checkpoints of the run are deleted.
 
     Args:
-        spec: the run's.
-        results: the results folder.
-        study: the study that the run belongs to, if any.
-        reason: why it failed, in one line.
-        traceback: where it hung, if that is known.
+        spec: the spec of the run.
+        results: the path of the results folder.
+        study: the name of the study that the run belongs to, if any.
+        reason: why the run failed, in one line.
+        traceback: where the process hung, if this is known.
         log: how Weights & Biases shows the run.
 
     Returns:
-        The record.
+        The record, which is also in `record.json` in the run's folder.
     """
     folder = RunFolder(results.absolute(), spec.run_id)
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -136,21 +138,21 @@ def give_up(
 def _train(
     prepared: Prepared, journal: Journal, callbacks: Sequence[pl.Callback], *, debug: bool
 ) -> Outcome:
-    """Trains a prepared run and evaluates it, a final on test data too."""
+    """Trains a prepared run and evaluates it; a final is also evaluated on test data."""
     spec, model, task = prepared.spec, prepared.model, prepared.task
-    trainer = training.trainer(spec, journal, callbacks, debug=debug)
+    trainer = training.make_trainer(spec, journal, callbacks, debug=debug)
     final = spec.role == "final"
-    floors = evaluation.floors(prepared, trainer) if final else {}
+    floors = evaluation.score_floors(prepared, trainer) if final else {}
     if model.trainable:
-        training.fit(trainer, task, journal)
+        training.fit_task(trainer, task, journal)
         metrics = dict(journal.history[-1]["metrics"])
     else:
         task.fit_model()
-        metrics = evaluation.validate(prepared, trainer)
+        metrics = evaluation.score_on_validation(prepared, trainer)
     pictures: dict[str, Path] = {}
     if final:
-        metrics |= evaluation.test(task, trainer)
-        pictures = evaluation.draw(task, prepared.folder)
+        metrics |= evaluation.score_on_test(task, trainer)
+        pictures = evaluation.draw_pictures(task, prepared.folder)
     return Outcome(
         status="pruned" if journal.stopped else "complete",
         metrics=metrics,
@@ -163,19 +165,19 @@ def _train(
 
 
 def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: WandbView) -> None:
-    """Ends the view and writes the record: last, since a run without a record is re-run whole."""
+    """Ends the W&B view and writes the record. The record is last: a run without one is re-run."""
     summary = {"status": record.status, "reason": record.reason, **record.metrics}
     try:
         view.finish(summary, outcome.pictures, failed=record.status == "failed")
     finally:
-        recording.write(record, folder)
+        recording.write_record(record, folder)
 
 
 @contextmanager
 def _viewed(
     folder: RunFolder, spec: RunSpec, study: str | None, log: WandbOptions
 ) -> Iterator[WandbView]:
-    """Opens the view of a run; one that an exception leaves open ends as failed."""
+    """Opens the W&B view of a run; after an exception the view ends as failed."""
     task = registry.available()[spec.variant].task
     view = WandbView(folder.path, spec, study=study, task=task, log=log)
     try:
@@ -187,14 +189,19 @@ def _viewed(
 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
-    """Makes the folder of a run and holds it. Raises InputError if another process holds it."""
+    """Makes the folder of a run and locks it.
+
+    Raises:
+        InputError: if another process holds the lock for more than `LOCK_SECONDS`.
+    """
     folder.path.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.path / ".lock", timeout=LOCK_SECONDS)
     try:
         lock.acquire()
     except Timeout:
         raise InputError(
-            f"run {folder.run_id} is being made by another process: wait for it, or stop it"
+            f"run {folder.run_id} is being made by another process: wait for that process, or stop "
+            "it"
         ) from None
     try:
         yield

@@ -1,4 +1,4 @@
-"""The training of a prepared run: Lightning's trainer, and settings under which bits repeat."""
+"""Trains a prepared run with Lightning, under process-wide settings that make it reproducible."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ from benchmarks.runs.journal import Journal
 from benchmarks.tasks import Task
 
 
-def trainer(
+def make_trainer(
     spec: RunSpec, journal: Journal, callbacks: Sequence[pl.Callback] = (), *, debug: bool = False
 ) -> pl.Trainer:
-    """Makes the trainer of a run, on one device.
+    """Makes Lightning's trainer for a run, on one device.
 
     Args:
-        spec: of the run.
-        journal: writes the run's metrics and checkpoints.
-        callbacks: further ones, such as a progress bar.
+        spec: the spec of the run.
+        journal: the callback that writes the run's metrics and checkpoints.
+        callbacks: further callbacks, such as a progress bar.
         debug: whether autograd's anomaly detection is on.
+
+    Returns:
+        The trainer.
     """
     return pl.Trainer(
         accelerator="cpu" if spec.device == "cpu" else "gpu",
@@ -49,38 +52,47 @@ def trainer(
     )
 
 
-def fit(trainer: pl.Trainer, task: Task[Any], journal: Journal) -> None:
-    """Trains, from the newest checkpoint if there is one.
+def fit_task(trainer: pl.Trainer, task: Task[Any], journal: Journal) -> None:
+    """Trains the model of a task, from the newest usable checkpoint if there is one.
+
+    Args:
+        trainer: the trainer of the run.
+        task: the task with the model.
+        journal: knows the checkpoints of the run.
 
     Raises:
         KeyboardInterrupt: if Ctrl-C was pressed twice.
+        Interrupted: if SIGTERM or Ctrl-C ended the training, after a checkpoint.
     """
     try:
         trainer.fit(task, ckpt_path=journal.checkpoints.newest(), weights_only=True)
     except SystemExit:
-        # Lightning's answer to Ctrl-C.
+        # Lightning 2.6 turns a KeyboardInterrupt into a SystemExit.
         raise KeyboardInterrupt from None
 
 
 @contextmanager
 def deterministic(threads: int) -> Iterator[None]:
-    """Applies the process-wide settings under which equal specs give equal bits.
+    """Applies process-wide settings under which equal specs give bit-equal records.
+
+    At the end of the context, the number of threads and cuDNN's TF32 flag are restored; the other
+    settings stay.
 
     Args:
-        threads: of a CPU; sums are cut by threads.
+        threads: number of CPU threads; sums are split by threads, so rounding depends on them.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
-    # Float32 is float32: on a GPU, convolutions would otherwise round factors to TF32's 10 bits.
+    # By default, cuDNN's convolutions round float32 factors to TF32, with a mantissa of 10 bits.
     torch.backends.cudnn.allow_tf32 = False
-    gc.freeze()  # so that the collection at the end looks at what the run made, and at no more
+    gc.freeze()  # the collection at the end then visits only objects that the run made
     torch.set_num_threads(threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    # No code here reads memory before it is written; filling it costs a tenth of a step.
+    # No model reads memory before writing it, and filling new memory takes a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         with warnings.catch_warnings():
-            # Advice on data loaders with worker processes, which these batches don't need.
+            # Lightning advises data loaders with worker processes, which are not needed here.
             warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
             yield
     finally:
@@ -90,7 +102,10 @@ def deterministic(threads: int) -> Iterator[None]:
 
 
 class _Unprofiled(PassThroughProfiler):
-    """Lightning asks for a context some fifty times per step: always the same one."""
+    """Replaces Lightning's profiler and measures nothing.
+
+    Lightning 2.6 asks a profiler for about fifty contexts per step; all get one empty context.
+    """
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         return _NOTHING

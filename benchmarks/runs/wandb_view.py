@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.records.files import token_of
+from benchmarks.records.atomic_files import token_of
 from benchmarks.records.spec import RunSpec
 from benchmarks.wandb_options import WandbOptions
 from benchmarks.weights_and_biases import import_wandb

@@ -1,6 +1,6 @@
-"""What all variants of a task share: metrics, pictures, the training step.
+"""Defines what all variants of a task share: metrics, pictures and the training step.
 
-`of(task, dataset)` returns the LightningModule of a task on a dataset.
+`task_class(task, dataset)` returns the LightningModule of a task on a dataset.
 """
 
 from __future__ import annotations
@@ -22,6 +22,18 @@ _TASKS: dict[str, type[Task[Any]]] = {
 }
 
 
-def of(task: str, dataset: str) -> type[Task[Any]]:
-    """Returns the LightningModule of a task: where autoencoding sees points, it segments them."""
+def task_class(task: str, dataset: str) -> type[Task[Any]]:
+    """Returns the LightningModule of a task on a dataset.
+
+    Args:
+        task: `classification`, `autoencoding` or `prediction`.
+        dataset: its name.
+
+    Returns:
+        The class of the task; for autoencoding of sets of points, `Segmentation`.
+
+    Raises:
+        InputError: if no dataset has this name.
+        KeyError: if the task is not run on the dataset.
+    """
     return Segmentation if datasets.find(dataset).forms[task] is Form.points else _TASKS[task]

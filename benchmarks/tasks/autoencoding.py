@@ -1,4 +1,4 @@
-"""Autoencoding: images to codes and back, without labels."""
+"""Defines the task autoencoding: images are encoded and reconstructed, without labels."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from benchmarks.batches import Epoch
 from benchmarks.datasets.samples import Batch
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.metrics import AUTOENCODING, PROBE_SAMPLES
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.tasks import probes
 from benchmarks.tasks.base import Means, Task
-from benchmarks.tasks.floors import class_counts, mean_picture
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
+from benchmarks.tasks.training_statistics import class_counts, mean_picture
 from models.variant import Coded, Images, ImageShape, Variant
 
 
 class Autoencoding(Task[Images]):
-    """How much a code tells of an image, and of a class that it was not taught.
+    """Trains and evaluates autoencoders: how well codes predict images and classes.
 
     `lin_pred` and `lin_match` probe the code, `lin_pred_prior` and `lin_match_prior` the prior of
-    capsule models; `benchmarks/tasks/probes.py` says how. Probes are fitted to codes of training
-    images as evaluation sees them: no augmentation, no noise. After each epoch they are fitted to
-    `PROBE_SAMPLES` training images, drawn from the run's seed; for the test of a final, and for the
-    floor of its untrained network, to all. `mse` is the reconstruction's squared error, mean
-    over pixels and channels; `nll` the negative log-likelihood in nats a pixel and channel, because
-    variants differ in the size of what they reconstruct. Both are means over images.
+    capsule models; see `benchmarks/tasks/probes.py`. Probes are fitted to codes of training images
+    in evaluation mode: without augmentation and noise. After each epoch, probes are fitted to
+    `PROBE_SAMPLES` training images, drawn from the run's seed. For the test of a final, and for the
+    floor of its untrained network, probes are fitted to all training images.
+
+    `mse` is the squared error of the reconstruction, as a mean over pixels and channels. `nll` is
+    the negative log-likelihood in nats per pixel and channel, because variants reconstruct images
+    of different sizes. Both metrics are means over images.
     """
 
     evaluation_batch = 200
@@ -58,16 +60,16 @@ class Autoencoding(Task[Images]):
             self._probes = self._fitted()
         found = self._errors.take()
         for role, fitted in self._probes.items():
-            scores = probes.score(fitted, seen.numbers(role), seen.labels())
+            scores = probes.score_probes(fitted, seen.numbers(role), seen.labels())
             suffix = "" if role == "code" else f"_{role}"
             found |= {f"{name}{suffix}": value for name, value in scores.items()}
         return {name: found[name] for name in AUTOENCODING if name in found}
 
     def floors(self) -> dict[str, dict[str, float]]:
-        """Scores the largest class, for all probes, and the mean of the training targets.
+        """Scores two trivial answers: `largest class`, for all probes, and `mean image`.
 
-        The mean target's likelihood is that of a Gaussian of deviation 1 around it, as part
-        autoencoders have it at each pixel.
+        The mean image is the mean of the training targets. Its likelihood is that of a Gaussian of
+        standard deviation 1 around each pixel, as in part autoencoders.
         """
         counts = class_counts(self.data.train, self.classes, self.evaluation_batch)
         mean = mean_picture(self.data.train, self._targets, self.evaluation_batch)
@@ -76,7 +78,7 @@ class Autoencoding(Task[Images]):
             target = self._targets(batch)
             errors.add({"mse": (target - mean).square().mean()}, weight=len(target))
             labels.append(batch[1].cpu().numpy())
-        largest = probes.largest_class(counts.cpu().numpy(), np.concatenate(labels))
+        largest = probes.largest_class_accuracy(counts.cpu().numpy(), np.concatenate(labels))
         probed = [name for name in AUTOENCODING if name.startswith("lin_")]
         mse = errors.take()["mse"]
         nll = 0.5 * math.log(2 * math.pi) + 0.5 * mse
@@ -86,7 +88,7 @@ class Autoencoding(Task[Images]):
         }
 
     def _targets(self, batch: Batch) -> Tensor:
-        """(batch, channels, height, width): what the model is to reconstruct."""
+        """Returns the images that the model shall reconstruct, (batch, channels, height, width)."""
         assert isinstance(batch, Images)
         with torch.inference_mode():
             return self.model.target(batch.x)
@@ -99,7 +101,11 @@ class Autoencoding(Task[Images]):
             self._probe_samples, self._probes = len(self.data.train), {}
 
     def _fitted(self) -> dict[str, dict[str, probes.Probe]]:
-        """Probes of the code, and of the prior where there is one."""
+        """Fits probes to the codes of training samples, and to the priors of a model with priors.
+
+        Returns:
+            By `code` or `prior`, the probes by name.
+        """
         train = _Codes(self._probe_samples)
         with self._as_in_evaluation():
             for batch in Epoch(
@@ -108,32 +114,32 @@ class Autoencoding(Task[Images]):
                 assert isinstance(batch, Images)
                 train.add(self.model.encode(batch.x), batch.y)
         return {
-            role: probes.fit(
+            role: probes.fit_probes(
                 train.numbers(role),
                 train.labels(),
                 classes=self.classes,
-                seed=derive(self.seed, probe=role),
+                seed=derive_seed(self.seed, probe=role),
                 drawn_from=len(self.data.train),
             )
             for role in train.roles
         }
 
     def _probed(self) -> Tensor:
-        """Draws the training samples that probes are fitted to: their indices, in rising order."""
-        generator = torch.Generator().manual_seed(derive(self.seed, probe="samples"))
+        """Draws the training samples that probes are fitted to: their indices, ascending."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, probe="samples"))
         order = torch.randperm(len(self.data.train), generator=generator)
         return order[: self._probe_samples].sort().values
 
     def _room(self) -> _Codes:
-        """Makes room for the codes of validation or test samples."""
+        """Makes an empty store that is large enough for the validation and the test samples."""
         validation = self.data.validation
         return _Codes(max(len(self.data.test), 0 if validation is None else len(validation)))
 
     @contextmanager
     def _as_in_evaluation(self) -> Iterator[None]:
-        """Evaluation mode, no gradients, the trainer's precision."""
+        """Sets evaluation mode, without gradients, in the trainer's precision."""
         plugin = None if self._trainer is None else self.trainer.precision_plugin
-        # Each module's own: a frozen base stays in evaluation mode.
+        # Each module gets its own mode back, because a frozen base stays in evaluation mode.
         modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
@@ -144,8 +150,15 @@ class Autoencoding(Task[Images]):
                 module.training = mode
 
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
-        """Images above their reconstructions, and the variant's own pictures."""
-        batch = self.first_tests(samples)
+        """Draws images above their reconstructions, and the variant's own pictures.
+
+        Args:
+            samples: number of test samples.
+
+        Returns:
+            By name, an array (height, width) or (height, width, 3) uint8.
+        """
+        batch = self.first_test_samples(samples)
         coded = self.model(batch.x)
         if coded.reconstruction is None:
             return super().pictures(samples)
@@ -154,7 +167,7 @@ class Autoencoding(Task[Images]):
 
 
 def _errors(coded: Coded) -> dict[str, Tensor]:
-    """`mse` and `nll` of a batch, those that the variant has."""
+    """Computes `mse` and `nll` of a batch; a metric that the variant cannot have is left out."""
     errors = {}
     if coded.reconstruction is not None and coded.target is not None:
         errors["mse"] = (coded.reconstruction.float() - coded.target.float()).square().mean()
@@ -165,11 +178,13 @@ def _errors(coded: Coded) -> dict[str, Tensor]:
 
 
 class _Codes:
-    """Codes of a pass over samples, by their role in `Coded`, and the samples' labels.
+    """Stores codes, priors and labels of one pass over samples, each in one preallocated array.
 
-    Each has one array for the whole pass. Tensors kept from batch to batch would lie between the
-    large ones that a batch frees, and the C library could not use their places whole again: on 275
-    batches of `pcae` the process grew by 8 to 10 MB a batch.
+    Small tensors kept from batch to batch would fragment the memory that a batch frees: on 275
+    batches of `pcae`, the process grew by 8 to 10 MB per batch.
+
+    Args:
+        samples: the largest number of samples in a pass.
     """
 
     def __init__(self, samples: int) -> None:
@@ -193,9 +208,9 @@ class _Codes:
         return [name for name in self._arrays if name != "labels"]
 
     def numbers(self, role: str) -> np.ndarray:
-        """(samples, dims) float64."""
+        """Returns the stored `code` or `prior` of the samples, (samples, dims) float64."""
         return self._arrays[role][: self._count].astype(np.float64)
 
     def labels(self) -> np.ndarray:
-        """(samples, labels) int64."""
+        """Returns the stored labels, (samples, labels) int64."""
         return self._arrays["labels"][: self._count]

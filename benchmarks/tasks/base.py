@@ -1,4 +1,4 @@
-"""The training step that all tasks share."""
+"""Defines the base of all tasks: training step, data, optimiser and means of metrics."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ from torch import Tensor
 
 from benchmarks.batches import Epoch, evaluation_epoch, pixels_of, training_epoch
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.records.seeds import derive
-from benchmarks.tasks.pictures import grid
+from benchmarks.records.seeds import derive_seed
+from benchmarks.tasks.picture_grid import grid
 from models.variant import Clips, Images, Points, Variant
 
 B = TypeVar("B", Images, Clips, Points)
 
 
 class Task(pl.LightningModule, Generic[B]):
-    """A variant at work on a dataset.
+    """Trains and evaluates a variant on a dataset; subclasses define the metrics.
 
-    Before each training step torch's global generator is seeded from (seed, epoch, step): noise
-    and augmentation do not depend on what ran before, so that a resumed run equals an
+    Before each training step, torch's global generator is seeded from (seed, epoch, step). Noise
+    and augmentation therefore do not depend on earlier steps, and a resumed run equals an
     uninterrupted one.
 
-    The step is written out (Lightning's manual optimisation): its automatic one spends time on
-    hooks that nothing here has.
+    The training step uses Lightning's manual optimisation, because automatic optimisation spends
+    time on hooks that no task has.
+
+    Args:
+        model: the model of the variant.
+        data: the samples.
+        seed: the seed of the run.
     """
 
     evaluation_batch: ClassVar[int]
-    """Samples in an evaluation batch; fixed, since it may decide bits."""
+    """Number of samples per evaluation batch; fixed, because it may change rounding."""
 
     def __init__(self, model: Variant, data: TaskData, *, seed: int) -> None:
         super().__init__()
@@ -47,46 +52,78 @@ class Task(pl.LightningModule, Generic[B]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":
-            # Lightning's note of the hook under way, some forty times a step: no parameter,
-            # so torch's search for one is spared.
+            # Lightning 2.6 sets the name of the current hook about forty times per step. torch's
+            # slow search for parameters and buffers is skipped for this text.
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def transfer_batch_to_device(self, batch: B, device: torch.device, dataloader_idx: int) -> B:
-        """Nothing to do: samples are cut where the model is."""
+        """Returns the batch unchanged, because samples are already on the model's device."""
         return batch
 
     @abstractmethod
     def training_metrics(self, prediction: Any, batch: B) -> dict[str, Tensor]:
-        """Metrics of a training batch, from the prediction that its loss was computed of."""
+        """Computes the metrics of a training batch.
+
+        Args:
+            prediction: the prediction from which the loss was computed.
+            batch: the batch.
+
+        Returns:
+            Scalar tensors by name of the metric.
+        """
 
     @abstractmethod
     def update(self, prediction: Any, batch: B) -> None:
-        """Adds an evaluation batch to the metrics."""
+        """Adds an evaluation batch to the metrics.
+
+        Args:
+            prediction: the prediction for the batch.
+            batch: the batch.
+        """
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """The metrics of all evaluation batches since the last call, which forgets them."""
+        """Computes the metrics over the batches added since the last call, and resets them.
+
+        Returns:
+            The values by name of the metric.
+        """
 
     @abstractmethod
     def floors(self) -> dict[str, dict[str, float]]:
-        """Scores trivial answers on the test data: what a model that learned nothing could reach.
+        """Scores trivial answers on test data: what a model that learned nothing can reach.
 
         Returns:
-            By the answer's name, its metrics: those of `compute` that it has.
+            By name of the answer, its metrics by name; metrics that it cannot have are left out.
         """
 
     def use_all_training_samples(self) -> None:
-        """Prepares for the test of a final: what reads a part of the training data reads all."""
+        """Makes the metrics use all training samples, for the test of a final.
+
+        Only a task that otherwise uses a part of the training samples for its metrics overrides
+        this method.
+        """
 
     def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
-        """Pictures of the first test samples by name: (height, width[, 3]) uint8."""
-        shown = self.model.pictures(self.first_tests(samples))
+        """Draws pictures of the first test samples.
+
+        Args:
+            samples: number of test samples.
+
+        Returns:
+            By name, an array (height, width) or (height, width, 3) uint8.
+        """
+        shown = self.model.pictures(self.first_test_samples(samples))
         return {name: grid(rows) for name, rows in shown.items()}
 
-    def first_tests(self, samples: int) -> B:
-        """The first test samples, where the model is."""
+    def first_test_samples(self, samples: int) -> B:
+        """Returns the first test samples on the model's device.
+
+        Args:
+            samples: number of test samples; all if there are fewer.
+        """
         batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
         return cast(B, type(batch)(*(part.to(self.device) for part in batch)))
 
@@ -108,11 +145,14 @@ class Task(pl.LightningModule, Generic[B]):
             batch_size=self.model.config.batch_size,
             seed=self.seed,
             epoch=self.current_epoch,
-            first=self._training.weight,
+            first_step=self._training.weight,
         )
 
     def val_dataloader(self) -> Epoch | list[Epoch]:
-        """Batches of the validation data; an empty list, which skips validation, without any."""
+        """Returns the batches of the validation data.
+
+        Without validation data, returns an empty list, for which Lightning skips validation.
+        """
         if self.data.validation is None:
             return []
         return evaluation_epoch(self.data.validation, batch_size=self.evaluation_batch)
@@ -121,14 +161,14 @@ class Task(pl.LightningModule, Generic[B]):
         return evaluation_epoch(self.data.test, batch_size=self.evaluation_batch)
 
     def on_train_batch_start(self, batch: B, batch_idx: int) -> None:
-        seed = derive(self.seed, epoch=self.current_epoch, step=batch_idx)
-        # Not torch.manual_seed, which formats a stack trace for each backend that is not in use.
+        seed = derive_seed(self.seed, epoch=self.current_epoch, step=batch_idx)
+        # torch.manual_seed would format a stack trace for each backend that is not in use.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the epoch under way has so far: its steps and their means."""
+        """Adds the number of steps and the metrics of the current epoch to a checkpoint."""
         checkpoint["training_means"] = self._training.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -139,7 +179,7 @@ class Task(pl.LightningModule, Generic[B]):
         assert recipe is not None
         recipe.optimizer.zero_grad()
         losses, prediction = self._losses(batch)
-        with torch.autocast(self.device.type, enabled=False):  # of the forward pass only
+        with torch.autocast(self.device.type, enabled=False):  # only for the forward pass
             losses["loss"].backward()
         recipe.clip(self.model)
         cast(LightningOptimizer, self.optimizers()).step()  # which also counts the steps
@@ -150,7 +190,7 @@ class Task(pl.LightningModule, Generic[B]):
         return losses["loss"].detach()
 
     def _losses(self, batch: B) -> tuple[dict[str, Tensor], Any]:
-        """The weighted sum of the loss terms, the terms by name, and the prediction."""
+        """Returns the loss and its terms by name (`loss`, `loss/<term>`), and the prediction."""
         terms, prediction = self.model.loss(batch)
         return {
             "loss": self.model.total(terms),
@@ -165,16 +205,16 @@ class Task(pl.LightningModule, Generic[B]):
     test_step = validation_step
 
     def training_means(self) -> dict[str, float]:
-        """Losses and metrics of the epoch, means over its steps, which are then forgotten."""
+        """Returns losses and metrics of the epoch by name, as means over steps, and resets them."""
         return self._training.take()
 
     def evaluation_losses(self) -> dict[str, float]:
-        """Losses of the evaluation batches, means over samples, which are then forgotten."""
+        """Returns the losses of the evaluation by name, as means over samples, and resets them."""
         return self._evaluation.take()
 
 
 class Means:
-    """Weighted means by name, summed where the values lie, in double precision."""
+    """Computes weighted means by name, in double precision, on the device of the values."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor | float] = defaultdict(float)
@@ -182,7 +222,7 @@ class Means:
 
     def add(self, values: dict[str, Tensor], weight: int = 1) -> None:
         for name, value in values.items():
-            # On a GPU looking at a number waits for it; elsewhere it is the fastest way.
+            # On a GPU `item` waits for the value; on a CPU `item` is the fastest way.
             number = value.detach().double() if value.is_cuda else value.item()
             self._sums[name] = self._sums[name] + weight * number
         self.weight += weight

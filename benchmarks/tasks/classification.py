@@ -1,4 +1,4 @@
-"""Classification: the class of an image, or the classes of the two digits of a frame."""
+"""Defines the task classification: one class per image, or two classes per frame of two digits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from torchmetrics.classification import (
 
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.base import Task
-from benchmarks.tasks.floors import class_counts
+from benchmarks.tasks.training_statistics import class_counts
 from models.variant import Images, ImageShape, Variant
 
 
 class Classification(Task[Images]):
-    """One label: `accuracy`, and `balanced_accuracy`, the mean over the classes that there are.
+    """Trains and evaluates the classification of images.
 
-    Two labels (MultiMNIST protocol, Sabour et al. 2017, section 6): the classes with the two
-    highest scores are the answer; `exact_match` is the share of images with both right,
-    `digit_accuracy` the share of digits found.
+    With one label per image, the metrics are `accuracy`, and `balanced_accuracy`, the mean of the
+    accuracies of the classes that the evaluated samples show.
+
+    With two labels per image (MultiMNIST protocol, Sabour et al. 2017, section 6), the answer is
+    the two classes with the highest scores. `exact_match` is the share of images with two right
+    classes. `digit_accuracy` is the share of digits whose class is in the answer.
     """
 
     evaluation_batch = 200
@@ -68,7 +71,7 @@ class Classification(Task[Images]):
         }
 
     def floors(self) -> dict[str, dict[str, float]]:
-        """Scores the classes that training data shows most often, the same for every image."""
+        """Scores the constant answer `largest class`: the most frequent training classes."""
         counts = class_counts(self.data.train, self.classes, self.evaluation_batch)
         for batch in self.test_dataloader():
             assert isinstance(batch, Images)
@@ -76,6 +79,13 @@ class Classification(Task[Images]):
         return {"largest class": self.compute()}
 
     def _chosen(self, scores: Tensor) -> Tensor:
-        """(batch, classes) bool: the classes with the highest scores, as many as labels."""
+        """Marks the classes with the highest scores, as many as an image has labels.
+
+        Args:
+            scores: (batch, classes).
+
+        Returns:
+            (batch, classes) bool.
+        """
         best = scores.topk(self.labels, dim=1).indices
         return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, best, True)

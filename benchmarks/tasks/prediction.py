@@ -1,4 +1,4 @@
-"""Prediction: the next frames of a sequence."""
+"""Defines the task prediction: a model predicts the next frames of a sequence."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ from torch import Tensor
 from benchmarks.datasets.samples import Batch
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.base import Task
-from benchmarks.tasks.floors import mean_picture
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
+from benchmarks.tasks.training_statistics import mean_picture
 from models.variant import Clips, Variant
 
 
 def structural_similarity(one: Tensor, two: Tensor) -> Tensor:
-    """SSIM (Wang et al. 2004) of images in [0, 1], as scikit-image computes it by default.
+    """Computes the SSIM (Wang et al. 2004) of pairs of images, as scikit-image does by default.
 
-    7×7 windows that lie within the image, all pixels alike, sample covariance (torchmetrics'
-    version leaves out a border of five pixels). one, two: (batch, channels, height, width) to
-    (batch,), mean over windows and channels.
+    The windows have 7×7 pixels of equal weight and are inside the image; the covariance is the
+    sample covariance. The version of torchmetrics leaves out a border of five pixels.
+
+    Args:
+        one: (batch, channels, height, width) in [0, 1].
+        two: images of the same shape.
+
+    Returns:
+        (batch,), the mean over windows and channels.
     """
     side, c1, c2 = 7, 0.01**2, 0.03**2
     sample = side**2 / (side**2 - 1)
     products = torch.cat([one, two, one * one, two * two, one * two])
-    # Means over windows as matrix products: several times as fast as pooling.
+    # Matrix products compute the means over windows several times as fast as pooling.
     rows, columns = (_window_means(n, side, one) for n in one.shape[-2:])
     with torch.autocast(one.device.type, enabled=False):
         means = rows @ products @ columns.T
@@ -42,18 +48,24 @@ def structural_similarity(one: Tensor, two: Tensor) -> Tensor:
 
 
 def _window_means(size: int, side: int, like: Tensor) -> Tensor:
-    """(size − side + 1, size): the matrix that maps a line to the means of its windows."""
+    """Makes the matrix (size − side + 1, size) that maps a row of pixels to its window means."""
     start = torch.arange(size - side + 1, device=like.device)[:, None]
     place = torch.arange(size, device=like.device)
     return ((place >= start) & (place < start + side)).to(like.dtype) / side
 
 
 def frame_metrics(prediction: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Sums over sequences of the Moving MNIST protocol's metrics (OpenSTL, Tan et al. 2023).
+    """Computes the metrics of the Moving MNIST protocol (OpenSTL, Tan et al. 2023).
 
-    prediction, truth: (batch, frames, channels, height, width), truth in [0, 1]. `mse` and `mae`
-    are sums over the pixels of a frame, not clipped, `ssim` and `psnr` are
-    of clipped frames with a data range of 1; all are means over the frames of a sequence.
+    `mse` and `mae` are sums over the pixels of a frame, not clipped. `ssim` and `psnr` use frames
+    clipped to [0, 1]. Each metric is a mean over the frames of a sequence.
+
+    Args:
+        prediction: (batch, frames, channels, height, width).
+        truth: the true frames, of the same shape, in [0, 1].
+
+    Returns:
+        By name, the sum of the metric over the sequences of the batch.
     """
     batch, frames = truth.shape[:2]
     error = prediction.float() - truth
@@ -70,7 +82,7 @@ def frame_metrics(prediction: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
 
 class Prediction(Task[Clips]):
-    """Frames to frames; `frame_metrics` says how they are scored."""
+    """Trains and evaluates the prediction of frames; `frame_metrics` explains the metrics."""
 
     evaluation_batch = 20
 
@@ -90,10 +102,13 @@ class Prediction(Task[Clips]):
         return frames.means()
 
     def floors(self) -> dict[str, dict[str, float]]:
-        """Scores a blank frame, the mean training frame, and the last frame that was given."""
+        """Scores the trivial answers `blank frame`, `mean image` and `last frame`.
+
+        The mean image is the mean of training frames; the last frame is that of the past.
+        """
         mean = mean_picture(self.data.train, _future_frames, self.evaluation_batch)
         scored: dict[str, _FrameMeans] = defaultdict(_FrameMeans)
-        for batch in self.test_dataloader():  # once for all answers: its clips may be generated
+        for batch in self.test_dataloader():  # one pass only, because clips may be generated
             assert isinstance(batch, Clips)
             future = batch.future
             scored["blank frame"].add(torch.zeros_like(future), future)
@@ -102,7 +117,16 @@ class Prediction(Task[Clips]):
         return {name: frames.means() for name, frames in scored.items()}
 
     def pictures(self, samples: int = 3) -> dict[str, np.ndarray]:
-        """For each sequence past and predicted frames, past and true frames, squared difference."""
+        """Draws three rows per test sequence, and the variant's own pictures.
+
+        The rows are past and predicted frames, past and true frames, and the squared difference.
+
+        Args:
+            samples: number of test sequences.
+
+        Returns:
+            By name, an array (height, width) or (height, width, 3) uint8.
+        """
         batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
         assert isinstance(batch, Clips)
         predicted = self.model(batch.past.to(self.device)).float().clamp(0, 1).cpu()
@@ -117,13 +141,13 @@ class Prediction(Task[Clips]):
 
 
 def _future_frames(batch: Batch) -> Tensor:
-    """(batch · frames, channels, height, width): the frames that are asked for."""
+    """Returns the frames to predict, (batch · frames, channels, height, width)."""
     assert isinstance(batch, Clips)
     return batch.future.flatten(0, 1)
 
 
 class _FrameMeans:
-    """Means of `frame_metrics` over the sequences of all batches."""
+    """Computes the means of `frame_metrics` over the sequences of several batches."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Tensor | float] = defaultdict(float)

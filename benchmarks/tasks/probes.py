@@ -1,19 +1,20 @@
-"""What a code tells of classes that it was not taught: LIN-PRED and LIN-MATCH.
+"""Measures how well codes of an unsupervised model predict classes: LIN-PRED and LIN-MATCH.
 
-Kosiorek et al. 2019, section 3.1. Probes are fitted to codes of training samples and score others.
-Codes are (samples, dims), labels (samples, labels).
+The probes are those of Kosiorek et al. 2019, section 3.1. They are fitted to codes of training
+samples and score codes of other samples. Codes are (samples, dims), labels (samples, labels).
 
-LIN-PRED is the accuracy of a multinomial logistic regression on standardised codes, at the optimum
-of the summed cross-entropy plus ½‖w‖². LIN-MATCH is that of k-means with as many clusters as
-classes, which the Hungarian method matches to classes. Both are scikit-learn's, in float64, on one
-thread, from a seed: bits depend on neither workers nor interruptions.
+LIN-PRED is the accuracy of a multinomial logistic regression on standardised codes, which minimises
+the summed cross-entropy plus ½‖w‖². LIN-MATCH is the accuracy of k-means with one cluster per
+class, where the Hungarian method matches clusters to classes. scikit-learn fits both in float64, on
+one thread and from a seed, so that workers and interruptions do not change the scores.
 
-Fitted to 5,000 of MNIST's 55,000 training images, the penalty in proportion, LIN-PRED is .005 lower
-than fitted to all (`pcae` after 250 steps, 5,000 validation images: .784 with a deviation of .002
-over five draws, and .790; its untrained network .586 and .591). A thousandth of the tolerance
-changes no prediction there. Where a code has more than 40 numbers for 10 classes, L-BFGS takes the
-place of Newton's method; its LIN-PRED was within .001 of the optimum's. Memory beside the codes is
-some 40 MB for 55,000 codes of 16 numbers.
+Fitted to 5,000 of MNIST's 55,000 training images, with a penalty in proportion, LIN-PRED is .005
+lower than fitted to all images. For `pcae` after 250 steps it was .784 (standard deviation .002
+over five draws) instead of .790, and for the untrained network .586 instead of .591, on 5,000
+validation images. A solver tolerance a thousand times smaller changed no prediction there. For 10
+classes and codes of more than 40 numbers, L-BFGS replaces Newton's method; its LIN-PRED was within
+.001 of the optimum. Besides the codes, fitting takes about 40 MB of memory for 55,000 codes of 16
+numbers.
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 Probe = Callable[[np.ndarray, np.ndarray], float]
-"""Of codes and their labels: the share of samples that it gets right."""
+"""Maps codes (samples, dims) and labels (samples, labels) to the share of right samples."""
 
 STARTS = 10
-"""Of k-means, each by k-means++; the tightest clustering counts."""
+"""Starts of k-means, each by k-means++; the clustering with the smallest inertia is used."""
 ITERATIONS = 1000
-"""The most iterations of a probe. Newton's method takes some 10, L-BFGS 20 to 400, k-means 20."""
+"""Limit of iterations. Newton's method takes about 10, L-BFGS 20 to 400, k-means about 20."""
 NEWTON_WEIGHTS = 400
-"""Up to so many weights Newton's method is the faster one: its steps cost their number squared."""
+"""Newton's method is used up to this number of weights. It is faster than L-BFGS there, and the
+cost of its steps grows with the square of the number."""
 
 
-def fit(
+def fit_probes(
     codes: np.ndarray,
     labels: np.ndarray,
     *,
@@ -49,20 +51,21 @@ def fit(
     seed: int,
     drawn_from: int | None = None,
 ) -> dict[str, Probe]:
-    """Fits all probes that have a meaning.
+    """Fits the probes that have a meaning for the labels.
 
-    With several labels an image, clusters have none: there is no `lin_match`. A code that is not
-    finite is scored NaN, so that the run fails by that name.
+    `lin_match` is left out if samples have several labels, because a cluster is matched to one
+    class. If a code is not finite, all probes return NaN, so that the run fails and names a probe.
 
     Args:
-        codes: (samples, dims) float64, of training samples.
-        labels: (samples, labels) int64, their classes.
-        classes: number of classes, and of clusters.
-        seed: seed of the clusters' starts.
-        drawn_from: number of training samples that these were drawn from, by default these alone.
+        codes: (samples, dims) float64, the codes of training samples.
+        labels: (samples, labels) int64, the classes of the samples.
+        classes: number of classes and of clusters.
+        seed: seed of the starts of k-means.
+        drawn_from: number of training samples from which the samples were drawn; by default the
+            number of samples.
 
     Returns:
-        The probes by name.
+        By name, `lin_pred` and `lin_match`, the probes.
     """
     share = len(codes) / (drawn_from or len(codes))
     probes = {"lin_pred"} if labels.shape[1] > 1 else {"lin_pred", "lin_match"}
@@ -70,26 +73,37 @@ def fit(
         return dict.fromkeys(sorted(probes), lambda codes, labels: math.nan)
     with _reproducible():
         if labels.shape[1] > 1:
-            return {"lin_pred": several(codes, labels, classes, share)}
+            return {"lin_pred": fit_multilabel_probe(codes, labels, classes, share)}
         return {
-            "lin_pred": linear(codes, labels, classes, share),
-            "lin_match": match(codes, labels, classes, seed),
+            "lin_pred": fit_linear_probe(codes, labels, classes, share),
+            "lin_match": fit_cluster_probe(codes, labels, classes, seed),
         }
 
 
-def score(probes: Mapping[str, Probe], codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """What each probe says of these codes; NaN where one of them is not finite."""
+def score_probes(
+    probes: Mapping[str, Probe], codes: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Scores codes with fitted probes.
+
+    Args:
+        probes: the probes by name.
+        codes: (samples, dims) float64.
+        labels: (samples, labels) int64.
+
+    Returns:
+        By name of the probe, the share of right samples; NaN if a code is not finite.
+    """
     if not np.isfinite(codes).all():
         return dict.fromkeys(probes, math.nan)
     with _reproducible():
         return {name: probe(codes, labels) for name, probe in probes.items()}
 
 
-def largest_class(counts: np.ndarray, labels: np.ndarray) -> float:
-    """Scores one answer for all images: the most frequent classes, as many as an image has labels.
+def largest_class_accuracy(counts: np.ndarray, labels: np.ndarray) -> float:
+    """Scores a constant answer: the most frequent classes, as many as an image has labels.
 
     Args:
-        counts: (classes,) how often training samples show each class.
+        counts: (classes,), how often training samples show each class.
         labels: (samples, labels) int64, the true classes of the samples to score.
 
     Returns:
@@ -99,30 +113,41 @@ def largest_class(counts: np.ndarray, labels: np.ndarray) -> float:
     return float((np.sort(labels, axis=1) == np.sort(answer)).all(axis=1).mean())
 
 
-def linear(codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0) -> Probe:
+def fit_linear_probe(
+    codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0
+) -> Probe:
     """Fits one multinomial logistic regression to standardised codes.
 
     Args:
         codes: (samples, dims).
         labels: (samples, 1).
         classes: number of classes.
-        share: the share of the training samples that these are.
+        share: the share of all training samples that `codes` has.
+
+    Returns:
+        The probe.
     """
     regression = _regression(codes.shape[1] * classes, share).fit(codes, labels[:, 0])
     return lambda codes, labels: float((regression.predict(codes) == labels[:, 0]).mean())
 
 
-def several(codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0) -> Probe:
+def fit_multilabel_probe(
+    codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 1.0
+) -> Probe:
     """Fits one logistic regression per class to standardised codes, for images of several labels.
 
-    The classes with the highest decision values, as many as there are labels, are the answer; it is
-    right where all of them are. A class that no training sample shows is the last to be answered.
+    The answer for an image is the classes with the highest decision values, as many as the image
+    has labels. The answer is right if all its classes are. A class without training samples has the
+    lowest decision value.
 
     Args:
         codes: (samples, dims).
         labels: (samples, labels).
         classes: number of classes.
-        share: the share of the training samples that these are.
+        share: the share of all training samples that `codes` has.
+
+    Returns:
+        The probe.
     """
     shown = (labels[:, :, None] == np.arange(classes)).any(axis=1)
     regressions = {
@@ -141,8 +166,20 @@ def several(codes: np.ndarray, labels: np.ndarray, classes: int, share: float = 
     return probe
 
 
-def match(codes: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Probe:
-    """K-means with as many clusters as classes, which the Hungarian method matches to them."""
+def fit_cluster_probe(codes: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Probe:
+    """Fits k-means with one cluster per class, and matches clusters to classes.
+
+    The Hungarian method finds the matching with the most right training samples.
+
+    Args:
+        codes: (samples, dims).
+        labels: (samples, 1).
+        classes: number of classes.
+        seed: seed of the starts of k-means.
+
+    Returns:
+        The probe.
+    """
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
 
@@ -154,9 +191,10 @@ def match(codes: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Pro
 
 
 def _regression(weights: int, share: float) -> Any:
-    """Makes a logistic regression with the penalty ½‖w‖² of a fit to all training samples.
+    """Makes a logistic regression whose penalty is ½‖w‖² for a fit to all training samples.
 
-    Fitted to a share of them, the sum of losses is smaller by that share, and so is the penalty.
+    For a fit to a share of the samples, the sum of losses is smaller by this share; the penalty is
+    multiplied by the share, so that both stay in proportion.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -169,10 +207,10 @@ def _regression(weights: int, share: float) -> Any:
 
 @contextmanager
 def _reproducible() -> Iterator[None]:
-    """One thread, since sums are cut by threads; and no advice on codes that have collapsed.
+    """Limits scikit-learn to one thread, and hides its warnings that a fit did not converge.
 
-    A code of fewer different values than there are classes has fewer clusters too: its low score
-    says so.
+    Sums are split by threads, so rounding depends on the number of threads. k-means warns about
+    codes with fewer different values than clusters; the low score of such codes says enough.
     """
     from sklearn.exceptions import ConvergenceWarning
 
@@ -183,7 +221,7 @@ def _reproducible() -> Iterator[None]:
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    import sklearn.cluster  # so that its libraries are among those found
+    import sklearn.cluster  # the controller finds only libraries that are loaded
     import sklearn.linear_model  # noqa: F401
     from threadpoolctl import ThreadpoolController
 

@@ -1,4 +1,4 @@
-"""Segmentation of point sets: autoencoding where the data is constellations."""
+"""Defines the segmentation of point sets, which is the task autoencoding on such datasets."""
 
 from __future__ import annotations
 
@@ -11,24 +11,34 @@ from benchmarks.tasks.base import Task
 from models.variant import Coded, Points, PointShape, Variant
 
 
-def matched(segments: np.ndarray, pattern: np.ndarray, presence: np.ndarray) -> int:
-    """Points of one sample that the best one-to-one matching of segments to patterns gets right.
+def matched_points(segments: np.ndarray, pattern: np.ndarray, presence: np.ndarray) -> int:
+    """Counts the points of one sample that are right under the best matching.
 
-    All (n,); only points with presence 1 count.
+    Each segment is matched to at most one pattern, so that as many points as possible are in the
+    segment of their pattern.
+
+    Args:
+        segments: (points,) int64, the segment that the model gives each point.
+        pattern: (points,) int64, the pattern to which each point belongs.
+        presence: (points,), 1 for points that are present, otherwise 0.
+
+    Returns:
+        The number of present points in the segment that is matched to their pattern.
     """
-    from scipy.optimize import linear_sum_assignment  # which takes its time
+    from scipy.optimize import linear_sum_assignment  # late: the import is slow
 
-    there = presence > 0
+    present = presence > 0
     counts = np.zeros((segments.max() + 1, pattern.max() + 1), np.int64)
-    np.add.at(counts, (segments[there], pattern[there]), 1)
+    np.add.at(counts, (segments[present], pattern[present]), 1)
     return int(counts[linear_sum_assignment(counts, maximize=True)].sum())
 
 
 class Segmentation(Task[Points]):
-    """`segmentation_accuracy`: the share of present points in the segment matched to their pattern.
+    """Trains and evaluates the segmentation of points into patterns, without labels.
 
-    Segments are matched to patterns sample by sample (Kosiorek et al. 2019, section 3.1), since
-    nothing but its place tells one square from another.
+    `segmentation_accuracy` is the share of present points in the segment that is matched to their
+    pattern. Segments are matched to patterns for each sample separately (Kosiorek et al. 2019,
+    section 3.1), because the two squares of a sample differ only in their positions.
     """
 
     evaluation_batch = 200
@@ -47,11 +57,11 @@ class Segmentation(Task[Points]):
         samples = zip(
             prediction.segments.cpu().numpy(), batch.pattern.cpu().numpy(), presence, strict=True
         )
-        self._right += sum(matched(*sample) for sample in samples)
+        self._right += sum(matched_points(*sample) for sample in samples)
         self._seen += int(presence.sum())
 
     def floors(self) -> dict[str, dict[str, float]]:
-        """Scores one segment for all points of a sample."""
+        """Scores the trivial answer `one segment`: all points of a sample in the same segment."""
         for batch in self.test_dataloader():
             assert isinstance(batch, Points)
             self.update(Coded(batch.x, segments=torch.zeros_like(batch.pattern)), batch)

@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field
 
 from benchmarks.records.errors import InputError
-from benchmarks.records.files import write_json
+from benchmarks.records.atomic_files import write_json
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Frozen
@@ -182,7 +182,7 @@ def add_records(results: Path, folder: Path = RECORDS) -> list[str]:
     rows, copied = headline_rows(), []
     for home in sorted(ResultsFolder(results).runs.glob("*")):
         run = RunFolder(results, home.name)
-        if (fault := run.fault()) is not None:
+        if (fault := run.damage()) is not None:
             raise InputError(f"{fault}: re-run it, and add it then")
         record = run.read()
         if record is not None and any(row.takes(record) for row in rows):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.records.files import sha256_of
+from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.folders import RunFolder
 from reports.formats import one_line, stem, write
 from reports.index import FOLDER

@@ -1,4 +1,4 @@
-"""Autoencoding: probes equal their textbook versions, are fitted on train, and see no noise."""
+"""Tests that probes equal textbook versions and are fitted to training codes without noise."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ BUDGET = Budget(profile="test", epochs=1, train_samples=60, validation_samples=2
 
 
 def test_lin_match_is_the_best_permutation_on_train() -> None:
-    """A textbook k-means, and every way to name its clusters."""
+    """The reference is a textbook k-means, and all assignments of clusters to classes."""
     codes, y = labelled(120, 4, 3)
     others, other_y = labelled(80, 4, 3, seed=1)
-    fitted = probes.match(codes, y, classes=4, seed=5)
+    fitted = probes.fit_cluster_probe(codes, y, classes=4, seed=5)
 
     tightest, centroids = np.inf, codes[:4]
     for start in range(20):
@@ -70,7 +70,7 @@ def test_lin_match_is_the_best_permutation_on_train() -> None:
 
 
 def test_lin_pred_is_a_logistic_regression_on_standardised_codes() -> None:
-    """Written out: softmax cross-entropy summed over samples, half the squared weights."""
+    """The reference minimises the summed softmax cross-entropy plus half the squared weights."""
     codes, y = labelled(100, 3, 2)
     codes = codes * [100.0, 0.01] + 7
     others, other_y = labelled(90, 3, 2, seed=1)
@@ -87,7 +87,7 @@ def test_lin_pred_is_a_logistic_regression_on_standardised_codes() -> None:
 
     theta = minimize(cost, np.zeros(9), tol=1e-10).x
     expected = (logits(theta, others).argmax(1) == other_y[:, 0]).mean()
-    assert probes.linear(codes, y, classes=3)(others, other_y) == expected
+    assert probes.fit_linear_probe(codes, y, classes=3)(others, other_y) == expected
     assert 0.5 < expected < 1
 
 
@@ -95,7 +95,7 @@ def test_lin_pred_is_a_logistic_regression_on_standardised_codes() -> None:
 def test_a_share_of_the_samples_has_that_share_of_the_penalty(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By either method: all samples thrice is the same mean loss, and thus the same optimum."""
+    """With each sample three times the mean loss is equal, and so is the optimum."""
     monkeypatch.setattr(probes, "NEWTON_WEIGHTS", most)
     codes, y = labelled(100, 3, 2)
     thrice = probes._regression(6, 1.0).fit(np.tile(codes, (3, 1)), np.tile(y[:, 0], 3))[-1]
@@ -106,7 +106,7 @@ def test_a_share_of_the_samples_has_that_share_of_the_penalty(
 
 
 def test_two_digits_are_right_where_both_are_among_the_two_highest() -> None:
-    """Against counting, with scikit-learn's regressions used plainly."""
+    """The reference counts right answers of scikit-learn's regressions."""
     from sklearn.linear_model import LogisticRegression
 
     draw = np.random.default_rng(0)
@@ -121,44 +121,44 @@ def test_two_digits_are_right_where_both_are_among_the_two_highest() -> None:
     right = 0
     for decision, pair in zip(np.stack(values, 1), y[150:], strict=True):
         right += set(np.argsort(decision)[-2:].tolist()) == set(pair.tolist())
-    fitted = probes.several(codes[:150], y[:150], classes=5)
+    fitted = probes.fit_multilabel_probe(codes[:150], y[:150], classes=5)
     assert fitted(codes[150:], y[150:]) == right / 50
-    assert fitted(codes[150:], y[150:, ::-1]) == right / 50  # their order says nothing
+    assert fitted(codes[150:], y[150:, ::-1]) == right / 50  # the labels' order is irrelevant
     assert 0.3 < right / 50 < 1
 
 
 def test_a_class_that_train_does_not_show_is_never_answered() -> None:
     y = np.array([[0, 1], [0, 2], [1, 2]] * 10)
     codes = np.eye(4)[y].sum(1)
-    fitted = probes.several(codes, y, classes=4)
+    fitted = probes.fit_multilabel_probe(codes, y, classes=4)
     assert fitted(codes, y) == 1
     assert fitted(np.eye(4)[[[0, 3]]].sum(1), np.array([[0, 3]])) == 0
 
 
 def test_probes_are_fitted_on_train_not_on_what_they_score() -> None:
-    """The known mistake: k-means refitted on the test set, which here would be right."""
+    """Known mistake: k-means is refitted on the test set, which would be right on this data."""
     train = np.repeat([[0.0], [1.0]], 20, axis=0)
     train_y = np.repeat([[0], [1]], 20, axis=0)
     test = np.repeat([[0.0], [0.4]], 20, axis=0)
-    fitted = probes.fit(train, train_y, classes=2, seed=0)
-    assert probes.score(fitted, test, train_y) == {"lin_pred": 0.5, "lin_match": 0.5}
-    refitted = probes.fit(test, train_y, classes=2, seed=0)
-    assert probes.score(refitted, test, train_y) == {"lin_pred": 1, "lin_match": 1}
+    fitted = probes.fit_probes(train, train_y, classes=2, seed=0)
+    assert probes.score_probes(fitted, test, train_y) == {"lin_pred": 0.5, "lin_match": 0.5}
+    refitted = probes.fit_probes(test, train_y, classes=2, seed=0)
+    assert probes.score_probes(refitted, test, train_y) == {"lin_pred": 1, "lin_match": 1}
 
 
 def test_clusters_are_named_on_train_not_on_what_they_score() -> None:
-    """The other half of that mistake: the Hungarian matching made on the test set."""
+    """Known mistake: clusters are matched to classes on the test set."""
     codes = np.repeat([[0.0], [1.0]], 20, axis=0)
     y = np.repeat([[0], [1]], 20, axis=0)
-    fitted = probes.fit(codes, y, classes=2, seed=0)
-    assert probes.score(fitted, codes, 1 - y)["lin_match"] == 0
+    fitted = probes.fit_probes(codes, y, classes=2, seed=0)
+    assert probes.score_probes(fitted, codes, 1 - y)["lin_match"] == 0
 
 
 def test_a_collapsed_code_is_scored_without_a_warning() -> None:
     codes, (_, y) = np.zeros((60, 4)), labelled(60, 5, 4)
-    fitted = probes.fit(codes, y, classes=5, seed=0)
+    fitted = probes.fit_probes(codes, y, classes=5, seed=0)
     most = np.bincount(y[:, 0]).max() / 60
-    assert probes.score(fitted, codes, y) == {"lin_pred": most, "lin_match": most}
+    assert probes.score_probes(fitted, codes, y) == {"lin_pred": most, "lin_match": most}
 
 
 @pytest.mark.parametrize("labels", [1, 2])
@@ -168,7 +168,7 @@ def test_a_code_that_is_not_finite_scores_nan(labels: int) -> None:
     broken = codes.copy()
     broken[3, 2] = np.nan
     for trained, scored in ((codes, broken), (broken, codes)):
-        scores = probes.score(probes.fit(trained, y, classes=5, seed=0), scored, y)
+        scores = probes.score_probes(probes.fit_probes(trained, y, classes=5, seed=0), scored, y)
         assert all(np.isnan(value) for value in scores.values())
         assert set(scores) == ({"lin_pred", "lin_match"} if labels == 1 else {"lin_pred"})
 
@@ -188,7 +188,7 @@ def test_probes_are_bit_equal_in_other_processes_and_with_other_threads() -> Non
 
 
 class Noisy(Variant):
-    """Its code is the mean of the image; in training it and the image drown in noise."""
+    """Encodes an image as its mean; in training, strong noise is added to image and code."""
 
     def __init__(self, *, shape: Any, config: Hyperparameters, base: Any = None) -> None:
         super().__init__(shape=shape, config=config)
@@ -212,7 +212,7 @@ class Noisy(Variant):
 
 
 class Opposed(Noisy):
-    """Its prior is dark where its code is bright."""
+    """Returns a prior that is dark where the code is bright."""
 
     def forward(self, x: Tensor) -> Coded:
         coded = super().forward(x)
@@ -220,7 +220,7 @@ class Opposed(Noisy):
 
 
 def grey(count: int, dark: int = 0) -> StillSamples:
-    """Images of two brightnesses, of which the class `dark` is the lower."""
+    """Makes grey images of two brightnesses; the class `dark` has the lower one."""
     bright = torch.arange(count) % 2
     pixels = (bright * 200).to(torch.uint8).view(-1, 1, 1, 1).repeat(1, 1, 4, 5)
     return StillSamples(pixels, bright if dark == 0 else 1 - bright)
@@ -245,7 +245,7 @@ def evaluated(task: Autoencoding, frozen: nn.Module | None = None) -> dict[str, 
 
 
 def test_probes_see_codes_as_evaluation_does() -> None:
-    """In evaluation mode, without gradients: with noise the probes would be at chance."""
+    """Codes are computed in evaluation mode: with noise, probes would score at chance level."""
     task = task_of(Noisy)
     frozen = nn.BatchNorm1d(1)
     task.model.register_module("frozen", frozen)
@@ -255,18 +255,18 @@ def test_probes_see_codes_as_evaluation_does() -> None:
     assert task.model.seen[-1] == (False, False, False)
     assert task.training
     assert task.model.training
-    assert not frozen.training  # each module has its own mode back
+    assert not frozen.training  # each module has its former mode again
 
 
 def test_each_code_is_scored_by_its_own_probes() -> None:
-    """Known mistake: the posterior's probe with the prior's classifier, here always wrong."""
+    """Known mistake: the prior's probe scores the code, which is always wrong on this data."""
     found = evaluated(task_of(Opposed))
     probed = [value for name, value in found.items() if name.startswith("lin_")]
     assert probed == [1, 1, 1, 1]
 
 
 def test_a_task_fits_its_probes_on_train() -> None:
-    """Known mistake: refitted on the test set, whose labels here contradict those of train."""
+    """Known mistake: probes are refitted on the test set, which has contrary labels."""
     found = evaluated(task_of(Noisy, test=grey(20, dark=1)))
     probed = [value for name, value in found.items() if name.startswith("lin_")]
     assert probed == [0, 0, 0, 0]
@@ -289,8 +289,8 @@ def test_probes_are_fitted_once_an_epoch() -> None:
     task = task_of(Noisy)
     evaluated(task)
     passes = len(task.model.seen)
-    task.use_all_training_samples()  # which the probes were fitted to
-    evaluated(task)  # the test, after the validation of the last epoch
+    task.use_all_training_samples()  # the probes were fitted to all of them already
+    evaluated(task)  # the test follows the validation of the last epoch
     assert len(task.model.seen) == passes + 1
     task.on_train_epoch_start()
     evaluated(task)
@@ -301,16 +301,16 @@ def test_validation_fits_probes_to_a_part_and_a_finals_test_to_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 30)
-    fit, read = probes.fit, []
+    fit, read = probes.fit_probes, []
 
     def watched(codes: np.ndarray, labels: np.ndarray, **how: int) -> dict[str, probes.Probe]:
         read.append(len(codes))
         return fit(codes, labels, **how)
 
-    monkeypatch.setattr(probes, "fit", watched)
+    monkeypatch.setattr(probes, "fit_probes", watched)
     record = made(spec_of("autoencoder", epochs=2, role="final", width=2), tmp_path)
     assert record.status == "complete", record.traceback
-    assert read == [48, 30, 30, 48]  # the untrained network, two epochs, the test
+    assert read == [48, 30, 30, 48]  # of the untrained network, of two epochs, of the test
 
 
 def test_the_part_is_drawn_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +339,7 @@ def test_codes_of_all_batches_are_kept_with_their_labels() -> None:
 
 
 class Bare(Noisy):
-    """A code and nothing else."""
+    """Returns a code without a reconstruction or a likelihood."""
 
     def forward(self, x: Tensor) -> Coded:
         return Coded(super().forward(x).code)
@@ -406,7 +406,7 @@ def test_bfloat16_codes_are_of_the_trainers_precision(
 
 
 def test_absent_metrics_reach_the_table(tmp_path: Path) -> None:
-    """From the variant's and the task's reasons, by the record, to a row that says n/a."""
+    """The reasons of variant and task are in the record, and the table says n/a."""
     record = made(spec_of("kmeans", MOVING_MNIST, epochs=1, role="final", starts=1), tmp_path)
     cell = ledger(
         "kmeans",

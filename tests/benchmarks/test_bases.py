@@ -1,4 +1,4 @@
-"""Runs that rest on another run: it is made first, once, and nothing changes it."""
+"""Tests runs that are built on a base: the base is run first and once, and is not changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Config(Hyperparameters):
 
 
 class Lower(Variant):
-    """A code that batch norm keeps statistics of, and a decoder."""
+    """Encodes with batch norm, which has running statistics, and decodes."""
 
     Config = Config
 
@@ -53,7 +53,7 @@ class Lower(Variant):
 
 
 class Upper(Lower):
-    """Reconstructs the lower one's code, which it leaves in evaluation mode."""
+    """Reconstructs the code of `Lower`, and leaves `Lower` in evaluation mode."""
 
     base_variant = "lower"
 
@@ -119,7 +119,7 @@ def test_equal_specs_give_equal_bits_and_another_base_other_ones(tmp_path: Path)
 
 
 def test_training_does_not_change_the_base(tmp_path: Path) -> None:
-    """Neither its weights nor its statistics; what rests on it does train."""
+    """The base keeps its weights and batch statistics; the upper model is trained."""
     spec = upper()
     made(spec, tmp_path)
     kept, whole = weights(tmp_path, spec.base), weights(tmp_path, spec)
@@ -143,7 +143,7 @@ def test_the_base_costs_no_parameters(tmp_path: Path) -> None:
 def test_a_killed_run_ends_bit_equal_on_its_base(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the base was killed in its turn."""
+    """The base was killed, too, before the run."""
     spec = upper()
     whole = made(spec, tmp_path / "whole")
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
@@ -184,15 +184,15 @@ def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
+    with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
     path.unlink()
-    with pytest.raises(InputError, match=r"weights\.safetensors is not what its record says"):
+    with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
     assert RunFolder(tmp_path, spec.run_id).read() is None
 
 
-def test_a_variant_without_the_base_it_rests_on_is_a_failed_record(tmp_path: Path) -> None:
+def test_a_variant_without_its_base_is_a_failed_record(tmp_path: Path) -> None:
     record = made(upper().model_copy(update={"base": None}), tmp_path)
     assert record.status == "failed"
     assert "upper is built on lower" in record.reason

@@ -1,4 +1,4 @@
-"""Orders, splits and protocols: pure functions of their seeds, and no sample on two sides."""
+"""Tests that orders and splits are pure functions of their seeds, and that parts are disjoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples, to_float
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.record import DataInfo, DataState
-from benchmarks.records.seeds import derive
+from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget
 from models import registry
 from models.variant import ClipShape, Images, ImageShape
@@ -46,7 +46,7 @@ def test_an_epochs_order_is_a_function_of_seed_and_epoch() -> None:
     assert order(1, 2) == order(1, 2)
     assert order(1, 2) != order(1, 3)
     assert order(1, 2) != order(2, 2)
-    assert len(set(order(1, 2))) == 48  # a last batch that is not full is left out
+    assert len(set(order(1, 2))) == 48  # an incomplete last batch is left out
 
 
 def test_a_single_batch_that_is_not_full_is_kept() -> None:
@@ -70,10 +70,12 @@ def test_pixels_are_those_of_the_batches(dataset: str) -> None:
 
 
 def test_seeds_are_functions_of_named_axes() -> None:
-    assert derive(0, trial=1) == derive(0, trial=1) == 4398556041439559630
-    assert derive(0, trial=1, step=2) == derive(0, step=2, trial=1)
-    assert len({derive(0), derive(1), derive(0, trial=0), derive(0, final=0)}) == 4
-    assert 0 <= derive(3, a="b") < 2**63
+    assert derive_seed(0, trial=1) == derive_seed(0, trial=1) == 4398556041439559630
+    assert derive_seed(0, trial=1, step=2) == derive_seed(0, step=2, trial=1)
+    assert (
+        len({derive_seed(0), derive_seed(1), derive_seed(0, trial=0), derive_seed(0, final=0)}) == 4
+    )
+    assert 0 <= derive_seed(3, a="b") < 2**63
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,8 @@ def test_validation_is_stratified() -> None:
 
 
 def test_sequences_show_images_of_their_own_side() -> None:
-    """Train sequences are made of train images, validation's of held-out ones, test's of test."""
+    """Training sequences show training images, validation sequences held-out images, test sequences
+    test images."""
     data = load("prediction", "mnist")
     parts = [
         {sprite.tobytes() for sprite in getattr(data, part).source.sprites.numpy()}

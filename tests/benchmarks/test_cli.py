@@ -1,4 +1,4 @@
-"""The command line: single runs, their repetition, and one sentence for bad input."""
+"""Tests the command line: runs, reproduced runs, and one sentence for bad input."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def call(*arguments: str, results: Path | None = None) -> subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """One final, made by the command line: results folder and run id."""
+    """Makes one final by the command line; returns the results folder and the run id."""
     results = tmp_path_factory.mktemp("cli") / "results"
     done = call("run", "linear", "usps", "--final", "--epochs", "2", *SMALL, results=results)
     assert done.returncode == 0, done.stderr
     assert "test/accuracy" in done.stdout
     assert "epoch 1 of 2: validation/accuracy" in done.stdout
     assert re.search(r"model +Linear +[\d.]+ K", done.stdout), done.stdout
-    assert re.search(r"complete; [\d,]+ parameters, [\d.]+ MFLOP a sample", done.stdout)
+    assert re.search(r"complete; [\d,]+ parameters, [\d.]+ MFLOP per sample", done.stdout)
     (home,) = (results / "runs").iterdir()
     assert (home / "curves.png").read_bytes().startswith(b"\x89PNG")
     return results, home.name
 
 
 def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None:
-    """Papers have splits of their own, such as 40,000 and 10,000 images of CIFAR-10."""
+    """Papers use other splits, such as 40,000 and 10,000 images of CIFAR-10."""
     samples = ("--train-samples", "50", "--validation-samples", "30")
     done = call("run", "linear", "usps", *samples, *SMALL, results=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -94,7 +94,7 @@ def test_weights_and_biases_mirrors_the_record(made: tuple[Path, str]) -> None:
 
 
 def test_a_mirror_that_differs_is_seen(made: tuple[Path, str], tmp_path: Path) -> None:
-    """So that agreement says something."""
+    """Without this test, `bit-equal` could be printed for any two runs."""
     results, run_id = made
     home = shutil.copytree(results / "runs" / run_id, tmp_path / run_id)
     record = json.loads((home / "record.json").read_text())

@@ -1,10 +1,10 @@
-"""The learning curves of a single run."""
+"""Tests the figure of a run's learning curves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.curves import draw, figure
+from benchmarks.curves import curves_figure, draw_curves
 
 NAMES = (
     "train/loss",
@@ -22,7 +22,7 @@ LINES = [
 
 
 def test_a_panel_a_metric_over_steps() -> None:
-    axes = {ax.get_title(): ax.lines for ax in figure(LINES, "pcae").axes}
+    axes = {ax.get_title(): ax.lines for ax in curves_figure(LINES, "pcae").axes}
     assert list(axes) == ["loss", "lin pred", "mse", "nll"], "no panel of a loss term, none empty"
     train, validation = axes["loss"]
     assert (train.get_label(), validation.get_label()) == ("train", "validation")
@@ -35,7 +35,7 @@ def test_a_panel_a_metric_over_steps() -> None:
 
 
 def test_a_run_without_an_epoch_has_none(tmp_path: Path) -> None:
-    assert draw(tmp_path, "pcae") is None
+    assert draw_curves(tmp_path, "pcae") is None
     (tmp_path / "metrics.jsonl").touch()
-    assert draw(tmp_path, "pcae") is None
+    assert draw_curves(tmp_path, "pcae") is None
     assert not (tmp_path / "curves.png").exists()

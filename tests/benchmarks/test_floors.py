@@ -1,4 +1,4 @@
-"""Floors: what trivial answers and the untrained network score on a final's test data."""
+"""Tests floors: the scores of trivial answers and of the untrained network on test data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from benchmarks import datasets, metrics
 from benchmarks.datasets import mnist
 from benchmarks.datasets.samples import StillSamples
-from benchmarks.datasets.task_data import stratified
+from benchmarks.datasets.task_data import choose_stratified
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.tasks import probes
 from models import registry
@@ -55,7 +55,7 @@ def test_a_final_records_its_floors(variant: str, settings: dict[str, Any], tmp_
 
 
 def test_floors_change_no_other_number(tmp_path: Path) -> None:
-    """A trial, which has none, and a final of one seed train alike."""
+    """A trial, which has no floors, and a final with the same seed are trained equally."""
     trial = made(spec_of("cnn", width=4, dropout=0.3, shift=2), tmp_path)
     final = made(spec_of("cnn", width=4, dropout=0.3, shift=2, role="final"), tmp_path)
     assert trial.floors == {}
@@ -64,7 +64,7 @@ def test_floors_change_no_other_number(tmp_path: Path) -> None:
 
 
 def test_the_untrained_network_is_the_one_that_training_begins_with(tmp_path: Path) -> None:
-    """A rate of nearly zero: the trained network scores what the untrained one did."""
+    """With a learning rate near zero, the trained network scores as the untrained one does."""
     spec = spec_of("linear", epochs=1, role="final", lr=1e-30, weight_decay=0.0)
     record = made(spec, tmp_path)
     trained = {k.removeprefix("test/"): v for k, v in record.metrics.items() if "test/" in k}
@@ -83,7 +83,7 @@ def test_the_largest_class_is_that_of_the_training_data() -> None:
 def test_two_labels_are_answered_by_the_two_largest_classes() -> None:
     counts = np.array([5, 1, 9, 7])
     labels = np.array([[2, 3], [3, 2], [0, 2], [2, 2]])
-    assert probes.largest_class(counts, labels) == 0.5
+    assert probes.largest_class_accuracy(counts, labels) == 0.5
 
 
 def test_the_mean_image_is_of_training_targets() -> None:
@@ -113,17 +113,17 @@ def test_a_point_set_is_answered_by_one_segment() -> None:
 
 def test_a_subset_has_each_class_by_its_share() -> None:
     labels = np.repeat(np.arange(10), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
-    chosen = stratified(labels, 2000, seed=1)
+    chosen = choose_stratified(labels, 2000, seed=1)
     assert len(np.unique(chosen)) == len(chosen) == 2000
     counts, expected = np.bincount(labels[chosen]), np.bincount(labels) / 5
     assert np.abs(counts - expected).max() <= 1
-    assert np.array_equal(chosen, stratified(labels, 2000, seed=1))
-    assert not np.array_equal(chosen, stratified(labels, 2000, seed=2))
-    assert np.array_equal(stratified(labels, 10**6, seed=1), np.arange(len(labels)))
+    assert np.array_equal(chosen, choose_stratified(labels, 2000, seed=1))
+    assert not np.array_equal(chosen, choose_stratified(labels, 2000, seed=2))
+    assert np.array_equal(choose_stratified(labels, 10**6, seed=1), np.arange(len(labels)))
 
 
 def test_a_subset_of_sorted_images_is_no_head_of_them() -> None:
-    chosen = stratified(np.zeros(1000, np.int64), 100, seed=0)
+    chosen = choose_stratified(np.zeros(1000, np.int64), 100, seed=0)
     assert 300 < chosen.mean() < 700
 
 

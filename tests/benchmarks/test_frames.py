@@ -1,4 +1,4 @@
-"""Which frames a prediction variant is given and asked for, and how large, from end to end."""
+"""Tests number and size of a prediction variant's frames, from hyper-parameters to record."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(dataset: str, frames: Frames | None, source: DataSource = NOWHERE) -> T
 
 
 def filed(folder: Path, frames: int = 20) -> tuple[DataSource, np.ndarray]:
-    """A test file of sequences of noise."""
+    """Writes a test file with sequences of noise."""
     sequences = np.random.default_rng(0).integers(0, 256, (frames, 6, 64, 64), dtype=np.uint8)
     (folder / "MovingMNIST").mkdir()
     np.save(folder / "MovingMNIST" / "mnist_test_seq.npy", sequences)
@@ -93,7 +93,7 @@ def test_the_files_sequences_are_cut_and_averaged_too(tmp_path: Path) -> None:
     past, future = data.test.gather(torch.tensor([0]), 0)
     means = sequences.reshape(20, -1, 32, 2, 32, 2).mean(axis=(3, 5)) / 255
     apart = np.abs(means[:16] - past[0, :, 0].numpy()[:, None]).max(axis=(0, 2, 3))
-    means = means[:, apart.argmin()]  # which sequence it is: test samples are a seeded subset
+    means = means[:, apart.argmin()]  # finds the sequence: test samples are a seeded subset
     np.testing.assert_allclose(past[0, :, 0], means[:16], rtol=1e-5)
     np.testing.assert_allclose(future[0, :, 0], means[16:17], rtol=1e-5)
 
@@ -101,12 +101,12 @@ def test_the_files_sequences_are_cut_and_averaged_too(tmp_path: Path) -> None:
 def test_more_frames_than_the_file_has_is_one_sentence(tmp_path: Path) -> None:
     source, _ = filed(tmp_path)
     assert load(MOVING_MNIST, Frames(19, 1), source).test.gather(torch.arange(1), 0)
-    with pytest.raises(InputError, match=r"20 frames: 16 past and 5 future ones are too many"):
+    with pytest.raises(InputError, match=r"20 frames: 16 past and 5 future frames are too many"):
         load(MOVING_MNIST, Frames(16, 5), source)
 
 
 def test_a_run_is_made_on_the_frames_of_its_hyperparameters(tmp_path: Path) -> None:
-    """`copy-last` by the protocol of the Capsule Transformer: its error is the one counted here."""
+    """The error of `copy-last` by the Capsule Transformer's protocol is computed here, too."""
     config = registry.variant("copy-last").Config(past=16, future=1, size=32)
     info = datasets.find(MOVING_MNIST).describe("prediction", budget=BUDGET, source=NOWHERE)
     spec = RunSpec(

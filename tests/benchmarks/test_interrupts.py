@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a checkpoint, then the end, with the exit code that shells know."""
+"""Tests that SIGTERM and Ctrl-C end a run after a checkpoint, with the usual exit codes."""
 
 from __future__ import annotations
 
@@ -65,36 +65,36 @@ def test_what_reaches_no_checkpoint_in_time_is_ended(
 
 def test_signals_ask_only_within() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with interrupts.gracefully(60):
-        assert not interrupts.asked()
-        with interrupts.gracefully(60):  # a run within a driver
+    with interrupts.grace_period(60):
+        assert not interrupts.stop_requested()
+        with interrupts.grace_period(60):  # as a run inside a driver
             os.kill(os.getpid(), signal.SIGTERM)
-        assert interrupts.asked()
-        with pytest.raises(interrupts.Leave) as left:
-            interrupts.if_asked()
+        assert interrupts.stop_requested()
+        with pytest.raises(interrupts.Interrupted) as left:
+            interrupts.raise_if_requested()
         assert left.value.exit_code == 143
-        os.kill(os.getpid(), signal.SIGTERM)  # schedulers send it to every process, some twice
+        os.kill(os.getpid(), signal.SIGTERM)  # some schedulers send the signal twice
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert not interrupts.asked()
+    assert not interrupts.stop_requested()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interrupts.gracefully(60):
+        with interrupts.grace_period(60):
             os.kill(os.getpid(), signal.SIGINT)
-            assert not interrupts.asked()
+            assert not interrupts.stop_requested()
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def forked(spec: RunSpec, results: Path, step: Callable[[int], None]) -> tuple[int, int]:
-    """A child that makes a run as a command line does, and calls `step` in each training step.
+    """Forks a child that makes a run as the command line does, and calls `step` in each step.
 
-    What it has of its parent's is the imports, which take longer than all else. Returns a
-    descriptor on which the child tells of its first step, and the child.
+    A fork keeps the imports, which take most of the time. Returns a file descriptor to which the
+    child writes at its first step, and the id of the child.
     """
     ours, theirs = os.pipe()
     child = os.fork()
@@ -118,7 +118,7 @@ def forked(spec: RunSpec, results: Path, step: Callable[[int], None]) -> tuple[i
             main(lambda: made(spec, results))
         os._exit(0)
     except KeyboardInterrupt:
-        os._exit(130)  # as the interpreter has it
+        os._exit(130)  # the exit code of the interpreter after Ctrl-C
     except SystemExit as left:
         os._exit(left.code)
     except BaseException:

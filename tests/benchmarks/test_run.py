@@ -1,4 +1,4 @@
-"""`run(spec)` is a pure function of its spec: equal bits after any interruption."""
+"""Tests that `run(spec)` is a pure function of its spec, also after interruptions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still import ImageDataset
-from benchmarks.datasets.task_data import Split, split
+from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.task_data import Split, split_validation
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
@@ -43,7 +43,7 @@ def spec_of(
     precision: str = "32-true",
     **settings: object,
 ) -> RunSpec:
-    """A small run on stand-in data."""
+    """Specifies a small run on stand-in data."""
     entry = registry.available()[variant]
     budget = Budget(
         profile="test", epochs=epochs, train_samples=48, validation_samples=20, test_samples=20
@@ -74,7 +74,7 @@ CASES = {
 
 
 def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
-    """Makes a run that dies right after each of its next checkpoints, one a step, so many times."""
+    """Makes a run that dies after its next checkpoint, one step later, `kills` times."""
     save = Checkpoints.save_checkpoint
 
     def save_and_die(*arguments: object, **named: object) -> None:
@@ -85,7 +85,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
         patched.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
         patched.setattr(Checkpoints, "save_checkpoint", save_and_die)
         for _ in range(kills):
-            torch.rand(7)  # what happened in the process before must not matter
+            torch.rand(7)  # earlier random numbers of the process must not matter
             with pytest.raises(KeyboardInterrupt):
                 made(spec, results)
     return RunFolder(results, spec.run_id).path
@@ -96,8 +96,8 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
     spec = spec_of(variant, epochs=2, **CASES[variant])
     whole = made(spec, tmp_path / "whole")
     steps = 48 // spec.hyperparameters["batch_size"]
-    # Each step has its checkpoint but the last of an epoch, where it waits for the validation; and
-    # the run's last epoch ends with the record.
+    # Each step has a checkpoint, except the last step of an epoch, which has it after validation.
+    # The last epoch has no checkpoint at its end, because the record follows.
     home = made_until_checkpoint(spec, tmp_path / "killed", kills=2 * steps - 1)
     assert {path.name for path in home.glob("*.ckpt")} == {"last.ckpt", "previous.ckpt"}
     resumed = made(spec, tmp_path / "killed")
@@ -138,7 +138,7 @@ def test_a_record_is_made_once(tmp_path: Path) -> None:
 
 
 class Untouchable:
-    """Test samples that nothing may look at."""
+    """Fails if test samples are gathered."""
 
     def __len__(self) -> int:
         return 20
@@ -244,7 +244,7 @@ def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
     home = made_until_checkpoint(spec, tmp_path, kills=4)
     record = run.give_up(spec, results=tmp_path, study=None, reason="it died")
     assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
-    assert RunFolder(tmp_path, spec.run_id).kept() == record
+    assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert agrees(home)
     assert not list(home.glob("*.ckpt"))
 
@@ -266,7 +266,7 @@ def test_a_run_whose_metrics_are_damaged_is_made_again(
     record = made(spec, tmp_path)
     path = RunFolder(tmp_path, spec.run_id).metrics
     whole = path.read_bytes()
-    assert RunFolder(tmp_path, spec.run_id).kept() == record
+    assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     path.unlink()
     if (change := LINES[damage]) is not None:
         path.write_bytes(change(whole))
@@ -306,7 +306,7 @@ def test_a_failing_mirror_decides_nothing(
 def test_what_has_a_record_has_a_whole_mirror(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is killed between the two has no record, and is made again with its mirror."""
+    """A run that is killed before its record is written is re-run with a new W&B view."""
     spec = spec_of("linear", epochs=1)
     finish, early = WandbView.finish, []
 
@@ -332,7 +332,7 @@ def test_an_upload_that_is_interrupted_costs_no_record(
         patched.setattr(WandbView, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "interrupted")
-    kept = RunFolder(tmp_path / "interrupted", spec.run_id).kept()
+    kept = RunFolder(tmp_path / "interrupted", spec.run_id).read_undamaged()
     assert kept is not None
     assert kept.digest == made(spec, tmp_path / "whole").digest
 
@@ -351,7 +351,7 @@ def test_a_checkpoint_of_other_code_is_not_used(
 def test_a_dataset_too_small_is_one_sentence() -> None:
     few = Split(np.zeros((30, 1, 4, 4), np.uint8), np.arange(30) % 10)
     with pytest.raises(InputError, match="30 training images are too few"):
-        split(few, validation=20, kept=None)
+        split_validation(few, validation=20, kept=None)
 
 
 def test_other_data_than_specified_is_one_sentence(tmp_path: Path) -> None:
@@ -369,9 +369,9 @@ def test_a_torn_record_is_set_aside_and_its_run_re_run(
     (home / "record.json").write_text('{"run_id": "x"')
     record = made(spec, tmp_path)
     assert record.status == "complete"
-    assert RunFolder(tmp_path, spec.run_id).kept() == record
+    assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert (home / "record.unused").read_text() == '{"run_id": "x"'
-    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and its record is"
+    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record"
     assert capsys.readouterr().err.count(told) == 1
 
 
@@ -457,8 +457,8 @@ def test_a_full_disk_leaves_both_checkpoints_as_they_were(
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"validation_samples": 31}, "--validation-samples 31: of the 150 .* it can be 30 at most"),
-        ({"train_samples": 121}, "--train-samples 121: of the 150 .* it can be 120 at most"),
+        ({"validation_samples": 31}, "--validation-samples 31: .* has 150 .*: give 30 at most"),
+        ({"train_samples": 121}, "--train-samples 121: .* has 150 .*: give 120 at most"),
     ],
 )
 def test_samples_asked_for_beyond_those_there_are_refused(asked: dict[str, int], told: str) -> None:

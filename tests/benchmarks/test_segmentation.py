@@ -1,4 +1,4 @@
-"""The segmentation of constellations, as a task and from the command line's code."""
+"""Tests the segmentation of constellations, as a task and from the command line."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmarks import datasets, tasks
-from benchmarks.commands import make
+from benchmarks.commands import make_run
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget
@@ -26,8 +26,8 @@ TINY = {"attention_layers": 1, "attention_dims": 8, "attention_out": 8, "hidden"
 
 def run(variant: str, results: Path) -> RunRecord:
     given = dict(TINY) if variant == "ccae" else {}
-    choice = RunOptions(profile=Name.smoke, final=True, hyperparameters=given, offline=True)
-    return make(variant, NAME, choice, data=NOWHERE.root, results=results)
+    choice = RunOptions(profile=ProfileName.smoke, final=True, hyperparameters=given, offline=True)
+    return make_run(variant, NAME, choice, data=NOWHERE.root, results=results)
 
 
 def test_splits_differ_and_training_sets_are_new_each_epoch() -> None:
@@ -43,7 +43,7 @@ def test_splits_differ_and_training_sets_are_new_each_epoch() -> None:
 def test_accuracy_is_over_present_points_and_forgets() -> None:
     data = datasets.find(NAME).load("autoencoding", budget=BUDGET, source=NOWHERE, seed=0)
     model = CCAE(shape=data.shape, config=CCAEConfig(**TINY))
-    task = tasks.of("autoencoding", NAME)(model, data, seed=0)
+    task = tasks.task_class("autoencoding", NAME)(model, data, seed=0)
     batch = data.test.gather(torch.arange(20), 0)
     assert isinstance(batch, Points)
     names = torch.tensor([2, 0, 1])
@@ -64,5 +64,5 @@ def test_a_run_on_constellations_records_its_segmentation(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("variant", ["linear", "copy-last", "pcae"])
 def test_variants_that_read_images_say_so(variant: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not take constellations: ccae does"):
+    with pytest.raises(InputError, match="cannot be trained on constellations: only ccae can"):
         run(variant, tmp_path)

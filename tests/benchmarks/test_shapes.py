@@ -1,4 +1,4 @@
-"""Shapes and numbers of samples that are known without data are those that data has."""
+"""Tests that shapes and sample counts computed without data equal those of the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.sequences import Frames
-from benchmarks.profiles import Name, load
+from benchmarks.profiles import ProfileName, load_profile
 from models import registry
 from tests.cells import CELLS_WITHOUT_FILES
 
@@ -21,7 +21,7 @@ CELLS = sorted(
 
 @pytest.mark.parametrize(("task", "dataset"), [*CELLS, ("autoencoding", "constellations")])
 def test_they_are_those_of_the_data(task: str, dataset: str, tmp_path: Path) -> None:
-    budget = load(Name.smoke).budgets[task]
+    budget = load_profile(ProfileName.smoke).budgets[task]
     config = registry.variant(VARIANTS[task]).Config()
     data = datasets.find(dataset).load(
         task, budget=budget, source=DataSource(tmp_path), seed=0, frames=Frames()
@@ -32,7 +32,9 @@ def test_they_are_those_of_the_data(task: str, dataset: str, tmp_path: Path) -> 
 
 
 def test_without_a_bound_all_samples_count() -> None:
-    budget = load(Name.published).budget("linear", "usps", batch_size=1, role="final")
+    budget = load_profile(ProfileName.published).budget(
+        "linear", "usps", batch_size=1, role="final"
+    )
     usps = datasets.find("usps")
     assert usps.sizes_of("classification", budget) == (7291, 0, 2007)
     held = budget.model_copy(update={"validation_samples": 5000})

@@ -1,4 +1,4 @@
-"""Metrics equal their textbook versions, and the training step weighs terms as the variant says."""
+"""Tests that metrics equal textbook versions, and that the training step weights loss terms."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from benchmarks.batches import training_epoch
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.spec import Budget
 from benchmarks.runs.journal import NonFinite, require_finite
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
 from benchmarks.tasks.prediction import frame_metrics
-from benchmarks.timing import untrained
+from benchmarks.timing import untrained_model
 from models import registry
 from models.variant import Images, Variant
 
@@ -29,12 +29,12 @@ def task_on(variant: str, dataset: str, **settings: object) -> tasks.Task:
     name = registry.available()[variant].task
     data = datasets.find(dataset).load(name, budget=BUDGET, source=NOWHERE, seed=0)
     config = registry.variant(variant).Config.model_validate(settings)
-    model = untrained(variant, data.shape, config)
-    return tasks.of(name, dataset)(model, data, seed=0)
+    model = untrained_model(variant, data.shape, config)
+    return tasks.task_class(name, dataset)(model, data, seed=0)
 
 
 def ssim(one: np.ndarray, two: np.ndarray) -> float:
-    """Structural similarity of two images by its definition: each 7×7 window on its own."""
+    """Computes the structural similarity of two images by its definition, window by window."""
     c1, c2 = 0.01**2, 0.03**2
     values = []
     for y in range(one.shape[0] - 6):
@@ -53,7 +53,7 @@ def ssim(one: np.ndarray, two: np.ndarray) -> float:
 def test_frame_metrics_follow_the_protocol(channels: int) -> None:
     draw = np.random.default_rng(0)
     truth = draw.random((2, 3, channels, 16, 16))
-    guess = truth + 0.3 * draw.standard_normal(truth.shape)  # reaches beyond [0, 1]
+    guess = truth + 0.3 * draw.standard_normal(truth.shape)  # some values are outside [0, 1]
     found = frame_metrics(torch.tensor(guess, dtype=torch.float32), torch.tensor(truth).float())
     expected = dict.fromkeys(("mse", "mae", "ssim", "psnr"), 0.0)
     for i in range(2):
@@ -157,7 +157,7 @@ def test_training_batches_are_shuffled_anew_each_epoch(monkeypatch: pytest.Monke
 
 
 def test_blank_predictions_are_scored_like_others() -> None:
-    """Known mistake: blank frames, which early training gives, reported as a failure."""
+    """Known mistake: blank frames, which occur early in training, fail the run."""
     truth = torch.rand(2, 3, 1, 16, 16)
     found = {name: float(value) for name, value in frame_metrics(0 * truth, truth).items()}
     require_finite(found, "epoch 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import datasets
-from benchmarks.profiles import Name, load
+from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.spec import Budget, Role
 from models import registry
 
@@ -63,9 +63,9 @@ def test_steps_become_epochs_of_whole_batches(
     assert budget.epochs_of(batch_size=batch, train_samples=samples) == epochs
 
 
-def budget(name: Name, variant: str, dataset: str, *, role: Role) -> Budget:
+def budget(name: ProfileName, variant: str, dataset: str, *, role: Role) -> Budget:
     recipe = registry.variant(variant).Config(**registry.variant(variant).presets.get(dataset, {}))
-    return load(name).budget(variant, dataset, batch_size=recipe.batch_size, role=role)
+    return load_profile(name).budget(variant, dataset, batch_size=recipe.batch_size, role=role)
 
 
 @pytest.mark.parametrize(
@@ -86,30 +86,40 @@ def test_paper_and_published_spend_the_source_s_budget(
 ) -> None:
     """A search needs validation data: where the source holds out none, the profile does."""
 
-    def spent(name: Name, role: Role) -> tuple[int | None, ...]:
+    def spent(name: ProfileName, role: Role) -> tuple[int | None, ...]:
         found = budget(name, variant, dataset, role=role)
         held = found.validation_samples
-        if trials[2] is None and held == load(name).budgets["prediction"].validation_samples:
+        if (
+            trials[2] is None
+            and held == load_profile(name).budgets["prediction"].validation_samples
+        ):
             held = None
         return found.epochs, found.train_samples, held
 
-    assert spent(Name.published, "final") == finals
-    for name, role in ((Name.published, "trial"), (Name.paper, "trial"), (Name.paper, "final")):
+    assert spent(ProfileName.published, "final") == finals
+    for name, role in (
+        (ProfileName.published, "trial"),
+        (ProfileName.paper, "trial"),
+        (ProfileName.paper, "final"),
+    ):
         assert spent(name, role) == trials
 
 
 @pytest.mark.parametrize("variant", ["cnn", "ocae", "tlb-frames"])
 def test_without_a_source_a_run_spends_the_profile_s_budget(variant: str) -> None:
     task = registry.available()[variant].task
-    for name in Name:
-        plain = load(name).budgets[task]
+    for name in ProfileName:
+        plain = load_profile(name).budgets[task]
         assert budget(name, variant, "usps", role="trial") == plain
-        whole = {"validation_samples": 0} if name is Name.published else {}
+        whole = {"validation_samples": 0} if name is ProfileName.published else {}
         found = budget(name, variant, "usps", role="final")
         assert found == plain.model_copy(update=whole)
         assert registry.variant(variant).published_budgets.get("usps") is None
 
 
 def test_small_profiles_spend_no_source_s_budget() -> None:
-    for name in (Name.smoke, Name.quick, Name.standard):
-        assert budget(name, "pcae", "mnist", role="final") == load(name).budgets["autoencoding"]
+    for name in (ProfileName.smoke, ProfileName.quick, ProfileName.standard):
+        assert (
+            budget(name, "pcae", "mnist", role="final")
+            == load_profile(name).budgets["autoencoding"]
+        )

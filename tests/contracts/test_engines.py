@@ -20,7 +20,7 @@ import pytest
 
 from benchmarks import datasets, interrupts
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Name, load
+from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
@@ -70,10 +70,10 @@ def spread(engine: Engine) -> Engine:
 
 
 def spec(root: Path, seed: int = 0, variant: str = "linear", dataset: str = "usps") -> RunSpec:
-    profile = load(Name.smoke)
+    profile = load_profile(ProfileName.smoke)
     budget = profile.budgets["classification"]
     source = DataSource(root)
-    chosen = space.load(variant, registry.variant(variant), Name.smoke)
+    chosen = space.load(variant, registry.variant(variant), ProfileName.smoke)
     return RunSpec(
         variant=variant,
         dataset=dataset,
@@ -222,7 +222,7 @@ class Lent(Engine):
 def swept(results: Path, sampler: Sampler, name: EngineName, workers: int) -> dict[str, bytes]:
     """The tables of a small sweep: two studies whose samplers have results to learn from."""
     choice = Options(
-        profile=Name.smoke,
+        profile=ProfileName.smoke,
         data=results / "no-data",
         only=("linear/usps", "linear/mnist"),
         trials=5,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import datasets
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from models import registry
 from sweeps import space
 from sweeps.space import Space, contains
@@ -17,13 +17,13 @@ CELLS = [
 ]
 
 
-def load(variant: str, dataset: str, profile: Name) -> Space:
+def load(variant: str, dataset: str, profile: ProfileName) -> Space:
     return space.load(variant, registry.variant(variant), profile, dataset=dataset)
 
 
-@pytest.mark.parametrize("profile", list(Name))
+@pytest.mark.parametrize("profile", list(ProfileName))
 @pytest.mark.parametrize(("variant", "dataset"), CELLS)
-def test_every_range_contains_the_recipe(variant: str, dataset: str, profile: Name) -> None:
+def test_every_range_contains_the_recipe(variant: str, dataset: str, profile: ProfileName) -> None:
     """Checks each entry that counts beside the recipe's other values: trial 0 tries them."""
     chosen = load(variant, dataset, profile)
     recipe = chosen.resolve({})
@@ -43,17 +43,19 @@ APART = {
 """What `paper` and `published` set apart from a variant's defaults, all that they may."""
 
 
-@pytest.mark.parametrize("profile", [Name.standard, Name.paper, Name.published])
+@pytest.mark.parametrize(
+    "profile", [ProfileName.standard, ProfileName.paper, ProfileName.published]
+)
 @pytest.mark.parametrize(("variant", "dataset"), CELLS)
 def test_large_budgets_begin_with_the_published_rate(
-    variant: str, dataset: str, profile: Name
+    variant: str, dataset: str, profile: ProfileName
 ) -> None:
     """The variant's defaults with its presets are the source's recipe."""
     cls = registry.variant(variant)
     published = cls.Config(**cls.presets.get(dataset, {})).model_dump(mode="json")
     recipe = load(variant, dataset, profile).resolve({})
     assert recipe.get("lr") == published.get("lr")
-    if profile is not Name.standard:
+    if profile is not ProfileName.standard:
         differing = {name for name, value in recipe.items() if value != published[name]}
         assert differing <= APART.get(variant, set())
 
@@ -61,5 +63,5 @@ def test_large_budgets_begin_with_the_published_rate(
 @pytest.mark.parametrize(("variant", "dataset"), CELLS)
 def test_quick_searches_a_learning_rate_of_each_trained_variant(variant: str, dataset: str) -> None:
     """One protocol for all rows of a table."""
-    chosen = load(variant, dataset, Name.quick)
+    chosen = load(variant, dataset, ProfileName.quick)
     assert ("lr" in chosen.distributions) == ("lr" in chosen.resolve({}))

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmarks.datasets import names
-from benchmarks.tasks.pictures import grid
+from benchmarks.tasks.picture_grid import grid
 from models import registry
 from models.variant import (
     Clips,

@@ -45,7 +45,7 @@ def test_each_record_belongs_to_one_row() -> None:
 @pytest.mark.parametrize("row", headline_rows(), ids=lambda row: row.name)
 def test_a_command_makes_the_runs_of_its_row(row) -> None:  # type: ignore[no-untyped-def]
     from benchmarks import specify
-    from benchmarks.profiles import Name
+    from benchmarks.profiles import ProfileName
 
     words = row.command.split()
     assert words[:4] == ["capsbench", "run", row.variant, row.dataset]
@@ -58,7 +58,7 @@ def test_a_command_makes_the_runs_of_its_row(row) -> None:  # type: ignore[no-un
     spec = specify(
         row.variant,
         row.dataset,
-        profile=Name.published,
+        profile=ProfileName.published,
         role="final",
         hyperparameters={name: json.loads(value) for name, value in settings.items()},
         budget=budget,

@@ -168,7 +168,7 @@ def test_a_record_of_another_shape_is_named(tmp_path, change, why):
     sentence = told(tmp_path)
     assert sentence.startswith(f"{path} is not a record of this version ({why}")
     assert sentence.endswith(
-        "): remove that run's folder to re-run it, or read it with the version that wrote it"
+        "): remove the run's folder to re-run the run, or use the version that wrote the record"
     )
 
 
@@ -185,7 +185,9 @@ def test_a_record_in_the_folder_of_another_run_is_named(tmp_path):
     one, two = (RunFolder(tmp_path, run_id).record for run_id in [*files.records][:2])
     files.write(tmp_path)
     two.write_bytes(one.read_bytes())
-    assert told(tmp_path).startswith(f"{two} is not of the run that its folder names (run_id: ")
+    assert told(tmp_path).startswith(
+        f"{two} belongs to another run than its folder names (its run_id "
+    )
 
 
 def test_a_record_whose_spec_is_of_another_run_is_named(tmp_path):
@@ -195,7 +197,9 @@ def test_a_record_whose_spec_is_of_another_run_is_named(tmp_path):
     record = json.loads(path.read_text())
     record["spec"]["seed"] += 1
     path.write_text(json.dumps(record))
-    assert told(tmp_path).startswith(f"{path} is not of the run that its folder names (spec: ")
+    assert told(tmp_path).startswith(
+        f"{path} belongs to another run than its folder names (its spec "
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,8 +231,7 @@ def test_a_ledger_of_another_name_is_named(tmp_path):
     files.cells["linear-usps-quick"]["study"] = "../../escape\n"
     path = ResultsFolder(files.write(tmp_path)).ledger("linear-usps-quick")
     assert told(tmp_path) == (
-        f"{path} is not the ledger that its name says, but that of ../../escape : "
-        "give it its name back"
+        f"{path} is the ledger of another study, ../../escape : rename the file to the study's name"
     )
 
 

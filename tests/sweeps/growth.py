@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks import datasets, profiles
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.record import Provenance, RunRecord, SampleCounts
@@ -55,7 +55,7 @@ class Clock:
 
 
 def cell(results: Path, storage: optuna.storages.BaseStorage, trials: int) -> Cell:
-    profile = profiles.load(Name.standard)
+    profile = profiles.load_profile(ProfileName.standard)
     source = DataSource(results / "no data: stand-ins")
     specs = CellSpecs(VARIANT, DATASET, profile=profile, source=source)
     planned = Planned(trials=trials, finals=profile.finals)
@@ -103,7 +103,7 @@ def scores(draw: random.Random) -> tuple[list[float], bool]:
 
 def finished(results: Path, kept: Cell, count: int) -> list[FrozenTrial]:
     """Trials as sweeps store them, of hyper-parameters drawn at random, with their records."""
-    chosen = space.load(VARIANT, registry.variant(VARIANT), Name.standard)
+    chosen = space.load(VARIANT, registry.variant(VARIANT), ProfileName.standard)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     draw = random.Random(0)
     trials = []
@@ -142,7 +142,7 @@ def prepare(count: int, results: Path) -> None:
 
 def measure(count: int, results: Path) -> str:
     """One row."""
-    profile = profiles.load(Name.standard)
+    profile = profiles.load_profile(ProfileName.standard)
     task = registry.available()[VARIANT].task
     source = DataSource(results / "no data: stand-ins")
     datasets.find(DATASET).describe(task, budget=profile.budgets[task], source=source)

@@ -12,23 +12,23 @@ from typing import Any
 import yaml
 
 from benchmarks import profiles
-from benchmarks.profiles import Name, Profile
+from benchmarks.profiles import Profile, ProfileName
 from benchmarks.runs import journal
 from sweeps import space
 
 journal.CHECKPOINT_SECONDS = 0.0
 journal.CHECKPOINT_SHARE = math.inf
 
-_load = profiles.load
+_load = profiles.load_profile
 
 
-def load(name: Name) -> Profile:
+def load_profile(name: ProfileName) -> Profile:
     profile = _load(name)
     budgets = {t: b.model_copy(update={"epochs": 3}) for t, b in profile.budgets.items()}
     return profile.model_copy(update={"budgets": budgets, "trials": 6})
 
 
-profiles.load = load
+profiles.load_profile = load_profile
 
 _load_space = space.load
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Name, Profile, load
+from benchmarks.profiles import Profile, ProfileName, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
@@ -25,7 +25,7 @@ from sweeps.listing import show_status
 from sweeps.strategy import Strategy
 from tests.sweeps.growth import recorded
 
-PROFILE = load(Name.smoke).model_copy(update={"lag": 3})
+PROFILE = load_profile(ProfileName.smoke).model_copy(update={"lag": 3})
 SEEDS = 5
 TRIALS = 10
 
@@ -140,7 +140,7 @@ def test_a_hostile_file_of_a_results_folder_is_one_sentence(text: str, tmp_path:
 
 
 RECIPE = {"lr": 1e-3, "weight_decay": 1e-2}
-SMALL_SEARCH = load(Name.published).model_copy(update={"budgets": PROFILE.budgets})
+SMALL_SEARCH = load_profile(ProfileName.published).model_copy(update={"budgets": PROFILE.budgets})
 """`published`, with small budgets where a variant has none of its source."""
 
 

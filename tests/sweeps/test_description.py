@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks import wording
 from benchmarks.__main__ import app
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from models import registry
 from sweeps import space
 from sweeps.space import range_text
@@ -79,11 +79,13 @@ def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     told = CliRunner().invoke(app, ["options", "tlb"]).output
     bounds = {}
-    for profile in (Name.quick, Name.standard):
+    for profile in (ProfileName.quick, ProfileName.standard):
         lr = space.load("tlb", registry.variant("tlb"), profile).distributions["lr"]
         bounds[profile] = range_text(lr)
-    assert bounds[Name.quick] != bounds[Name.standard]
-    wide, narrow = (re.escape(bounds[profile]) for profile in (Name.standard, Name.quick))
+    assert bounds[ProfileName.quick] != bounds[ProfileName.standard]
+    wide, narrow = (
+        re.escape(bounds[profile]) for profile in (ProfileName.standard, ProfileName.quick)
+    )
     assert re.search(rf"^  lr +{wide}, logarithmic +all but quick *$", told, re.MULTILINE)
     assert re.search(rf"^ +{narrow}, logarithmic +quick *$", told, re.MULTILINE)
     told = CliRunner().invoke(app, ["options", "capsnet"]).output

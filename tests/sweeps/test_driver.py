@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
@@ -23,7 +23,7 @@ from sweeps.sweep import sweep
 from tests.reports.results_folder import ledger
 
 CHOICE = Options(
-    profile=Name.smoke,
+    profile=ProfileName.smoke,
     data=Path("no-such-folder"),
     only=("linear/usps",),
     engine=EngineName.inline,

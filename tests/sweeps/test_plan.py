@@ -12,7 +12,7 @@ import pytest
 from benchmarks import profiles, timing
 from benchmarks.cli import main
 from benchmarks.metrics import PROBE_SAMPLES
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.timing import SampleTimes
 from sweeps import plan
 from sweeps.__main__ import app
@@ -44,7 +44,7 @@ def planned(
 
 @pytest.mark.usefixtures("steady")
 def test_hours_follow_from_runs_epochs_and_samples() -> None:
-    row = planned("linear", "usps", profile=Name.smoke, trials=3, seeds=2)
+    row = planned("linear", "usps", profile=ProfileName.smoke, trials=3, seeds=2)
     # 128 training samples in one batch, 64 of validation each epoch; a final tests 64 before its
     # first step, too.
     assert (row.trials, row.finals, row.samples, row.batch) == (3, 2, 128, 128)
@@ -53,7 +53,7 @@ def test_hours_follow_from_runs_epochs_and_samples() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_bases_and_codes_of_training_data_are_counted() -> None:
-    row = planned("ocae", "usps", profile=Name.smoke, trials=1, seeds=2)
+    row = planned("ocae", "usps", profile=ProfileName.smoke, trials=1, seeds=2)
     run = 128 + 6.4 + 12.8  # whole batches of 32; codes of 128 training samples
     assert row.bases == 2
     # Before its first step a final is tested, by probes of its own.
@@ -62,7 +62,7 @@ def test_bases_and_codes_of_training_data_are_counted() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
-    row = planned("pcae", "usps", profile=Name.published, seeds=1)
+    row = planned("pcae", "usps", profile=ProfileName.published, seeds=1)
     assert (row.budget.epochs, row.budget.validation_samples) == (3000, 0)
     trained = 3000 * (7291 // 128 * 128)
     assert row.seconds == pytest.approx(trained + 0.1 * (2 * 2007 + 2 * 7291))
@@ -70,7 +70,7 @@ def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_validations_encode_a_part_of_many_training_samples_and_the_test_all() -> None:
-    row = planned("pcae", "mnist", profile=Name.standard, trials=1, seeds=1)
+    row = planned("pcae", "mnist", profile=ProfileName.standard, trials=1, seeds=1)
     trained = 55_000 // 128 * 128
     trial = 10 * (trained + 0.1 * (5_000 + PROBE_SAMPLES))
     final = trial + 0.1 * (2 * 10_000 + 2 * 55_000)
@@ -80,53 +80,59 @@ def test_validations_encode_a_part_of_many_training_samples_and_the_test_all() -
 @pytest.mark.usefixtures("steady")
 def test_what_no_gradients_train_is_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(0.0, 0.1))
-    row = planned("kmeans", "usps", profile=Name.smoke, trials=0, seeds=1)
+    row = planned("kmeans", "usps", profile=ProfileName.smoke, trials=0, seeds=1)
     assert row.seconds == pytest.approx(6.4 + 12.8 + 6.4)
 
 
 @pytest.mark.usefixtures("steady")
 def test_points_of_no_probes_are_not_coded() -> None:
-    row = planned("ccae", "constellations", profile=Name.smoke, trials=1, seeds=1)
+    row = planned("ccae", "constellations", profile=ProfileName.smoke, trials=1, seeds=1)
     run = 128 + 6.4
     assert row.seconds == pytest.approx(2 * run + 2 * 6.4)
 
 
 @pytest.mark.usefixtures("steady")
 @pytest.mark.parametrize("trials", [0, 2])
-@pytest.mark.parametrize("name", [Name.smoke, Name.published])
+@pytest.mark.parametrize("name", [ProfileName.smoke, ProfileName.published])
 def test_a_plan_counts_the_runs_that_the_cell_makes(
-    name: Name, trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: ProfileName, trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = profiles.load(name).model_copy(update={"budgets": profiles.load(Name.smoke).budgets})
-    monkeypatch.setattr(profiles, "load", lambda _: small)
+    small = profiles.load_profile(name).model_copy(
+        update={"budgets": profiles.load_profile(ProfileName.smoke).budgets}
+    )
+    monkeypatch.setattr(profiles, "load_profile", lambda _: small)
     row = planned("ocae", "usps", profile=name, trials=trials, seeds=2)
     with opened(tmp_path, "ocae", small, trials=trials) as cell:
         assert row.trials + row.finals + row.bases == cell.planned
     # Trials of `published` need validation data, so their base is no final's.
-    assert row.bases == (3 if name is Name.published and trials else 2)
+    assert row.bases == (3 if name is ProfileName.published and trials else 2)
 
 
 @pytest.mark.usefixtures("steady")
 def test_a_plan_has_a_trial_for_every_start_point() -> None:
     start = [{"lr": 0.02}, {"lr": 0.003}, {"lr": 0.02}]
-    assert planned("linear", "usps", start, profile=Name.smoke).trials == 3  # one point is twice
-    assert planned("linear", "usps", start, profile=Name.smoke, trials=7).trials == 7
-    assert planned("linear", "usps", start, profile=Name.smoke, added=2).trials == 5
-    assert planned("linear", "usps", profile=Name.smoke).trials == 2
-    grid = planned("linear", "usps", start, profile=Name.smoke, trials=99, sampler=Sampler.grid)
+    assert (
+        planned("linear", "usps", start, profile=ProfileName.smoke).trials == 3
+    )  # one point is twice
+    assert planned("linear", "usps", start, profile=ProfileName.smoke, trials=7).trials == 7
+    assert planned("linear", "usps", start, profile=ProfileName.smoke, added=2).trials == 5
+    assert planned("linear", "usps", profile=ProfileName.smoke).trials == 2
+    grid = planned(
+        "linear", "usps", start, profile=ProfileName.smoke, trials=99, sampler=Sampler.grid
+    )
     assert grid.trials < 99
-    assert planned("kmeans", "usps", [{}], profile=Name.smoke).trials == 1
+    assert planned("kmeans", "usps", [{}], profile=ProfileName.smoke).trials == 1
 
 
 @pytest.mark.usefixtures("steady")
 def test_published_plans_the_source_s_budget() -> None:
-    row = planned("tlb-keras", "cifar10", profile=Name.published)
+    row = planned("tlb-keras", "cifar10", profile=ProfileName.published)
     assert (row.trials, row.finals, row.budget.epochs) == (0, 3, 30)
     assert (row.samples, row.batch) == (40_000, 2048)
     steps = 40_000 // 2048
     final = 30 * (steps * 2048 + 0.1 * 10_000) + 2 * 0.1 * 10_000
     assert row.seconds == pytest.approx(3 * final)
-    searching = planned("scae", "mnist", profile=Name.paper, trials=2)
+    searching = planned("scae", "mnist", profile=ProfileName.paper, trials=2)
     assert (searching.trials, searching.budget.epochs, searching.samples) == (2, 700, 55_000)
 
 
@@ -155,14 +161,14 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
 def test_a_published_sweep_prints_its_plan_and_trains_on_all_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = profiles.load(Name.smoke).budgets
-    load = profiles.load
+    small = profiles.load_profile(ProfileName.smoke).budgets
+    load = profiles.load_profile
 
-    def loaded(name: Name) -> profiles.Profile:
+    def loaded(name: ProfileName) -> profiles.Profile:
         return load(name).model_copy(update={"budgets": small, "finals": 1})
 
-    monkeypatch.setattr(profiles, "load", loaded)
-    choice = CHOICE.model_copy(update={"profile": Name.published, "trials": None})
+    monkeypatch.setattr(profiles, "load_profile", loaded)
+    choice = CHOICE.model_copy(update={"profile": ProfileName.published, "trials": None})
     (cell,) = sweep(choice, tmp_path)
     (final,) = cell.finals.values()
     assert (final.status, final.samples.validation, final.samples.train) == ("complete", 0, 128)

@@ -8,12 +8,12 @@ import random
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.profiles import Name, load
+from benchmarks.profiles import ProfileName, load_profile
 from sweeps import pruners
 from sweeps.pruners import FrozenPruner
 from sweeps.strategy import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
 
-PROFILE = load(Name.smoke).model_copy(update={"startup": 2, "warmup": 1})
+PROFILE = load_profile(ProfileName.smoke).model_copy(update={"startup": 2, "warmup": 1})
 
 
 def trial(*history: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:

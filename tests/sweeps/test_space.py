@@ -9,9 +9,9 @@ import optuna
 import pytest
 from pydantic import Field
 
-from benchmarks.profiles import Name
-from benchmarks.recipes import recipe_of
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
+from benchmarks.run_recipes import recipe_of
 from models.variant import Hyperparameters, Variant
 from sweeps import space
 
@@ -27,7 +27,7 @@ class _Variant(Variant):
     Config: ClassVar[type[Hyperparameters]] = _Config
 
 
-def read(text: str, folder: Path, profile: Name = Name.quick) -> space.Space:
+def read(text: str, folder: Path, profile: ProfileName = ProfileName.quick) -> space.Space:
     path = folder / "thing.yaml"
     path.write_text(text)
     return space.load("thing", _Variant, profile, path)
@@ -137,13 +137,13 @@ def test_a_condition_holds_or_the_entry_is_left_out(tmp_path: Path) -> None:
 
 
 def test_what_a_profile_sets_is_not_searched(tmp_path: Path) -> None:
-    assert set(read(CONDITIONAL, tmp_path, Name.smoke).distributions) == {"layers", "lr"}
-    assert set(read(CONDITIONAL, tmp_path, Name.standard).distributions) == {
+    assert set(read(CONDITIONAL, tmp_path, ProfileName.smoke).distributions) == {"layers", "lr"}
+    assert set(read(CONDITIONAL, tmp_path, ProfileName.standard).distributions) == {
         "momentum",
         "layers",
         "lr",
     }
-    assert read(CONDITIONAL, tmp_path, Name.smoke).resolve({})["optimizer"] == "radam"
+    assert read(CONDITIONAL, tmp_path, ProfileName.smoke).resolve({})["optimizer"] == "radam"
 
 
 PROFILES = """
@@ -161,7 +161,7 @@ profiles:
 
 
 def test_a_profile_says_what_is_searched_and_where_that_begins(tmp_path: Path) -> None:
-    found = {name: read(PROFILES, tmp_path, name) for name in Name}
+    found = {name: read(PROFILES, tmp_path, name) for name in ProfileName}
     searched = {name.value: list(chosen.distributions) for name, chosen in found.items()}
     every = ["lr", "layers", "optimizer", "momentum"]
     assert searched == {
@@ -171,15 +171,15 @@ def test_a_profile_says_what_is_searched_and_where_that_begins(tmp_path: Path) -
         "paper": ["lr"],  # momentum is of sgd, which this profile does not use
         "published": every,
     }
-    assert found[Name.smoke].recipe == {"lr": 0.02, "momentum": 0.9}
-    assert found[Name.quick].recipe == {"lr": 0.02, "layers": 2, "momentum": 0.9}
-    assert found[Name.paper].recipe == {"lr": 1e-3}
-    assert found[Name.smoke].resolve({})["layers"] == 3
+    assert found[ProfileName.smoke].recipe == {"lr": 0.02, "momentum": 0.9}
+    assert found[ProfileName.quick].recipe == {"lr": 0.02, "layers": 2, "momentum": 0.9}
+    assert found[ProfileName.paper].recipe == {"lr": 1e-3}
+    assert found[ProfileName.smoke].resolve({})["layers"] == 3
 
 
 def test_a_profile_may_narrow_a_range(tmp_path: Path) -> None:
-    wide = read(PROFILES, tmp_path, Name.published).distributions["lr"]
-    narrow = read(PROFILES, tmp_path, Name.quick).distributions["lr"]
+    wide = read(PROFILES, tmp_path, ProfileName.published).distributions["lr"]
+    narrow = read(PROFILES, tmp_path, ProfileName.quick).distributions["lr"]
     assert wide == optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)
     assert narrow == optuna.distributions.FloatDistribution(1e-2, 1e-1, log=True)
 
@@ -188,14 +188,15 @@ def test_a_profile_may_give_a_variant_another_budget(tmp_path: Path) -> None:
     path = tmp_path / "thing.yaml"
     path.write_text(PROFILES)
     standard, quick = (
-        recipe_of("thing", _Variant, "", name, path) for name in (Name.standard, Name.quick)
+        recipe_of("thing", _Variant, "", name, path)
+        for name in (ProfileName.standard, ProfileName.quick)
     )
     assert standard.budget_changes == {"epochs": 7, "train_samples": 30}
     assert quick.budget_changes == {}
 
 
 def test_a_partial_point_is_completed_by_the_recipe(tmp_path: Path) -> None:
-    chosen = read(PROFILES, tmp_path, Name.published)
+    chosen = read(PROFILES, tmp_path, ProfileName.published)
     assert chosen.recipe == {"lr": 1e-3, "layers": 2, "optimizer": "sgd", "momentum": 0.9}
     assert chosen.point({"optimizer": "radam"}) == {"lr": 1e-3, "layers": 2, "optimizer": "radam"}
     assert chosen.point({"layers": 5}) == {**chosen.recipe, "layers": 5}
@@ -208,5 +209,8 @@ def test_a_dataset_s_preset_is_part_of_the_recipe(
     path = tmp_path / "thing.yaml"
     path.write_text(LAYERS)
     with pytest.raises(InputError, match="profile quick on usps: layers is 5 in the recipe"):
-        space.load("thing", _Variant, Name.quick, path, dataset="usps")
-    assert space.load("thing", _Variant, Name.quick, path, dataset="mnist").recipe["layers"] == 2
+        space.load("thing", _Variant, ProfileName.quick, path, dataset="usps")
+    assert (
+        space.load("thing", _Variant, ProfileName.quick, path, dataset="mnist").recipe["layers"]
+        == 2
+    )

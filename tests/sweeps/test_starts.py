@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmarks.cli import main
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from models import registry
@@ -33,7 +33,7 @@ linear/usps:
 def read(text: str, folder: Path, name: str = "points.yaml") -> starts.Points:
     path = folder / name
     path.write_text(text)
-    return starts.read([path], Name.smoke)
+    return starts.read([path], ProfileName.smoke)
 
 
 def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_a_wrong_file_is_one_sentence(text: str, message: str, tmp_path: Path) -
 
 def test_a_missing_file_and_a_folder_without_a_sweep_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not there"):
-        starts.read([tmp_path / "none.yaml"], Name.smoke)
+        starts.read([tmp_path / "none.yaml"], ProfileName.smoke)
     with pytest.raises(InputError, match="no cell of this folder has a best trial"):
-        starts.read([tmp_path], Name.smoke)
+        starts.read([tmp_path], ProfileName.smoke)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_numbers_too_large_for_a_float_are_outside_ranges_with_steps() -> None:
 
 
 def test_what_is_searched_nowhere_ends_its_sentence() -> None:
-    chosen = space.load("kmeans", registry.variant("kmeans"), Name.smoke)
+    chosen = space.load("kmeans", registry.variant("kmeans"), ProfileName.smoke)
     with pytest.raises(InputError, match=r"but sets 1: leave it out: it searches nothing$"):
         starts.checked(chosen, [{"starts": 5}], "kmeans/usps")
     with pytest.raises(InputError, match="starts = True cannot be tried"):
@@ -131,7 +131,7 @@ def test_what_is_searched_nowhere_ends_its_sentence() -> None:
 
 def conditional() -> Space:
     """Searches the optimizer, and momentum where it is sgd; the recipe's optimizer is radam."""
-    chosen = space.load("linear", registry.variant("linear"), Name.smoke)
+    chosen = space.load("linear", registry.variant("linear"), ProfileName.smoke)
     name, other = list(chosen.distributions)
     chosen.distributions[name] = CategoricalDistribution([chosen.resolve({})[name], 0.005])
     chosen.conditions[other] = {name: [0.005]}
@@ -148,7 +148,7 @@ def test_a_value_whose_condition_does_not_hold_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("options", "planned"),
-    [({"trials": 0}, "--trials 0"), ({"profile": Name.published}, "published")],
+    [({"trials": 0}, "--trials 0"), ({"profile": ProfileName.published}, "published")],
 )
 def test_without_a_search_start_points_are_refused(
     options: dict[str, Any], planned: str, tmp_path: Path
@@ -191,13 +191,13 @@ LEDGER = ledger("linear", "usps", "smoke", best="earlier")
 def test_a_damaged_ledger_is_one_sentence(cell: str | dict[str, Any], tmp_path: Path) -> None:
     results = earlier(tmp_path / "results", cell)
     with pytest.raises(InputError, match=r"json is not a cell's ledger of this version \("):
-        starts.read([results], Name.smoke)
+        starts.read([results], ProfileName.smoke)
 
 
 def test_a_record_of_an_earlier_version_gives_its_point(tmp_path: Path) -> None:
     had = {"lr": 0.005, "weight_decay": 0.02, "removed": [1]}
     record = json.dumps({"spec": {"hyperparameters": had, "old": 1}, "metrics": "old"})
-    found = starts.read([earlier(tmp_path / "results", LEDGER, record)], Name.smoke)
+    found = starts.read([earlier(tmp_path / "results", LEDGER, record)], ProfileName.smoke)
     assert found == {"linear/usps": [{"lr": 0.005, "weight_decay": 0.02}]}
 
 
@@ -220,7 +220,7 @@ def test_a_best_trial_that_cannot_be_tried_is_left_out_and_the_others_are_not(
     (home / "record.json").write_text(json.dumps({"spec": {"hyperparameters": {"lr": 0.002}}}))
     good = ledger("linear", "mnist", "smoke", best="good")
     (results / "cells" / "linear-mnist-smoke.json").write_text(json.dumps(good))
-    assert starts.read([results], Name.smoke) == {"linear/mnist": [{"lr": 0.002}]}
+    assert starts.read([results], ProfileName.smoke) == {"linear/mnist": [{"lr": 0.002}]}
     said = capsys.readouterr().err
     assert f"left out the best trial of linear/usps ({reason}" in said
     assert said.count("\n") == 1
@@ -234,12 +234,12 @@ def test_an_earlier_value_whose_condition_does_not_hold_is_left_out(
     recipe = chosen.resolve({})["lr"]
     had = {"lr": recipe, "weight_decay": 99.0}  # outside its range, too, and without effect
     record = json.dumps({"spec": {"hyperparameters": had}})
-    found = starts.read([earlier(tmp_path / "results", LEDGER, record)], Name.smoke)
+    found = starts.read([earlier(tmp_path / "results", LEDGER, record)], ProfileName.smoke)
     assert found == {"linear/usps": [{"lr": recipe}]}
 
 
 def test_what_the_recipe_sets_may_be_said_again() -> None:
-    chosen = space.load("linear", registry.variant("linear"), Name.smoke)
+    chosen = space.load("linear", registry.variant("linear"), ProfileName.smoke)
     batch = chosen.resolve({})["batch_size"]
     point = {"lr": 0.005, "batch_size": batch}
     assert starts.checked(chosen, [point], "linear/usps") == [{"lr": 0.005}]
@@ -272,6 +272,8 @@ def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path
     ledger = json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
     best = tried(results)[ledger["trials"].index(ledger["best"])]
     assert best != recipe
-    again = CHOICE.model_copy(update={"start": starts.read([results], Name.smoke), "trials": 2})
+    again = CHOICE.model_copy(
+        update={"start": starts.read([results], ProfileName.smoke), "trials": 2}
+    )
     sweep(again, tmp_path / "again")
     assert tried(tmp_path / "again") == [recipe, best]

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 
 RECIPE = """
 import json, sys
-from benchmarks.profiles import Name, load
+from benchmarks.profiles import ProfileName, load_profile
 from sweeps import plain_recipe
-plain_recipe.load_profile = lambda name: load(Name.smoke)
+plain_recipe.load_profile = lambda name: load_profile(ProfileName.smoke)
 pruned = sys.argv[1] == "1"
 print(json.dumps(plain_recipe.study("cnn", "usps", 3, "none, so stand-ins", ".", pruned)))
 """

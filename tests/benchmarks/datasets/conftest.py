@@ -1,4 +1,4 @@
-"""The real data where it is, and no memory of one test's data in the next."""
+"""Clears the caches of datasets after each test, and finds the folder of the real data."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.datasets import files, moving_mnist, still
+from benchmarks.datasets import data_files, moving_mnist, still_images
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    for cached in (still._real, still._stand_in, moving_mnist._test_file, files._answers):
+    for cached in (
+        still_images._real,
+        still_images._stand_in,
+        moving_mnist._test_file,
+        data_files._answers,
+    ):
         cached.cache_clear()
 
 

@@ -1,4 +1,4 @@
-"""Writes small data sets in their own distributions' formats."""
+"""Writes small datasets in the formats of the official files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import scipy.io
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still import ImageDataset, Still
+from benchmarks.datasets.still_images import ImageDataset, StillImages
 
 FOLDERS = {"mnist": "MNIST/raw", "usps": "USPS", "cifar10": "cifar-10-batches-py", "svhn": "SVHN"}
 SHAPES = {"mnist": (1, 28, 28), "usps": (1, 16, 16), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}
 BATCHES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch")
 
 
-def read(name: str, root: Path, train: int | None = None, test: int | None = None) -> Still:
-    """Reads a data set, without downloads; a stand-in has the sizes given."""
+def read(name: str, root: Path, train: int | None = None, test: int | None = None) -> StillImages:
+    """Reads a dataset without downloads; `train` and `test` are the sizes of a stand-in."""
     dataset = datasets.find(name)
     assert isinstance(dataset, ImageDataset)
     return dataset.read(DataSource(root), train_samples=train, test_samples=test)
@@ -41,7 +41,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def libsvm(images: np.ndarray, labels: np.ndarray) -> bytes:
-    # Half a step up, so that cutting off gives the same byte back.
+    # Half a step is added, so that rounding down returns the same byte.
     values = ((images.reshape(len(images), -1) + 0.5) / 255 * 2 - 1).clip(-1, 1)
     lines = [
         f"{label + 1} " + " ".join(f"{n}:{v:.6f}" for n, v in enumerate(row, 1))
@@ -51,7 +51,7 @@ def libsvm(images: np.ndarray, labels: np.ndarray) -> bytes:
 
 
 def batch(images: np.ndarray, labels: np.ndarray) -> bytes:
-    """A pickle as Python 2 wrote it, byte strings and all."""
+    """Pickles a CIFAR-10 batch as Python 2 did, with byte strings."""
     data = images.tobytes()
     array = b"".join(
         (
@@ -85,7 +85,7 @@ def mat(images: np.ndarray, labels: np.ndarray) -> bytes:
 
 
 def contents(name: str, train: int = 20, test: int = 10) -> dict[str, bytes]:
-    """File names and bytes of a data set; train has seed 0, test seed 1."""
+    """Returns the bytes of a dataset's files by name; train has seed 0, test has seed 1."""
     a, b = pixels(name, train), pixels(name, test, seed=1)
     if name == "mnist":
         return {
@@ -110,7 +110,7 @@ def contents(name: str, train: int = 20, test: int = 10) -> dict[str, bytes]:
 
 
 def write(name: str, root: Path, **sizes: int) -> Path:
-    """Writes a data set under `root` and returns its folder."""
+    """Writes the files of a dataset into a folder below `root`, and returns this folder."""
     folder = root / FOLDERS[name]
     folder.mkdir(parents=True)
     for file, content in contents(name, **sizes).items():

@@ -1,4 +1,4 @@
-"""A dataset is added by one file: the example in CONTRIBUTING.md, run as it stands there."""
+"""Tests that one file adds a dataset, with the example in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from benchmarks import datasets, profiles
-from benchmarks.commands import make, show_data
+from benchmarks.commands import make_run, show_data
 from benchmarks.datasets.dataset import DataSource, MissingDataError
-from benchmarks.profiles import Name
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
 from benchmarks.specification import specify
@@ -28,7 +28,7 @@ MODULE = "benchmarks.datasets.letters"
 
 @pytest.fixture(autouse=True)
 def _one_file_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Adds CONTRIBUTING's example to the folders in which datasets are looked for."""
+    """Adds a folder with the example of CONTRIBUTING.md to the folders of the datasets."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?DATASET = .*?)```", text, re.DOTALL)
     folder = tmp_path / "code"
@@ -43,7 +43,7 @@ def _one_file_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture
 def source(tmp_path: Path) -> DataSource:
-    """A data folder with small files of the dataset."""
+    """Makes a data folder with small files of the dataset."""
     folder = tmp_path / "data" / "letters"
     folder.mkdir(parents=True)
     for name, samples in (("train", 200), ("test", 50)):
@@ -68,8 +68,8 @@ def test_it_is_a_column_of_the_matrix(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_smoke_run_of_each_task_is_complete(
     variant: str, source: DataSource, tmp_path: Path
 ) -> None:
-    choice = RunOptions(profile=Name.smoke, final=True, offline=True)
-    record = make(variant, "letters", choice, data=source.root, results=tmp_path / "results")
+    choice = RunOptions(profile=ProfileName.smoke, final=True, offline=True)
+    record = make_run(variant, "letters", choice, data=source.root, results=tmp_path / "results")
     assert record.status == "complete", record.reason
     assert f"test/{record.metric}" in record.metrics
 
@@ -79,7 +79,7 @@ def test_without_checksums_it_is_unofficial_and_with_fewer_samples_partial(
 ) -> None:
     letters = datasets.find("letters")
     whole = replace(letters, samples=(200, 50))
-    budget = profiles.load(Name.smoke).budgets["classification"]
+    budget = profiles.load_profile(ProfileName.smoke).budgets["classification"]
     for dataset, state in ((letters, "partial"), (whole, "unofficial")):
         info = dataset.describe("classification", budget=budget, source=source)
         assert (info.state, info.states) == (state, (state,))
@@ -92,14 +92,16 @@ def test_without_its_files_a_sentence_says_which_go_where(
 ) -> None:
     folder = re.escape(str(tmp_path / "letters"))
     with pytest.raises(MissingDataError, match=f"put train.npz, test.npz into {folder}") as caught:
-        specify(variant, "letters", profile=Name.smoke, source=DataSource(tmp_path, download))
+        specify(
+            variant, "letters", profile=ProfileName.smoke, source=DataSource(tmp_path, download)
+        )
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_missing_is_shown_among_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_data(profiles.load(Name.smoke), root=tmp_path, offline=True)
+    show_data(profiles.load_profile(ProfileName.smoke), root=tmp_path, offline=True)
     told = capsys.readouterr().out
     assert re.search(r"^letters +both +missing .*put train\.npz", told, re.MULTILINE)
     assert re.search(r"^usps +test +stand-in", told, re.MULTILINE)
@@ -110,8 +112,8 @@ def test_a_task_that_a_dataset_is_not_for_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(kind, "forms", {"classification": kind.forms["classification"]})
     assert ("linear", "letters") in matrix()
     assert ("autoencoder", "letters") not in matrix()
-    with pytest.raises(InputError, match="its task is autoencoding, and letters is for classific"):
-        specify("autoencoder", "letters", profile=Name.smoke)
+    with pytest.raises(InputError, match="is autoencoding, and letters is for classific"):
+        specify("autoencoder", "letters", profile=ProfileName.smoke)
 
 
 @pytest.mark.parametrize(

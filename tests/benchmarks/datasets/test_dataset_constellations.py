@@ -1,4 +1,4 @@
-"""Constellations: what they show, and that they are pure functions of (seed, epoch, index)."""
+"""Tests that constellations are as published, and pure functions of (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from benchmarks.datasets.constellations import CALL, PATTERNS, POINTS, constellations
-from benchmarks.datasets.counter import bits, uniform
-from benchmarks.tasks.segmentation import matched
+from benchmarks.datasets.random_numbers import random_words, uniform_floats
+from benchmarks.tasks.segmentation import matched_points
 
 
 def test_a_sample_depends_on_its_own_index_seed_and_epoch() -> None:
@@ -46,12 +46,16 @@ def test_patterns_are_two_squares_and_a_triangle_shuffled() -> None:
 
 
 def textbook(seed: int, epoch: int, index: int) -> list[tuple[int, float, float, float]]:
-    """Pattern, x, y and presence of a sample's 11 points in the plane, neither shuffled nor scaled.
+    """Computes pattern, x, y and presence of the 11 points of a sample, not shuffled or scaled.
 
-    Point by point from the authors' description: turned by up to ±90°, scaled by 1 to 4, and
-    translated by up to 24 over the scale.
+    This follows the authors' description point by point: rotation by up to ±90°, scale 1 to 4,
+    translation by up to 24 divided by the scale.
     """
-    draws = uniform(bits(seed, epoch, np.array([index]), 0, draws=15)).reshape(3, 5).tolist()
+    draws = (
+        uniform_floats(random_words(seed, epoch, np.array([index]), 0, draws=15))
+        .reshape(3, 5)
+        .tolist()
+    )
     square, triangle = [(1, 1), (1, 3), (3, 1), (3, 3)], [(1, 2), (3, 1), (3, 3)]
     points = []
     for k, corners in enumerate((square, triangle, square)):
@@ -66,12 +70,12 @@ def textbook(seed: int, epoch: int, index: int) -> list[tuple[int, float, float,
 
 
 def test_points_are_those_of_the_authors_generator() -> None:
-    """Known mistakes: a translation not divided by the scale, extremes of single samples."""
+    """Known mistakes: translation not divided by the scale; extremes of one sample only."""
     call = [textbook(5, 2, index) for index in range(CALL, 2 * CALL)]
     numbers = [number for sample in call for _, x, y, _ in sample for number in (x, y)]
     low, high = min(numbers), max(numbers)
     offsets = [0, 17, CALL - 1]
-    # The last index is of the next call: its extremes are others.
+    # The last index is in the next call, which has other extremes.
     found, pattern = constellations(5, 2, CALL + np.array([*offsets, CALL]))
     for n, offset in enumerate(offsets):
         theirs = sorted(
@@ -83,7 +87,7 @@ def test_points_are_those_of_the_authors_generator() -> None:
 
 
 def test_the_samples_of_a_call_reach_from_border_to_border_together() -> None:
-    """One call of the authors' generator makes 3,200 samples and normalises them all alike."""
+    """One call of the authors' generator scales 3,200 samples by the same extremes."""
     assert CALL == 100 * 32
     points, _ = constellations(0, 0, np.arange(CALL))
     there = points[points[..., 2] == 1][:, :2]
@@ -105,13 +109,14 @@ def test_segments_are_matched_to_patterns_as_by_brute_force() -> None:
             )
             for names in itertools.permutations([0, 1, 2, 9])
         )
-        assert matched(segments, pattern, presence) == best
+        assert matched_points(segments, pattern, presence) == best
 
 
 def test_one_segment_for_all_is_worth_its_largest_pattern() -> None:
     points, pattern = constellations(0, 0, np.arange(4000))
     presence = points[..., 2]
     right = sum(
-        matched(np.zeros(POINTS, np.int64), p, d) for p, d in zip(pattern, presence, strict=True)
+        matched_points(np.zeros(POINTS, np.int64), p, d)
+        for p, d in zip(pattern, presence, strict=True)
     )
     assert abs(right / presence.sum() - 3.375 / 5.5) < 0.01

@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine in the official one's place."""
+"""Tests downloads from a local server in place of the official server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 import dataset_files as make
 import pytest
 
-from benchmarks.datasets import files, usps
+from benchmarks.datasets import data_files, usps
+from benchmarks.datasets.data_files import File, Layout, UnavailableError, find_or_download
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.files import File, Layout, UnavailableError, obtain
 from benchmarks.records.errors import InputError
 
 CONTENTS = make.contents("usps")
@@ -25,9 +25,9 @@ TRAIN, TEST = CONTENTS
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENTS but for what is `lost`; cuts the first `cuts` answers in the middle.
+    """Serves `CONTENTS` except the files in `lost`; the first `cuts` answers are cut in the middle.
 
-    Counts what was asked for.
+    `asked` records the requested files.
     """
 
     daemon_threads = True
@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Not on the terminal."""
+        """Prints nothing."""
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ def layout(address: str, **sums: str) -> Layout:
         for name, content in CONTENTS.items()
     }
     listed = tuple(File(name, md5, address + name) for name, md5 in named.items())
-    return Layout(folders=("USPS", "."), files=listed, decode=usps.libsvm)
+    return Layout(folders=("USPS", "."), files=listed, decode=usps.read_libsvm)
 
 
 def on_disk(root: Path) -> dict[str, bytes]:
-    """The files in their place, not those that wait."""
+    """Lists the files in the dataset's folder; staged files are left out."""
     return {p.name: p.read_bytes() for p in (root / "USPS").glob("*") if p.is_file()}
 
 
@@ -108,7 +108,7 @@ def test_data_set_is_downloaded_and_read(server: Server, tmp_path: Path) -> None
 
 def test_only_the_missing_file_is_downloaded(server: Server, tmp_path: Path) -> None:
     (tmp_path / TEST).write_bytes(b"mine")
-    place = obtain((layout(server.address),), tmp_path, download=True)
+    place = find_or_download((layout(server.address),), tmp_path, download=True)
     assert place.folder == tmp_path
     assert server.asked == [TRAIN]
     assert (tmp_path / TEST).read_bytes() == b"mine"
@@ -116,7 +116,7 @@ def test_only_the_missing_file_is_downloaded(server: Server, tmp_path: Path) -> 
 
 def test_download_cut_in_the_middle_is_tried_again(server: Server, tmp_path: Path) -> None:
     server.cuts = 1
-    obtain((layout(server.address),), tmp_path, download=True)
+    find_or_download((layout(server.address),), tmp_path, download=True)
     assert on_disk(tmp_path) == CONTENTS
     assert server.asked == [TRAIN, TRAIN, TEST]
 
@@ -124,40 +124,40 @@ def test_download_cut_in_the_middle_is_tried_again(server: Server, tmp_path: Pat
 def test_download_always_cut_leaves_nothing(server: Server, tmp_path: Path) -> None:
     server.cuts = 99
     with pytest.raises(UnavailableError, match="download failed"):
-        obtain((layout(server.address),), tmp_path, download=True)
+        find_or_download((layout(server.address),), tmp_path, download=True)
     assert on_disk(tmp_path) == {}
-    assert server.asked == [TRAIN] * (1 + files.RETRIES)
+    assert server.asked == [TRAIN] * (1 + data_files.RETRIES)
 
 
 def test_other_checksum_is_refused_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="does not match"):
-        obtain((layout(server.address, bz2="0" * 32),), tmp_path, download=True)
+        find_or_download((layout(server.address, bz2="0" * 32),), tmp_path, download=True)
     assert on_disk(tmp_path) == {}
 
 
 def test_file_that_is_not_on_the_server(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="404"):
-        obtain((layout(server.address + "nowhere/"),), tmp_path, download=True)
+        find_or_download((layout(server.address + "nowhere/"),), tmp_path, download=True)
 
 
 def test_half_a_data_set_and_no_download_is_an_input_error(server: Server, tmp_path: Path) -> None:
     server.cuts = 99
     (tmp_path / TEST).write_bytes(b"mine")
     for download, reason in ((False, "downloads are off"), (True, "download failed")):
-        with pytest.raises(InputError, match=f"{TRAIN} is missing .*{reason}"):
-            obtain((layout(server.address),), tmp_path, download=download)
+        with pytest.raises(InputError, match=f"{TRAIN} is missing.*{reason}"):
+            find_or_download((layout(server.address),), tmp_path, download=download)
 
 
 def test_files_wait_for_each_other(server: Server, tmp_path: Path) -> None:
     server.lost = {TEST}
     for _ in range(2):
         with pytest.raises(UnavailableError, match="download failed"):
-            obtain((layout(server.address),), tmp_path, download=True)
+            find_or_download((layout(server.address),), tmp_path, download=True)
         with pytest.raises(UnavailableError, match="downloads are off"):
-            obtain((layout(server.address),), tmp_path, download=False)
+            find_or_download((layout(server.address),), tmp_path, download=False)
         assert on_disk(tmp_path) == {}
     server.lost = set()
-    obtain((layout(server.address),), tmp_path, download=True)
+    find_or_download((layout(server.address),), tmp_path, download=True)
     assert on_disk(tmp_path) == CONTENTS
     assert server.asked.count(TRAIN) == 1
 
@@ -165,20 +165,20 @@ def test_files_wait_for_each_other(server: Server, tmp_path: Path) -> None:
 def test_waiting_file_that_was_torn_is_downloaded_again(server: Server, tmp_path: Path) -> None:
     server.lost = {TEST}
     with pytest.raises(UnavailableError):
-        obtain((layout(server.address),), tmp_path, download=True)
+        find_or_download((layout(server.address),), tmp_path, download=True)
     (torn,) = tmp_path.glob(f"USPS/.*/{TRAIN}")
     torn.write_bytes(b"")
     server.lost = set()
-    obtain((layout(server.address),), tmp_path, download=True)
+    find_or_download((layout(server.address),), tmp_path, download=True)
     assert on_disk(tmp_path) == CONTENTS
 
 
 class Cut(BaseException):
-    """The end of the process."""
+    """Simulates the end of the process."""
 
 
 def cut_at_move(number: int, monkeypatch: pytest.MonkeyPatch, server: Server, root: Path) -> None:
-    """Downloads all, and ends before the move of that number."""
+    """Downloads all files, and stops before the move of the file with the given number."""
     left = [number]
 
     def replace(source: Path, target: Path) -> None:
@@ -188,9 +188,9 @@ def cut_at_move(number: int, monkeypatch: pytest.MonkeyPatch, server: Server, ro
         source.rename(target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "replace", replace)
+        patch.setattr(data_files.os, "replace", replace)
         with pytest.raises(Cut):
-            obtain((layout(server.address),), root, download=True)
+            find_or_download((layout(server.address),), root, download=True)
 
 
 @pytest.mark.parametrize("download", [True, False])
@@ -200,8 +200,8 @@ def test_move_that_was_cut_is_ended_by_the_next_call_without_a_network(
 ) -> None:
     cut_at_move(moved, monkeypatch, server, tmp_path)
     assert len(on_disk(tmp_path)) == moved
-    monkeypatch.setattr(files, "_answers", lambda address: False)
-    obtain((layout(server.address),), tmp_path, download=download)
+    monkeypatch.setattr(data_files, "_answers", lambda address: False)
+    find_or_download((layout(server.address),), tmp_path, download=download)
     assert on_disk(tmp_path) == CONTENTS
     assert server.asked == [TRAIN, TEST]
 
@@ -213,7 +213,7 @@ def test_torn_file_is_not_moved_where_downloads_are_off(
     (torn,) = tmp_path.glob(f"USPS/.*/{TEST}")
     torn.write_bytes(b"")
     with pytest.raises(UnavailableError, match="downloads are off"):
-        obtain((layout(server.address),), tmp_path, download=False)
+        find_or_download((layout(server.address),), tmp_path, download=False)
     assert on_disk(tmp_path) == {}
 
 
@@ -227,10 +227,10 @@ def test_dead_host_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise requests.ConnectionError("no network")
 
     monkeypatch.setattr(requests, "head", head)
-    monkeypatch.setattr(files, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(data_files, "PROBE_SECONDS", 0.2)
     for _ in range(3):
         with pytest.raises(UnavailableError, match=r"example\.invalid does not answer"):
-            obtain((layout("http://example.invalid/"),), tmp_path / "data", download=True)
+            find_or_download((layout("http://example.invalid/"),), tmp_path / "data", download=True)
     assert asked == ["http://example.invalid/"]
     assert not (tmp_path / "data").exists()
 
@@ -240,16 +240,16 @@ def test_hanging_host_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     release = threading.Event()
     monkeypatch.setattr(requests, "head", lambda address, timeout: release.wait(10))
-    monkeypatch.setattr(files, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(data_files, "PROBE_SECONDS", 0.2)
     with pytest.raises(UnavailableError, match="does not answer"):
-        obtain((layout("http://example.invalid/"),), tmp_path, download=True)
+        find_or_download((layout("http://example.invalid/"),), tmp_path, download=True)
     release.set()
 
 
 def test_folder_one_may_not_write_to(server: Server, tmp_path: Path) -> None:
     (tmp_path / "USPS").write_bytes(b"a file where the folder should be")
     with pytest.raises(UnavailableError, match="download failed"):
-        obtain((layout(server.address),), tmp_path, download=True)
+        find_or_download((layout(server.address),), tmp_path, download=True)
 
 
 def test_two_processes_download_once(server: Server, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_two_processes_download_once(server: Server, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
         "from pathlib import Path; from test_dataset_downloads import *;"
-        f"obtain((layout({server.address!r}),), Path({str(tmp_path)!r}), download=True)"
+        f"find_or_download((layout({server.address!r}),), Path({str(tmp_path)!r}), download=True)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]

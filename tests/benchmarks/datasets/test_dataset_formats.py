@@ -1,4 +1,4 @@
-"""Each format from files written here: read right, or refused in one sentence."""
+"""Tests that files of each format are read correctly, or refused with a message of one sentence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STILLS = ("mnist", "usps", "cifar10", "svhn")
 
 
 def refused(load: Callable[[], object], *, names: str) -> str:
-    """The message of the InputError: one line that names the file."""
+    """Returns the message of the InputError, which is one line and names the file."""
     with pytest.raises(InputError) as caught:
         load()
     message = str(caught.value)
@@ -76,10 +76,10 @@ def test_cifar10_pickled_anew_by_python_3(protocol: int, tmp_path: Path) -> None
     path = tmp_path / "batch"
     path.write_bytes(pickle.dumps(content, protocol=protocol))
     if protocol == 2:
-        np.testing.assert_array_equal(cifar10.batch(path).images, images)
-    else:  # it asks for another way to rebuild arrays, which no official file does
+        np.testing.assert_array_equal(cifar10.read_batch(path).images, images)
+    else:  # this pickle asks for a function that no official file needs
         with pytest.raises(pickle.UnpicklingError, match="_frombuffer"):
-            cifar10.batch(path)
+            cifar10.read_batch(path)
 
 
 def hostile(code: str) -> bytes:
@@ -87,7 +87,7 @@ def hostile(code: str) -> bytes:
 
 
 def bomb(*shape: int) -> bytes:
-    """A gzipped idx header, and zeros behind it that unpack to 64 MiB."""
+    """Makes a gzipped idx file whose zeros unpack to 64 MiB."""
     packer = zlib.compressobj(9, wbits=31)
     zeros = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64))
     return gzip.compress(struct.pack(">HBB3I", 0, 8, 3, *shape)) + zeros + packer.flush()
@@ -98,7 +98,7 @@ def zipped(*shape: int, fill: int = 0) -> bytes:
 
 
 def houses(**arrays: np.ndarray) -> bytes:
-    """A MATLAB file of two house numbers, of which some arrays are replaced."""
+    """Makes a MATLAB file of two house numbers, in which some arrays are replaced."""
     packed = io.BytesIO()
     whole = {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.ones((2, 1), np.uint8)}
     scipy.io.savemat(packed, {k: v for k, v in (whole | arrays).items() if v.size})
@@ -186,7 +186,7 @@ BAD: dict[tuple[str, str], dict[str, Spoil]] = {
 def test_bad_file_is_refused_in_one_sentence(
     name: str, file: str, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usps, "MOST_BYTES", 8 << 20)
+    monkeypatch.setattr(usps, "MAX_BYTES", 8 << 20)
     spoil = BAD[name, file][case]
     path = make.write(name, tmp_path) / file
     path.write_bytes(spoil if isinstance(spoil, bytes) else spoil(path.read_bytes()))
@@ -218,7 +218,7 @@ def test_pickle_that_runs_a_command_runs_nothing(packed: bool, tmp_path: Path) -
 def test_hostile_archive_is_refused(
     members: dict[str, bytes], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cifar10, "MOST_BYTES", 2 << 20)
+    monkeypatch.setattr(cifar10, "MAX_BYTES", 2 << 20)
     monkeypatch.setattr(cifar10._Limited, "left", 8 << 20)
     root = tmp_path / "data"
     root.mkdir()
@@ -261,7 +261,13 @@ def test_no_bytes_make_a_reader_fail_otherwise_than_by_an_exception(
 ) -> None:
     path = tmp_path_factory.mktemp("bytes") / "file"
     path.write_bytes(content)
-    for read in (mnist.idx, usps.libsvm, cifar10.batch, cifar10.archive, svhn.mat):
+    for read in (
+        mnist.read_idx,
+        usps.read_libsvm,
+        cifar10.read_batch,
+        cifar10.read_archive,
+        svhn.read_mat,
+    ):
         with pytest.raises(Exception):  # noqa: B017, PT011
             read(path)
 

@@ -1,4 +1,4 @@
-"""Bouncing sprites, against a loop over clips, frames, sprites and pixels."""
+"""Tests bouncing sprites against a loop over clips, frames, sprites and pixels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.datasets.counter import below, bits, uniform
-from benchmarks.datasets.moving import Moving, moving
+from benchmarks.datasets.moving_sprites import MovingSprites, moving_sprites
+from benchmarks.datasets.random_numbers import integers_below, random_words, uniform_floats
 from benchmarks.datasets.task_data import Split
 
 WORD = 1 << 64
@@ -24,9 +24,9 @@ def split(samples: int = 40, channels: int = 1, size: int = 28, seed: int = 0) -
     return Split(rng.integers(0, 256, shape, np.uint8), np.arange(samples) % 10)
 
 
-def build(*, channels: int = 1, distinct: bool = False) -> Moving:
+def build(*, channels: int = 1, distinct: bool = False) -> MovingSprites:
     size = 28 if channels == 1 else 32
-    return moving(split(channels=channels, size=size), distinct=distinct, device="cpu")
+    return moving_sprites(split(channels=channels, size=size), distinct=distinct, device="cpu")
 
 
 def textbook_bits(*axes: int, draws: int) -> list[int]:
@@ -41,8 +41,10 @@ def textbook_bits(*axes: int, draws: int) -> list[int]:
     return [mix((state + 0x9E3779B97F4A7C15 * n) % WORD) for n in range(1, draws + 1)]
 
 
-def textbook_clip(made: Moving, seed: int, epoch: int, index: int, frames: int) -> np.ndarray:
-    """(frames, C, 64, 64), by the protocol's own steps."""
+def textbook_clip(
+    made: MovingSprites, seed: int, epoch: int, index: int, frames: int
+) -> np.ndarray:
+    """Generates one clip (frames, C, 64, 64) by the steps of the protocol."""
     sprites = made.sprites.numpy()
     size = sprites.shape[-1]
     end = (64 - size) << 20
@@ -108,7 +110,7 @@ def test_seed_epoch_and_index_each_matter() -> None:
 
 def test_sprites_stay_whole_on_the_canvas_at_the_protocols_speed() -> None:
     sprites = torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)
-    made = Moving(sprites=sprites, labels=torch.zeros(1).long(), count=1, distinct=False)
+    made = MovingSprites(sprites=sprites, labels=torch.zeros(1).long(), count=1, distinct=False)
     clips, _ = made.clips(seed=0, epoch=0, index=torch.arange(200), frames=20)
     assert (clips == 255).sum((2, 3, 4)).eq(28 * 28).all()
     corners = made._corners(0, 0, np.arange(200), 20)[:, 0]
@@ -136,13 +138,15 @@ def test_any_two_sprites_where_not_distinct() -> None:
 
 def test_classes_that_are_absent_or_rare() -> None:
     data = Split(split(5).images, np.array([7, 2, 7, 7, 7]))
-    made = moving(data, distinct=True, device="cpu")
+    made = moving_sprites(data, distinct=True, device="cpu")
     _, labels = made.clips(seed=0, epoch=0, index=torch.arange(100), frames=1)
     assert labels.sum(1).eq(9).all()
 
 
 def test_small_digits_grow_to_28_and_train_differs_from_test() -> None:
-    train, test = (moving(split(size=16, seed=s), distinct=False, device="cpu") for s in (0, 1))
+    train, test = (
+        moving_sprites(split(size=16, seed=s), distinct=False, device="cpu") for s in (0, 1)
+    )
     assert train.sprites.shape == (40, 1, 28, 28)
     index = torch.arange(4)
     clips = [m.clips(seed=0, epoch=0, index=index, frames=2)[0] for m in (train, test)]
@@ -151,14 +155,16 @@ def test_small_digits_grow_to_28_and_train_differs_from_test() -> None:
 
 def test_bilinear_growth_keeps_a_plain_image() -> None:
     data = Split(np.full((1, 1, 16, 16), 77, np.uint8), np.zeros(1, np.int64))
-    assert moving(data, distinct=False, device="cpu").sprites.unique().tolist() == [77]
+    assert moving_sprites(data, distinct=False, device="cpu").sprites.unique().tolist() == [77]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_clips_are_equal_on_the_gpu() -> None:
     index = torch.arange(16)
     here, there = (
-        moving(split(), distinct=True, device=d).clips(seed=1, epoch=2, index=index, frames=20)
+        moving_sprites(split(), distinct=True, device=d).clips(
+            seed=1, epoch=2, index=index, frames=20
+        )
         for d in ("cpu", "cuda")
     )
     assert torch.equal(here[0], there[0].cpu())
@@ -166,15 +172,15 @@ def test_clips_are_equal_on_the_gpu() -> None:
 
 
 def test_random_words_are_the_textbooks() -> None:
-    words = bits(5, np.array([0, 1, 2**63 - 1]), draws=4)
+    words = random_words(5, np.array([0, 1, 2**63 - 1]), draws=4)
     expected = [textbook_bits(5, i, draws=4) for i in (0, 1, 2**63 - 1)]
     assert words.tolist() == expected
-    # SplitMix64 from state 0, as its reference implementation gives it.
-    assert int(bits(draws=1)[0, 0]) == 0xE220A8397B1DCDAF
+    # The first word of SplitMix64's reference implementation from state 0.
+    assert int(random_words(draws=1)[0, 0]) == 0xE220A8397B1DCDAF
 
 
 def test_random_numbers_are_uniform() -> None:
-    words = bits(0, np.arange(20_000), draws=1)[:, 0]
-    assert np.bincount(below(words, 10)).min() > 1_850
-    numbers = uniform(words)
+    words = random_words(0, np.arange(20_000), draws=1)[:, 0]
+    assert np.bincount(integers_below(words, 10)).min() > 1_850
+    numbers = uniform_floats(words)
     assert 0 <= numbers.min() < 0.001 < 0.999 < numbers.max() < 1

@@ -15,12 +15,12 @@ def test_names_are_in_the_order_of_the_tables() -> None:
 
 
 def test_names_and_columns_are_read_as_the_files_declare_them() -> None:
-    for name in (*datasets.names(), *datasets.beside()):
-        assert (datasets.find(name).column is None) == (name in datasets.beside())
+    for name in (*datasets.names(), *datasets.extra_names()):
+        assert (datasets.find(name).column is None) == (name in datasets.extra_names())
 
 
 def test_each_dataset_is_for_known_tasks() -> None:
-    for name in (*datasets.names(), *datasets.beside()):
+    for name in (*datasets.names(), *datasets.extra_names()):
         forms = datasets.find(name).forms
         assert forms
         assert forms.keys() <= set(registry.TASKS)

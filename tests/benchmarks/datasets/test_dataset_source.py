@@ -1,4 +1,4 @@
-"""States, fingerprints, the cache, stand-ins in place of data, and the real data."""
+"""Tests states and fingerprints of data, the cache, stand-ins, and the real data."""
 
 from __future__ import annotations
 

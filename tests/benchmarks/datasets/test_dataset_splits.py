@@ -1,4 +1,4 @@
-"""The stratified cut is scikit-learn's, with which earlier records were made."""
+"""Tests that the stratified split equals scikit-learn's, with which older records were made."""
 
 from __future__ import annotations
 

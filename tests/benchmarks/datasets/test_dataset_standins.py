@@ -1,4 +1,4 @@
-"""Rendered data: the same everywhere, a sample at a time, and worth learning from."""
+"""Tests that stand-ins are reproducible, sample by sample, and can be learned."""
 
 from __future__ import annotations
 

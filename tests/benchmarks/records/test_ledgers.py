@@ -1,4 +1,4 @@
-"""Ledgers of cells: read as they are written, and refused where they are not whole."""
+"""Tests that ledgers are read as they were written, and that incomplete ledgers are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.reports.results_folder import ledger
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The place of a ledger, in a folder that is there."""
+    """Returns the path of a ledger in an existing folder."""
     (tmp_path / "cells").mkdir()
     return ResultsFolder(tmp_path).ledger("cnn-mnist-quick")
 

@@ -1,4 +1,4 @@
-"""Records and their folders: what the digest covers, what is refused, what is set aside."""
+"""Tests records: what the digest covers, what is refused, and what is set aside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.records.record import RunRecord
 from tests.reports.results_folder import Files, sweep
 
 FREE = {"run_id", "study", "traceback", "digest", "costs", "provenance"}
-"""Fields that records of equal specs may differ in, or that follow from the spec."""
+"""Fields in which records of equal specs may differ, or that follow from the spec."""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def files() -> Files:
 
 @pytest.fixture
 def run(files: Files, tmp_path: Path) -> RunFolder:
-    """The folder of a run whose files are whole."""
+    """Returns the folder of a run with undamaged files."""
     files.write(tmp_path)
     return RunFolder(tmp_path, files.run("linear-mnist-quick", "trial", 0)["run_id"])
 
@@ -109,28 +109,28 @@ def test_what_is_damaged_is_told_and_left_until_it_is_set_aside(
     run: RunFolder,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run.fault() is None
+    assert run.damage() is None
     (run.path / name).write_bytes(change((run.path / name).read_bytes()))
     before = contents(run.path)
-    fault = run.fault()
+    fault = run.damage()
     assert fault is not None
     assert contents(run.path) == before
     assert capsys.readouterr().err == ""
-    assert run.kept() is None
-    told = f"{fault}: the run is re-run, and its record is kept as record.unused\n"
+    assert run.read_undamaged() is None
+    told = f"{fault}: the run is re-run, and the old record is kept as record.unused\n"
     assert capsys.readouterr().err == f"capsbench: {told}"
     assert (run.path / "record.unused").read_bytes() == before["record.json"][1]
     assert not run.record.exists()
-    assert run.fault() is None
-    assert run.kept() is None
+    assert run.damage() is None
+    assert run.read_undamaged() is None
 
 
 def test_a_whole_record_of_another_version_is_refused_and_stays(run: RunFolder) -> None:
     stored = json.loads(run.record.read_bytes())
     del stored["floors"]
     run.record.write_text(json.dumps(stored))
-    with pytest.raises(InputError, match=r"version \(floors: Field required\): remove that run"):
-        run.kept()
+    with pytest.raises(InputError, match=r"version \(floors: Field required\): remove the run's"):
+        run.read_undamaged()
     assert json.loads(run.record.read_bytes()) == stored
 
 
@@ -140,8 +140,8 @@ def test_a_record_of_another_run_is_refused_and_stays(
     other = RunFolder(tmp_path, files.run("linear-mnist-quick", "final", 0)["run_id"])
     for name in ("record.json", "metrics.jsonl"):
         (run.path / name).write_bytes((other.path / name).read_bytes())
-    with pytest.raises(InputError, match="is not of the run that its folder names"):
-        run.kept()
+    with pytest.raises(InputError, match="belongs to another run than its folder names"):
+        run.read_undamaged()
     assert run.record.read_bytes() == other.record.read_bytes()
 
 

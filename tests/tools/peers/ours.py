@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from benchmarks.timing import batch_of, training_step, untrained
+from benchmarks.timing import noise_batch, training_step, untrained_model
 from models import registry
 from models.variant import ClipShape, ImageShape, Shape
 from tests.tools.peers.turn import serve
@@ -28,9 +28,9 @@ def main(case: str, batch: str) -> None:
     shape, settings = CASES[case]
     config = registry.variant(case).Config.model_validate(settings)
     torch.manual_seed(0)
-    model = untrained(case, shape, config)
+    model = untrained_model(case, shape, config)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    step = training_step(model, batch_of(shape, int(batch)))
+    step = training_step(model, noise_batch(shape, int(batch)))
     serve(step, int(batch), parameters=parameters)
 
 

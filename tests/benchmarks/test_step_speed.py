@@ -1,4 +1,4 @@
-"""What `python -m benchmarks speed` measures; how fast anything is, is not tested."""
+"""Tests the table of `python -m benchmarks speed`, but no speed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROW = r"autoencoder +8 +{} +[\d.,]+ +[\d.]+ +\d+% +[\d,]+ +[\d,]+ +[\d,]+\n"
 
 
 def test_a_variant_stands_beside_its_textbook_version() -> None:
-    """Each precision that the machine has units for has a row, with the textbook's ratio."""
+    """Each precision that is not slow has a row with the speed relative to the textbook version."""
     found = CliRunner().invoke(app, [*SPEED, "--profiled"])
     assert found.exit_code == 0, found.output
     assert re.search(ROW.format("float32"), found.output), found.output
@@ -29,7 +29,7 @@ def test_a_variant_stands_beside_its_textbook_version() -> None:
 
 
 def test_a_format_without_units_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Products of 3072² in such a format took two and a half minutes each."""
+    """In a slow format, one product of side 3072 took two and a half minutes."""
     monkeypatch.setattr(processor, "slowdown", lambda dtype: 31.4)
     found = CliRunner().invoke(app, SPEED)
     assert found.exit_code == 0, found.output
@@ -40,7 +40,7 @@ def test_a_format_without_units_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_processor_without_bfloat16_units_is_recognised() -> None:
-    """oneDNN and ATen leave out all that AVX2 lacks, as on most laptops."""
+    """Environment variables limit oneDNN and ATen to AVX2, as on most laptops."""
     code = (
         "from benchmarks.processor import missing_units; print(missing_units('bf16-mixed', 'cpu'))"
     )
@@ -48,7 +48,7 @@ def test_a_processor_without_bfloat16_units_is_recognised() -> None:
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert "no units for bfloat16" in found.stdout
+    assert "no hardware for bfloat16" in found.stdout
 
 
 @pytest.mark.parametrize("question", [("32-true", "cpu"), ("bf16-mixed", "cuda")])
@@ -83,7 +83,7 @@ def test_a_run_stands_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--set", "code_dims=8"], "--set is of one variant: name one"),
+        (["--set", "code_dims=8"], "--set applies to one variant: name exactly one"),
         (["autoencoder", "--set", "coed_dims=8"], "no hyper-parameter 'coed_dims'"),
     ],
 )

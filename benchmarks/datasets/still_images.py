@@ -1,6 +1,6 @@
-"""Datasets of still images: read from disk, else downloaded, else rendered as a stand-in.
+"""Reads datasets of still images: from disk, else by download, else as a rendered stand-in.
 
-`Still.state` says which of them it was; where a stand-in serves, the log says so too.
+`StillImages.state` says which of these it was. If a stand-in is used, a warning is logged.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from benchmarks.datasets.data_files import (
+    Layout,
+    Place,
+    UnavailableError,
+    explain_read_errors,
+    find_or_download,
+)
 from benchmarks.datasets.dataset import (
     Dataset,
     DataSource,
@@ -24,17 +31,16 @@ from benchmarks.datasets.dataset import (
     Part,
     Sizes,
 )
-from benchmarks.datasets.files import Layout, Place, UnavailableError, blamed_on, obtain
 from benchmarks.datasets.task_data import (
     SPRITES,
     TEST_SEED,
     Split,
     TaskData,
-    largest_cut,
-    selection,
-    split,
-    stratified,
-    take,
+    choose_stratified,
+    held_out_count,
+    selection_kind,
+    split_validation,
+    take_images,
 )
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
@@ -44,13 +50,13 @@ if TYPE_CHECKING:
     from models.variant import Shape
 
 _log = logging.getLogger(__name__)
-ONE_AT_A_TIME = threading.Lock()
-"""Held while files are looked for, downloaded or read."""
+READ_LOCK = threading.Lock()
+"""Is locked while files are searched, downloaded or read, so that one thread does it at a time."""
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
-    """Still images, in memory."""
+class StillImages:
+    """Holds the images of a dataset in memory."""
 
     name: str
     train: Split
@@ -58,12 +64,16 @@ class Still:
     classes: int
     state: DataState
     sha256: str
-    """Of the decoded arrays: dtype, shape and bytes of all four."""
+    """Hash of images and labels of train and test: dtype, shape and bytes of the four arrays."""
     path: str
-    """The folder from which they were read, or `rendered`."""
+    """The folder of the files, or `rendered`."""
 
     def part(self, name: str) -> Part:
-        """Describes the part `train` or `test`."""
+        """Describes one part of the dataset.
+
+        Args:
+            name: `train` or `test`.
+        """
         images = {"train": self.train, "test": self.test}[name].images
         return Part(name, self.state, str(len(images)), images.shape[1:], self.sha256, self.path)
 
@@ -75,23 +85,26 @@ def _both(parts: list[Any]) -> tuple[Split, Split]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageDataset(Dataset):
-    """A dataset of still images with one class each.
+    """Reads a dataset of still images with one class each, and builds the samples of each task.
 
-    Classification and autoencoding see the images. Prediction sees sequences in which they move:
-    grey images two at a time, coloured ones alone.
+    Classification and autoencoding use the images. Prediction uses sequences in which the images
+    move: two grey images per sequence, or one colour image.
     """
 
     shape: tuple[int, int, int]
     """Channels, height and width of an image."""
     classes: int
+    """Number of classes."""
     samples: tuple[int, int]
-    """Official numbers of train and test images."""
+    """Official numbers of training and test images."""
     layouts: tuple[Layout, ...]
-    """How its files may be stored. They are tried in this order; the first is downloaded."""
+    """Ways in which the files may be stored, in the order of search; the first is downloaded."""
     join: Callable[[list[Any]], tuple[Split, Split]] = _both
-    """Takes the decoded files of a layout, and returns train and test; by default the only two."""
+    """Joins the decoded files of a layout to training and test images; by default, there are two
+    files, and these are the training and the test images."""
     render: Callable[[str, int], Split] | None = None
-    """Renders the stand-in, from `train` or `test` and a number of samples; None: there is none."""
+    """Renders a stand-in from a part, `train` or `test`, and a number of samples; None: the dataset
+    has no stand-in."""
 
     forms: ClassVar[Mapping[str, Form]] = {
         "classification": Form.images,
@@ -109,40 +122,55 @@ class ImageDataset(Dataset):
         *,
         train_samples: int | None = None,
         test_samples: int | None = None,
-    ) -> Still:
-        """Reads the images; a second call in a process returns the same arrays.
+    ) -> StillImages:
+        """Reads or renders the images; a second call in a process returns the same arrays.
 
         Args:
             source: where the data is.
             train_samples: number of training images of a stand-in; by default the official number.
-                Real data is always read whole.
-            test_samples: number of test images of a stand-in.
+                Real data is always read completely.
+            test_samples: number of test images of a stand-in; by default the official number.
+
+        Returns:
+            The training and the test images.
 
         Raises:
-            InputError: if a file cannot be read, or only some of the files are on disk.
-            MissingDataError: if no file is there, and there is no stand-in.
+            InputError: if a file cannot be read, or only some of the files are available.
+            MissingDataError: if no file is available, and the dataset has no stand-in.
         """
         root = Path(source.root).absolute()
-        with ONE_AT_A_TIME:
+        with READ_LOCK:
             real = _real(self, root, source.download != "none")
             return real or _stand_in(self, train_samples, test_samples)
 
-    def read_sprites(self, budget: Budget, source: DataSource) -> Still:
-        """Reads the images that generated sequences show. Raises as `read` does."""
+    def read_sprites(self, budget: Budget, source: DataSource) -> StillImages:
+        """Reads or renders the images that generated sequences show.
+
+        Args:
+            budget: how many samples a run uses.
+            source: where the data is.
+
+        Returns:
+            The images; a stand-in has at least `SPRITES` training and `SPRITES` test images.
+
+        Raises:
+            InputError: if a file cannot be read, or only some of the files are available.
+            MissingDataError: if no file is available, and the dataset has no stand-in.
+        """
         return self._read(SPRITES, SPRITES, budget, source)
 
-    def _read_images(self, budget: Budget, source: DataSource) -> Still:
+    def _read_images(self, budget: Budget, source: DataSource) -> StillImages:
         return self._read(budget.train_samples, budget.test_samples, budget, source)
 
     def _read(
         self, train: int | None, test: int | None, budget: Budget, source: DataSource
-    ) -> Still:
+    ) -> StillImages:
         held = budget.validation_samples
-        # So many that the cut for validation, at most a fifth, is as large as the budget says.
+        # At most a fifth of the images is held out, so a stand-in needs five times as many images.
         rendered = None if train is None else max(train, 4 * held) + held
         return self.read(source, train_samples=rendered, test_samples=test)
 
-    # What follows imports late what imports torch: `list` asks for the forms alone.
+    # These methods import torch late, because the command `list` asks only for the forms.
 
     def shape_of(self, task: str, frames: Frames | None = None) -> Shape:
         from benchmarks.datasets.sequences import Frames
@@ -176,17 +204,19 @@ class ImageDataset(Dataset):
             )
         return self._images(self._read_images(budget, source), budget, device)
 
-    def _images(self, still: Still, budget: Budget, device: str) -> TaskData:
+    def _images(self, still: StillImages, budget: Budget, device: str) -> TaskData:
         from benchmarks.datasets.samples import StillSamples
 
-        cut, held_out = split(
+        cut, held_out = split_validation(
             still.train, validation=budget.validation_samples, kept=budget.train_samples
         )
         of = len(still.test.labels)
-        test, chosen = still.test, selection(of, budget, "stratified")
+        test, chosen = still.test, selection_kind(of, budget, "stratified")
         if chosen != "all":
             assert budget.test_samples is not None
-            test = take(test, stratified(test.labels, budget.test_samples, seed=TEST_SEED))
+            test = take_images(
+                test, choose_stratified(test.labels, budget.test_samples, seed=TEST_SEED)
+            )
         return TaskData(
             shape=self.shape_of("classification"),
             train=StillSamples.of(cut, device),
@@ -212,7 +242,7 @@ class ImageDataset(Dataset):
         if self.generates(task):
             return super().sizes_of(task, budget)
         train, test = self.samples
-        held = largest_cut(budget.validation_samples, train)
+        held = held_out_count(budget.validation_samples, train)
         kept = min(budget.train_samples or train, train - held)
         return Sizes(kept, held, min(budget.test_samples or test, test))
 
@@ -222,7 +252,7 @@ class ImageDataset(Dataset):
         return len(self._read_images(budget, source).train.labels)
 
 
-def _still_info(still: Still) -> DataInfo:
+def _still_info(still: StillImages) -> DataInfo:
     return DataInfo(
         dataset=still.name,
         state=still.state,
@@ -232,8 +262,16 @@ def _still_info(still: Still) -> DataInfo:
     )
 
 
-def moving_info(name: str, still: Still) -> DataInfo:
-    """Describes sequences in which a dataset's images move, under a name of their own."""
+def moving_info(name: str, still: StillImages) -> DataInfo:
+    """Describes generated sequences in which the images of a dataset move.
+
+    Args:
+        name: the name of the dataset in the description, such as `moving(usps)`.
+        still: the images that move.
+
+    Returns:
+        The description.
+    """
     train, test = len(still.train.labels), len(still.test.labels)
     return DataInfo(
         dataset=name,
@@ -245,22 +283,22 @@ def moving_info(name: str, still: Still) -> DataInfo:
 
 
 @cache
-def _real(dataset: ImageDataset, root: Path, download: bool) -> Still | None:
-    """Reads the real images; returns None if they are neither on disk nor reachable."""
+def _real(dataset: ImageDataset, root: Path, download: bool) -> StillImages | None:
+    """Reads the real images; None if they are not available and a stand-in can be rendered."""
     try:
-        place = obtain(dataset.layouts, root, download=download)
+        place = find_or_download(dataset.layouts, root, download=download)
     except UnavailableError as reason:
         if dataset.render is None:
             raise _missing(dataset, root, reason) from None
-        _log.warning("%s: not found under %s (%s); a stand-in serves", dataset.name, root, reason)
+        _log.warning("%s: not found in %s (%s): using a stand-in", dataset.name, root, reason)
         return None
     parts = place.decoded()
-    with blamed_on(place.folder):
+    with explain_read_errors(place.folder):
         train, test = dataset.join(parts)
         _check(dataset, "train", train)
         _check(dataset, "test", test)
     fewer = any(len(s.labels) < n for s, n in zip((train, test), dataset.samples, strict=True))
-    return Still(
+    return StillImages(
         name=dataset.name,
         train=train,
         test=test,
@@ -281,12 +319,14 @@ def _missing(dataset: ImageDataset, root: Path, reason: Exception) -> MissingDat
 
 
 @cache
-def _stand_in(dataset: ImageDataset, train_samples: int | None, test_samples: int | None) -> Still:
+def _stand_in(
+    dataset: ImageDataset, train_samples: int | None, test_samples: int | None
+) -> StillImages:
     assert dataset.render is not None, "without a stand-in, missing data is refused"
     most_train, most_test = dataset.samples
     train = dataset.render("train", most_train if train_samples is None else train_samples)
     test = dataset.render("test", most_test if test_samples is None else test_samples)
-    return Still(
+    return StillImages(
         name=dataset.name,
         train=train,
         test=test,
@@ -298,7 +338,15 @@ def _stand_in(dataset: ImageDataset, train_samples: int | None, test_samples: in
 
 
 def state_of(place: Place, *, partial: bool) -> DataState:
-    """Returns the state of files that were read."""
+    """Determines the state of data that was read from files.
+
+    Args:
+        place: the folder of the files.
+        partial: whether there are fewer samples than published.
+
+    Returns:
+        `partial`, or otherwise `official` or `unofficial`, by the checksums of the files.
+    """
     if partial:
         return DataState.partial
     return DataState.official if place.official() else DataState.unofficial
@@ -315,7 +363,14 @@ def _check(dataset: ImageDataset, part: str, split: Split) -> None:
 
 
 def fingerprint_of(arrays: Iterable[np.ndarray]) -> str:
-    """Hashes each array's dtype, shape and bytes in C order, some rows at a time (SHA-256)."""
+    """Computes the SHA-256 of arrays: of dtype, shape and bytes in C order.
+
+    Args:
+        arrays: the arrays; rows are read in chunks, so that mapped files need little memory.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -1,4 +1,4 @@
-"""Files are whole, old or new, also where the disk is full."""
+"""Tests that files have their complete old or new content, also on a full disk."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.records.files import append_durably, replacing, write_atomically
+from benchmarks.records.atomic_files import append_durably, replacing, write_atomically
 
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that takes what is written, and then says that it does not fit."""
+    """Simulates a disk that accepts a write, and then reports that it is full."""
 
     def refuse(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,4 +1,4 @@
-"""Pictures as arrays."""
+"""Arranges images in a grid, as one picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ _HEAT_ALPHA = 0.6
 
 
 def grid(rows: Picture) -> np.ndarray:
-    """Rows of images as one picture: (H, W) uint8 where all are grey, (H, W, 3) otherwise."""
+    """Arranges rows of images in one picture, with gaps between the images.
+
+    Args:
+        rows: lists of images of equal size: (1 or 3, height, width) in [0, 1], or an image with a
+            heat map.
+
+    Returns:
+        (height, width) uint8 if all images are grey, otherwise (height, width, 3) uint8.
+    """
     drawn = [[_pixels(image) for image in row] for row in rows]
     if any(pixels.ndim == 3 for row in drawn for pixels in row):
         drawn = [
@@ -32,7 +40,7 @@ def grid(rows: Picture) -> np.ndarray:
 
 
 def _pixels(image: Tensor | Heat) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8."""
+    """Converts an image to an array (height, width) or (height, width, 3) uint8."""
     if isinstance(image, Heat):
         return _heated(image)
     pixels = image.detach().float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -40,7 +48,7 @@ def _pixels(image: Tensor | Heat) -> np.ndarray:
 
 
 def _heated(picture: Heat) -> np.ndarray:
-    """The heat, enlarged to the image, in inferno colours over it: (H, W, 3) uint8."""
+    """Draws a heat map over its image in inferno colours: (height, width, 3) uint8."""
     from matplotlib import colormaps
 
     image = picture.image.detach().float().cpu().clamp(0, 1)

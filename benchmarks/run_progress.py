@@ -1,4 +1,4 @@
-"""What a single run shows while it trains: its layers, then a bar, or lines where none can be."""
+"""Shows the progress of a single run: its layers, then a progress bar or one line per epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.runs.journal import Journal
 
 
 class Layers(RichModelSummary):
-    """Lightning's table: of the model alone, and without FLOPs, which are not counted there."""
+    """Prints the name, type and number of parameters of each layer of the model."""
 
     @staticmethod
     def summarize(
@@ -32,7 +32,7 @@ class Layers(RichModelSummary):
 
 
 class EpochLines(pl.Callback):
-    """Prints one line at the end of each epoch except the last, which the run's results follow.
+    """Prints one line at the end of each epoch, except the last, after which results are printed.
 
     Args:
         console: where to print.

@@ -1,9 +1,9 @@
-"""How fast variants train: against their textbook versions and the machine's matrix products.
+"""Measures how fast variants train, against their textbook versions and a large matrix product.
 
-Each variant is timed in a fresh process, where it, its textbook version (the oracle of the tests,
-in float32, with Adam as torch has it by default, gradients not clipped) and a large matrix product
-take turns: same batch, same threads, same allocator, the best of the rounds. Each peak of memory is
-measured in a process of its own.
+Each variant is timed in a fresh process. There the variant, its textbook version and a large matrix
+product alternate, with the same batch, threads and allocator; the fastest round counts. The
+textbook version is trained in float32 with PyTorch's default Adam, without gradient clipping. Each
+memory peak is measured in a separate process.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from models.variant import Hyperparameters, Shape, Variant
 
 ROUNDS = 4
-"""Rounds of a variant, and the fastest is printed; fewer, but two at least, if all would take
-longer than `PATIENCE`."""
+"""Rounds per variant; fewer, but at least two, if all would take longer than `PATIENCE`."""
 PATIENCE = 25.0
-"""Seconds of a variant's rounds."""
+"""Seconds that the rounds of a variant may take."""
 SHORTEST = 0.2
-"""Seconds that a timed repetition lasts at least, of as many steps as that takes."""
+"""Seconds that a timed repetition takes at least; it repeats the step as often as needed."""
 MATRIX = 3072
+"""Rows and columns of the matrices in the product."""
 OPERATORS = 12
-"""Rows of a profile."""
+"""Rows of the table of operators."""
 BATCH = {"classification": 128, "autoencoding": 128, "prediction": 2}
 PRECISIONS = ("float32", "bfloat16")
 
 Contender = tuple[bool, str]
-"""Whether it is the textbook version, and its precision."""
+"""What is timed: whether it is the textbook version, and the precision of the step."""
 TEXTBOOK: Contender = (True, "float32")
 
 COLUMNS = {
@@ -53,16 +53,16 @@ COLUMNS = {
     "textbook MiB": 12,
     "peak GFLOP/s": 12,
 }
-"""Widths of the columns: rows are printed one by one, before the others are known."""
+"""Widths of the columns. They are fixed, because each row is printed as soon as it is measured."""
 
 
 class Case(NamedTuple):
-    """What is timed."""
+    """Names a variant to measure, and how its steps are made."""
 
     variant: str
     batch: int
     settings: dict[str, Any]
-    """Hyper-parameters beside the defaults."""
+    """The hyper-parameters that replace defaults, by name."""
     threads: int
     precisions: tuple[str, ...]
     device: str
@@ -70,19 +70,19 @@ class Case(NamedTuple):
 
 @dataclass
 class Measured:
-    """One variant's figures."""
+    """Holds the measurements of one variant."""
 
     seconds: dict[Contender, float]
-    """Of a training step."""
+    """Seconds per training step."""
     peak: dict[str, float]
     """FLOP/s of the matrix product, by precision."""
     flops: int
-    """Of a training step of ours, by torch's counter."""
+    """FLOPs of a training step of the variant, counted by PyTorch."""
     memory: dict[Contender, int] = field(default_factory=dict)
-    """Bytes by which the peak of resident memory grew over two steps."""
+    """Bytes by which the peak memory grew over two steps."""
 
 
-def main(
+def print_speed(
     variants: list[str] | None,
     threads: int,
     batch: int | None = None,
@@ -91,16 +91,16 @@ def main(
     device: str = "cpu",
     profiled: bool = False,
 ) -> None:
-    """Prints the table of training steps, each row as soon as it is measured.
+    """Measures variants and prints the table of training steps, row by row.
 
     Args:
-        variants: their names. Without names, all trainable variants are measured, and then what a
-            run costs beside its training.
-        threads: threads of all contenders.
-        batch: samples in a step, by default what is usual for the task.
-        settings: hyper-parameters beside the defaults.
+        variants: their names; variants without gradients are skipped. Without names, all trainable
+            variants are measured, and on the CPU also the overhead of a run.
+        threads: number of CPU threads.
+        batch: number of samples per step; by default the usual number for the task.
+        settings: hyper-parameters that replace defaults, by name.
         device: `cpu` or `cuda`.
-        profiled: whether to print, too, in which operators the time goes.
+        profiled: whether to print also which operators take the time.
     """
     from rich.console import Console
 
@@ -117,7 +117,7 @@ def main(
     ]
     print_steps(console, cases)
     for case in cases if profiled else ():
-        console.print(operators(case))
+        console.print(operator_table(case))
     if not variants and device == "cpu":
         from benchmarks.overhead import against_a_loop
 
@@ -125,7 +125,7 @@ def main(
 
 
 def _precisions(console: Console, device: str) -> tuple[str, ...]:
-    """Those that the machine has units for; it prints which are left out."""
+    """Lists the precisions that are not slow on this machine, and prints why one is left out."""
     from benchmarks.processor import missing_units
 
     sentence = missing_units("bf16-mixed", device)
@@ -136,7 +136,15 @@ def _precisions(console: Console, device: str) -> tuple[str, ...]:
 
 
 def print_steps(console: Console, cases: list[Case]) -> None:
-    """Prints each case's samples/s, ratio to the textbook, share of the peak, and memory."""
+    """Measures cases and prints one row per case and precision.
+
+    A row has samples per second, speed relative to the textbook version, the share of the matrix
+    product's FLOP/s, and memory.
+
+    Args:
+        console: where to print.
+        cases: what to measure, with equal threads and devices; none prints nothing.
+    """
     if not cases:
         return
     where = f"{cases[0].threads} threads" if cases[0].device == "cpu" else cases[0].device
@@ -144,22 +152,29 @@ def print_steps(console: Console, cases: list[Case]) -> None:
     console.print(_line(COLUMNS), style="bold", no_wrap=True)
     for number, case in enumerate(cases, 1):
         with console.status(f"measuring {case.variant} ({number} of {len(cases)})"):
-            measured = measure(case)
+            measured = measure_case(case)
         for row in _rows(case, measured):
             console.print(_line(row), no_wrap=True, highlight=False)
     console.print("The peak is the rate of a matrix product, measured between the steps.")
 
 
 def _line(cells: Iterable[str]) -> str:
-    """One row of the table: words to the left, numbers to the right."""
+    """Formats one row of the table: words aligned left, numbers aligned right."""
     return "  ".join(
         f"{cell:<{width}}" if name in ("variant", "precision") else f"{cell:>{width}}"
         for cell, (name, width) in zip(cells, COLUMNS.items(), strict=True)
     )
 
 
-def measure(case: Case) -> Measured:
-    """Measures all figures of one variant, one process after another."""
+def measure_case(case: Case) -> Measured:
+    """Measures one variant: speed in one fresh process, and each memory peak in another one.
+
+    Args:
+        case: what to measure.
+
+    Returns:
+        The measurements; a variant without a textbook version has none of `TEXTBOOK`.
+    """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh:
         measured = fresh.submit(_times, case).result()
@@ -168,8 +183,16 @@ def measure(case: Case) -> Measured:
     return measured
 
 
-def operators(case: Case) -> Table:
-    """The operators that take most of a float32 training step, by torch's profiler."""
+def operator_table(case: Case) -> Table:
+    """Profiles a float32 training step of a variant on the CPU, in a fresh process.
+
+    Args:
+        case: what to measure.
+
+    Returns:
+        A table of the `OPERATORS` operators that take most time: name, calls per step,
+        milliseconds per step, share of all operators' time.
+    """
     from rich.table import Table
 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
@@ -177,7 +200,7 @@ def operators(case: Case) -> Table:
     table = Table(
         title=f"{case.variant}: where a step and its profiler spend time, {case.threads} threads"
     )
-    for column in ("operator", "calls a step", "ms a step", "share"):
+    for column in ("operator", "calls per step", "ms per step", "share"):
         table.add_column(column, justify="left" if column == "operator" else "right")
     for name, calls, seconds, share in rows[:OPERATORS]:
         table.add_row(name, f"{calls:g}", f"{1e3 * seconds:.2f}", f"{share:.0%}")
@@ -185,7 +208,7 @@ def operators(case: Case) -> Table:
 
 
 def _profile(case: Case) -> list[tuple[str, float, float, float]]:
-    """Of each operator: name, calls and own seconds of a step, share of all operators' time."""
+    """Lists operators, the slowest first: name, calls and own seconds per step, share of time."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -241,9 +264,9 @@ def _trainable(name: str) -> bool:
 
 def _model(name: str, settings: dict[str, Any]) -> Variant:
     """Builds an untrained variant, on an untrained base with its defaults if it needs one."""
-    from benchmarks.timing import untrained
+    from benchmarks.timing import untrained_model
 
-    return untrained(name, _shape(name, settings), _config(name, settings))
+    return untrained_model(name, _shape(name, settings), _config(name, settings))
 
 
 def _config(name: str, settings: dict[str, Any]) -> Hyperparameters:
@@ -262,14 +285,14 @@ def _shape(name: str, settings: dict[str, Any]) -> Shape:
 
 
 def _step(case: Case, contender: Contender) -> Callable[[], None] | None:
-    """A training step on a fixed batch; None of a textbook version that nobody wrote."""
+    """Returns a function that makes a training step on a fixed batch; None without a textbook."""
     import torch
 
-    from benchmarks.timing import batch_of, training_step
+    from benchmarks.timing import noise_batch, training_step
 
     torch.manual_seed(0)
     model = _model(case.variant, case.settings).to(case.device)
-    batch = batch_of(_shape(case.variant, case.settings), case.batch, case.device)
+    batch = noise_batch(_shape(case.variant, case.settings), case.batch, case.device)
     is_textbook, precision = contender
     if not is_textbook:
         return training_step(model, batch, getattr(torch, precision))
@@ -327,13 +350,16 @@ def _times(case: Case) -> Measured:
 
 
 def _repeats(call: Callable[[int], float]) -> int:
-    """As many steps as last `SHORTEST`. The first call, which allocates, counts if it is slow."""
+    """Counts the steps that take `SHORTEST` seconds together.
+
+    The first call also allocates memory, so it is not used unless it takes more than a second.
+    """
     first = call(1)
     return max(1, round(SHORTEST / (first if first > 1 else call(1))))
 
 
 def _product(dtype: torch.dtype, device: str) -> Callable[[int], float]:
-    """Gives a function that times repeated matrix products."""
+    """Returns a function that times repeated matrix products, in seconds per product."""
     import torch
 
     factor = torch.rand(MATRIX, MATRIX, device=device).to(dtype)
@@ -341,7 +367,7 @@ def _product(dtype: torch.dtype, device: str) -> Callable[[int], float]:
 
 
 def _seconds(step: Callable[[], Any], device: str, repeats: int) -> float:
-    """Seconds of one of `repeats` calls."""
+    """Times `repeats` calls and returns the seconds per call."""
     import torch
 
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Computes what trivial answers need of the training data: counts of classes, and mean images."""
+"""Computes the statistics of training data that trivial answers need: class counts, mean images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from benchmarks.batches import Epoch
 from benchmarks.datasets.samples import Batch, Samples, StillSamples
 
 ENOUGH = 1_000
-"""How many generated samples are counted by class, and how many images are averaged. More would
-change a floor by less than the difference between two seeds."""
+"""Number of generated samples whose classes are counted, and of images that are averaged. More
+samples would change a floor by less than the difference between two seeds."""
 
 
 def class_counts(samples: Samples, classes: int, batch_size: int) -> Tensor:

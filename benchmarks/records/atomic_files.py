@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writes files atomically: a reader finds the complete old content or the complete new content."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from uuid import uuid4
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Replaces a file as a whole: after a power cut its old content is there, or the new one.
+    """Replaces a file atomically: after a power failure it has its old or its new content.
 
     Args:
         path: the file; its folder must exist.
 
     Yields:
-        The path of a temporary file beside it, which the caller writes. At the end it is flushed to
-        the disk and gets the name of `path`.
+        The path of a temporary file in the same folder, which the caller writes. At the end the
+        temporary file is flushed to the disk and renamed to `path`.
 
     Raises:
-        OSError: if the disk is full. After this and any other error the temporary file is removed,
-            and `path` has its old content.
+        OSError: if the file cannot be written, for instance on a full disk. After any error the
+            temporary file is removed.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -41,16 +41,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _name(error: OSError, path: Path, temporary: Path) -> None:
-    """Names the file in an error: a failed write names none, and nobody knows the temporary one.
+    """Sets the file name of an OSError that has none, or the name of the temporary file.
 
-    An error without a number has a text of its own, which a file's name would hide.
+    An error without a number is left as it is, because a file name would hide its text.
     """
     if error.errno is not None and error.filename in (None, str(temporary)):
         error.filename = str(path)
 
 
 def flush(path: Path) -> None:
-    """Waits until the content of a file, or the names in a folder, are on the disk."""
+    """Waits until the content of a file, or the file names in a folder, are on the disk (fsync).
+
+    Args:
+        path: the file or folder.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -59,19 +63,29 @@ def flush(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
+    """Writes a file atomically.
+
+    Args:
+        path: the file; its folder must exist.
+        content: the new content.
 
     Raises:
-        OSError: if the disk is full; then the old content is there.
+        OSError: if the file cannot be written, for instance on a full disk; its old content stays.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def append_durably(path: Path, line: str) -> None:
-    """Adds one line and waits until it is on the disk.
+    """Appends one line to a file and waits until it is on the disk.
 
-    Raises OSError where the disk is full; then nothing is added.
+    Args:
+        path: the file; it is made if it does not exist.
+        line: the line, without its line break.
+
+    Raises:
+        OSError: if the line cannot be written, for instance on a full disk; then a part of it that
+            was written is removed.
     """
     with path.open("ab", buffering=0) as file:
         whole = file.tell()
@@ -87,7 +101,15 @@ def append_durably(path: Path, line: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON for people and machines, atomically; an equal file is left as it is."""
+    """Writes indented JSON with sorted keys, atomically. A file with equal content is not touched.
+
+    Args:
+        path: the file; its folder must exist.
+        value: a value that JSON can express.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
     content = (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
     if not path.exists() or path.read_bytes() != content:
         write_atomically(path, content)
@@ -102,6 +124,13 @@ def token_of(folder: Path) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, hex."""
+    """Computes the SHA-256 of a file's content.
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

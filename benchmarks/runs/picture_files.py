@@ -1,4 +1,4 @@
-"""Pictures of a run, as files in its folder."""
+"""Writes the pictures of a run as PNG files."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 WIDTH = 600
-"""Pixels to which narrower pictures are enlarged, by a whole factor."""
+"""Pixels; a narrower picture is enlarged by the largest whole factor that stays within them."""
 
 
 def save_pictures(folder: Path, pictures: Mapping[str, np.ndarray]) -> dict[str, Path]:
-    """Writes pictures as PNG files, enlarged where they are small.
+    """Writes pictures as `<name>.png`; small pictures are enlarged.
 
     Args:
-        folder: of the run.
-        pictures: (height, width, 3) uint8, by name.
+        folder: the folder of the run.
+        pictures: by name, an array (height, width) or (height, width, 3) uint8.
 
     Returns:
-        The files, by name.
+        The paths of the files by name.
     """
     from PIL import Image
 
