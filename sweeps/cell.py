@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,14 +18,14 @@ from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger, Planned
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
-from sweeps import pruners
+from sweeps import pruners, space
 from sweeps.cell_ledger import ledger_of
 from sweeps.cell_specs import SEED, CellSpecs
 from sweeps.engines import Job
 from sweeps.importance import importance
 from sweeps.proposals import Proposal, Proposals, best
 from sweeps.pruners import FrozenPruner
-from sweeps.studies import StoredStudy
+from sweeps.studies import Enqueued, StoredStudy
 
 
 class State(StrEnum):
@@ -100,11 +101,11 @@ class Cell:
         )
         before, self._retries = self._kept()
         self.trials_wanted = max(planned.trials, before.trials, len(self.trials))
-        if self._proposals.limit is not None:
-            self.trials_wanted = min(self.trials_wanted, self._proposals.limit)
         self.finals_wanted = max(planned.finals, before.finals)
         self._trials: dict[int, _Trial] = {}
         """By number, the proposed trials that the study does not have yet."""
+        self._enqueued: dict[int, Enqueued] = {}
+        """By the number of their trial, the points that a user enqueued in the stored study."""
         self._lost: list[Job] = []
         """Runs of trials in the study whose records are gone."""
         self._waiting: list[Job] = []
@@ -113,7 +114,11 @@ class Cell:
         self.finals: dict[str, RunRecord] = {}
         self.bases: dict[str, RunRecord | None] = {}
         """By run id, those asked for; None before they have ended."""
-        self._recover()
+        self._recover_trials()
+        if self._proposals.limit is not None:
+            self.trials_wanted = min(self.trials_wanted, self._proposals.limit)
+        self._take_enqueued()
+        self._recover_finals()
         self._changed = False
         self.write()
 
@@ -125,13 +130,16 @@ class Cell:
             return Planned(), 0
         return ledger.planned, ledger.retries
 
-    def _recover(self) -> None:
-        """Takes what the study and the records say; runs whose records are gone are re-run."""
+    def _recover_trials(self) -> None:
+        """Takes what the study says; runs whose records are gone are re-run."""
         for trial in self.trials:
             self._proposals.skip(trial)
             for place, run_id in enumerate(trial.user_attrs["run_ids"]):
                 if self._record(run_id) is None:
                     self._lost.append(self._job_of(trial.number, trial.params, place))
+
+    def _recover_finals(self) -> None:
+        """Takes the bases and finals whose records are there."""
         for base in self._bases_wanted:
             self._has_ended(base)
         for spec in self._final_specs():
@@ -340,7 +348,8 @@ class Cell:
         self._proposals.finish(trial.proposal.number, trial.finished)
         while (first := self._trials.get(len(self.trials))) and first.finished is not None:
             del self._trials[first.proposal.number]
-            self._stored.append(first.finished)
+            enqueued = self._enqueued.get(first.proposal.number)
+            self._stored.append(first.finished, enqueued and enqueued.place)
 
     def _stops(self, trial: _Trial) -> bool:
         """Whether a trial over several seeds is stopped before it had them all."""
@@ -361,8 +370,33 @@ class Cell:
         """
         if self._changed:
             self._stored.store()
+            self._take_enqueued()
             self.write()
             self._changed = False
+
+    def _take_enqueued(self) -> None:
+        """Plans a trial for each point that a user enqueued; prints which can't be tried."""
+        for enqueued in self._stored.enqueued():
+            wrong = [
+                name for name, value in enqueued.params.items() if not self._tries(name, value)
+            ]
+            if wrong:
+                print(
+                    f"capsbench: study {self.study} cannot try the enqueued trial {enqueued.place} "
+                    f"({', '.join(wrong)} not in its space): it is left waiting",
+                    file=sys.stderr,
+                )
+                continue
+            number = self._proposals.enqueue(self.specs.space.point(enqueued.params))
+            self._enqueued[number] = enqueued
+            if number >= self.trials_wanted:
+                self.trials_wanted = number + 1
+                for property_of_plan in ("_bases_wanted", "_importance"):
+                    self.__dict__.pop(property_of_plan, None)
+
+    def _tries(self, name: str, value: object) -> bool:
+        distribution = self.specs.space.distributions.get(name)
+        return distribution is not None and space.contains(distribution, value)
 
     def retry(self) -> None:
         """Counts that one of its runs is begun again, since its worker died."""

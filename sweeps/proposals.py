@@ -29,6 +29,7 @@ from benchmarks.records.spec import Direction
 from sweeps import samplers
 from sweeps.space import Space
 from sweeps.strategy import Sampler
+from sweeps.studies import was_enqueued
 
 NEWEST = 2_000
 """Samplers see so many of the newest trials at least, and fewer than twice as many."""
@@ -142,6 +143,8 @@ class Proposals:
         samplers.check(sampler, space, study)
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
         self._seed = derive_seed(seed, study=study)
+        self._enqueued: dict[int, dict[str, Any]] = {}
+        """By number, the points that a user enqueued while the study grew."""
         self._planned = planned(space, start, sampler=sampler, seed=self._seed)
         self._mirror = optuna.create_study(storage=Shown(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
@@ -152,7 +155,20 @@ class Proposals:
     @property
     def limit(self) -> int | None:
         """Counts the different trials that there are: see `limit` of this module."""
-        return limit(self._space, self._sampler, self._planned)
+        most = limit(self._space, self._sampler, self._planned)
+        return None if most is None else most + len(self._enqueued)
+
+    def enqueue(self, point: dict[str, Any]) -> int:
+        """Has the next free trial after the recipe try a point. Returns the trial's number."""
+        number = max(1, self.proposed, *(n + 1 for n in self._enqueued))
+        self._enqueued[number] = point
+        return number
+
+    def _point(self, number: int) -> dict[str, Any] | None:
+        """Returns what a trial shall try; None where the sampler proposes."""
+        planned = number - sum(n < number for n in self._enqueued)
+        following = self._planned[planned] if planned < len(self._planned) else None
+        return self._enqueued.get(number, following)
 
     @property
     def ready(self) -> bool:
@@ -174,8 +190,8 @@ class Proposals:
             number=number,
             startup=self._startup,
         )
-        if number < len(self._planned):
-            self._mirror.enqueue_trial(self._planned[number])
+        if (point := self._point(number)) is not None:
+            self._mirror.enqueue_trial(point)
         # How sums are cut decides their last bits: threads are not the machine's choice.
         with threadpool_limits(1):
             trial = self._mirror.ask()
@@ -198,6 +214,8 @@ class Proposals:
         Raises InputError where the study was proposed otherwise.
         """
         number = self.proposed
+        if was_enqueued(trial):
+            self._enqueued[number] = trial.params
         if self._sampler is Sampler.cmaes:
             # Its notes lie with its trials, as pickles: they are made again, and not read.
             if self.propose().params != trial.params:

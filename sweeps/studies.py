@@ -7,15 +7,18 @@ view of the records, and no crash leaves a trial running for ever.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import JsonValue
 from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
@@ -24,6 +27,9 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Direction
 from sweeps.journals import IDENTITY, open_journal
 from sweeps.options import passwords_in, without_password
+
+FIXED = "fixed_params"
+"""The attribute in which Optuna keeps an enqueued point."""
 
 _OPTUNAS_FIRST_TABLES = {"studies", "version_info"}
 
@@ -52,6 +58,8 @@ def _open(results: Path, place: str | None) -> BaseStorage:
             _require_ours_or_empty(url, str(path))
             return _rdb(url)
         except (DatabaseError, StorageInternalError, RuntimeError) as error:
+            if _is_locked(error):
+                raise InputError(_held_by_another(str(path))) from None
             raise InputError(
                 f"{path} is not a study database of this version, or cannot be written "
                 f"({_reason(error)}): mend that, or move it away, and it is made anew from the "
@@ -101,8 +109,21 @@ def _require_ours_or_empty(url: str, named: str) -> None:
         )
 
 
+class Enqueued(NamedTuple):
+    """Names a point that a user enqueued, as `Study.enqueue_trial` does."""
+
+    place: int
+    """The number of its trial in the storage."""
+    params: dict[str, Any]
+
+
 class StoredStudy:
-    """One study; `identity` is what must not change while it grows."""
+    """One study; `identity` is what must not change while it grows.
+
+    A user may add trials to it: a point that waits is for the sweep to try, and any other trial is
+    kept, printed once, and left out of `trials`. So a trial's number in the sweep may differ from
+    its number in the storage: then the attribute `number` holds the former.
+    """
 
     def __init__(
         self,
@@ -121,17 +142,37 @@ class StoredStudy:
                 self._study.set_user_attr(IDENTITY, json.dumps(identity, sort_keys=True))
             else:
                 _compare(name, json.loads(kept), identity)
-            self.trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
-            self._kept = len(self.trials)
-        for trial in self.trials:
-            if "run_ids" not in trial.user_attrs:
-                raise InputError(
-                    f"study {name} holds trial {trial.number}, which no sweep made: choose another "
-                    "--storage, and the study is made anew from the runs' records"
-                )
+            stored = self._study.get_trials(deepcopy=False)
+        self.trials = sorted(map(_numbered, filter(_is_ours, stored)), key=lambda t: t.number)
+        self._storage = storage
+        self._kept = len(self.trials)
+        self._places: dict[int, int] = {}
+        """By number, where the trials of enqueued points are stored."""
+        self._known: set[int] = set()
+        """Enqueued and foreign trials that were returned or printed before."""
 
-    def append(self, trial: FrozenTrial) -> None:
-        """Adds the next finished trial, which `store` then writes."""
+    def enqueued(self) -> list[Enqueued]:
+        """Returns the points that were enqueued since the last call; prints what else is new."""
+        with _answering(self._study.study_name):
+            stored = self._study.get_trials(deepcopy=False)
+        new = [t for t in stored if not _is_ours(t) and t.number not in self._known]
+        self._known |= {trial.number for trial in new}
+        if foreign := [str(trial.number) for trial in new if not _is_enqueued(trial)]:
+            print(
+                f"capsbench: study {self._study.study_name} holds trials that no sweep made "
+                f"({', '.join(foreign)}): they are kept, and no proposal is made from them",
+                file=sys.stderr,
+            )
+        return [Enqueued(t.number, t.system_attrs[FIXED]) for t in new if _is_enqueued(t)]
+
+    def append(self, trial: FrozenTrial, place: int | None = None) -> None:
+        """Adds the next finished trial, which `store` then writes.
+
+        Args:
+            place: of an enqueued point, where its trial is stored.
+        """
+        if place is not None:
+            self._places[len(self.trials)] = place
         trial.datetime_complete = datetime.now()
         trial.datetime_start = trial.datetime_complete - timedelta(
             seconds=trial.user_attrs["seconds"]
@@ -143,13 +184,62 @@ class StoredStudy:
         name = self._study.study_name
         while self._kept < len(self.trials):
             with _answering(name):
-                if len(self._study.get_trials(deepcopy=False)) != self._kept:
+                stored = self._study.get_trials(deepcopy=False)
+                if sum(map(_is_ours, stored)) != self._kept:
                     raise InputError(
                         f"study {name} is written by another driver too: give each results folder "
                         "a --storage of its own; studies are made anew there from the runs' records"
                     )
-                self._study.add_trial(self.trials[self._kept])
+                trial, place = self.trials[self._kept], self._places.get(self._kept)
+                if len(stored) != self._kept:
+                    trial.set_user_attr("number", self._kept)
+                if place is None:
+                    self._study.add_trial(trial)
+                else:
+                    self._finish(place, trial)
             self._kept += 1
+
+    def _finish(self, place: int, trial: FrozenTrial) -> None:
+        """Writes the result of an enqueued point; its state last, so that a crash leaves it open.
+
+        Optuna's `ask` and `tell` would let a crash leave it running, without its parameters.
+        """
+        storage = self._storage
+        study = storage.get_study_id_from_name(self._study.study_name)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study, place)
+        for name, distribution in trial.distributions.items():
+            value = distribution.to_internal_repr(trial.params[name])
+            storage.set_trial_param(trial_id, name, value, distribution)
+        for step, score in trial.intermediate_values.items():
+            storage.set_trial_intermediate_value(trial_id, step, score)
+        for name, attribute in trial.user_attrs.items():
+            storage.set_trial_user_attr(trial_id, name, attribute)
+        storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # which notes the time
+        storage.set_trial_state_values(trial_id, trial.state, trial.values)
+
+
+def was_enqueued(trial: FrozenTrial) -> bool:
+    """Whether a stored trial tried a point that a user enqueued."""
+    return FIXED in trial.system_attrs
+
+
+def _is_ours(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() and "run_ids" in trial.user_attrs
+
+
+def _is_enqueued(trial: FrozenTrial) -> bool:
+    """Whether a point waits to be tried, or its result was not wholly written."""
+    begun = trial.state == TrialState.RUNNING and "run_ids" in trial.user_attrs
+    return was_enqueued(trial) and (trial.state == TrialState.WAITING or begun)
+
+
+def _numbered(trial: FrozenTrial) -> FrozenTrial:
+    """Returns a stored trial with its number in the sweep."""
+    number = trial.user_attrs.get("number", trial.number)
+    if number != trial.number:
+        trial = copy(trial)  # the storage keeps the other
+        trial.number = number
+    return trial
 
 
 @contextmanager
@@ -158,10 +248,24 @@ def _answering(name: str) -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
+        if _is_locked(error):
+            raise InputError(_held_by_another(f"the storage of study {name}")) from None
         raise InputError(
             f"the storage of study {name} cannot be read or written ({_reason(error)}): mend that, "
             "then go on with `python -m sweeps resume`"
         ) from None
+
+
+def _is_locked(error: BaseException) -> bool:
+    """Whether SQLite waited for another program in vain."""
+    return "locked" in _reason(error)
+
+
+def _held_by_another(named: str) -> str:
+    return (
+        f"{named} is locked by another program that writes to it, such as optuna-dashboard: end "
+        "that program, and call this again; what was done is kept"
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from benchmarks.records.errors import InputError
 from benchmarks.records.atomic_files import write_json
+from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Frozen

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from benchmarks.datasets.dataset import DataSource
@@ -22,7 +23,7 @@ from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Job
 from sweeps.listing import show_status
-from sweeps.strategy import Strategy
+from sweeps.strategy import Sampler, Strategy
 from tests.sweeps.growth import recorded
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"lag": 3})
@@ -50,11 +51,14 @@ def opened(
     profile: Profile = PROFILE,
     trials: int = TRIALS,
     start: Sequence[Mapping[str, Any]] = (),
+    sampler: Sampler | None = None,
 ) -> Iterator[Cell]:
     (results / "cells").mkdir(exist_ok=True)
     with studies.storage(results) as storage:
         source = DataSource(results / "no data: stand-ins")
-        specs = CellSpecs(variant, "usps", profile=profile, source=source, start=start)
+        specs = CellSpecs(
+            variant, "usps", profile=profile, source=source, start=start, sampler=sampler
+        )
         yield Cell(specs, Planned(trials=trials, finals=2), results=results, storage=storage)
 
 
@@ -250,3 +254,70 @@ def test_a_study_begins_with_the_recipe_and_the_points_given(tmp_path: Path) -> 
         pass
     with opened(tmp_path, start=points):
         pass
+
+
+def enqueue(results: Path, point: dict[str, Any]) -> None:
+    """Does what optuna-dashboard does."""
+    with studies.storage(results) as storage:
+        optuna.load_study(storage=storage, study_name="linear-usps-smoke").enqueue_trial(point)
+
+
+def test_enqueued_points_are_tried_also_once_all_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path, trials=4) as cell:
+        work(cell, tmp_path, 1, random.Random(0), 2)
+        enqueue(tmp_path, {"lr": 3e-3})
+        enqueue(tmp_path, {"lr": 1e9})
+        work(cell, tmp_path, 1, random.Random(0), 100)
+        assert cell.done
+        assert cell.trials_wanted == 4
+        assert [t.params["lr"] for t in cell.trials].index(3e-3) == 3  # 2 was proposed before
+    assert "cannot try the enqueued trial 3 (lr not in its space)" in capsys.readouterr().err
+    enqueue(tmp_path, {"lr": 2.9e-3})
+    with opened(tmp_path, trials=4) as cell:
+        assert not cell.done
+        assert cell.trials_wanted == 5
+        work(cell, tmp_path, 1, random.Random(0), 100)
+        assert cell.done
+        assert cell.trials[4].params["lr"] == 2.9e-3
+    kept = ledger(tmp_path)
+    assert kept["planned"]["trials"] == len(kept["trials"]) == 5
+    with opened(tmp_path, trials=4) as cell:
+        assert cell.done
+        assert cell.next() is None
+
+
+@pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.cmaes, Sampler.grid])
+def test_an_enqueued_point_puts_off_what_is_proposed_and_a_resumed_cell_agrees(
+    sampler: Sampler, tmp_path: Path
+) -> None:
+    with opened(tmp_path, trials=12, sampler=sampler) as cell:
+        work(cell, tmp_path, 1, random.Random(0), 1)
+        enqueue(tmp_path, {"lr": 3e-3})
+        work(cell, tmp_path, 3, random.Random(0), 5)
+    with opened(tmp_path, trials=12, sampler=sampler) as cell:
+        work(cell, tmp_path, 1, random.Random(0), 100)
+        assert cell.done
+        tried = [tuple(t.params.values()) for t in cell.trials]
+        rates = [t.params["lr"] for t in cell.trials]
+    assert tried[0] == tuple(RECIPE.values())
+    assert rates.count(3e-3) == 1
+    assert len(set(tried)) == len(tried) == 12
+
+
+def test_results_of_others_change_no_proposal(tmp_path: Path) -> None:
+    proposed = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        with opened(tmp_path / place) as cell:
+            work(cell, tmp_path / place, 1, random.Random(0), 4)
+        if place == "b":
+            with studies.storage(tmp_path / place) as storage:
+                study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
+                study.optimize(lambda t: t.suggest_float("lr", 1e-5, 1e-1, log=True), n_trials=3)
+        with opened(tmp_path / place) as cell:
+            work(cell, tmp_path / place, 1, random.Random(0), 100)
+            assert cell.done
+            proposed.append([t.params for t in cell.trials])
+    assert proposed[0] == proposed[1]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -224,16 +224,106 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_study_whole(
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)[:-1]]
 
 
-def test_a_trial_that_no_sweep_made_is_one_sentence(tmp_path: Path) -> None:
+def test_trials_of_others_are_kept_said_and_left_out(
+    place: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "theirs"
+    with opened(tmp_path, place, name) as study:
+        append(study, 0)
+        with studies.storage(tmp_path, place) as storage:
+            optuna.load_study(storage=storage, study_name=name).optimize(lambda t: 0.5, n_trials=2)
+        append(study, 1)
+        assert study.enqueued() == []
+    assert "holds trials that no sweep made (1, 2): they are kept" in capsys.readouterr().err
+    with opened(tmp_path, place, name) as again:
+        assert [t.number for t in again.trials] == [0, 1]
+        assert [s[1:5] for s in seen(again)] == [s[1:5] for s in seen(study)]
+        append(again, 2)
+    with studies.storage(tmp_path, place) as storage:
+        stored = optuna.load_study(storage=storage, study_name=name).trials
+    assert [("run_ids" in t.user_attrs) for t in stored] == [True, False, False, True, True]
+
+
+def test_an_enqueued_point_is_given_once_and_its_trial_holds_the_result(
+    place: str | None, tmp_path: Path
+) -> None:
+    name = "enqueued"
+    with opened(tmp_path, place, name) as study:
+        append(study, 0)
+        with studies.storage(tmp_path, place) as storage:
+            optuna.load_study(storage=storage, study_name=name).enqueue_trial({"lr": 0.5})
+        append(study, 1)  # it was proposed before
+        assert study.enqueued() == [studies.Enqueued(1, {"lr": 0.5})]
+        assert study.enqueued() == []
+    with opened(tmp_path, place, name) as again:
+        assert again.enqueued() == [studies.Enqueued(1, {"lr": 0.5})]
+        again.append(trial(3), place=1)
+        again.store()
+        append(again, 4)
+    with opened(tmp_path, place, name) as last:
+        assert last.enqueued() == []
+        assert [t.user_attrs["run_ids"] for t in last.trials] == [
+            [f"run-{n}"] for n in (0, 1, 3, 4)
+        ]
+        assert [t.number for t in last.trials] == [0, 1, 2, 3]
+        assert [s[1:5] for s in seen(last)] == [s[1:5] for s in seen(again)]
+        assert studies.was_enqueued(last.trials[2])
+        assert last.trials[2].duration is not None
+
+
+class Killed(BaseException):
+    """What a crash is here."""
+
+
+@pytest.mark.parametrize("writes", range(1, 9))
+def test_a_result_that_a_crash_left_in_part_is_written_again(
+    writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(writes))
+
+    def dying(write: Callable[..., object]) -> Callable[..., object]:
+        def until_it_dies(*arguments: object) -> object:
+            if next(left, None) is None:
+                raise Killed
+            return write(*arguments)
+
+        return until_it_dies
+
     with opened(tmp_path, None, "ours") as study:
         append(study, 0)
-    with studies.storage(tmp_path) as storage:
-        optuna.load_study(storage=storage, study_name="ours").enqueue_trial({"lr": 0.5})
-    with (
-        pytest.raises(InputError, match="study ours holds trial 1, which no sweep made"),
-        opened(tmp_path, None, "ours"),
-    ):
-        pass
+        with studies.storage(tmp_path) as storage:
+            optuna.load_study(storage=storage, study_name="ours").enqueue_trial({"lr": 0.5})
+        study.append(trial(3), place=1)
+        for what in ("param", "intermediate_value", "user_attr", "state_values"):
+            name = f"set_trial_{what}"
+            monkeypatch.setattr(RDBStorage, name, dying(getattr(RDBStorage, name)))
+        with pytest.raises(Killed):
+            study.store()
+        monkeypatch.undo()
+    with opened(tmp_path, None, "ours") as again:
+        (enqueued,) = again.enqueued()
+        again.append(trial(3), place=enqueued.place)
+        again.store()
+    with opened(tmp_path, None, "ours") as last:
+        assert [t.user_attrs["run_ids"] for t in last.trials] == [["run-0"], ["run-3"]]
+        assert last.enqueued() == []
+
+
+def test_a_locked_database_gets_its_own_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)  # Optuna waits before it tries again
+    with opened(tmp_path, None, "ours") as study:
+        append(study, 0)
+        with closing(sqlite3.connect(tmp_path / "studies.db")) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(InputError, match=r"study ours is locked .* end that program"):
+                append(study, 1)
+            with (
+                pytest.raises(InputError, match=r"studies.db is locked .* end that program"),
+                studies.storage(tmp_path),
+            ):
+                pass
 
 
 def sqlite_of_another_program(path: Path) -> None:
