@@ -306,14 +306,27 @@ class Cell:
         """Makes the job of a trial's run: its only one, or the one at a place of several."""
         stop = None
         if self.strategy.prunes_epochs:
-            profile, epochs = self.specs.profile, self.specs.trial_budget.epochs
-            pruner = pruners.make(self.strategy.pruner, profile=profile, epochs=epochs)
-            stop = self._frozen(pruner, number)
+            stop = self._frozen(self._pruner, number, self._pruner_notes)
         return Job(self.specs.trial(number, params, place), self.study, stop)
 
-    def _frozen(self, pruner: optuna.pruners.BasePruner, number: int) -> FrozenPruner:
+    @cached_property
+    def _pruner(self) -> optuna.pruners.BasePruner:
+        """Stops runs of trials between epochs."""
+        profile, epochs = self.specs.profile, self.specs.trial_budget.epochs
+        return pruners.make(self.strategy.pruner, profile=profile, epochs=epochs)
+
+    @cached_property
+    def _pruner_notes(self) -> pruners.Notes:
+        return pruners.Notes(self._pruner, self.specs.direction, self.study)
+
+    def _frozen(
+        self,
+        pruner: optuna.pruners.BasePruner,
+        number: int,
+        notes: pruners.Notes | None = None,
+    ) -> FrozenPruner:
         known = self._proposals.known(number)
-        return FrozenPruner(pruner, known, self.specs.direction, self.study, number)
+        return FrozenPruner(pruner, known, self.specs.direction, self.study, number, notes)
 
     @cached_property
     def _importance(self) -> dict[str, float]:

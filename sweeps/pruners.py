@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import InitVar, dataclass, field
+from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.profiles import Profile
@@ -17,7 +20,7 @@ from sweeps.strategy import Halving, Hyperband, Median, NoPruner, Percentile, Pr
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 HISTORIES = 1000
-"""As many finished trials, the newest, a run is compared with by median or percentile."""
+"""As many finished trials, the newest, a run is compared with."""
 
 
 def make(pruner: Pruner, *, profile: Profile, epochs: int) -> BasePruner:
@@ -45,11 +48,59 @@ def over_seeds() -> BasePruner:
         return optuna.pruners.WilcoxonPruner()
 
 
+class Notes:
+    """What a pruner of successive halving notes of a study's trials: the rungs that each reached.
+
+    A trial's notes do not depend on the others, so each trial is shown to the pruner once, alone.
+    """
+
+    def __init__(self, pruner: BasePruner, direction: Direction, study: str) -> None:
+        self._study = _study(_Newest(), pruner, direction, study)
+        self._notes: list[dict[str, Any]] = []
+
+    def of(self, trials: list[FrozenTrial]) -> list[dict[str, Any]]:
+        """Returns the notes of finished trials, in the order of their numbers.
+
+        A call is given all trials of the calls before; of those that are older than HISTORIES when
+        they are first given it returns none.
+        """
+        for number in range(len(self._notes), len(trials)):
+            again = self._study.ask()  # brackets go by numbers
+            if number >= len(trials) - HISTORIES:
+                for step, value in trials[number].intermediate_values.items():
+                    again.report(value, step)
+                    again.should_prune()
+            (noted,) = self._study.get_trials(deepcopy=False)
+            self._notes.append(noted.system_attrs)
+            self._study.tell(again, state=TrialState.FAIL)
+        return self._notes
+
+
+class _Newest(InMemoryStorage):
+    """A study of which only the newest trial is seen."""
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        return super().get_all_trials(study_id, deepcopy, states)[-1:]
+
+
+def keeps_notes(pruner: BasePruner) -> bool:
+    """Whether a pruner compares trials by its notes, and not by their values alone."""
+    return isinstance(
+        pruner, optuna.pruners.SuccessiveHalvingPruner | optuna.pruners.HyperbandPruner
+    )
+
+
 @dataclass
 class FrozenPruner:
     """A stock pruner over finished trials, for trial `number` of a study.
 
-    Called with the metric after each step so far: stop here?
+    Called with the metric after each step so far: stop here? `notes` are the study's, if its cell
+    has them already.
     """
 
     pruner: BasePruner
@@ -57,28 +108,27 @@ class FrozenPruner:
     direction: Direction
     study: str
     number: int
+    notes: InitVar[Notes | None] = None
+    _first: int = field(default=0, init=False)
+    """The number of the first trial of `known`."""
     _study: optuna.Study | None = field(default=None, init=False)
     _reported: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        if self._compares_steps:
-            self.known = self.known[-HISTORIES:]
-        # The histories alone: a job is sent to a worker.
+    def __post_init__(self, notes: Notes | None) -> None:
+        noted: list[dict[str, Any]] = []
+        if keeps_notes(self.pruner):
+            noted = (notes or Notes(self.pruner, self.direction, self.study)).of(self.known)
+        self._first = max(0, len(self.known) - HISTORIES)
+        # What is compared alone: a job is sent to a worker.
         self.known = [
             create_trial(
                 state=trial.state,
                 values=trial.values,
-                intermediate_values=trial.intermediate_values,
+                intermediate_values={} if noted else trial.intermediate_values,
+                system_attrs=noted[number] if noted else {},
             )
-            for trial in self.known
+            for number, trial in enumerate(self.known[self._first :], start=self._first)
         ]
-
-    @property
-    def _compares_steps(self) -> bool:
-        """Whether trials are compared by their values alone, and not by notes that pruners keep."""
-        return isinstance(
-            self.pruner, optuna.pruners.PercentilePruner | optuna.pruners.WilcoxonPruner
-        )
 
     def __call__(self, scores: list[float]) -> bool:
         if self._study is None:
@@ -92,26 +142,20 @@ class FrozenPruner:
         return stop
 
     def _history(self) -> optuna.Study:
-        study = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(),
-            study_name=self.study,
-            direction=self.direction,
-            pruner=self.pruner,
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )
-        if self._compares_steps:
-            study.add_trials(self.known)
-            return study
-        for trial in self.known:
-            again = study.ask()
-            for step, value in trial.intermediate_values.items():
-                again.report(value, step)
-                again.should_prune()  # which notes the rungs that it reached
-            study.tell(
-                again,
-                trial.values if trial.state == TrialState.COMPLETE else None,
-                state=trial.state,
-            )
-        for _ in range(len(self.known), self.number):  # under way: brackets go by numbers
-            study.tell(study.ask(), state=TrialState.FAIL)
+        study = _study(InMemoryStorage(), self.pruner, self.direction, self.study)
+        older, under_way = self._first, self.number - self._first - len(self.known)
+        empty = create_trial(state=TrialState.FAIL)  # in its place: brackets go by numbers
+        study.add_trials([*[empty] * older, *self.known, *[empty] * under_way])
         return study
+
+
+def _study(
+    storage: InMemoryStorage, pruner: BasePruner, direction: Direction, name: str
+) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction=direction,
+        pruner=pruner,
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 
+import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -107,3 +108,73 @@ def test_seeds_are_compared_in_pairs() -> None:
     assert not stops(0.5, 0.4, 0.45)  # three pairs prove nothing at a level of 0.1
     assert stops(0.5, 0.4, 0.45, 0.55)
     assert not stops(0.91, 0.79, 0.86, 0.94)
+
+
+def replayed(pruner: Pruner, history: list[FrozenTrial], number: int, scores: list[float]) -> bool:
+    """What Optuna decides in a study whose trials all reported their steps, one after the other."""
+    study = optuna.create_study(
+        study_name="study",
+        direction="maximize",
+        pruner=pruners.make(pruner, profile=PROFILE, epochs=9),
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    for known in history:
+        again = study.ask()
+        for step, value in known.intermediate_values.items():
+            again.report(value, step)
+            again.should_prune()
+        study.tell(again, known.value)
+    for _ in range(len(history), number):
+        study.tell(study.ask(), state=TrialState.FAIL)
+    run, stop = study.ask(), False
+    for step, score in enumerate(scores, start=1):
+        run.report(score, step)
+        stop = run.should_prune()
+    return stop
+
+
+NOTING = pytest.mark.parametrize("pruner", [Halving(), Hyperband()], ids=str)
+
+
+@NOTING
+def test_notes_made_once_decide_as_a_whole_replay_does(pruner: Pruner) -> None:
+    draw = random.Random(2)
+    stock = pruners.make(pruner, profile=PROFILE, epochs=9)
+    notes = pruners.Notes(stock, "maximize", "study")
+    history: list[FrozenTrial] = []
+    decisions = []
+    for number in range(2, 60):
+        history.append(trial(*[draw.random() for _ in range(draw.choice((1, 3, 5, 9)))]))
+        scores = [draw.random() for _ in range(draw.choice((1, 3, 9)))]
+        ours = FrozenPruner(stock, history, "maximize", "study", number, notes)
+        decisions.append(pickle.loads(pickle.dumps(ours))(scores))
+        assert decisions[-1] == replayed(pruner, history, number, scores)
+    assert {True, False} == set(decisions)
+
+
+@NOTING
+def test_a_run_costs_as_much_in_a_long_study(
+    pruner: Pruner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruners, "HISTORIES", 50)
+    halving = optuna.pruners.SuccessiveHalvingPruner
+    looks: list[int] = []
+    prune = halving.prune
+
+    def counted(self: object, study: optuna.Study, trial: FrozenTrial) -> bool:
+        looks.append(trial.number)
+        return prune(self, study, trial)
+
+    monkeypatch.setattr(halving, "prune", counted)
+    draw = random.Random(3)
+    history = [trial(*[draw.random() for _ in range(9)]) for _ in range(400)]
+    sizes = []
+    stock = pruners.make(pruner, profile=PROFILE, epochs=9)
+    notes = pruners.Notes(stock, "maximize", "study")
+    for count in (100, 400):
+        job = pickle.dumps(FrozenPruner(stock, history[:count], "maximize", "study", count, notes))
+        sizes.append(len(job))
+        looks.clear()
+        pickle.loads(job)([0.5] * 9)
+        assert looks == [count] * 9  # the run's own steps
+    assert abs(sizes[1] - sizes[0]) < 0.05 * sizes[0]
