@@ -146,13 +146,14 @@ def _sweep(choice: Options, results: Path) -> None:
         from sweeps.sweep import sweep
 
         cells = sweep(choice, results, report)
+        code = report.write()
     except (KeyboardInterrupt, interrupts.Interrupted) as interruption:
+        report.abandon()
         interrupts.end_process(
             f"interrupted; what has ended is kept. Go on with `python -m sweeps resume --results "
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),
         )
-    code = report.write()
     failed = [cell for cell in cells if cell.failure is not None]
     for cell in failed:
         print(f"capsbench: {cell.study} has no final: {cell.failure}", file=sys.stderr)

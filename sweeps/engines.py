@@ -99,6 +99,9 @@ class Engine(Executor):
         """Gives a job to a worker. When it has ended, its files lie in the site's results."""
         return self.submit(execute, job, site)
 
+    def kill(self) -> None:
+        """Ends what runs at once, without a checkpoint; elsewhere, once the driver is missed."""
+
 
 class Inline(Engine):
     """Makes each run where it is submitted, in this process: for debugging, and one at a time."""
@@ -148,11 +151,21 @@ class Processes(Engine):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """With `cancel_futures` it ends what is running, too: at its next checkpoint."""
-        pools = [*self._idle, *self._busy.values()]
         if cancel_futures:
-            _dismiss([p for pool in pools for p in (pool._processes or {}).values()])
-        for pool in pools:
+            _dismiss(self._processes())
+        for pool in self._pools():
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def kill(self) -> None:
+        """Ends the workers at once, without a checkpoint."""
+        for process in self._processes():
+            process.kill()
+
+    def _pools(self) -> list[_Pool]:
+        return [*self._idle, *self._busy.values()]
+
+    def _processes(self) -> list[BaseProcess]:
+        return [p for pool in self._pools() for p in (pool._processes or {}).values()]
 
 
 def _dismiss(processes: list[BaseProcess]) -> None:

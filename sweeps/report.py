@@ -7,6 +7,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from benchmarks import interrupts
+
+_LOOK_SECONDS = 0.1
+
 
 class Report:
     """The report of a results folder. Told in time that it will be asked for, it is made sooner."""
@@ -29,10 +33,36 @@ class Report:
                 line.write(b"build\n")
 
     def write(self) -> int:
-        """Writes the report, where it is not current, and shows it. Returns the exit code."""
-        if self._standby is not None and (code := self._standby.wait()) >= 0:
-            return code
-        return subprocess.run(self._command("reports")).returncode
+        """Writes the report, if it is not current, and shows it.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            Interrupted: if the process is asked to leave; the writing process has then ended.
+        """
+        with interrupts.grace_period():
+            if self._standby is not None and (code := _awaited(self._standby)) >= 0:
+                return code
+            return _awaited(subprocess.Popen(self._command("reports")))
+
+    def abandon(self) -> None:
+        """Ends the process that was prepared, if any, also while it writes."""
+        if self._standby is not None:
+            self._standby.terminate()
 
     def _command(self, module: str) -> list[str]:
         return [sys.executable, "-m", module, "build", "--results", str(self._results)]
+
+
+def _awaited(process: subprocess.Popen[bytes]) -> int:
+    """Returns the exit code of a process, which ends too if this one is asked to leave."""
+    try:
+        while True:
+            interrupts.raise_if_requested()
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(_LOOK_SECONDS)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise

@@ -209,11 +209,20 @@ class _Driver:
             interrupts.raise_if_requested()
             if self.report is not None:
                 self.report.begin()  # while workers leave
-        finally:
-            # Nothing is pending here, unless the sweep was interrupted: then what runs ends at its
-            # next checkpoint, and goes on from there another time.
+        except KeyboardInterrupt:  # the second Ctrl-C
             if self.engine is not None:
-                self.engine.shutdown(cancel_futures=True)
+                self.engine.kill()
+            raise
+        except BaseException:
+            # What runs ends at its next checkpoint, and goes on from there another time.
+            self._dismiss_workers()
+            raise
+        self._dismiss_workers()
+        interrupts.raise_if_requested()
+
+    def _dismiss_workers(self) -> None:
+        if self.engine is not None:
+            self.engine.shutdown(cancel_futures=True)
 
     def _asked_to_leave(self) -> bool:
         """By a signal, or by `python -m sweeps stop`, here or on another machine."""

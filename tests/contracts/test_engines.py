@@ -177,6 +177,17 @@ def test_an_end_with_cancelling_ends_what_runs(name: EngineName, tmp_path: Path)
     until(lambda: not alive(int((tmp_path / "worker").read_text())))
 
 
+def test_killed_workers_end_at_once(tmp_path: Path) -> None:
+    engine = engines.start(EngineName.processes, 1)
+    engine.submit(stay, tmp_path / "worker")
+    until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
+    begun = time.monotonic()
+    engine.kill()
+    until(lambda: not alive(int((tmp_path / "worker").read_text())))
+    assert time.monotonic() - begun < interrupts.GRACE - 1
+    engine.shutdown()
+
+
 def test_a_ctrl_c_while_workers_leave_ends_them_at_once(tmp_path: Path) -> None:
     """The second one, that is: the first one asks them to."""
     engine = engines.start(EngineName.processes, 1)

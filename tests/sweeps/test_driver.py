@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 
 import pytest
 
+from benchmarks import interrupts
 from benchmarks.cli import main
 from benchmarks.profiles import ProfileName
 from benchmarks.records.folders import ResultsFolder, RunFolder
@@ -123,3 +125,49 @@ def test_a_sweep_is_finished_when_its_options_are_the_last_and_no_run_is_left(
     assert not finished(CHOICE.grown(trials=1, seeds=0, only=()), tmp_path)
     ResultsFolder(tmp_path).ledger("linear-usps-smoke").write_text("{}")
     assert not finished(CHOICE, tmp_path)
+
+
+class Endless(Inline):
+    """An engine whose runs do not end; it notes how it is ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
+        return Future()
+
+    def kill(self) -> None:
+        self.ended.append("killed")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.ended.append("asked")
+
+
+@pytest.mark.parametrize(
+    ("signals", "ended", "raised"),
+    [
+        ([signal.SIGINT], ["asked"], interrupts.Interrupted),
+        ([signal.SIGINT, signal.SIGINT], ["killed"], KeyboardInterrupt),
+        ([signal.SIGTERM], ["asked"], interrupts.Interrupted),
+        ([signal.SIGTERM, signal.SIGINT], ["killed"], KeyboardInterrupt),
+    ],
+)
+def test_a_second_ctrl_c_waits_for_no_worker(
+    signals: list[signal.Signals],
+    ended: list[str],
+    raised: type[BaseException],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Endless()
+    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+
+    def interrupted(*_: object, **__: object) -> tuple[set[object], set[object]]:
+        for number in signals:
+            signal.raise_signal(number)
+        return set(), set()
+
+    monkeypatch.setattr("sweeps.sweep.wait", interrupted)
+    with pytest.raises(raised):
+        sweep(CHOICE, tmp_path)
+    assert engine.ended == ended
