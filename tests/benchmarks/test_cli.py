@@ -123,7 +123,7 @@ def test_options_come_from_the_config() -> None:
         (("run", "capsnt", "mnist"), "did you mean 'capsnet'"),
         (("run", "capsnet", "minst"), "no dataset is called 'minst'"),
         (("run", "linear", "usps", *SMALL, "--set", "l=1"), "did you mean 'lr'"),
-        (("run", "linear", "usps", *SMALL, "--set", "lr"), "write NAME=VALUE"),
+        (("run", "linear", "usps", *SMALL, "--set", "lr"), "write --set NAME=VALUE"),
         (("run", "linear", "usps", *SMALL, "--set", "lr=-1"), "greater than 0"),
         (("run", "linear", "usps", *SMALL, "--precision", "16"), "precision"),
         (("reproduce", "nothing"), "has no record of a run 'nothing'"),
