@@ -99,7 +99,7 @@ def test_a_full_disk_is_one_sentence_and_the_sweep_goes_on_from_there(
         with pytest.raises(SystemExit) as left:
             main(lambda: sweep(CHOICE, results))
     assert left.value.code == 2
-    assert "record.json: No space left on device: what was" in capsys.readouterr().err
+    assert "record.json: No space left on device; finished work is kept" in capsys.readouterr().err
     assert len(digests(results)) == 1
     assert not list(results.rglob(".record.json*"))
     sweep(CHOICE, results)
