@@ -87,7 +87,7 @@ def options(variant: Variant) -> None:
     """Shows a variant's hyper-parameters (default, bounds, meaning), presets and search spaces."""
     from rich.console import Console
 
-    from sweeps.description import describe
+    from sweeps.variant_description import describe
 
     Console().print(describe(_variant(variant)))
 

@@ -24,7 +24,7 @@ have three entries:
   does not name.
 - `budget`: fields of the profile's budget that differ for this variant.
 
-The section `study` says how studies search: see sweeps/strategy.py.
+The section `study` says how studies search: see sweeps/study_configuration.py.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from benchmarks.cli import Data, Results, command, data_folder
 from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError
 from models import registry
-from sweeps import options, starts, worker_server
+from sweeps import options, start_points, worker_server
 from sweeps.options import EngineName, Options
-from sweeps.report import Report
+from sweeps.report_process import Report
 
 app = typer.Typer(
     help="Search, resume and list: every variant on every dataset.",
@@ -45,7 +45,7 @@ def run(
     ] = False,
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
-    points = starts.read(start or (), given["profile"])
+    points = start_points.read(start or (), given["profile"])
     choice = Options(**given, data=data_folder(data), start=points)
     if dry_run:
         _show_plan(choice)
@@ -56,13 +56,15 @@ def run(
 @app.command()
 def resume(results: Results = Path("results")) -> None:
     """Goes on with the sweep of a results folder, with the options of its last `run`."""
-    _sweep(options.load(results), results)
+    _sweep(options.load_options(results), results)
 
 
 @app.command()
 def add(
-    trials: Annotated[int, typer.Option(min=0, help="More trials a study.")] = 0,
-    seeds: Annotated[int, typer.Option(min=0, help="More finals a cell.")] = 0,
+    trials: Annotated[int, typer.Option(min=0, help="More trials per study.")] = 0,
+    seeds: Annotated[
+        int, typer.Option("--finals", "--seeds", min=0, help="More finals per cell.")
+    ] = 0,
     only: Annotated[
         list[str] | None, typer.Option(help="More cells, as `run` has them; repeatable.")
     ] = None,
@@ -70,8 +72,8 @@ def add(
 ) -> None:
     """Adds trials, finals or cells to the sweep of a results folder, and makes them."""
     if not (trials or seeds or only):
-        raise InputError("nothing to add: say --trials, --seeds or --only")
-    _sweep(options.load(results).grown(trials, seeds, tuple(only or ())), results)
+        raise InputError("nothing to add: give --trials, --finals or --only")
+    _sweep(options.load_options(results).grown(trials, seeds, tuple(only or ())), results)
 
 
 @app.command()
@@ -98,7 +100,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Until all is done, or Ctrl-C.")] = False,
 ) -> None:
     """Shows what is done and what remains, cell by cell."""
-    from sweeps.listing import show_status, watch_status
+    from sweeps.sweep_status import show_status, watch_status
 
     watch_status(results) if watch else show_status(results)
 
@@ -106,7 +108,7 @@ def status(
 @app.command("list")
 def list_() -> None:
     """Shows the matrix: every variant, its task, and the datasets it runs on."""
-    from sweeps.listing import show_matrix
+    from sweeps.sweep_status import show_matrix
 
     show_matrix()
 
@@ -120,7 +122,7 @@ def speed(
     data: Data = None,
 ) -> None:
     """Measures trials an hour, beside a plain recipe of Optuna, Lightning and Weights & Biases."""
-    from sweeps.speed import show
+    from sweeps.trials_per_hour import show
 
     names = variant or ["linear", "cnn"]
     for name in names:

@@ -15,8 +15,8 @@ from benchmarks.records.spec import Budget, Direction, Role, RunSpec
 from benchmarks.specification import Machine, data_of, specify
 from models import registry
 from sweeps import space
-from sweeps.counts import bases_of
-from sweeps.strategy import Sampler
+from sweeps.run_counts import bases_of
+from sweeps.study_configuration import Sampler
 
 SEED = 0
 """The base seed of all sweeps: what is repeated shall be equal."""
@@ -114,7 +114,7 @@ class CellSpecs:
         return [base for base in bases if base is not None]
 
     def _space_of(self, variant: str) -> space.Space:
-        return space.load(
+        return space.load_space(
             variant, registry.variant(variant), self.profile.name, dataset=self.dataset
         )
 

@@ -31,7 +31,7 @@ from benchmarks.records.atomic_files import token_of, write_atomically
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from sweeps.engines import Engine, Job, Site, execute, own_gpu
+from sweeps.engines import Engine, Job, WorkerContext, execute, gpu_environment
 
 RESOURCE = "run"
 """Each worker offers one, for a GPU or some cores of its own: it makes one run at a time."""
@@ -65,7 +65,7 @@ def local(workers: int, gpus: int = 0) -> Engine:
     cluster = SpecCluster(
         scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", **quiet}},
         workers={
-            worker: {"cls": Nanny, "options": {**common, "env": own_gpu(worker, gpus)}}
+            worker: {"cls": Nanny, "options": {**common, "env": gpu_environment(worker, gpus)}}
             for worker in range(workers)
         },
         silence_logs=_QUIET,
@@ -110,9 +110,9 @@ class Dask(Engine):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._translated(self._executor.submit(fn, *args, **kwargs), lambda result: result)
 
-    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
+    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
         results = site.results.resolve()
-        errand = Errand(job, replace(site, results=results), token_of(results), code_version())
+        errand = RemoteJob(job, replace(site, results=results), token_of(results), code_version())
         return self._translated(self._executor.submit(_run, errand), partial(_unpack, results))
 
     def _translated(self, inner: Future[S], receive: Callable[[S], T]) -> Future[T]:
@@ -147,24 +147,24 @@ class Dask(Engine):
 
 
 @dataclass(frozen=True)
-class Errand:
+class RemoteJob:
     """A job as it is sent to a worker that may be elsewhere."""
 
     job: Job
-    site: Site
+    site: WorkerContext
     token: str
     code_version: str
 
 
 @dataclass(frozen=True)
-class Parcel:
+class RemoteResult:
     """What comes back: the record, and the run's files where the driver cannot see them."""
 
     record: RunRecord
     files: dict[str, bytes] = field(default_factory=dict)
 
 
-def _run(errand: Errand) -> Parcel:
+def _run(errand: RemoteJob) -> RemoteResult:
     """What a Dask worker does."""
     worker = get_worker()
     # What there is to say of the data, the driver has said.
@@ -178,11 +178,11 @@ def _run(errand: Errand) -> Parcel:
     site = replace(errand.site, source=_data(errand.site, own))
     with _while_wanted(worker):
         if _sees(site.results, errand.token):
-            return Parcel(execute(errand.job, site))
+            return RemoteResult(execute(errand.job, site))
         own.mkdir(exist_ok=True)
         (own / ".token").write_text(errand.token)  # it stands for the driver's folder
         record = execute(errand.job, replace(site, results=own))
-        return Parcel(record, _pack(RunFolder(own, record.run_id).path))
+        return RemoteResult(record, _pack(RunFolder(own, record.run_id).path))
 
 
 def _sees(results: Path, token: str) -> bool:
@@ -192,7 +192,7 @@ def _sees(results: Path, token: str) -> bool:
         return False
 
 
-def _data(site: Site, own: Path) -> DataSource:
+def _data(site: WorkerContext, own: Path) -> DataSource:
     """The driver's data where it is seen, else that of $BENCH_DATA, else what can be fetched."""
     if site.source.root.is_dir():
         return site.source
@@ -210,7 +210,7 @@ def _pack(home: Path) -> dict[str, bytes]:
     }
 
 
-def _unpack(results: Path, parcel: Parcel) -> RunRecord:
+def _unpack(results: Path, parcel: RemoteResult) -> RunRecord:
     """Puts what came back where the run's files lie; last the record, which says: all is there."""
     home = RunFolder(results, parcel.record.run_id).path
     for name in sorted(parcel.files, key=lambda name: name == "record.json"):

@@ -50,7 +50,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Site:
+class WorkerContext:
     """Where a worker finds what it needs, and how long it may take from epoch to epoch."""
 
     source: DataSource
@@ -62,7 +62,7 @@ class Site:
     log: WandbOptions = PLAIN
 
 
-def execute(job: Job, site: Site) -> RunRecord:
+def execute(job: Job, site: WorkerContext) -> RunRecord:
     """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
     # Here, so that a driver starts without Lightning.
     from benchmarks.runs.run import run
@@ -95,7 +95,7 @@ class Engine(Executor):
     def workers(self) -> int:
         """As many runs as may be begun at this moment; workers may join and leave."""
 
-    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
+    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
         """Gives a job to a worker. When it has ended, its files lie in the site's results."""
         return self.submit(execute, job, site)
 
@@ -126,7 +126,7 @@ class Processes(Engine):
     """
 
     def __init__(self, workers: int, gpus: int = 0) -> None:
-        self._idle = [_Pool(own_gpu(worker, gpus)) for worker in range(workers)]
+        self._idle = [_Pool(gpu_environment(worker, gpus)) for worker in range(workers)]
         self._busy: dict[Future[Any], _Pool] = {}
 
     @property
@@ -194,7 +194,7 @@ class _Pool(ProcessPoolExecutor):
         )
 
 
-def own_gpu(worker: int, gpus: int) -> dict[str, str]:
+def gpu_environment(worker: int, gpus: int) -> dict[str, str]:
     """The environment in which the n-th worker sees one GPU: its own, while there are enough."""
     return {"CUDA_VISIBLE_DEVICES": str(worker % gpus)} if gpus else {}
 

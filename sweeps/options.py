@@ -30,7 +30,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
-from sweeps.strategy import Sampler
+from sweeps.study_configuration import Sampler
 
 LOCK = ".driver.lock"
 """The file in a results folder that its driver holds."""
@@ -120,7 +120,9 @@ class Options(BaseModel):
     seeds: Annotated[
         int | None,
         Field(ge=1),
-        typer.Option(min=1, help="Finals per cell.", show_default="the profile's"),
+        typer.Option(
+            "--finals", "--seeds", min=1, help="Finals per cell.", show_default="the profile's"
+        ),
     ] = None
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto
     start: dict[str, list[dict[str, JsonValue]]] = {}
@@ -168,7 +170,7 @@ class Options(BaseModel):
         )
 
 
-def load(results: Path) -> Options:
+def load_options(results: Path) -> Options:
     """The options that a results folder was made with. Raises InputError."""
     path = results / "sweep.json"
     try:
@@ -193,7 +195,7 @@ def finished(choice: Options, results: Path) -> bool:
     """
     try:
         cells = ResultsFolder(results).ledgers()
-        return load(results) == choice and not any(cell.left for cell in cells)
+        return load_options(results) == choice and not any(cell.left for cell in cells)
     except InputError:
         return False
 

@@ -79,7 +79,7 @@ def study(
     profile = load_profile(ProfileName.quick)
     torch.set_num_threads(profile.threads)
     cls = registry.variant(variant)
-    searched = space.load(variant, cls, ProfileName.quick, dataset=dataset)
+    searched = space.load_space(variant, cls, ProfileName.quick, dataset=dataset)
     budget = searched.budget(profile, "trial")
     samples = datasets.find(dataset).load(
         "classification", budget=budget, source=DataSource(Path(data)), seed=0

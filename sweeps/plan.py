@@ -17,10 +17,10 @@ from benchmarks.profiles import Profile
 from benchmarks.records.spec import Budget, Role
 from models import registry
 from models.variant import Hyperparameters, Shape
-from sweeps import counts, space
+from sweeps import run_counts, space
 from sweeps.options import Options
 from sweeps.space import Space
-from sweeps.starts import Points
+from sweeps.start_points import Points
 
 ROLES: tuple[Role, Role] = ("trial", "final")
 
@@ -79,7 +79,7 @@ def _row(
     device: str,
 ) -> Row:
     chosen = _space(variant, profile, dataset)
-    trials = counts.trials_of(choice, profile, chosen, start)
+    trials = run_counts.trials_of(choice, profile, chosen, start)
     finals = choice.finals_asked(profile)
     trial, final = (chosen.budget(profile, role) for role in ROLES)
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
@@ -114,11 +114,11 @@ def _bases(
     def budget_of(role: Role) -> Budget:
         return base.budget(profile, role)
 
-    return [budget_of(role) for _, role in counts.bases_of(trials, finals, budget_of)]
+    return [budget_of(role) for _, role in run_counts.bases_of(trials, finals, budget_of)]
 
 
 def _space(variant: str, profile: Profile, dataset: str) -> Space:
-    return space.load(variant, registry.variant(variant), profile.name, dataset=dataset)
+    return space.load_space(variant, registry.variant(variant), profile.name, dataset=dataset)
 
 
 def _config(variant: str, chosen: Space) -> Hyperparameters:

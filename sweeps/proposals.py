@@ -28,8 +28,8 @@ from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Direction
 from sweeps import samplers
 from sweeps.space import Space
-from sweeps.strategy import Sampler
 from sweeps.studies import was_enqueued
+from sweeps.study_configuration import Sampler
 
 NEWEST = 2_000
 """Samplers see so many of the newest trials at least, and fewer than twice as many."""
@@ -95,7 +95,7 @@ def _state(
     return TrialState.COMPLETE, None
 
 
-class Shown(InMemoryStorage):
+class WindowedStorage(InMemoryStorage):
     """A study of which samplers see the newest trials, and of the others the best.
 
     So a proposal of a very long study takes no longer than one of a long one. By blocks of NEWEST:
@@ -146,7 +146,7 @@ class Proposals:
         self._enqueued: dict[int, dict[str, Any]] = {}
         """By number, the points that a user enqueued while the study grew."""
         self._planned = planned(space, start, sampler=sampler, seed=self._seed)
-        self._mirror = optuna.create_study(storage=Shown(), directions=directions)
+        self._mirror = optuna.create_study(storage=WindowedStorage(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._shown = 0
         self._told = 0

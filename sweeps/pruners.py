@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.profiles import Profile
 from benchmarks.records.spec import Direction
-from sweeps.strategy import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
+from sweeps.study_configuration import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
 
 # A line for each study in memory would drown the progress. Said here, for drivers and workers both.
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 from benchmarks.records.errors import InputError
 from benchmarks.records.seeds import derive_seed
 from sweeps.space import Space
-from sweeps.strategy import Sampler
+from sweeps.study_configuration import Sampler
 
 GRID_POINTS = 4
 """Values that a grid has of a range without steps."""

@@ -28,7 +28,7 @@ from benchmarks.records.spec import Budget, Role
 from benchmarks.run_recipes import Recipe, recipe_of
 from benchmarks.space_files import SpaceFile
 from models.variant import Variant
-from sweeps.strategy import Strategy
+from sweeps.study_configuration import StudyConfiguration
 
 Value = bool | int | float | str | None
 Number = StrictInt | StrictFloat
@@ -65,7 +65,7 @@ class Space:
         recipe: Recipe,
         distributions: dict[str, BaseDistribution],
         conditions: dict[str, dict[str, list[Value]]],
-        strategy: Strategy,
+        strategy: StudyConfiguration,
     ) -> None:
         self.strategy = strategy
         self.distributions = distributions
@@ -165,7 +165,7 @@ def range_text(distribution: BaseDistribution) -> str:
     raise AssertionError(f"no such distribution: {distribution}")
 
 
-def load(
+def load_space(
     variant: str,
     cls: type[Variant],
     profile: ProfileName,
@@ -249,11 +249,11 @@ class _Reader:
                 conditions[name] = {k: v for k, v in when.items() if k in distributions}
         return distributions, conditions
 
-    def _strategy(self) -> Strategy:
+    def _strategy(self) -> StudyConfiguration:
         value = self.file.mapping("study", self.file.study)
-        self.file.known("setting of study", value, Strategy.model_fields)
+        self.file.known("setting of study", value, StudyConfiguration.model_fields)
         try:
-            return Strategy.model_validate(value)
+            return StudyConfiguration.model_validate(value)
         except ValidationError as error:
             raise self.file.wrong("study", error) from None
 

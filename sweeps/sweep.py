@@ -23,13 +23,13 @@ from benchmarks.records.ledger import Planned
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from models import registry
-from sweeps import counts, engines, options, plan, space, starts, studies
+from sweeps import engines, options, plan, run_counts, space, start_points, studies
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
-from sweeps.engines import Engine, Inline, Job, Site
+from sweeps.engines import Engine, Inline, Job, WorkerContext
 from sweeps.options import LOCK, STOP, Device, EngineName
 from sweeps.progress import Progress
-from sweeps.report import Report
+from sweeps.report_process import Report
 
 ATTEMPTS = 3
 """How often a run is begun whose worker died, before it is recorded as failed."""
@@ -69,7 +69,7 @@ def show_plan(choice: options.Options) -> None:
     plan.show(choice, options.choose(choice.only), points, _device(choice.device), Console())
 
 
-def _announce(choice: options.Options, cells: list[Cell], points: starts.Points) -> None:
+def _announce(choice: options.Options, cells: list[Cell], points: start_points.Points) -> None:
     """Prints the plan of what remains of a sweep whose runs are long."""
     remaining = [(cell.variant, cell.dataset) for cell in cells if not cell.done]
     if choice.profile is ProfileName.published and remaining:
@@ -115,7 +115,7 @@ def _require_names(choice: options.Options) -> None:
         choice.log.name_of(spec)
 
 
-def _start_points(choice: options.Options) -> starts.Points:
+def _start_points(choice: options.Options) -> start_points.Points:
     """Checks the start points of the chosen cells. Raises InputError if one cannot be tried."""
     if choice.start and not choice.trials_asked(profiles.load_profile(choice.profile)):
         raise InputError(
@@ -123,12 +123,14 @@ def _start_points(choice: options.Options) -> starts.Points:
             + ("--trials 0" if choice.trials == 0 else f"profile {choice.profile.value}")
             + " plans none: leave --start out, or give --trials 1 or more"
         )
-    found: starts.Points = {}
+    found: start_points.Points = {}
     for variant, dataset in options.choose(choice.only):
         cell = f"{variant}/{dataset}"
         if cell in choice.start:
-            chosen = space.load(variant, registry.variant(variant), choice.profile, dataset=dataset)
-            found[cell] = starts.checked(chosen, choice.start[cell], cell)
+            chosen = space.load_space(
+                variant, registry.variant(variant), choice.profile, dataset=dataset
+            )
+            found[cell] = start_points.checked(chosen, choice.start[cell], cell)
     return found
 
 
@@ -140,7 +142,7 @@ def _cells(
     choice: options.Options,
     results: Path,
     storage: optuna.storages.BaseStorage,
-    points: starts.Points,
+    points: start_points.Points,
 ) -> list[Cell]:
     profile = profiles.load_profile(choice.profile)
     cells = []
@@ -156,7 +158,7 @@ def _cells(
             start=start,
         )
         planned = Planned(
-            trials=counts.trials_of(choice, profile, specs.space, start),
+            trials=run_counts.trials_of(choice, profile, specs.space, start),
             finals=choice.finals_asked(profile),
         )
         cells.append(Cell(specs, planned, results=results, storage=storage))
@@ -182,7 +184,7 @@ class _Driver:
         self.choice = choice
         # The driver has fetched what there is: workers that see it only read.
         self.source = DataSource(choice.data)
-        self.site = Site(
+        self.site = WorkerContext(
             self.source,
             results,
             download=_source(choice, profiles.load_profile(choice.profile)).download,

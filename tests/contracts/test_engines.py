@@ -29,9 +29,9 @@ from reports.files import write_tables
 from reports.records import load as load_results
 from reports.tables import make
 from sweeps import cluster, engines, space
-from sweeps.engines import Engine, Inline, Job, Site
+from sweeps.engines import Engine, Inline, Job, WorkerContext
 from sweeps.options import EngineName, Options
-from sweeps.strategy import Sampler
+from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
 from tests.processes import alive
@@ -73,7 +73,7 @@ def spec(root: Path, seed: int = 0, variant: str = "linear", dataset: str = "usp
     profile = load_profile(ProfileName.smoke)
     budget = profile.budgets["classification"]
     source = DataSource(root)
-    chosen = space.load(variant, registry.variant(variant), ProfileName.smoke)
+    chosen = space.load_space(variant, registry.variant(variant), ProfileName.smoke)
     return RunSpec(
         variant=variant,
         dataset=dataset,
@@ -91,8 +91,8 @@ def job(root: Path, seed: int = 0) -> Job:
     return Job(spec(root, seed), "study")
 
 
-def site(root: Path, results: Path) -> Site:
-    return Site(DataSource(root), results)
+def site(root: Path, results: Path) -> WorkerContext:
+    return WorkerContext(DataSource(root), results)
 
 
 def sum_of(first: int, second: int) -> int:
@@ -308,7 +308,7 @@ def test_a_file_sent_to_a_place_outside_is_not_taken(tmp_path: Path) -> None:
     record = engines.execute(job(tmp_path), site(tmp_path, tmp_path))
     for name in ("../../escaped", "/escaped"):
         with pytest.raises(InputError, match="is not taken"):
-            cluster._unpack(tmp_path / "results", cluster.Parcel(record, {name: b"x"}))
+            cluster._unpack(tmp_path / "results", cluster.RemoteResult(record, {name: b"x"}))
     assert not list(tmp_path.rglob("escaped"))
 
 
@@ -373,6 +373,6 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.Monke
 
 
 def test_each_worker_sees_one_gpu() -> None:
-    seen = [engines.own_gpu(worker, 2).get("CUDA_VISIBLE_DEVICES") for worker in range(3)]
+    seen = [engines.gpu_environment(worker, 2).get("CUDA_VISIBLE_DEVICES") for worker in range(3)]
     assert seen == ["0", "1", "0"]
-    assert engines.own_gpu(0, 0) == {}
+    assert engines.gpu_environment(0, 0) == {}

@@ -18,7 +18,7 @@ CELLS = [
 
 
 def load(variant: str, dataset: str, profile: ProfileName) -> Space:
-    return space.load(variant, registry.variant(variant), profile, dataset=dataset)
+    return space.load_space(variant, registry.variant(variant), profile, dataset=dataset)
 
 
 @pytest.mark.parametrize("profile", list(ProfileName))

@@ -103,7 +103,7 @@ def scores(draw: random.Random) -> tuple[list[float], bool]:
 
 def finished(results: Path, kept: Cell, count: int) -> list[FrozenTrial]:
     """Trials as sweeps store them, of hyper-parameters drawn at random, with their records."""
-    chosen = space.load(VARIANT, registry.variant(VARIANT), ProfileName.standard)
+    chosen = space.load_space(VARIANT, registry.variant(VARIANT), ProfileName.standard)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     draw = random.Random(0)
     trials = []

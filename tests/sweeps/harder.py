@@ -30,7 +30,7 @@ def load_profile(name: ProfileName) -> Profile:
 
 profiles.load_profile = load_profile
 
-_load_space = space.load
+_load_space = space.load_space
 
 
 def load_space(*arguments: Any, **named: Any) -> space.Space:
@@ -41,7 +41,7 @@ def load_space(*arguments: Any, **named: Any) -> space.Space:
     return chosen
 
 
-space.load = load_space
+space.load_space = load_space
 
 if __name__ == "__main__":
     from benchmarks.cli import main

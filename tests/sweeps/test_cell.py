@@ -22,8 +22,8 @@ from sweeps import options, space, studies
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Job
-from sweeps.listing import show_status
-from sweeps.strategy import Sampler, Strategy
+from sweeps.study_configuration import Sampler, StudyConfiguration
+from sweeps.sweep_status import show_status
 from tests.sweeps.growth import recorded
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"lag": 3})
@@ -34,11 +34,11 @@ TRIALS = 10
 @pytest.fixture
 def several_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spaces that ask for trials of five seeds."""
-    load_space = space.load
+    load_space = space.load_space
 
     def with_seeds(*arguments: Any, **named: Any) -> space.Space:
         chosen = load_space(*arguments, **named)
-        chosen.strategy = Strategy(seeds=SEEDS)
+        chosen.strategy = StudyConfiguration(seeds=SEEDS)
         return chosen
 
     monkeypatch.setattr(space, "load", with_seeds)
@@ -140,7 +140,7 @@ def test_a_hostile_file_of_a_results_folder_is_one_sentence(text: str, tmp_path:
     with pytest.raises(InputError, match="is not a cell's ledger of this version"):
         show_status(tmp_path)
     with pytest.raises(InputError, match="does not hold a sweep's options"):
-        options.load(tmp_path)
+        options.load_options(tmp_path)
 
 
 RECIPE = {"lr": 1e-3, "weight_decay": 1e-2}

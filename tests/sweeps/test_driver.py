@@ -18,10 +18,10 @@ from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
 from sweeps import engines, watchdog
-from sweeps.engines import Inline, Job, Site
-from sweeps.listing import show_status
+from sweeps.engines import Inline, Job, WorkerContext
 from sweeps.options import EngineName, Options, finished
 from sweeps.sweep import sweep
+from sweeps.sweep_status import show_status
 from tests.reports.results_folder import ledger
 
 CHOICE = Options(
@@ -44,7 +44,7 @@ class Fragile(Inline):
         self._deaths = deaths
         self.runs: list[str] = []
 
-    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
+    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
         if job.spec.run_id not in self.runs:
             self.runs.append(job.spec.run_id)
         place = self.runs.index(job.spec.run_id)
@@ -133,7 +133,7 @@ class Endless(Inline):
     def __init__(self) -> None:
         self.ended: list[str] = []
 
-    def begin(self, job: Job, site: Site) -> Future[RunRecord]:
+    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
         return Future()
 
     def kill(self) -> None:

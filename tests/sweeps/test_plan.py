@@ -17,7 +17,7 @@ from benchmarks.timing import SampleTimes
 from sweeps import plan
 from sweeps.__main__ import app
 from sweeps.options import Options, matrix
-from sweeps.strategy import Sampler
+from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
 from tests.sweeps.test_cell import opened
 from tests.sweeps.test_driver import CHOICE

@@ -22,8 +22,8 @@ from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps import space
-from sweeps.proposals import Proposal, Proposals, Shown, best
-from sweeps.strategy import Sampler
+from sweeps.proposals import Proposal, Proposals, WindowedStorage, best
+from sweeps.study_configuration import Sampler
 
 TRIALS = 8
 
@@ -36,7 +36,7 @@ def proposals(
 ) -> Proposals:
     # capsnet's space has a condition; cmaes asks for two ranges without one.
     variant = "cnn" if sampler is Sampler.cmaes else "capsnet"
-    chosen = space.load(variant, registry.variant(variant), ProfileName.standard)
+    chosen = space.load_space(variant, registry.variant(variant), ProfileName.standard)
     return Proposals(
         chosen,
         study="study",
@@ -125,7 +125,7 @@ def test_of_a_long_study_samplers_see_the_newest_trials_and_the_best_of_the_othe
 ) -> None:
     monkeypatch.setattr("sweeps.proposals.NEWEST", 4)
     monkeypatch.setattr("sweeps.proposals.BEST", 2)
-    study = optuna.create_study(storage=Shown(), direction=direction)
+    study = optuna.create_study(storage=WindowedStorage(), direction=direction)
     values = [3.0, None, 9.0, 1.0, 9.0, 1.0, 2.0, 5.0, 4.0, None, 4.0, 4.0, 4.0]
     for number, value in enumerate(values):
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
@@ -180,7 +180,7 @@ def test_a_proposal_waits_for_the_results_it_is_made_of() -> None:
 @pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp, Sampler.cmaes])
 def test_a_sampler_learns_from_results(sampler: Sampler) -> None:
     """Proposals after the random start gather where results are good."""
-    chosen = space.load("linear", registry.variant("linear"), ProfileName.standard)
+    chosen = space.load_space("linear", registry.variant("linear"), ProfileName.standard)
     study = Proposals(
         chosen, study="s", seed=0, directions=["maximize"], lag=2, startup=8, sampler=sampler
     )
@@ -199,7 +199,7 @@ def test_a_sampler_learns_from_results(sampler: Sampler) -> None:
 @pytest.mark.parametrize("sampler", [Sampler.qmc, Sampler.grid])
 def test_a_sequence_fills_the_space(sampler: Sampler) -> None:
     """Each quarter of a range has its quarter of the values."""
-    chosen = space.load("linear", registry.variant("linear"), ProfileName.standard)
+    chosen = space.load_space("linear", registry.variant("linear"), ProfileName.standard)
     study = Proposals(
         chosen, study="s", seed=0, directions=["maximize"], lag=17, startup=1, sampler=sampler
     )
@@ -243,7 +243,7 @@ def test_a_grid_does_not_try_a_start_point_again() -> None:
     """linear's grid has the corners of its ranges."""
     corner = {"lr": 3e-4, "weight_decay": 1e-5}
     study = Proposals(
-        space.load("linear", registry.variant("linear"), ProfileName.standard),
+        space.load_space("linear", registry.variant("linear"), ProfileName.standard),
         study="s",
         seed=0,
         directions=["maximize"],
@@ -269,7 +269,7 @@ def test_a_grid_has_each_point_once_and_then_ends() -> None:
 
 
 def test_cmaes_needs_two_ranges() -> None:
-    chosen = space.load("convlstm", registry.variant("convlstm"), ProfileName.standard)
+    chosen = space.load_space("convlstm", registry.variant("convlstm"), ProfileName.standard)
     with pytest.raises(InputError, match="cmaes needs two ranges"):
         Proposals(
             chosen,

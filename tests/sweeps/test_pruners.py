@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmarks.profiles import ProfileName, load_profile
 from sweeps import pruners
 from sweeps.pruners import FrozenPruner
-from sweeps.strategy import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
+from sweeps.study_configuration import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"startup": 2, "warmup": 1})
 

@@ -74,7 +74,7 @@ def test_a_damaged_frequency_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sweep.json"
     path.write_text(path.read_text().replace('"every": 2', '"every": 0'))
     with pytest.raises(InputError, match="greater than or equal to 1"):
-        options.load(tmp_path)
+        options.load_options(tmp_path)
 
 
 def test_a_pattern_that_gives_a_chosen_variant_no_name_begins_nothing(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class _Variant(Variant):
 def read(text: str, folder: Path, profile: ProfileName = ProfileName.quick) -> space.Space:
     path = folder / "thing.yaml"
     path.write_text(text)
-    return space.load("thing", _Variant, profile, path)
+    return space.load_space("thing", _Variant, profile, path)
 
 
 LAYERS = """search: {layers: {low: 1, high: 4}}
@@ -209,8 +209,10 @@ def test_a_dataset_s_preset_is_part_of_the_recipe(
     path = tmp_path / "thing.yaml"
     path.write_text(LAYERS)
     with pytest.raises(InputError, match="profile quick on usps: layers is 5 in the recipe"):
-        space.load("thing", _Variant, ProfileName.quick, path, dataset="usps")
+        space.load_space("thing", _Variant, ProfileName.quick, path, dataset="usps")
     assert (
-        space.load("thing", _Variant, ProfileName.quick, path, dataset="mnist").recipe["layers"]
+        space.load_space("thing", _Variant, ProfileName.quick, path, dataset="mnist").recipe[
+            "layers"
+        ]
         == 2
     )

@@ -414,7 +414,7 @@ def test_a_database_whose_creation_was_interrupted_is_completed(tmp_path: Path) 
 )
 def test_a_password_is_neither_kept_nor_printed(url: str, kept: str, tmp_path: Path) -> None:
     options.Options(data=tmp_path, workers=1, storage=url).save(tmp_path)
-    assert options.load(tmp_path).storage == kept
+    assert options.load_options(tmp_path).storage == kept
     assert "SE" not in kept
 
 
@@ -440,6 +440,6 @@ def test_a_password_is_not_kept(tmp_path: Path) -> None:
     url = "postgresql+psycopg://bench:se:c@ret@host/db"
     options.Options(data=tmp_path, workers=1, storage=url).save(tmp_path)
     assert "c@ret" not in (tmp_path / "sweep.json").read_text()
-    kept = options.load(tmp_path).storage
+    kept = options.load_options(tmp_path).storage
     assert kept == "postgresql+psycopg://bench@host/db"
     assert json.loads((tmp_path / "sweep.json").read_text())["options"]["storage"] == kept

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import speed
-from sweeps.speed import Timed
+from sweeps import trials_per_hour
+from sweeps.trials_per_hour import Timed
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,9 +47,9 @@ def test_the_plain_recipe_searches(pruned: bool, tmp_path: Path) -> None:
 def test_rows_are_ratios_to_the_plain_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(speed, "_plain", lambda *_: Timed(20.0, 2.0))
-    monkeypatch.setattr(speed, "_sweep", lambda *_: Timed(10.0, 0.5))
-    speed.show(["linear"], 5, tmp_path)
+    monkeypatch.setattr(trials_per_hour, "_plain", lambda *_: Timed(20.0, 2.0))
+    monkeypatch.setattr(trials_per_hour, "_sweep", lambda *_: Timed(10.0, 0.5))
+    trials_per_hour.show(["linear"], 5, tmp_path)
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["variant", "pruning", "by"]
     assert [row.split() for row in rows[:3]] == [
@@ -61,5 +61,5 @@ def test_rows_are_ratios_to_the_plain_recipe(
 
 
 def test_the_pace_leaves_out_each_workers_first_trial() -> None:
-    assert speed._later([0.0, 1.0, 2.0, 4.0], 1) == pytest.approx(4 / 3)
-    assert speed._later([0.0, 1.0, 2.0, 4.0], 2) == pytest.approx(1.5)
+    assert trials_per_hour._later([0.0, 1.0, 2.0, 4.0], 1) == pytest.approx(4 / 3)
+    assert trials_per_hour._later([0.0, 1.0, 2.0, 4.0], 2) == pytest.approx(1.5)

@@ -19,8 +19,8 @@ from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
 from benchmarks.specification import specify
 from models import registry
-from sweeps.listing import show_matrix
 from sweeps.options import matrix
+from sweeps.sweep_status import show_matrix
 
 ROOT = Path(__file__).parents[3]
 MODULE = "benchmarks.datasets.letters"

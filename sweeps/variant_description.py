@@ -30,7 +30,7 @@ def describe(variant: str) -> RenderableType:
         What rich prints, in the width that there is.
     """
     cls = registry.variant(variant)
-    spaces = {name: space.load(variant, cls, name) for name in ProfileName}
+    spaces = {name: space.load_space(variant, cls, name) for name in ProfileName}
     searching = {name: spaces[name] for name in ProfileName if profiles.load_profile(name).trials}
     parts: list[RenderableType] = [Text(registry.available()[variant].summary, style="italic"), ""]
     parts.append(_hyperparameters(cls))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import interrupts
-from sweeps.report import Report
+from sweeps.report_process import Report
 from tests.processes import alive
 
 WRITER = """

@@ -77,7 +77,7 @@ Pruner = Annotated[
 ]
 
 
-class Strategy(_Settings):
+class StudyConfiguration(_Settings):
     """What a space file says of its studies."""
 
     sampler: Sampler = Sampler.tpe
@@ -86,7 +86,7 @@ class Strategy(_Settings):
     cost: Literal["parameters", "flops_per_sample"] | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> Strategy:
+    def _fits(self) -> StudyConfiguration:
         if self.cost is not None and self.sampler is Sampler.cmaes:
             raise ValueError("cmaes knows one objective: leave out cost, or take another sampler")
         if self.cost is not None and self.seeds > 1:
@@ -98,11 +98,11 @@ class Strategy(_Settings):
         """Not where runs are compared in pairs, nor where a worse one may be the cheaper one."""
         return self.seeds == 1 and self.cost is None and not isinstance(self.pruner, NoPruner)
 
-    def sampled_by(self, sampler: Sampler | None) -> Strategy:
+    def sampled_by(self, sampler: Sampler | None) -> StudyConfiguration:
         """This strategy with another sampler, if any is named. Raises InputError."""
         if sampler is None:
             return self
         try:
-            return Strategy.model_validate({**self.model_dump(), "sampler": sampler})
+            return StudyConfiguration.model_validate({**self.model_dump(), "sampler": sampler})
         except ValidationError as error:
             raise InputError(f"--sampler {sampler.value}: {error.errors()[0]['msg']}") from None

@@ -80,7 +80,7 @@ def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     told = CliRunner().invoke(app, ["options", "tlb"]).output
     bounds = {}
     for profile in (ProfileName.quick, ProfileName.standard):
-        lr = space.load("tlb", registry.variant("tlb"), profile).distributions["lr"]
+        lr = space.load_space("tlb", registry.variant("tlb"), profile).distributions["lr"]
         bounds[profile] = range_text(lr)
     assert bounds[ProfileName.quick] != bounds[ProfileName.standard]
     wide, narrow = (

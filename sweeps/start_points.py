@@ -133,7 +133,7 @@ def _of_results(results: Path, profile: ProfileName) -> Points:
         if ledger.best is None or (ledger.variant, ledger.dataset) not in matrix():
             continue
         variant, dataset = ledger.variant, ledger.dataset
-        searched = space.load(variant, registry.variant(variant), profile, dataset=dataset)
+        searched = space.load_space(variant, registry.variant(variant), profile, dataset=dataset)
         point, why = _point_of(RunFolder(results, ledger.best).record, searched)
         if why is None:
             found.setdefault(f"{variant}/{dataset}", []).append(point)

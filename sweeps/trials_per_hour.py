@@ -36,10 +36,10 @@ _HEADINGS = (
 
 _DRIVER = """
 from benchmarks.cli import main
-from sweeps import strategy
+from sweeps import study_configuration
 from sweeps.__main__ import app
 if not {pruned}:
-    strategy.Strategy.prunes_epochs = property(lambda _: False)
+    strategy.StudyConfiguration.prunes_epochs = property(lambda _: False)
 main(app)
 """
 
