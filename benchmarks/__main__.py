@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Variant = Annotated[str, typer.Argument(help="A variant; `python -m sweeps list` lists them.")]
+Variant = Annotated[str, typer.Argument(help="A variant; `capsbench list` lists them.")]
 
 Settings = Annotated[
     list[str] | None,

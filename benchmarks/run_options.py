@@ -1,4 +1,4 @@
-"""Declares the options of `python -m benchmarks run`. Importing this module is fast."""
+"""Declares the options of `capsbench run`. Importing this module is fast."""
 
 from __future__ import annotations
 

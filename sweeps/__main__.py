@@ -80,7 +80,7 @@ def add(
 def stop(results: Results = Path("results")) -> None:
     """Asks the driver at work in a results folder to leave; what runs ends at a checkpoint."""
     options.ask_to_stop(results)
-    print(f"asked; go on with `python -m sweeps resume --results {results}`")
+    print(f"asked; go on with `capsbench resume --results {results}`")
 
 
 @app.command()
@@ -91,7 +91,7 @@ def export(
     """Packs what `reports` reads into one archive, byte-identical for equal results."""
     from sweeps.export import write
 
-    print(f"{archive}: {write(results, archive)} files; unpack it, then `python -m reports build`")
+    print(f"{archive}: {write(results, archive)} files; unpack it, then `capsbench report`")
 
 
 @app.command()
@@ -152,7 +152,7 @@ def _sweep(choice: Options, results: Path) -> None:
     except (KeyboardInterrupt, interrupts.Interrupted) as interruption:
         report.abandon()
         interrupts.end_process(
-            f"interrupted; what has ended is kept. Go on with `python -m sweeps resume --results "
+            f"interrupted; what has ended is kept. Go on with `capsbench resume --results "
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),
         )

@@ -128,7 +128,7 @@ class Dask(Engine):
                 outer.set_exception(
                     InputError(
                         f"the Dask scheduler at {self._address} is gone: start it and its workers "
-                        "again, then go on with `python -m sweeps resume`"
+                        "again, then go on with `capsbench resume`"
                     )
                 )
             except Exception as error:
@@ -172,7 +172,7 @@ def _run(errand: RemoteJob) -> RemoteResult:
     if errand.code_version != code_version():
         raise InputError(
             f"the Dask worker at {worker.address} has other code than the driver: give both the "
-            "same version, then go on with `python -m sweeps resume`"
+            "same version, then go on with `capsbench resume`"
         )
     own = Path(worker.local_directory) / "capsbench"
     site = replace(errand.site, source=_data(errand.site, own))

@@ -116,7 +116,7 @@ class Options(BaseModel):
         ),
     ] = None
     added: int = Field(0, ge=0)
-    """Trials that `python -m sweeps add` added to a study."""
+    """Trials that `capsbench add` added to a study."""
     seeds: Annotated[
         int | None,
         Field(ge=1),
@@ -178,13 +178,13 @@ def load_options(results: Path) -> Options:
         return Options.model_validate(content["options"])
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{results} holds no sweep to go on with: begin one with `python -m sweeps run`, or "
+            f"{results} holds no sweep to go on with: begin one with `capsbench sweep`, or "
             "name its folder with --results"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
-            "`python -m sweeps run` with the options wanted, which writes it anew"
+            "`capsbench sweep` with the options wanted, which writes it anew"
         ) from None
 
 
@@ -262,7 +262,7 @@ def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[s
         if not found:
             raise InputError(
                 f"{option} {pattern!r} matches no cell: write variant/dataset, with * for any, as "
-                f"`python -m sweeps list` names them; "
+                f"`capsbench list` names them; "
                 f"{registry.nearest(pattern, cells, cutoff=0.3)}"
             )
         chosen |= found

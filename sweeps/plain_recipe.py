@@ -1,4 +1,4 @@
-"""A search as people write one without this project, for `python -m sweeps speed` to time.
+"""A search as people write one without this project, for `capsbench sweep-speed` to time.
 
 Optuna's loop over a stock Lightning trainer: a data loader over tensors in memory, metrics logged
 at each step and epoch, checkpoints, an offline Weights & Biases run per trial. Model, data, budget

@@ -26,7 +26,7 @@ def trials_of(
 
     Returns:
         As many as the options ask for, or as the recipe and the points need, if that is more; then
-        those that `python -m sweeps add` added. No more than there are different trials.
+        those that `capsbench add` added. No more than there are different trials.
     """
     start = [space.point(point) for point in points]
     needed = len(planned(space, start)) if start else 0

@@ -1,4 +1,4 @@
-"""Points that studies start from, beside the recipe: `--start FILE` of `python -m sweeps run`.
+"""Points that studies start from, beside the recipe: `--start FILE` of `capsbench sweep`.
 
 A YAML or JSON file maps cells, as `--only` names them, to lists of points. A point gives some
 searched hyper-parameters; the others are the recipe's:

@@ -252,7 +252,7 @@ def _answering(name: str) -> Iterator[None]:
             raise InputError(_held_by_another(f"the storage of study {name}")) from None
         raise InputError(
             f"the storage of study {name} cannot be read or written ({_reason(error)}): mend that, "
-            "then go on with `python -m sweeps resume`"
+            "then go on with `capsbench resume`"
         ) from None
 
 

@@ -227,7 +227,7 @@ class _Driver:
             self.engine.shutdown(cancel_futures=True)
 
     def _asked_to_leave(self) -> bool:
-        """By a signal, or by `python -m sweeps stop`, here or on another machine."""
+        """By a signal, or by `capsbench stop`, here or on another machine."""
         if (self.results / STOP).exists():
             interrupts.request_stop()
         return interrupts.stop_requested()

@@ -68,7 +68,7 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
     ledgers = folder.ledgers()
     if not ledgers:
         raise InputError(
-            f"{results} holds no sweep: begin one with `python -m sweeps run`, or name its folder "
+            f"{results} holds no sweep: begin one with `capsbench sweep`, or name its folder "
             "with --results"
         )
     running = list(folder.unfinished_runs())

@@ -1,4 +1,4 @@
-"""Trials an hour of a sweep, beside those of a plain recipe: `python -m sweeps speed`.
+"""Trials an hour of a sweep, beside those of a plain recipe: `capsbench sweep-speed`.
 
 Each contender is a command of its own, and all have the same model, data, budget, ranges, threads
 and allocator. A sweep also trains and scores a final, and writes its report.

@@ -1,4 +1,4 @@
-"""What one may choose of a variant, and what studies choose: `python -m benchmarks options`."""
+"""What one may choose of a variant, and what studies choose: `capsbench options`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def describe(variant: str) -> RenderableType:
     parts.append(_hyperparameters(cls))
     parts += _section("Presets, by dataset", _presets(cls))
     parts += _section("Set apart from the defaults, by profile", _settings(cls, spaces))
-    parts += _section("Searched by `python -m sweeps run`", _searched(searching))
+    parts += _section("Searched by `capsbench sweep`", _searched(searching))
     parts += _section("Budget of the source, for profiles paper and published", _sources(cls))
     return Group(*parts)
 

@@ -47,7 +47,7 @@ class Sizes(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Describes one part of a dataset, as one row of `python -m benchmarks data`."""
+    """Describes one part of a dataset, as one row of `capsbench data`."""
 
     part: str
     """`train`, `test`, or `both` if train and test are generated in the same way."""

@@ -1,4 +1,4 @@
-"""Tests the table of `python -m benchmarks speed`, but no speed."""
+"""Tests the table of `capsbench speed`, but no speed."""
 
 from __future__ import annotations
 

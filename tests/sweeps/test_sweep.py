@@ -276,7 +276,7 @@ def test_stop_asks_the_driver_to_leave_and_resume_goes_on(
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 0, stopped.stderr
     _, told = driver.communicate(timeout=300)
-    assert b"python -m sweeps resume --results" in told
+    assert b"capsbench resume --results" in told
     assert driver.returncode == 143
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 2
@@ -462,7 +462,7 @@ def test_who_is_asked_to_leave_says_how_to_go_on(
     driver.send_signal(number)
     _, told = driver.communicate(timeout=60)
     assert driver.returncode == code
-    assert b"python -m sweeps resume --results" in told
+    assert b"capsbench resume --results" in told
     assert b"Traceback" not in told
 
 

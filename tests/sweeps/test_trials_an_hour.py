@@ -1,4 +1,4 @@
-"""What `python -m sweeps speed` compares; how fast anything is, is not tested."""
+"""What `capsbench sweep-speed` compares; how fast anything is, is not tested."""
 
 from __future__ import annotations
 

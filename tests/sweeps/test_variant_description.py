@@ -1,4 +1,4 @@
-"""`python -m benchmarks options` says what may be chosen as a person would write it."""
+"""`capsbench options` says what may be chosen as a person would write it."""
 
 from __future__ import annotations
 
