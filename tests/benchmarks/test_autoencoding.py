@@ -422,7 +422,7 @@ def test_absent_metrics_reach_the_table(tmp_path: Path) -> None:
     assert set(AUTOENCODING) <= set(rows.index)
     assert rows.loc["lin_pred", "note"] == ""
     assert rows.loc["lin_match", "note"].startswith("n/a: a frame shows two classes")
-    assert rows.loc["nll", "note"].startswith("n/a: clusters are no density")
+    assert rows.loc["nll", "note"].startswith("n/a: k-means fits no density")
     assert rows.loc["nll", "direction"] == "minimize"
     assert rows.loc["nll", "seeds"] == 0
 

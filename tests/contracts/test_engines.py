@@ -294,7 +294,7 @@ def test_what_a_worker_elsewhere_leaves_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that does not see the results folder: its token is another's."""
-    monkeypatch.setattr(cluster, "_token", lambda results: "of another folder")
+    monkeypatch.setattr(cluster, "token_of", lambda results: "of another folder")
     results = tmp_path / "results"
     with engines.start(EngineName.dask, 1) as engine:
         record = engine.begin(job(tmp_path), site(tmp_path, results)).result(PATIENCE)

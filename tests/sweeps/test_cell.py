@@ -41,7 +41,7 @@ def several_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen.strategy = StudyConfiguration(seeds=SEEDS)
         return chosen
 
-    monkeypatch.setattr(space, "load", with_seeds)
+    monkeypatch.setattr(space, "load_space", with_seeds)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from tests.sweeps.test_driver import CHOICE
 def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has every model take a second for a sample in training, a tenth in evaluation."""
     plan._times.cache_clear()
-    monkeypatch.setattr(timing, "untrained", lambda *_: None)
+    monkeypatch.setattr(timing, "untrained_model", lambda *_: None)
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(1.0, 0.1))
     yield
     plan._times.cache_clear()

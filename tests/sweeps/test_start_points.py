@@ -230,7 +230,7 @@ def test_an_earlier_value_whose_condition_does_not_hold_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = conditional()
-    monkeypatch.setattr(space, "load", lambda *_, **__: chosen)
+    monkeypatch.setattr(space, "load_space", lambda *_, **__: chosen)
     recipe = chosen.resolve({})["lr"]
     had = {"lr": recipe, "weight_decay": 99.0}  # outside its range, too, and without effect
     record = json.dumps({"spec": {"hyperparameters": had}})
