@@ -12,7 +12,7 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import curves, datasets, metrics, processor, run_progress
+from benchmarks import curves, datasets, processor, run_progress
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.profiles import Profile, load_profile
@@ -21,9 +21,9 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import DataState, RunRecord
 from benchmarks.records.spec import Budget, Precision, RunSpec
 from benchmarks.run_options import RunOptions
+from benchmarks.runs.recording import scoring_of
 from benchmarks.runs.run import run
 from benchmarks.specification import Machine, specify
-from models import registry
 
 
 def make_run(
@@ -54,7 +54,7 @@ def make_run(
         hyperparameters=choice.hyperparameters,
         seed=choice.seed,
         budget=choice.budget,
-        base=None if choice.base is None else _named_base(results, choice.base),
+        base=None if choice.base is None else _record(results, choice.base).spec,
         source=source,
         machine=Machine(
             choice.threads,
@@ -69,13 +69,11 @@ def make_run(
     console = Console()
     console.print(f"run {spec.run_id}")
     _warn_of_slow_products(console, spec)
-    task = registry.available()[variant].task
-    metric = next(iter(metrics.directions(task, dataset)))
     record = run(
         spec,
         source=source,
         results=results,
-        callbacks=run_progress.callbacks(console, metric),
+        callbacks=run_progress.callbacks(console, scoring_of(spec).primary),
         log=choice.log,
         debug=choice.debug,
     )
@@ -86,14 +84,15 @@ def make_run(
     return record
 
 
-def _named_base(results: Path, run_id: str) -> RunSpec:
+def _record(results: Path, run_id: str) -> RunRecord:
+    """Reads the record of a run. Raises InputError if there is none."""
     record = RunFolder(results, run_id).read()
     if record is None:
         raise InputError(
             f"{results} has no record of a run {run_id!r}: name one of the folders in "
             f"{results / 'runs'}"
         )
-    return record.spec
+    return record
 
 
 def _show(console: Console, record: RunRecord, results: Path) -> None:
@@ -141,12 +140,7 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
     Raises:
         InputError: if the run has no record.
     """
-    record = RunFolder(results, run_id).read()
-    if record is None:
-        raise InputError(
-            f"{results} has no record of a run {run_id!r}: name one of the folders in "
-            f"{results / 'runs'}"
-        )
+    record = _record(results, run_id)
     stop = None
     if record.status == "pruned":
 

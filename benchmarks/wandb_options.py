@@ -52,8 +52,10 @@ class WandbOptions(BaseModel):
     """The last epoch is always shown."""
 
     def of_base(self) -> WandbOptions:
-        """How a run is shown that others rest on: called by its id, as the pattern may be of
-        hyper-parameters that it has not."""
+        """Returns the options for the run of a base, which is called by its id.
+
+        The pattern of names may contain hyper-parameters that the base does not have.
+        """
         return self.model_copy(update={"name": PLAIN.name})
 
     def require_login(self) -> None:

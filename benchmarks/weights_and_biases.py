@@ -11,7 +11,7 @@ def import_wandb() -> ModuleType:
     """Imports wandb, and removes the two temporary folders that its import makes.
 
     wandb 0.31 removes them when the interpreter ends, but not in a process that a signal ends. They
-    are for media and artifacts that are made in memory, of which runs have none.
+    are for media and artifacts that are made in memory, and runs make none.
     """
     if "wandb" not in sys.modules:
         before = tempfile.tempdir

@@ -54,7 +54,7 @@ class Across:
     covered: dict[str, int]
     """By variant, on how many of these it has finals."""
     ranks: Ranks
-    """Of the variants that cover all: a place among the variants that are here."""
+    """Mean ranks of the variants that cover all these datasets."""
     skills: dict[str, Estimate]
     """By variant, over the datasets that it has finals on."""
     doubles: dict[str, str]

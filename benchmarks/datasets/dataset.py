@@ -33,7 +33,7 @@ class Form(StrEnum):
     moving = "moving"
     """Generated sequences in which the dataset's still images move."""
     frames = "frames"
-    """Sequences of frames, of which the dataset consists."""
+    """The dataset itself consists of sequences of frames."""
     points = "points"
     """Generated sets of points in the plane."""
 

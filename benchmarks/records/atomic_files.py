@@ -116,7 +116,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def token_of(folder: Path) -> str:
-    """Reads the random text that tells a folder from all others; the first call writes it there."""
+    """Reads the random text that identifies a folder; the first call writes it into the folder."""
     path = folder / ".token"
     if not path.exists():
         write_atomically(path, uuid4().hex.encode())

@@ -17,7 +17,7 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import RunSpec
 from models import registry
-from models.variant import Shape, Variant
+from models.variant import Hyperparameters, Shape, Variant
 
 
 class Prepared(NamedTuple):
@@ -35,6 +35,11 @@ class Prepared(NamedTuple):
         return _task(self.spec, self.model, self.data)
 
 
+def config_of(spec: RunSpec) -> Hyperparameters:
+    """Makes the typed hyper-parameters of a spec."""
+    return registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
+
+
 def load_data(spec: RunSpec, source: DataSource) -> TaskData:
     """Loads the data of a run onto its device.
 
@@ -48,7 +53,7 @@ def load_data(spec: RunSpec, source: DataSource) -> TaskData:
     Raises:
         InputError: if the data cannot be read, or has another fingerprint than the spec says.
     """
-    config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
+    config = config_of(spec)
     data = datasets.find(spec.dataset).load(
         registry.available()[spec.variant].task,
         budget=spec.budget,
@@ -104,7 +109,7 @@ def build_model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Var
     """
     if base is None and spec.base is not None:
         base = build_model(spec.base, shape).requires_grad_(False).eval()
-    config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
+    config = config_of(spec)
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 
 

@@ -25,7 +25,7 @@ from benchmarks.records.spec import Direction, RunSpec
 from benchmarks.runs import costs
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
-from benchmarks.runs.preparation import build_model
+from benchmarks.runs.preparation import build_model, config_of
 from models import registry
 from models.variant import Hyperparameters
 
@@ -195,7 +195,7 @@ def _costs(
     spec: RunSpec, epochs: int, data: TaskData | None, journal: Journal | None
 ) -> dict[str, int | float | None]:
     """Collects the costs of a run by name; time and memory are None if its process died."""
-    config = registry.variant(spec.variant).Config.model_validate(spec.hyperparameters)
+    config = config_of(spec)
     found: dict[str, int | float | None] = {**_counts(spec, config), "seconds": None}
     found |= dict.fromkeys(("train_seconds", "samples_per_second", "peak_memory_bytes"))
     if data is not None and journal is not None:

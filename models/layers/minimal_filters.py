@@ -41,7 +41,7 @@ def filter_matrices(
 ) -> FilterMatrices:
     """Builds the matrices of the minimal filter in two dimensions, in float64, and casts them.
 
-    Two polynomials are multiplied by multiplying their values at points, of which one is infinity.
+    Two polynomials are multiplied by multiplying their values at points; one point is infinity.
     Correlation is the transpose of this product with respect to one factor.
 
     Args:

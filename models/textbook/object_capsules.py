@@ -121,7 +121,7 @@ class Mixture(NamedTuple):
 
 
 def mixture(weight: Tensor, log_density: Tensor, presence: Tensor) -> Mixture:
-    """Mixes C components, of which the last is a dummy.
+    """Mixes C components; the last one is a dummy.
 
     weight and log_density are (batch, n, C), presence is (batch, n).
     """
