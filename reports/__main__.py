@@ -1,4 +1,4 @@
-"""The command line of reports: `python -m reports build|show|compare`."""
+"""Runs the command line of reports: `python -m reports build|show|compare`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Tables, figures and a page of a results folder.",
 )
-Folder = Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of the sweep.")]
+Folder = Annotated[Path, typer.Option("--results", metavar="DIR", help="The results folder.")]
 
 
 @app.command()
@@ -50,14 +50,14 @@ def build(
 ) -> None:
     """Write the report under DIR/report and print the leaderboard; works on partial results."""
     if headline or headline_from is not None:
-        with _errors_told():
+        with _errors_as_sentences():
             _headline(headline_from)
         return
-    with _errors_told():
+    with _errors_as_sentences():
         from rich.console import Console
 
         from reports.build import build as build_report
-        from reports.terminal import show
+        from reports.terminal_tables import show
 
         show(build_report(results, only or (), formats or ()), Console())
     page = results / "report" / "index.html"
@@ -82,13 +82,13 @@ def show_again(
     ] = None,
 ) -> None:
     """Print the scores of each dataset, or tables by name, and write nothing."""
-    with _errors_told():
+    with _errors_as_sentences():
         from rich.console import Console
 
-        from reports.records import load
-        from reports.terminal import show, show_tables
+        from reports.results import read_results
+        from reports.terminal_tables import show, show_tables
 
-        found = load(results)
+        found = read_results(results)
         if table:
             show_tables(found, table, Console())
         else:
@@ -98,20 +98,25 @@ def show_again(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="RESULTS_A", help="What is compared against.")],
-    b: Annotated[Path, typer.Argument(metavar="RESULTS_B", help="What is compared.")],
+    a: Annotated[
+        Path,
+        typer.Argument(metavar="RESULTS_A", help="The folder that RESULTS_B is compared with."),
+    ],
+    b: Annotated[
+        Path, typer.Argument(metavar="RESULTS_B", help="The folder whose changes are printed.")
+    ],
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every column.")] = False,
 ) -> None:
-    """Print what changed from A to B: paired differences over the seeds of both."""
-    with _errors_told():
+    """Print what changed from A to B: paired differences over the seeds that both have."""
+    with _errors_as_sentences():
         from rich.console import Console
 
         from reports import formats
         from reports.compare import compare as compare_results
-        from reports.records import load
-        from reports.terminal import show_comparison
+        from reports.results import read_results
+        from reports.terminal_tables import show_comparison
 
-        found = compare_results(load(a), load(b))
+        found = compare_results(read_results(a), read_results(b))
         if csv:
             typer.echo(formats.csv(found), nl=False)
         else:
@@ -119,8 +124,8 @@ def compare(
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
-    """Files that cannot be read or written end the command with one sentence and exit code 2."""
+def _errors_as_sentences() -> Iterator[None]:
+    """Ends the command with one sentence and exit code 2 if a file cannot be read or written."""
     from benchmarks.records.errors import InputError
 
     try:
@@ -131,7 +136,7 @@ def _errors_told() -> Iterator[None]:
 
 
 def main() -> NoReturn:
-    """Runs the command line, and ends the process without tidying up, which takes half a second."""
+    """Runs the command line, and ends the process without clean-up, which takes half a second."""
     substitute_missing_signs()
     code = 0
     try:
@@ -139,7 +144,7 @@ def main() -> NoReturn:
     except SystemExit as ended:
         code = int(ended.code or 0)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # a reader that has left
+        with suppress(OSError):  # the reader of a pipe may have ended
             stream.flush()
     os._exit(code)
 

@@ -1,4 +1,4 @@
-"""Sums up how variants stand over all datasets of a task, on anchors that no variant moves."""
+"""Computes skills and ranks of variants over all datasets of a task."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from reports.floors import UNTRAINED, highest, primary_floors
+from reports.floor_scores import UNTRAINED, highest, primary_floors
 from reports.intervals import NORMAL, RATE, Estimate, SeedScores, student
-from reports.records import Cell, Results
-from reports.standings import seed_scores
+from reports.ranking import seed_scores
+from reports.results import Cell, Results
 from reports.statistics import Ranks, mean_ranks
 
 
 class Error(NamedTuple):
-    """A variant's error on one dataset, as a share of the error of the best trivial answer.
+    """Holds a variant's error on one dataset, as a share of the error of the best trivial answer.
 
     It is 1 for a variant that is no better than that answer, and 0 for one without any error.
     """
@@ -45,20 +45,20 @@ class Error(NamedTuple):
 
 @dataclass(frozen=True)
 class Across:
-    """How variants of a task and profile stand over all its datasets."""
+    """Holds how the variants of a task and profile compare over all its datasets."""
 
     task: str
     profile: str
     datasets: tuple[str, ...]
-    """On which any variant has finals, without those of the same data as one before."""
+    """Datasets on which any variant has finals; of datasets with equal data the first alone."""
     covered: dict[str, int]
-    """By variant, on how many of these it has finals."""
+    """For each variant the number of these datasets on which it has finals."""
     ranks: Ranks
-    """Mean ranks of the variants that cover all these datasets."""
+    """Mean ranks of the variants that have finals on all of these datasets."""
     skills: dict[str, Estimate]
-    """By variant, over the datasets that it has finals on."""
+    """For each variant its skill over the datasets on which it has finals."""
     doubles: dict[str, str]
-    """Datasets that were left out, each with the one whose data it shares."""
+    """For each dataset that was left out the dataset with equal data."""
 
 
 def across(results: Results) -> Iterator[Across]:

@@ -1,4 +1,4 @@
-"""Building the report: index, tables, figures, page."""
+"""Builds the report: curve index, tables, figures and page."""
 
 from __future__ import annotations
 
@@ -8,43 +8,46 @@ from pathlib import Path
 
 from benchmarks import records
 from benchmarks.records.errors import InputError
+from reports.curve_index import FOLDER, remove_other_curves
+from reports.flags import flags
 from reports.formats import write
-from reports.index import FOLDER, remove_other_curves
-from reports.records import Results, load
-from reports.tables import TABLES
+from reports.results import Results, read_results
+from reports.tables import TABLES, build_tables
 
 PARTS = (*TABLES, "figures", "page")
 FORMATS = ("csv", "parquet", "markdown", "latex", "svg", "png", "html")
 
 
 def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> Results:
-    """Writes the report under `root/report`, and returns what it is made from.
+    """Writes the report under `root/report`, and returns the results behind it.
 
     Args:
-        only: of PARTS, those to write; all where empty.
-        formats: of FORMATS, those to write; all where empty.
+        root: the results folder.
+        only: names from PARTS to write; empty: all.
+        formats: names from FORMATS to write; empty: all.
 
     Raises:
-        InputError: for a part or format that there is not, and for results that cannot be read.
+        InputError: if a part or format is unknown, or the results cannot be read.
         OSError: if a file cannot be read or written.
     """
     _known("part", only, PARTS)
     _known("format", formats, FORMATS)
     parts, wanted = set(only or PARTS), set(formats or FORMATS)
     report = root / "report"
-    results = load(root)
+    results = read_results(root)
     whole = {*PARTS, *FORMATS} == {*parts, *wanted}
     key, kept = _key(results), root / FOLDER / "whole.txt"
     if whole and (report / "index.html").is_file() and _read(kept) == key:
         return results
     page = "page" in parts and "html" in wanted
-    from reports import tables
-
-    made = tables.make(results, [name for name in TABLES if page or name in parts])
+    made = build_tables(results, [name for name in TABLES if page or name in parts])
     if chosen := {name: table for name, table in made.items() if name in parts}:
-        from reports.files import write_tables
+        from reports.paper_tables import methods_paragraph
+        from reports.table_files import write_tables
 
-        write_tables(chosen, report / "tables", wanted, tables.flags(results))
+        sentences = flags(results)
+        methods = methods_paragraph(results, sentences) if "leaderboard" in chosen else ""
+        write_tables(chosen, report / "tables", wanted, sentences, methods)
     drawn = {"svg", "png"} & wanted if "figures" in parts else set()
     if page or drawn:
         from reports.figures import drawings, write_figures
@@ -64,15 +67,13 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
 
 
 def _key(results: Results) -> str:
-    """Changes with the cells, the runs, and the code of reports and of the records they read."""
+    """Returns a key that changes with ledgers, records, and the code that reads them."""
     digest = hashlib.sha256(repr(results.root).encode())
     for room in (Path(__file__).parent, *map(Path, records.__path__)):
         for path in sorted(room.rglob("*")):
             if path.is_file() and path.suffix != ".pyc":
                 digest.update(path.read_bytes())
-    for cell in results.cells:
-        digest.update(cell.ledger.model_dump_json().encode())
-        digest.update(repr(cell.stamps((*cell.bases, *cell.trials, *cell.finals))).encode())
+    digest.update(results.key.encode())
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Two results folders side by side: what changed, cell by cell."""
+"""Compares two results folders cell by cell."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 from reports.formats import frame
 from reports.intervals import ENOUGH_SEEDS, mean
 from reports.multiple_comparisons import LEVEL
-from reports.records import Cell, Results
-from reports.standings import scores, seed_scores
+from reports.ranking import scores_of_finals, seed_scores
+from reports.results import Cell, Results
 from reports.statistics import holm, paired
 
 COLUMNS = {
@@ -36,16 +36,16 @@ COLUMNS = {
 NOTE = """\
 better: how much better (+) or worse (-) B is, over the n seeds of both,
 ± half of its 95 % interval; verdict: by paired t-test, corrected by Holm
-for all cells: few seeds tell large differences only\
+for all cells: with few seeds, only large differences are significant\
 """
 
 
 def compare(a: Results, b: Results) -> pd.DataFrame:
-    """A row a cell of either: its means, the paired difference of B to A, and what else differs.
+    """Builds one row per cell of either folder: means, and the paired difference of B to A.
 
-    `verdict` is `better`, `worse` or `not told` at the 5 % level, `equal` where every pair is, `no
-    spread` where every pair differs by the same, which no test can judge, and says where a cell is
-    in one folder alone or has too few common seeds.
+    `verdict` is `better`, `worse` or `unclear` at the 5 % level; `equal` if all pairs are
+    equal; `no spread` if all pairs differ by the same amount, which no test can judge; `only in A`,
+    `only in B`, `no common seeds` or `too few seeds`. `changed` names what else differs.
     """
     ours, theirs = ({cell.study: cell for cell in results.cells} for results in (a, b))
     cells = theirs | ours
@@ -64,11 +64,11 @@ def _row(a: Cell | None, b: Cell | None) -> dict[str, Any]:
         name: getattr(cell, name) for name in ("task", "dataset", "variant", "profile", "metric")
     }
     for side, one in (("a", a), ("b", b)):
-        values = [*scores(one, cell.metric).values()] if one else []
+        values = [*scores_of_finals(one, cell.metric).values()] if one else []
         row |= {side: mean(values), f"seeds_{side}": len(values)}
     difference = paired(
-        scores(b, cell.metric) if b else {},
-        scores(a, cell.metric) if a else {},
+        scores_of_finals(b, cell.metric) if b else {},
+        scores_of_finals(a, cell.metric) if a else {},
         tested=seed_scores(cell).tested,
     )
     sign = 1 if cell.direction == "maximize" else -1
@@ -92,12 +92,12 @@ def _verdict(row: dict[str, Any]) -> str:
     if math.isnan(row["p"]):
         return "no spread"
     if row["p"] > LEVEL:
-        return "not told"
+        return "unclear"
     return "better" if row["better"] > 0 else "worse"
 
 
 def _changed(a: Cell, b: Cell) -> list[str]:
-    """What else differs between the finals of two cells."""
+    """Lists what else differs between the finals of two cells."""
 
     def facts(cell: Cell) -> dict[str, set[str]]:
         runs = cell.scored

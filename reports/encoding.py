@@ -1,4 +1,4 @@
-"""Printing on terminals that lack signs of the tables, such as ±."""
+"""Prints substitutes on terminals that lack signs of the tables, such as ±."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUBSTITUTES = {
 
 
 def substitute_missing_signs() -> None:
-    """Has standard output print substitutes for what its encoding lacks, instead of failing."""
+    """Makes standard output print substitutes for signs that its encoding lacks."""
     codecs.register_error("substitute", _substitute)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="substitute")

@@ -1,7 +1,7 @@
-"""Figures at paper size: comparisons, learning curves and costs a dataset, ranks a task.
+"""Draws figures at paper size: comparison, learning curves and costs of a dataset, ranks of a task.
 
-Drawn on bare `Figure` objects, without pyplot's global state; equal results give equal files. What
-has been drawn from the same numbers by the same code is left as it is.
+Figures are drawn on bare `Figure` objects, without pyplot's global state. Equal results give equal
+files. A figure that was drawn from the same numbers by the same code is not drawn again.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports import plots
 from reports.aggregates import Across, across
+from reports.flags import data_states
 from reports.formats import one_line, stem, write
-from reports.pareto import front
-from reports.records import Cell, Results
-from reports.standings import Standing, scores, standings
-from reports.tables import data_states, power
+from reports.plots import INK, better, blue, draw_curves, draw_scores, look_of, name_rows
+from reports.ranking import RankedCell, rankings
+from reports.results import Cell, Results
+from reports.tables.dataset_ranks import power
+from reports.tables.pareto_fronts import front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = ("svg", "png")
-INK, LINE, PAPER = "#101112", "#d1d2d3", "#ffffff"
-"""Colours that a page may replace by its own."""
+LINE, PAPER = "#d1d2d3", "#ffffff"
+"""Colours, with `INK`, that a page may replace by its own."""
 
 _STYLE = {
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
@@ -50,30 +53,29 @@ _STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
-_SHAPES = "os^DvPX*<>"
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be: its file's stem, what it shows in words, all it depends on, how to draw."""
+    """Holds the name, title and key of a figure, and the function that draws it."""
 
     name: str
     title: str
     group: tuple[str, str]
-    """Task and profile: figures of one group are read together."""
+    """Task and profile."""
     key: str
     draw: Callable[[], Figure]
 
 
 def drawings(results: Results) -> list[Drawing]:
-    """All figures of these results, in the order to read them."""
+    """Lists all figures of these results, in the order in which they are read."""
     return [*_drawings(results)]
 
 
 def write_figures(
     figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = FORMATS
 ) -> None:
-    """Writes `<name>.svg` and `<name>.png`, and removes those of other results."""
+    """Writes `<name>.svg` and `<name>.png` for each figure, and deletes those of other results."""
     known_path = folder / "drawn.json"
     known = _known(known_path)
     keys = {
@@ -117,7 +119,7 @@ def _drawings(results: Results) -> Iterator[Drawing]:
             words = f"{a.task}: mean ranks over {len(a.datasets)} datasets (profile {a.profile})"
             name = stem("ranks", a.task, a.profile)
             yield Drawing(name, words, (a.task, a.profile), _key(a), partial(_ranks, a, words))
-    for group in standings(results):
+    for group in rankings(results):
         first = group[0].cell
         where = f"{first.task} on {first.dataset} (profile {first.profile})"
         place = (first.task, first.dataset, first.profile)
@@ -125,8 +127,8 @@ def _drawings(results: Results) -> Iterator[Drawing]:
         def part(
             kind: str,
             about: str,
-            draw: Callable[[list[Standing], str], Figure],
-            shown: list[Standing],
+            draw: Callable[[list[RankedCell], str], Figure],
+            shown: list[RankedCell],
             where: str = where,
             place: tuple[str, str, str] = place,
         ) -> Drawing:
@@ -139,7 +141,7 @@ def _drawings(results: Results) -> Iterator[Drawing]:
         trained = [s for s in group if any(run.epochs for run in s.cell.scored)]
         if trained:
 
-            def learning(shown: list[Standing], words: str) -> Figure:
+            def learning(shown: list[RankedCell], words: str) -> Figure:
                 return _learning(results, shown, words)
 
             yield part("curves", "Learning curves", learning, trained)
@@ -148,66 +150,23 @@ def _drawings(results: Results) -> Iterator[Drawing]:
             yield part("costs", "Cost against quality", _pareto, priced)
 
 
-def _comparison(group: list[Standing], words: str) -> Figure:
-    """Mean, interval and seeds of each variant, best on top; one without finals keeps its line."""
+def _comparison(group: list[RankedCell], words: str) -> Figure:
+    """Draws the scores of each variant, best on top; one without finals keeps its line."""
     figure, axes = _axes(0.7 + 0.24 * len(group), left=1.5)
-    for y, standing in enumerate(group):
-        values = [*scores(standing.cell).values()]
-        mean, low, high, n, _ = standing.score
-        if n == 0:
-            middle = axes.get_yaxis_transform()
-            axes.text(0.5, y, "no final", transform=middle, ha="center", va="center", fontsize=8)
-            continue
-        color = _blue()
-        axes.plot([low, high], [y, y], color=color, linewidth=1.5)
-        axes.plot(values, [y] * n, "|", color=INK, markersize=8, alpha=0.6)
-        axes.plot(mean, y, "o", color=color, markersize=6 if standing.mark == "best" else 4)
-    _names(axes, [s.cell.variant for s in group])
-    cell = group[0].cell
-    axes.set_xlabel(
-        f"test {one_line(cell.metric)} ({_better(cell)})\n"
-        "dot: mean, line: 95 % interval, tick: a seed"
-    )
+    draw_scores(axes, group)
     axes.set_title(_title(words, group))
     return figure
 
 
-def _learning(results: Results, group: list[Standing], words: str) -> Figure:
-    """Means over finals of the validation metric and of both losses, which share their axis; a
-    line a variant.
-    """
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+def _learning(results: Results, group: list[RankedCell], words: str) -> Figure:
+    """Draws the validation metric and both losses, which share their axis, one line per variant."""
+    from matplotlib.ticker import StrMethodFormatter
 
     figure, panels = _axes(2.6, left=0.7, right=1.8, lines=3, columns=3, width=9.7)
     panels[2].sharey(panels[1])
     shown = (f"validation/{group[0].cell.metric}", "train/loss", "validation/loss")
     for axes, metric in zip(panels, shown, strict=True):
-        for number, standing in enumerate(sorted(group, key=lambda s: s.cell.variant)):
-            finals = _finals(results, standing.cell, metric)
-            if finals.empty:
-                continue
-            by_epoch = finals.groupby("epoch")["value"].agg(["mean", "min", "max", "count"])
-            by_epoch = by_epoch[by_epoch["count"] == by_epoch["count"].max()]
-            look = _look(number)
-            axes.plot(
-                by_epoch.index,
-                by_epoch["mean"],
-                label=one_line(standing.cell.variant)[:30],
-                markersize=4,
-                markevery=max(1, len(by_epoch) // 8),
-                **look,
-            )
-            axes.fill_between(
-                by_epoch.index,
-                by_epoch["min"],
-                by_epoch["max"],
-                color=look["color"],
-                alpha=0.15,
-                linewidth=0,
-            )
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlabel("epoch")
-        axes.set_title(one_line(metric.replace("/", " ")))
+        draw_curves(axes, results, group, metric)
     if _wide(panels[1]):
         for axes in panels[1:]:
             axes.set_yscale("symlog", linthresh=1)
@@ -226,23 +185,23 @@ def _learning(results: Results, group: list[Standing], words: str) -> Figure:
 
 
 def _wide(axes: Axes) -> bool:
-    """Whether lines differ so much in height that one hides the others: losses are each its own."""
+    """Says whether the highest line is more than 20 times as high as the lowest, and hides it."""
     import numpy as np
 
     heights = [float(np.abs(np.asarray(line.get_ydata())).max()) for line in axes.get_lines()]
     return bool(heights) and max(heights) > 20 * min(heights)
 
 
-def _pareto(group: list[Standing], words: str) -> Figure:
-    """Seconds of a final against its score; the line joins what nothing beats in both."""
+def _pareto(group: list[RankedCell], words: str) -> Figure:
+    """Draws the seconds of a final and its score; a line joins variants that none beats in both."""
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     figure, axes = _axes(2.8, left=0.8, right=1.7, lines=3)
     shown = sorted(group, key=lambda s: s.cell.variant)
     points = [(_seconds(s.cell), s.score.mean) for s in shown]
-    for number, (standing, point) in enumerate(zip(shown, points, strict=True)):
-        look = _look(number) | {"linestyle": "none"}
-        axes.plot(*point, label=one_line(standing.cell.variant)[:30], markersize=6, **look)
+    for number, (ranked, point) in enumerate(zip(shown, points, strict=True)):
+        look = look_of(number) | {"linestyle": "none"}
+        axes.plot(*point, label=one_line(ranked.cell.variant)[:30], markersize=6, **look)
     sign = -1 if group[0].cell.direction == "maximize" else 1
     unbeaten = reversed(front([(sign * mean, seconds) for seconds, mean in points]))
     axes.plot(
@@ -258,30 +217,30 @@ def _pareto(group: list[Standing], words: str) -> Figure:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("seconds of a final, mean over seeds")
-    axes.set_ylabel(f"test {one_line(group[0].cell.metric)}\n({_better(group[0].cell)})")
+    axes.set_ylabel(f"test {one_line(group[0].cell.metric)}\n({better(group[0].cell)})")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.set_title(_title(words, group, "joined: nothing is both cheaper and better"))
     return figure
 
 
 def _ranks(a: Across, words: str) -> Figure:
-    """Mean ranks, best on top, and how far from the best is told apart."""
+    """Draws mean ranks, best on top, and the critical difference from the best."""
     from matplotlib.ticker import MaxNLocator
 
     order = sorted(a.ranks.mean, key=lambda v: (a.ranks.mean[v], v))
     figure, axes = _axes(0.7 + 0.24 * len(order), left=1.5, lines=3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     best = a.ranks.mean[order[0]]
-    axes.axvspan(best, best + a.ranks.critical_difference, color=_blue(), alpha=0.15, linewidth=0)
-    axes.plot([a.ranks.mean[v] for v in order], range(len(order)), "o", color=_blue())
-    _names(axes, order)
+    axes.axvspan(best, best + a.ranks.critical_difference, color=blue(), alpha=0.15, linewidth=0)
+    axes.plot([a.ranks.mean[v] for v in order], range(len(order)), "o", color=blue())
+    name_rows(axes, order)
     axes.set_xlim(0.8, len(order) + 0.2)
     axes.set_xlabel(
-        "mean rank (1 is best); shaded: not told from the best\n"
+        "mean rank (1 is best); shaded: not significantly worse than the best\n"
         f"(Nemenyi, 5 %); Friedman p = {a.ranks.p:.2g}"
     )
-    told = power(a).replace(": ", ":\n", 1)
-    axes.set_title(f"{one_line(words)}\n{told}")
+    note = power(a).replace(": ", ":\n", 1)
+    axes.set_title(f"{one_line(words)}\n{note}")
     return figure
 
 
@@ -294,7 +253,7 @@ def _axes(
     columns: int = 1,
     width: float = 5.5,
 ) -> tuple[Figure, Any]:
-    """A figure, in inches, whose axes are `height` high, under a title of `lines`."""
+    """Makes a figure with axes of this height in inches, below a title of so many lines."""
     from matplotlib.figure import Figure
 
     top, bottom = 0.15 + 0.17 * lines + 0.2 * (columns > 1), 0.65
@@ -314,47 +273,14 @@ def _axes(
     return figure, axes
 
 
-def _names(axes: Axes, names: Sequence[str]) -> None:
-    short = [name if len(name) <= 20 else f"{name[:19]}…" for name in map(one_line, names)]
-    axes.set_yticks(range(len(names)), short)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.spines["left"].set_visible(False)
-
-
-def _look(number: int) -> dict[str, Any]:
-    """A colour and a shape of marker, so that no two of a hundred variants look alike."""
-    import seaborn as sns
-
-    colours = sns.color_palette("deep")
-    return {
-        "color": colours[number % len(colours)],
-        "marker": _SHAPES[(number // len(colours) + number) % len(_SHAPES)],
-        "linewidth": 1.3,
-    }
-
-
-def _blue() -> Any:
-    return _look(0)["color"]
-
-
-def _finals(results: Results, cell: Cell, metric: str) -> Any:
-    """The finite points of the completed finals."""
-    from reports.index import curves
-
-    points = curves(results, cell, metric)
-    shown = points["run_id"].isin([run.run_id for run in cell.scored])
-    finite = points["value"].map(math.isfinite) if len(points) else shown
-    return points[shown & finite]
-
-
 def _seconds(cell: Cell) -> float:
-    """Mean seconds of a final; 0 where not known."""
+    """Averages the seconds of finals; 0 if unknown."""
     known = [s for run in cell.scored if math.isfinite(s := run.cost("seconds"))]
     return math.fsum(known) / len(known) if known else 0.0
 
 
-def _title(words: str, group: list[Standing], further: str = "") -> str:
-    counts = sorted({standing.score.n for standing in group})
+def _title(words: str, group: list[RankedCell], further: str = "") -> str:
+    counts = sorted({ranked.score.n for ranked in group})
     n = "–".join(map(str, counts if len(counts) < 2 else (counts[0], counts[-1])))
     states = sorted({state for s in group if (state := data_states(s.cell))})
     seeds = "seed" if counts == [1] else "seeds"
@@ -362,15 +288,11 @@ def _title(words: str, group: list[Standing], further: str = "") -> str:
     return "\n".join([*lines, further] if further else lines)
 
 
-def _better(cell: Cell) -> str:
-    return "higher is better" if cell.direction == "maximize" else "lower is better"
-
-
-def _shown(standing: Standing) -> tuple[object, ...]:
-    """All of a cell that a figure may show."""
-    cell = standing.cell
+def _shown(ranked: RankedCell) -> tuple[object, ...]:
+    """Collects all that a figure may show of a cell."""
+    cell = ranked.cell
     names = (cell.study, cell.variant, cell.metric, cell.direction, data_states(cell))
-    return (*names, standing.score, standing.mark, cell.stamps(cell.scored))
+    return (*names, ranked.score, ranked.mark, cell.stamps(cell.scored))
 
 
 def _key(numbers: object) -> str:
@@ -378,7 +300,8 @@ def _key(numbers: object) -> str:
 
 
 def _code() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    sources = Path(__file__).read_bytes() + Path(plots.__file__).read_bytes()
+    return hashlib.sha256(sources).hexdigest()[:12]
 
 
 def _known(path: Path) -> dict[str, str]:

@@ -1,29 +1,18 @@
-"""How tables become files: CSV, Markdown, LaTeX and Parquet, written atomically."""
+"""Formats tables as CSV, Markdown, LaTeX and Parquet, and writes files atomically."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from benchmarks.records.atomic_files import replacing, write_atomically
-
-if TYPE_CHECKING:
-    import duckdb
-
-_DUCKDB: dict[str, Any] = {
-    "threads": 2,
-    "memory_limit": "400MB",
-    "autoinstall_known_extensions": False,
-}
-"""Few threads and little memory: a report is made beside a sweep that is still at work."""
 
 SCORE_COLUMNS = {
     "metric": "str",
@@ -37,31 +26,34 @@ SCORE_COLUMNS = {
 """The columns of a score in each table that has one, with their dtypes."""
 
 LONGEST = 300
-"""Characters of a text in a table; the record holds the rest."""
+"""Characters of a text in a table, at most; the record has the whole text."""
 
 
 _remembered = lru_cache(maxsize=65536)
-"""Ten thousand runs have few different names."""
+"""Remembers results: ten thousand runs have few different names."""
 
 
 def frame(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
-    """A table of these columns (name to dtype), its texts made fit for one."""
-    table = pd.DataFrame.from_records(list(rows), columns=list(columns)).astype(dict(columns))
-    for name in _texts(table):
-        table[name] = table[name].map(one_line).astype("str")
-    return table
+    """Makes a table with these columns (dtype by name); each text becomes one printable line."""
+    texts = [dtype == "str" for dtype in columns.values()]
+    # Before pandas gets the texts: Arrow refuses those that UTF-8 cannot hold.
+    clean = [
+        tuple(one_line(v) if text else v for v, text in zip(row, texts, strict=True))
+        for row in rows
+    ]
+    return pd.DataFrame.from_records(clean, columns=list(columns)).astype(dict(columns))
 
 
 @_remembered
 def one_line(text: str) -> str:
-    """The first line that says anything, printable and of bounded length."""
+    """Returns the first line that is not blank, printable and at most `LONGEST` long."""
     line = next((line for line in map(str.strip, text.splitlines()) if line), "")
     line = "".join(c if c.isprintable() else " " for c in line[: LONGEST + 1])
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def stem(*words: str) -> str:
-    """A name for files and anchors; words that differ only in odd characters keep apart."""
+    """Makes a name for files and anchors; different words give different names."""
     plain = re.sub(r"[^\w.-]", "_", "-".join(words), flags=re.ASCII)[:100]
     if plain == "-".join(words):
         return plain
@@ -69,18 +61,21 @@ def stem(*words: str) -> str:
 
 
 def readable(number: float) -> str:
-    """Four significant digits, without an exponent where a reader can do without it."""
+    """Writes a number with four significant digits, and a whole number without decimals.
+
+    From 0.001 to a million, there is no exponent.
+    """
     if math.isnan(number):
         return ""
-    if number == 0:
-        return "0"
+    if number.is_integer() and abs(number) < 1e6:
+        return f"{number:.0f}"
     if 1e-3 <= abs(number) < 1e6:
         return f"{number:.{max(0, 3 - math.floor(math.log10(abs(number))))}f}"
     return f"{number:.3e}"
 
 
 def plus_minus(mean: float, half_width: float) -> tuple[str, str]:
-    """Both with the decimals that give the half-width two significant digits."""
+    """Writes a mean and its half-width, the half-width with two significant digits."""
     if not (math.isfinite(half_width) and half_width > 0):
         return readable(mean), readable(half_width)
     decimals = max(0, 1 - math.floor(math.log10(half_width)))
@@ -93,7 +88,7 @@ def with_interval(mean: float, low: float, high: float, of: str, by_seed: str) -
     Args:
         mean, low, high: the mean and the ends of its interval; NaN if there is none.
         of: what the interval includes, or why there is none.
-        by_seed: the score of each seed.
+        by_seed: the score of each seed, in brackets.
 
     Returns:
         The mean, and words such as `0.965 to 0.981`; where there is no interval, the seeds, or that
@@ -102,12 +97,19 @@ def with_interval(mean: float, low: float, high: float, of: str, by_seed: str) -
     if math.isfinite(low) and math.isfinite(high) and high > low:
         decimals = max(0, 1 - math.floor(math.log10((high - low) / 2)))
         return f"{mean:.{decimals}f}", f"{low:.{decimals}f} to {high:.{decimals}f}"
-    few = f"seeds: {by_seed}" if of == "too few seeds" else ""
+    few = f"seeds: {by_seed.strip('[]')}" if of == "too few seeds" else ""
     return readable(mean), of if of.startswith("deterministic") else few
 
 
+BYTE_ORDER_MARK = "\ufeff"
+"""Begins each CSV file, without which Excel takes UTF-8 for another encoding; pandas skips it."""
+
+
 def csv(table: pd.DataFrame) -> str:
-    """Numbers in full; a text that a spreadsheet would take for a formula is quoted with '."""
+    """Writes a table as CSV, with all digits.
+
+    A text that a spreadsheet would take for a formula gets a quotation mark (').
+    """
     safe = table.copy()
     for name in _texts(table):
         safe[name] = table[name].map(_no_formula)
@@ -115,7 +117,7 @@ def csv(table: pd.DataFrame) -> str:
 
 
 def markdown(table: pd.DataFrame, note: str = "") -> str:
-    """The same rows for reading: rounded numbers, texts escaped, the note beneath."""
+    """Writes a table in Markdown with rounded numbers, and the note below it."""
     from tabulate import tabulate
 
     columns = [map(_shown, table[name]) for name in table]
@@ -131,7 +133,7 @@ def markdown(table: pd.DataFrame, note: str = "") -> str:
 
 
 def latex(table: pd.DataFrame) -> str:
-    """The same rows as a booktabs `longtable`; every text is a text, whatever is in it."""
+    """Writes a table as a booktabs `longtable`; no text in it is taken for LaTeX."""
     texts = set(_texts(table))
     wide = {name for name in texts if table[name].str.len().max() > 30}
     columns = (
@@ -150,7 +152,7 @@ def latex(table: pd.DataFrame) -> str:
 
 
 def longtable(columns: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A booktabs `longtable` of cells that are LaTeX already."""
+    """Writes a booktabs `longtable` of cells that are LaTeX already."""
     return "\n".join(
         (
             rf"\begin{{longtable}}{{{columns}}}",
@@ -169,37 +171,20 @@ def longtable(columns: str, head: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 @_remembered
 def tex(text: str) -> str:
-    """LaTeX that prints a text, in any engine; what its fonts lack is named by its code point."""
+    """Writes LaTeX that prints a text; a sign that fonts lack is printed as its code point."""
     signs = (_TEX.get(c, c if c < "\x7f" or c in _TEX_PRINTS else _code_point(c)) for c in text)
     return re.sub("-(?=-)", "-{}", "".join(signs))
-
-
-def connection() -> duckdb.DuckDBPyConnection:
-    """A connection of this process's database in memory, to be closed; making one takes 20 ms."""
-    return _database().cursor()
-
-
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    return duckdb.connect(config=_DUCKDB)
-
-
-def literal(path: Path) -> str:
-    """Says a file's path to DuckDB, which expands ~ and patterns, and takes file: for a scheme."""
-    return glob.escape(str(path.absolute()))
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Writes a table as Parquet; equal tables give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with connection() as database, replacing(path.absolute()) as temporary:
-        database.from_df(table).write_parquet(str(temporary), compression="zstd")
+    with replacing(path.absolute()) as temporary:
+        table.to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a file, whole or not at all, and makes its folder where there is none."""
+    """Writes a file atomically, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.encode() if isinstance(content, str) else content)
 
@@ -225,7 +210,7 @@ def _code_point(sign: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    """LaTeX that may break within long words, such as digests."""
+    """Writes LaTeX that may be broken within long words, such as digests."""
     pieces = ([word[i : i + 20] for i in range(0, len(word), 20)] for word in text.split(" "))
     return " ".join(r"\allowbreak{}".join(map(tex, piece)) for piece in pieces)
 
@@ -263,7 +248,7 @@ def _shown(value: Any) -> str:
 
 @_remembered
 def _escape(text: str) -> str:
-    """Markdown's signs as text; an underscore within a word means nothing and stays readable."""
+    """Escapes the signs of Markdown, but no underscore within a word."""
     text = text.replace("&", "&amp;").replace("<", "&lt;")
     text = re.sub(r"([\\`*|\[\]~$])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)

@@ -68,7 +68,7 @@ SCALES = {
 
 
 class Estimate(NamedTuple):
-    """A mean with its 95 % interval; NaN where there is none."""
+    """Holds a mean with its 95 % interval; the ends are NaN if there is none."""
 
     mean: float
     low: float
@@ -86,7 +86,7 @@ class SeedScores:
     values: Sequence[float]
     metric: str
     tested: int = 0
-    """The number of test samples of which a rate is a share; 0 if unknown, and for no rate."""
+    """The number of test samples behind a rate; 0 if unknown, or if the metric is no rate."""
     deterministic: bool = False
     """Whether all seeds are equal because nothing is random."""
 

@@ -22,7 +22,7 @@ Verdict = Literal["best", "may be best", "worse", "too few seeds"]
 
 
 class Comparison(NamedTuple):
-    """How one variant compares with the best of several."""
+    """Holds how one variant compares with the best of several."""
 
     mark: Verdict
     at_most: float
@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A mean and its bounds at Dunnett's critical value; higher is better."""
+    """Holds a mean and its bounds at Dunnett's critical value; higher is better."""
 
     low: float
     mean: float

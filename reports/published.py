@@ -1,4 +1,4 @@
-"""Published figures beside ours, and what stands between the two."""
+"""Reads published figures, and says how they compare with ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.records.record import DataState
-from reports.records import Cell
+from reports.results import Cell
 
 FULL_BUDGETS = ("paper", "published")
 """Profiles that train as long as papers do."""
@@ -17,7 +17,7 @@ SELECTIONS = ("none", "validation", "test", "unknown")
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One figure, as `published.yaml` has it; that file explains the fields."""
+    """Holds one published figure; `published.yaml` explains the fields."""
 
     model: str
     task: str
@@ -34,8 +34,8 @@ class Published:
 
 
 @cache
-def published() -> tuple[Published, ...]:
-    """All figures, in the order of the file."""
+def published_figures() -> tuple[Published, ...]:
+    """Reads all figures of `published.yaml`, in their order."""
     import yaml
 
     entries = yaml.safe_load((Path(__file__).parent / "published.yaml").read_text("utf-8"))
@@ -43,16 +43,18 @@ def published() -> tuple[Published, ...]:
 
 
 def beside(cell: Cell, metric: str) -> Published | None:
-    """The figure to hold against a cell's: its variant's, on its dataset, by the same metric."""
+    """Finds the published figure of a cell's variant on its dataset by a metric."""
     key = (cell.variant, cell.dataset, cell.task, metric)
-    return next((p for p in published() if key == (p.variant, p.dataset, p.task, p.metric)), None)
+    return next(
+        (p for p in published_figures() if key == (p.variant, p.dataset, p.task, p.metric)), None
+    )
 
 
 def gap(ours: float, cell: Cell, figure: Published) -> float:
-    """How much better (+) or worse (-) ours is; NaN where the two can't be compared.
+    """Returns how much better (+) or worse (-) our mean is; NaN if the two cannot be compared.
 
-    They can be where the protocol is the same, the data is no stand-in, and the profile spends what
-    the paper spent.
+    They can be compared if the protocol is the same, the data is no stand-in, and the profile
+    trains as long as the paper.
     """
     stands_in = DataState.stand_in in cell.states
     if not figure.comparable or stands_in or cell.profile not in FULL_BUDGETS:
@@ -62,22 +64,22 @@ def gap(ours: float, cell: Cell, figure: Published) -> float:
 
 
 def differences(cell: Cell, figure: Published) -> list[str]:
-    """In what the published figure's protocol differs from ours, a phrase each."""
-    told = [figure.protocol]
+    """Lists the differences between the published protocol and ours, one phrase each."""
+    found = [figure.protocol]
     if figure.selection == "test":
-        told.append("chosen on test data, ours never is")
+        found.append("chosen on test data, ours never is")
     if figure.selection == "unknown":
-        told.append("how the epoch was chosen is not told")
+        found.append("how the epoch was chosen is not known")
     if figure.n is None or figure.n == 1:
-        told.append("one run" if figure.n else "number of runs not told")
+        found.append("one run" if figure.n else "number of runs not known")
     if cell.profile != "paper":
-        told.append(f"ours spent profile {cell.profile}: less training, maybe smaller models")
+        found.append(f"ours spent profile {cell.profile}: less training, maybe smaller models")
     if DataState.stand_in in cell.states:
-        told.append("our data is a stand-in: not comparable")
+        found.append("our data is a stand-in: not comparable")
     elif DataState.partial in cell.states:
-        told.append("our data is partial")
+        found.append("our data is partial")
     if DataState.generated in cell.states:
-        told.append("our test data is generated here, theirs is another set")
+        found.append("our test data is generated here, theirs is another set")
     if not figure.comparable:
-        told.append("not comparable")
-    return told
+        found.append("not comparable")
+    return found

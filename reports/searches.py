@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reports.records import Cell, Results
-from reports.standings import standings
+from reports.ranking import rankings
+from reports.results import Cell, Results
 
 ENOUGH_TRIALS = 20
 """With fewer, importances change from one search to the next."""
@@ -26,10 +26,10 @@ def search_sentences(results: Results) -> list[str]:
         names those without.
     """
     found: dict[tuple[str, str], list[Cell]] = {}
-    for group in standings(results):
-        for standing in group:
-            if standing.trained and standing.score.n:
-                cell = standing.cell
+    for group in rankings(results):
+        for ranked in group:
+            if ranked.trained and ranked.score.n:
+                cell = ranked.cell
                 found.setdefault((cell.task, cell.profile), []).append(cell)
     return [
         f"In profile {profile}, each trained variant's hyper-parameters for {task} are "

@@ -13,7 +13,7 @@ from reports.intervals import ENOUGH_SEEDS, mean, student
 
 
 class Difference(NamedTuple):
-    """A mean of paired differences, its interval, and the two-sided p-value of no difference."""
+    """Holds a mean of paired differences, its interval, and its two-sided p-value."""
 
     mean: float
     low: float
@@ -23,23 +23,23 @@ class Difference(NamedTuple):
 
 
 class Ranks(NamedTuple):
-    """Mean ranks over complete datasets, and how far apart two must be to differ."""
+    """Holds mean ranks over datasets that all variants cover, with the critical difference."""
 
     mean: Mapping[str, float]
     datasets: int
     critical_difference: float
     """Nemenyi's, at the 5 % level; NaN for fewer than two variants or datasets."""
     p: float
-    """Friedman's: could all variants be alike?"""
+    """Friedman's p-value of no difference between variants."""
 
     @property
     def widest(self) -> float:
-        """The largest difference of two mean ranks that there can be."""
+        """Returns the largest possible difference of two mean ranks."""
         return len(self.mean) - 1
 
     @property
     def can_tell(self) -> bool:
-        """Whether any difference of mean ranks could be significant at all."""
+        """Says whether any difference of mean ranks could be significant."""
         return self.critical_difference < self.widest
 
 
@@ -81,7 +81,7 @@ def paired(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected for their number by Holm's step-down method; NaN stays and counts not."""
+    """Corrects p-values for their number by Holm's step-down method; NaN is not counted."""
     known = sorted((value, place) for place, value in enumerate(p) if not math.isnan(value))
     corrected = [math.nan] * len(p)
     highest = 0.0
@@ -92,10 +92,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def mean_ranks(losses: Mapping[str, Sequence[float]]) -> Ranks:
-    """Mean ranks of variants over datasets, 1 the best, ties shared.
+    """Computes mean ranks of variants over datasets; 1 is best, equal losses share a rank.
 
     Args:
-        losses: of each variant one number a dataset, in the same order; lower is better.
+        losses: for each variant one number per dataset, in the same order; lower is better.
     """
     table = np.array([list(row) for row in losses.values()], dtype=np.float64)
     k, n = table.shape if table.size else (len(losses), 0)
@@ -119,7 +119,10 @@ def mean_ranks(losses: Mapping[str, Sequence[float]]) -> Ranks:
 
 
 def _studentized_range(share: float, k: int) -> float:
-    """The quantile of the range of k standard normals; scipy.stats takes a second to import."""
+    """Computes a quantile of the range of k standard normals.
+
+    `scipy.stats` has it, but takes a second to import.
+    """
     from scipy.special import ndtr
 
     z = np.linspace(-8, 8, 2001)

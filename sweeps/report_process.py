@@ -17,19 +17,19 @@ class Report:
 
     def __init__(self, results: Path) -> None:
         self._results = results
-        self._standby: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         """Starts the process that will write it, which then waits. Only the first call does."""
-        if self._standby is None:
-            self._standby = subprocess.Popen(
-                self._command("reports.standby"), stdin=subprocess.PIPE
+        if self._process is None:
+            self._process = subprocess.Popen(
+                self._command("reports.build_on_request"), stdin=subprocess.PIPE
             )
 
     def begin(self) -> None:
         """Has the process that was prepared, if any, write the report while the caller goes on."""
-        if self._standby is not None and self._standby.stdin is not None:
-            with suppress(BrokenPipeError), self._standby.stdin as line:
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError), self._process.stdin as line:
                 line.write(b"build\n")
 
     def write(self) -> int:
@@ -42,14 +42,14 @@ class Report:
             Interrupted: if the process is asked to leave; the writing process has then ended.
         """
         with interrupts.grace_period():
-            if self._standby is not None and (code := _awaited(self._standby)) >= 0:
+            if self._process is not None and (code := _awaited(self._process)) >= 0:
                 return code
             return _awaited(subprocess.Popen(self._command("reports")))
 
     def abandon(self) -> None:
         """Ends the process that was prepared, if any, also while it writes."""
-        if self._standby is not None:
-            self._standby.terminate()
+        if self._process is not None:
+            self._process.terminate()
 
     def _command(self, module: str) -> list[str]:
         return [sys.executable, "-m", module, "build", "--results", str(self._results)]

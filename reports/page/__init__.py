@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no network, and in which every text is only a text."""
+"""Writes the page: one HTML file that needs no network; no text in it is taken for HTML."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.figures import INK, LINE, PAPER, Drawing
-from reports.files import SUFFIXES
-from reports.floor_tables import count_sentences
+from reports.figures import LINE, PAPER, Drawing
+from reports.flags import flags
 from reports.formats import one_line, plus_minus, readable, write
-from reports.page.frames import first_column, leaderboards, published, with_records
+from reports.page.cell_runs import cell_runs, group_name
 from reports.page.heatmaps import matrices, settings
-from reports.page.pictures import pictures
-from reports.page.runs import cell_runs, group_name
-from reports.records import Results
-from reports.standings import standings
-from reports.tables import flags
+from reports.page.page_tables import first_column, leaderboards, published_columns, with_records
+from reports.page.thumbnails import pictures
+from reports.plots import INK
+from reports.ranking import rankings
+from reports.results import Results
+from reports.table_files import SUFFIXES
+from reports.tables.floor_tables import count_sentences
 
 HERE = Path(__file__).parent
 SECTIONS = {
@@ -50,7 +51,7 @@ def write_page(
     figures: Sequence[Drawing],
     folder: Path,
 ) -> None:
-    """Writes `index.html`; the figures' SVG files must be there."""
+    """Writes `index.html`. The SVG files of the figures must exist."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -64,7 +65,7 @@ def write_page(
     script = (HERE / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals["row_class"] = _row_class
-    groups = [*standings(results)]
+    groups = [*rankings(results)]
     page = environment.get_template("index.html.j2").render(
         title="capsbench: variants on datasets",
         summary=_summary(results),
@@ -74,7 +75,7 @@ def write_page(
         suffixes=SUFFIXES.values(),
         tables=tables,
         leaderboards=leaderboards(tables["leaderboard"], groups),
-        published=published(tables["published"]),
+        published=published_columns(tables["published"]),
         matrices=matrices(results, groups),
         settings=[*settings(results)],
         figures=_by_kind(figures, folder / "figures"),
@@ -102,7 +103,7 @@ def _summary(results: Results) -> str:
 def _by_kind(
     figures: Sequence[Drawing], folder: Path
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Figures by kind, then by task and profile."""
+    """Groups figures by kind, then by task and profile."""
     kinds: dict[str, dict[str, list[dict[str, Any]]]] = {
         kind: {} for kind in ("comparison", "ranks", "curves", "costs")
     }
@@ -113,7 +114,7 @@ def _by_kind(
 
 
 def _figure(figure: Drawing, folder: Path) -> dict[str, Any]:
-    """A figure with the page's colours, its ids made its own."""
+    """Reads a figure as SVG with the colours of the page and without ids."""
     path = folder / f"{figure.name}.svg"
     svg = path.read_text("utf-8")
     svg = svg[svg.index("<svg") :]
@@ -128,7 +129,7 @@ def _figure(figure: Drawing, folder: Path) -> dict[str, Any]:
 
 
 def _breadth(value: Any) -> str:
-    """Short texts stay on a line; long ones show their beginning, and unfold."""
+    """Returns the CSS class of a text: short ones stay on a line, long ones can be unfolded."""
     length = len(str(value))
     return "short" if length <= 24 else "long" if length > 48 else ""
 
@@ -143,7 +144,7 @@ def _numeric(column: pd.Series[Any]) -> bool:
 
 
 def _shown(value: Any, spread: float | None = None) -> str:
-    """A table's entry as a reader wants it, with its spread where there is one."""
+    """Writes an entry of a table, with its spread if there is one."""
     if value is pd.NA or value is None:
         return ""
     if spread is not None and math.isfinite(spread):

@@ -1,4 +1,4 @@
-"""Tables by dataset whose shade tells: scores of variants, and the settings that mattered."""
+"""Builds shaded tables by dataset: scores of variants, and important hyper-parameters."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.records.record import DataState
-from reports.floors import UNTRAINED
+from reports.flags import mixtures, test_set
+from reports.floor_scores import UNTRAINED
 from reports.formats import one_line, readable, with_interval
-from reports.page.runs import anchor, group_name
-from reports.records import Cell, Results
+from reports.page.cell_runs import anchor, group_name
+from reports.ranking import BELOW, RankedCell, place
+from reports.results import Cell, Results
 from reports.searches import telling_importance
-from reports.standings import BELOW, Standing, place
-from reports.tables import as_text, by_seed, floor_name, mixtures, shown_floors, test_set
+from reports.tables.leaderboard_table import by_seed, floor_name, shown_floors
+from reports.tables.trial_lists import as_text
 
 
-def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
+def matrices(results: Results, groups: Sequence[list[RankedCell]]) -> Iterator[dict[str, Any]]:
     """Yields one matrix per task and profile: a row per variant and floor, a column per dataset.
 
     Cells above their floors are shaded by the mean. A column's head has the metric and the size of
     the test set, and says what mixes in it.
     """
     mixed = mixtures(results)
-    tables: dict[tuple[str, str], list[list[Standing]]] = {}
+    tables: dict[tuple[str, str], list[list[RankedCell]]] = {}
     for group in groups:
         tables.setdefault((group[0].cell.task, group[0].cell.profile), []).append(group)
     for where, columns in tables.items():
@@ -45,7 +47,7 @@ def matrices(results: Results, groups: Sequence[list[Standing]]) -> Iterator[dic
         yield {"name": group_name(*where), "corner": "variant", "heads": heads, "rows": rows}
 
 
-def _head(group: list[Standing], mixed: list[str]) -> dict[str, str]:
+def _head(group: list[RankedCell], mixed: list[str]) -> dict[str, str]:
     cell = group[0].cell
     tests = {test_set(r.samples) for s in group for r in s.cell.scored if r.samples}
     test = sorted(tests) if len(tests) == 1 else []
@@ -55,7 +57,7 @@ def _head(group: list[Standing], mixed: list[str]) -> dict[str, str]:
     }
 
 
-def _floor_rows(columns: list[list[Standing]]) -> list[dict[str, Any]]:
+def _floor_rows(columns: list[list[RankedCell]]) -> list[dict[str, Any]]:
     """Builds one row per trivial answer that any dataset has."""
     found = [{floor_name(floor): floor.value for floor in shown_floors(group)} for group in columns]
     return [
@@ -74,10 +76,10 @@ def _floor(value: float) -> dict[str, Any]:
 
 
 def settings(results: Results) -> Iterator[dict[str, Any]]:
-    """Of each task and profile: a row a variant's searched hyper-parameter, shaded by importance.
+    """Yields one matrix per task and profile: the chosen values, shaded by importance.
 
-    Rows of a variant are in the order of their mean importance over datasets. Where no cell of a
-    variant tells any importance, what was searched is not known: the variant has no row.
+    A row is a searched hyper-parameter of a variant. Rows of a variant are sorted by mean
+    importance over datasets. A variant whose ledgers have no importance has no row.
     """
     tables: dict[tuple[str, str], list[Cell]] = {}
     for cell in results.cells:
@@ -110,26 +112,26 @@ def _metric(cell: Cell) -> str:
     return f"{one_line(cell.metric)} {'↑' if cell.direction == 'maximize' else '↓'}"
 
 
-def _score(standing: Standing, group: list[Standing]) -> dict[str, Any]:
-    cell, score = standing.cell, standing.score
+def _score(ranked: RankedCell, group: list[RankedCell]) -> dict[str, Any]:
+    cell, score = ranked.cell, ranked.score
     means = [s.score.mean for s in group if s.above]
     heat = None
-    if standing.above and len(means) > 1 and max(means) > min(means):
+    if ranked.above and len(means) > 1 and max(means) > min(means):
         share = (score.mean - min(means)) / (max(means) - min(means))
         heat = round(100 * (share if cell.direction == "maximize" else 1 - share))
     mean, between = with_interval(
-        score.mean, score.low, score.high, score.of, by_seed(standing.seeds)
+        score.mean, score.low, score.high, score.of, by_seed(ranked.seeds)
     )
-    sign, mark = ("† ", "") if standing.mark in BELOW else ("", standing.mark)
+    sign, mark = ("† ", "") if ranked.mark in BELOW else ("", ranked.mark)
     parts = (between, f"n = {score.n}" if score.n else "")
     kept = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
-    untrained = readable(standing.floors.get(UNTRAINED, math.nan))
+    untrained = readable(ranked.floors.get(UNTRAINED, math.nan))
     progress = "" if cell.progress == "done" else cell.progress
     data = DataState.stand_in if score.n and DataState.stand_in in cell.states else ""
     return {
         "id": anchor(cell),
         "heat": heat,
-        "mark": standing.mark,
+        "mark": ranked.mark,
         "text": f"{sign}{mean}" if mean else "no final",
         "small": ", ".join(filter(None, (mark, *kept, data, progress))),
         "untrained": f"untrained {untrained}" if untrained else "",
@@ -141,12 +143,12 @@ def _setting(cell: Cell | None, name: str) -> dict[str, Any] | None:
         return None
     share = telling_importance(cell).get(name, math.nan)
     value = cell.chosen.spec.hyperparameters[name]
-    told = math.isfinite(share)
+    known = math.isfinite(share)
     return {
         "id": anchor(cell),
-        "heat": round(100 * min(1.0, max(0.0, share))) if told else None,
+        "heat": round(100 * min(1.0, max(0.0, share))) if known else None,
         "mark": "",
         "text": readable(value) if isinstance(value, float) else one_line(as_text(value)),
-        "small": f"{share:.0%}" if told else "",
+        "small": f"{share:.0%}" if known else "",
         "untrained": "",
     }

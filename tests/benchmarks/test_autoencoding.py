@@ -27,8 +27,8 @@ from benchmarks.tasks import autoencoding, probes
 from benchmarks.tasks.autoencoding import Autoencoding
 from models import registry
 from models.variant import Coded, Hyperparameters, Images, Optimization, Variant
-from reports.records import load
-from reports.tables import metrics
+from reports.results import read_results
+from reports.tables.metric_means import metrics
 from tests.benchmarks import probe_bits
 from tests.benchmarks.probe_bits import fingerprint, labelled
 from tests.benchmarks.test_run import made, spec_of
@@ -418,7 +418,7 @@ def test_absent_metrics_reach_the_table(tmp_path: Path) -> None:
         finals=[record.run_id],
     )
     CellLedger.model_validate(cell).write(ResultsFolder(tmp_path).ledger(cell["study"]))
-    rows = metrics(load(tmp_path)).set_index("metric")
+    rows = metrics(read_results(tmp_path)).set_index("metric")
     assert set(AUTOENCODING) <= set(rows.index)
     assert rows.loc["lin_pred", "note"] == ""
     assert rows.loc["lin_match", "note"].startswith("n/a: a frame shows two classes")

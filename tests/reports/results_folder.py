@@ -1,4 +1,4 @@
-"""Synthetic results folders: the files that a sweep leaves, without a sweep.
+"""Makes synthetic results folders: the files that a sweep writes, without a sweep.
 
 files = sweep(variants=("capsnet", "linear"), datasets=("mnist",))
 files.run("capsnet-mnist-quick", "final", 0)["status"] = "failed"
@@ -112,7 +112,7 @@ def sweep(
     epochs: int = 3,
     clock: float = 1.0,
 ) -> Files:
-    """A finished sweep; all but its costs is a function of the names, `clock` scales those."""
+    """Makes a finished sweep. Names decide everything but costs, which `clock` scales."""
     files = Files()
     for variant in variants:
         for dataset in datasets:
@@ -121,7 +121,7 @@ def sweep(
 
 
 def ledger(variant: str, dataset: str, profile: str, **fields: Any) -> dict[str, Any]:
-    """The ledger of a cell without runs, but for the fields given, as a JSON document."""
+    """Makes the ledger of a cell without runs as a JSON document; `fields` replace values."""
     nothing: dict[str, Any] = {
         "study": f"{variant}-{dataset}-{profile}",
         "task": "classification",

@@ -1,4 +1,4 @@
-"""How long reports take: makes a results folder of any size, and builds its report twice.
+"""Measures how long reports take, with a results folder of any size.
 
     python tests/reports/scale.py --runs 10000 --epochs 100
 
@@ -23,8 +23,8 @@ DATASETS = ("cifar10", "mnist", "moving_mnist", "svhn", "usps")
 VARIANTS = 20
 
 
-def make(root: Path, runs: int, epochs: int) -> Path:
-    """A folder of 20 variants on 5 datasets with `runs` runs in all, 3 of each cell finals."""
+def write_results(root: Path, runs: int, epochs: int) -> Path:
+    """Writes a folder of 20 variants on 5 datasets with `runs` runs, 3 of each cell finals."""
     cells = VARIANTS * len(DATASETS)
     trials = max(1, runs // cells - 3)
     for number in range(VARIANTS):  # a variant at a time, so that little is in memory
@@ -78,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     root = options.keep or Path(tempfile.mkdtemp())
     try:
-        make(root, options.runs, options.epochs)
+        write_results(root, options.runs, options.epochs)
         measure(root, "first build")
         measure(root, "nothing changed")
         record = min((root / "runs").glob("*/record.json"))

@@ -8,14 +8,14 @@ from results_folder import sweep
 from simulated import errors, rates, share
 
 from reports.aggregates import Error, across, skill
-from reports.records import load
-from reports.tables import ranks
+from reports.results import read_results
+from reports.tables.dataset_ranks import ranks
 
 DATASETS = ("mnist", "usps", "svhn")
 
 
 def found(files, root):
-    return ranks(load(files.write(root))).set_index("variant")
+    return ranks(read_results(files.write(root))).set_index("variant")
 
 
 def test_skill_is_the_share_of_a_trivial_answers_error_that_is_taken_away(tmp_path):
@@ -65,7 +65,7 @@ def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path):
     table = found(files, tmp_path)
     assert list(table["of"]) == [2, 2]
     assert table["note"].str.contains("moving_mnist has the data of mnist").all()
-    (one,) = across(load(tmp_path))
+    (one,) = across(read_results(tmp_path))
     assert one.datasets == ("mnist", "usps")
     assert one.ranks.datasets == 2
 

@@ -1,11 +1,16 @@
 import subprocess
 import sys
+from io import StringIO
 
 import pytest
 from results_folder import sweep
+from rich.console import Console
 from typer.testing import CliRunner
 
 from reports.__main__ import app
+from reports.build import build
+from reports.results import read_results
+from reports.terminal_tables import show_tables
 
 
 def call(*arguments, columns=80):
@@ -62,6 +67,31 @@ def test_show_prints_tables_by_name(tmp_path):
     assert "learning_rate" in result.output
     assert "[b]cnn" in result.output
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_a_terminal_gets_few_rows_and_is_told_where_the_others_are(tmp_path, width):
+    files = sweep(variants=("cnn", "linear"), datasets=tuple("abcdefghij"), trials=1, finals=1)
+    results = read_results(files.write(tmp_path))
+    screen = Console(force_terminal=True, width=width, record=True, file=StringIO())
+    show_tables(results, ["best_params"], screen)
+    lines = screen.export_text().splitlines()
+    assert len(lines) <= 50
+    path = tmp_path / "report" / "tables" / "best_params.csv"
+    if width == 200:
+        assert lines[-1].startswith("… 20 more rows: `capsbench report --results ")
+    assert lines[-1].endswith(f"writes all to {path}")
+    build(tmp_path, ["best_params"], ["csv"])
+    screen = Console(force_terminal=True, width=width, record=True, file=StringIO())
+    show_tables(results, ["best_params"], screen)
+    assert screen.export_text().splitlines()[-1].endswith(f": all are in {path}")
+
+
+def test_a_pipe_gets_all_rows(tmp_path):
+    files = sweep(variants=("cnn", "linear"), datasets=tuple("abcdefghij"), trials=1, finals=1)
+    result = call("show", "--results", files.write(tmp_path), "--table", "best_params", columns=200)
+    assert result.output.count("learning_rate") == 20
+    assert "more row" not in result.output
 
 
 def test_compare_prints_what_changed(tmp_path):
@@ -125,14 +155,16 @@ def test_a_report_that_cannot_be_written_is_told(tmp_path):
 
 
 def loaded_after(code):
-    """The top-level modules that a fresh interpreter holds after `code`."""
+    """Lists the top-level modules that a fresh interpreter has imported after `code`."""
     show = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     run = [sys.executable, "-c", f"{code}\n{show}"]
     return set(subprocess.run(run, capture_output=True, text=True, check=True).stdout.split())
 
 
 def test_reports_need_nothing_of_the_training_side():
-    modules = loaded_after("import reports.build, reports.terminal, reports.figures, reports.page")
+    modules = loaded_after(
+        "import reports.build, reports.terminal_tables, reports.figures, reports.page"
+    )
     assert not modules & {"torch", "optuna", "wandb", "pytorch_lightning", "models", "sweeps"}
 
 
@@ -155,15 +187,15 @@ def test_compare_fits_the_terminal_and_keeps_names_whole(tmp_path):
     assert max(map(len, lines)) <= 80
     row = next(line for line in lines if "capsule-transformer" in line)
     assert "moving_mnist" in row
-    assert "not told" in row
+    assert "unclear" in row
     assert result.output.count("(other") == 2
 
 
 @pytest.mark.parametrize(("line", "written"), [(b"build\n", True), (b"", False)])
-def test_a_report_on_standby_waits_for_a_line(tmp_path, line, written):
-    """Where its sweep ends without a word, it ends too."""
+def test_a_prepared_report_waits_for_a_line(tmp_path, line, written):
+    """Writes nothing if the sweep ends without a line."""
     sweep(datasets=("mnist",)).write(tmp_path)
-    command = ["-m", "reports.standby", "build", "--results", str(tmp_path)]
+    command = ["-m", "reports.build_on_request", "build", "--results", str(tmp_path)]
     done = subprocess.run([sys.executable, *command], input=line, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert (b"Report: " in done.stdout) == written

@@ -2,11 +2,11 @@ import pytest
 from results_folder import sweep
 
 from reports.compare import compare
-from reports.records import load
+from reports.results import read_results
 
 
 def compared(a, b, root):
-    table = compare(load(a.write(root / "a")), load(b.write(root / "b")))
+    table = compare(read_results(a.write(root / "a")), read_results(b.write(root / "b")))
     return {(row["variant"], row["dataset"]): row for row in table.to_dict("records")}
 
 

@@ -8,11 +8,11 @@ from PIL import Image
 from results_folder import sweep
 
 from reports.figures import drawings, write_figures
-from reports.records import load
+from reports.results import read_results
 
 
 def drawn(files, root):
-    write_figures(drawings(load(files.write(root))), root / "figures")
+    write_figures(drawings(read_results(files.write(root))), root / "figures")
     return {
         path.name: path.read_bytes()
         for path in (root / "figures").iterdir()
@@ -87,7 +87,7 @@ def test_only_what_changed_is_drawn_again(tmp_path):
     record = files.run("cnn-mnist-quick", "final", 0)
     record["metrics"]["test/accuracy"] = 0.123456
     (tmp_path / "runs" / record["run_id"] / "record.json").write_text(json.dumps(record))
-    write_figures(drawings(load(tmp_path)), tmp_path / "figures")
+    write_figures(drawings(read_results(tmp_path)), tmp_path / "figures")
     after = {path.name: path.read_bytes() for path in times}
     again = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert again == {

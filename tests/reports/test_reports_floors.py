@@ -5,13 +5,13 @@ import math
 import pytest
 from results_folder import FLOORS, sweep
 
-from reports import load as load_report
-from reports.files import matrix
-from reports.floor_tables import count_sentences, floors
-from reports.floors import is_above
-from reports.records import load
+from reports import load
+from reports.floor_scores import is_above
+from reports.paper_tables import paper_tables
+from reports.results import read_results
 from reports.tables import leaderboard
-from reports.terminal import show
+from reports.tables.floor_tables import count_sentences, floors
+from reports.terminal_tables import show
 
 
 def put(files, study, values, metric="accuracy"):
@@ -28,7 +28,7 @@ def untrained(files, study):
 
 
 def board(files, root):
-    return leaderboard(load(files.write(root))).set_index("variant")
+    return leaderboard(read_results(files.write(root))).set_index("variant")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_trivial_answer_as_a_variant_has_the_mark_floor(tmp_path):
     files = sweep(variants=("convlstm", "copy-last"), datasets=("mnist",), task="prediction")
     put(files, "copy-last-mnist-quick", [FLOORS["prediction"]["last frame"]] * 3, "mse")
     untrained(files, "copy-last-mnist-quick")
-    results = load(files.write(tmp_path))
+    results = read_results(files.write(tmp_path))
     table = leaderboard(results).set_index("variant")
     assert list(table["mark"][:2]) == ["best", "floor"]
     assert count_sentences(results) == [
@@ -127,7 +127,7 @@ def test_an_untrained_variant_above_trivial_answers_is_compared(tmp_path):
 
 def test_floors_stand_after_the_variants_of_their_dataset_best_first(tmp_path):
     files = sweep(variants=("convlstm", "tlb"), datasets=("mnist", "usps"), task="prediction")
-    table = leaderboard(load(files.write(tmp_path)))
+    table = leaderboard(read_results(files.write(tmp_path)))
     assert list(table["kind"]) == ["variant", "variant", "floor", "floor"] * 2
     assert list(table["variant"][2:4]) == ["floor: last frame", "floor: mean image"]
     assert list(table["mean"][2:4]) == [400, 450]
@@ -139,7 +139,7 @@ def test_floors_stand_after_the_variants_of_their_dataset_best_first(tmp_path):
 
 def test_the_table_of_floors_has_each_trivial_answer_once(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
-    rows = floors(load(files.write(tmp_path)))
+    rows = floors(read_results(files.write(tmp_path)))
     assert list(rows[["floor", "variant", "metric", "n"]].itertuples(index=False, name=None)) == [
         ("largest class", "", "accuracy", 3),
         ("untrained", "cnn", "accuracy", 3),
@@ -155,7 +155,7 @@ def test_a_trivial_answer_that_differs_between_variants_has_a_row_each(tmp_path)
     for number in range(3):
         answers = files.run("cnn-mnist-quick", "final", number)["floors"]
         answers["largest class"]["accuracy"] = 0.25
-    results = load(files.write(tmp_path))
+    results = read_results(files.write(tmp_path))
     rows = floors(results)
     rows = rows[rows["floor"] == "largest class"]
     assert list(zip(rows["variant"], rows["value"], strict=True)) == [
@@ -185,7 +185,7 @@ def test_results_without_floors_have_their_marks_and_no_count(tmp_path):
         record["floors"] = {}
     put(files, "cnn-mnist-quick", [0.05, 0.05, 0.05])
     put(files, "linear-mnist-quick", [0.02, 0.02, 0.02])
-    results = load(files.write(tmp_path))
+    results = read_results(files.write(tmp_path))
     table = leaderboard(results)
     assert list(table["mark"]) == ["best", "worse"]
     assert table[["floor", "untrained"]].isna().all(axis=None)
@@ -206,9 +206,9 @@ def test_the_count_names_the_others(tmp_path):
         "Not above: cnn on usps, svhn. Without a final: linear on svhn. "
         "Without floors in their records: linear on usps."
     )
-    results = load(files.write(tmp_path))
+    results = read_results(files.write(tmp_path))
     assert count_sentences(results) == [sentence]
-    table = load_report(tmp_path).above_floors().set_index(["variant", "dataset"])["verdict"]
+    table = load(tmp_path).above_floors().set_index(["variant", "dataset"])["verdict"]
     assert len(table) == 6
     assert table["cnn", "mnist"] == "above"
     assert table["cnn", "usps"] == "not above"
@@ -222,7 +222,7 @@ def test_show_has_floors_their_sign_and_the_count(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     put(files, "cnn-mnist-quick", [0.125, 0.125, 0.125])
     console = Console(width=80, record=True)
-    show(load(files.write(tmp_path)), console)
+    show(read_results(files.write(tmp_path)), console)
     text = console.export_text()
     assert "† 0.125" in text
     assert "floor: largest class" in text
@@ -237,7 +237,7 @@ def test_show_cuts_no_word_off(tmp_path):
     for record in files.records.values():
         record["provenance"]["data"]["state"] = "generated from unofficial"
     console = Console(width=80, record=True)
-    show(load(files.write(tmp_path)), console)
+    show(read_results(files.write(tmp_path)), console)
     words = console.export_text().split()
     assert {"capsule-transformer", "moving_mnist", "generated", "unofficial"} <= set(words)
 
@@ -245,9 +245,9 @@ def test_show_cuts_no_word_off(tmp_path):
 def test_latex_has_floors_last_and_a_dagger(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     put(files, "linear-mnist-quick", [0.12, 0.11, 0.1])
-    text = matrix(leaderboard(load(files.write(tmp_path))))
-    rows = [line for line in text.splitlines() if line.endswith(r" \\")]
-    assert rows[-1] == r"floor: largest class & $0.1250$ \\"
-    assert rows[-2].startswith("linear")
-    assert r"^{\dagger}" in rows[-2]
-    assert r"^{\dagger}" not in rows[-3]
+    text = paper_tables(leaderboard(read_results(files.write(tmp_path))))
+    *_, cnn, _, linear, _, floor = [line for line in text.splitlines() if line.endswith(r" \\")]
+    assert floor.replace(r"\allowbreak{}", "") == r"\raggedright floor: largest class & 12.5 \\"
+    assert linear.startswith(r"\raggedright linear")
+    assert r"^{\dagger}" in linear
+    assert r"^{\dagger}" not in cnn

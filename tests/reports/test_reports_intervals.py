@@ -11,14 +11,7 @@ from scipy import stats
 from simulated import errors, rates, share
 
 from benchmarks import metrics
-from reports.intervals import (
-    SCALES,
-    Estimate,
-    SeedScores,
-    estimate,
-    mean,
-    sampling_bounds,
-)
+from reports.intervals import SCALES, Estimate, SeedScores, estimate, mean, sampling_bounds
 
 
 def covered(found, truth):

@@ -1,4 +1,4 @@
-"""LaTeX tables: by pdflatex where it is, and what can be seen of them without."""
+"""Tests LaTeX tables, by pdflatex if it is installed."""
 
 import shutil
 import subprocess
@@ -35,9 +35,10 @@ def test_rows_have_the_columns_of_their_head(tmp_path):
     for path in built(tmp_path).glob("*.tex"):
         if path.name == "tables.tex":
             continue
-        rows = [line for line in path.read_text().splitlines() if line.endswith(r" \\")]
-        separators = {line.replace(r"\&", "").count("&") for line in rows}
-        assert len(separators) == 1, path.name
+        for table in path.read_text().split(r"\toprule")[1:]:
+            rows = [line for line in table.splitlines() if line.endswith(r" \\")]
+            separators = {line.replace(r"\&", "").count("&") for line in rows}
+            assert len(separators) == 1, path.name
         assert r"\input" not in path.read_text().replace(r"\textbackslash{}input", "")
 
 
@@ -45,7 +46,65 @@ def test_the_best_is_bold_with_its_interval(tmp_path):
     text = (built(tmp_path) / "leaderboard.tex").read_text()
     assert r"\mathbf{" in text
     assert text.count(r"^{\ast}") == 2  # of another dataset, on which both may be best
-    assert ", 0." in text
+
+
+PAPER = r"""\documentclass[%s]{article}
+\usepackage[utf8]{inputenc}
+\usepackage[T1]{fontenc}
+\usepackage{textcomp,booktabs}
+\begin{document}
+\section{Methods}
+\input{methods.tex}
+See Table~\ref{tab:classification-quick}.
+\input{leaderboard.tex}
+\end{document}
+"""
+
+
+def papers_folder(root):
+    """Writes the LaTeX files of two tasks with all datasets, wide figures and odd names."""
+    datasets = ("mnist", "moving_mnist", "usps", "cifar10", "svhn")
+    names = ("capsule-transformer", "capsnet-notebook", "cnn", "tlb-keras", EVIL)
+    files = sweep(variants=(*names, *(f"v{n}" for n in range(12))), datasets=datasets)
+    files.add(sweep(variants=("convlstm", "copy-last"), datasets=datasets, task="prediction"))
+    for number, study in enumerate([*files.cells]):
+        files.cells[f"cell{number}"] = files.cells.pop(study) | {"study": f"cell{number}"}
+    for run in files.records.values():
+        if "test/mse" in run["metrics"]:
+            run["metrics"]["test/mse"] *= 1000.001
+    build(files.write(root), only=["leaderboard"], formats=["latex"])
+    return root / "report" / "tables"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+@pytest.mark.parametrize("columns", ["onecolumn", "twocolumn", "twocolumn,a4paper"])
+def test_the_leaderboard_fits_a_paper(tmp_path, columns):
+    folder = papers_folder(tmp_path)
+    (folder / "paper.tex").write_text(PAPER % columns)
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    for _ in ("labels", "references"):
+        done = subprocess.run(call, cwd=folder, capture_output=True, text=True, errors="replace")
+        assert done.returncode == 0, done.stdout[-2000:]
+    log = (folder / "paper.log").read_text(errors="replace")
+    for complaint in ("Overfull", "Float too large", "undefined", "multiply defined"):
+        assert complaint not in log, log[log.index(complaint) :][:500]
+
+
+def test_the_leaderboard_is_ready_for_a_paper(tmp_path):
+    folder = papers_folder(tmp_path)
+    text = (folder / "leaderboard.tex").read_text()
+    assert r"\begin{table*}" in text
+    assert r"{\scriptsize accuracy}" in text
+    assert r"{\scriptsize \% $\uparrow$}" in text
+    assert r"{\scriptsize $\downarrow$}" in text
+    assert r"\label{tab:classification-quick}" in text
+    assert r"\label{tab:classification-quick-2}" in text  # too many variants for one
+    assert r"\caption{Classification, profile quick, part 1 of 2: mean test score over" in text
+    assert "Test samples: 2,000. Data: official." in text
+    methods = (folder / "methods.tex").read_text()
+    assert methods.count("\n") == 1
+    for said in ("code version 0123456789ab", "the best of 4 trials", "Hsu 1984"):
+        assert said in methods
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from results_folder import sweep
 
 from reports import page
-from reports.records import load
-from reports.tables import importance, leaderboard, make
+from reports.results import read_results
+from reports.tables import build_tables, leaderboard
+from reports.tables.trial_lists import importance
 
 
 def put(files, study, values):
@@ -18,14 +19,14 @@ def put(files, study, values):
 
 
 def variants(results):
-    """The leaderboard without its floors."""
+    """Returns the leaderboard without its floors."""
     table = leaderboard(results)
     return table[table["kind"] == "variant"]
 
 
 def test_finding_7_the_memory_of_a_cpu_process_is_not_shown(tmp_path):
     """A worker's memory grew from cell to cell: copy-last, without a parameter, had the most."""
-    table = make(load(sweep().write(tmp_path)), ["costs"])["costs"]
+    table = build_tables(read_results(sweep().write(tmp_path)), ["costs"])["costs"]
     assert table["peak_memory_bytes"].isna().all()
 
 
@@ -36,13 +37,13 @@ def test_the_best_and_what_may_be_best_are_marked(tmp_path):
     put(files, "mlp-mnist-quick", [0.97, 0.94, 0.955])
     put(files, "vit-mnist-quick", [0.80, 0.1, 0.2])
     files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:1]
-    table = variants(load(files.write(tmp_path))).set_index("variant")
+    table = variants(read_results(files.write(tmp_path))).set_index("variant")
     marks = {"cnn": "may be best", "mlp": "may be best", "linear": "worse", "vit": "too few seeds"}
     assert dict(table["mark"]) == marks
     assert table.loc["linear", "behind"] == pytest.approx(0.0496667, abs=1e-6)
     assert table.loc["linear", "behind_at_most"] > 0.06
     assert pd.isna(table.loc["vit", "behind_at_most"])
-    assert (table.loc["vit", "ci_of"], table.loc["vit", "by_seed"]) == ("too few seeds", "0.8000")
+    assert (table.loc["vit", "ci_of"], table.loc["vit", "by_seed"]) == ("too few seeds", "[0.8000]")
 
 
 @pytest.mark.parametrize("rival", ["no final", "too few seeds", "better, but not above its floors"])
@@ -50,7 +51,7 @@ def test_none_is_best_while_a_rival_is_undecided(tmp_path, rival):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     put(files, "cnn-mnist-quick", [0.95, 0.96, 0.97])
     put(files, "linear-mnist-quick", [0.5, 0.5, 0.5])
-    assert list(variants(load(files.write(tmp_path)))["mark"]) == ["best", "worse"]
+    assert list(variants(read_results(files.write(tmp_path)))["mark"]) == ["best", "worse"]
     cell = files.cells["linear-mnist-quick"]
     if rival == "no final":
         cell["finals"] = []
@@ -60,7 +61,7 @@ def test_none_is_best_while_a_rival_is_undecided(tmp_path, rival):
         put(files, "linear-mnist-quick", [0.97, 0.98, 0.99])
         for number in range(3):
             files.run("linear-mnist-quick", "final", number)["floors"] = {"x": {"accuracy": 0.985}}
-    table = variants(load(files.write(tmp_path))).set_index("variant")
+    table = variants(read_results(files.write(tmp_path))).set_index("variant")
     assert table.loc["cnn", "mark"] == "may be best"
 
 
@@ -70,13 +71,13 @@ def test_a_deterministic_baseline_is_called_so(tmp_path):
         files.run("cnn-mnist-quick", "final", number)["epochs"] = 1
     put(files, "kmeans-mnist-quick", [0.5, 0.5, 0.5])
     put(files, "cnn-mnist-quick", [0.5, 0.5, 0.5])
-    table = variants(load(files.write(tmp_path))).set_index("variant")
+    table = variants(read_results(files.write(tmp_path))).set_index("variant")
     assert table.loc["kmeans", "ci_of"] == "deterministic: test set alone"
     assert table.loc["cnn", "ci_of"] == "seeds and test set"
 
 
 def test_finding_5_a_row_says_how_many_samples_scored_it_and_what_its_interval_includes(tmp_path):
-    table = variants(load(sweep().write(tmp_path)))
+    table = variants(read_results(sweep().write(tmp_path)))
     assert list(table["test_samples"]) == [2000] * 4
     assert set(table["ci_of"]) == {"seeds and test set"}
 
@@ -84,11 +85,11 @@ def test_finding_5_a_row_says_how_many_samples_scored_it_and_what_its_interval_i
 def test_finding_7_no_p_value_is_called_chance(tmp_path):
     text = (Path(page.__file__).parent / "index.html.j2").read_text("utf-8")
     assert "that this is chance" not in text
-    assert "p" not in leaderboard(load(sweep().write(tmp_path)))
+    assert "p" not in leaderboard(read_results(sweep().write(tmp_path)))
 
 
 def test_finding_7_importance_of_few_trials_is_not_shown(tmp_path):
     """`lr 99 %` was that of two trials."""
     files = sweep(variants=("cnn",), datasets=("mnist",), trials=19)
     files.cells["cnn-mnist-quick"]["importance"] = {"a": 0.2, "b": 0.8}
-    assert importance(load(files.write(tmp_path))).empty
+    assert importance(read_results(files.write(tmp_path))).empty

@@ -90,7 +90,7 @@ def test_marks_are_monotone_in_the_mean(counts):
 
 
 def level(tables, direction="maximize"):
-    """The share of tables in which the first variant, a truly best one, is called worse."""
+    """Returns the share of tables in which the first variant, a truly best one, is `worse`."""
     return share([marks(table, direction)[0] == "worse" for table in tables])
 
 

@@ -1,4 +1,4 @@
-"""The page in a real browser. Skipped, with the reason, where Chromium or Playwright is missing."""
+"""Tests the page in a browser; skipped if Chromium or Playwright is missing."""
 
 import shutil
 
@@ -14,7 +14,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }
 
 
 def hostile(files):
-    """A cell whose every text is an attack."""
+    """Makes each text of a cell an attack."""
     study = "evil"
     files.cells[study] = files.cells.pop(f"{HOSTILE}-mnist-quick") | {"study": study}
     files.cells[study]["reason"] = HOSTILE
@@ -29,7 +29,7 @@ def hostile(files):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """The report of a folder with pictures, a hostile cell and an unfinished one."""
+    """Builds the report of a folder with pictures, a hostile cell and an unfinished one."""
     root = tmp_path_factory.mktemp("results") / "a folder"
     names = ("cnn", "linear", "capsnet", HOSTILE)
     files = hostile(sweep(variants=names, datasets=("mnist",)))
@@ -70,7 +70,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, report):
-    """The page as opened from disk; fails the test on any error, dialog or request elsewhere."""
+    """Opens the page from disk; fails the test on any error, dialog or request elsewhere."""
     found = []
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
@@ -93,7 +93,7 @@ BOARD = "leaderboard-classification-quick"
 
 
 def column(page, name):
-    """The texts of a column's shown rows in the leaderboard."""
+    """Returns the texts of a column of the leaderboard, of rows that are shown."""
     heads = page.locator(f"#t-{BOARD} thead th").all_inner_texts()
     place = [head.strip() for head in heads].index(name) + 1
     cells = page.locator(f"#t-{BOARD} tbody tr:not([hidden]) > :nth-child({place})")
@@ -101,7 +101,7 @@ def column(page, name):
 
 
 def means(page):
-    """The means that are shown, without their intervals."""
+    """Returns the means that are shown, without intervals."""
     return [text.partition(" ")[0] for text in column(page, "mean")]
 
 

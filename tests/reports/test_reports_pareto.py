@@ -1,9 +1,9 @@
-"""The Pareto table: the trials that no other beats in both objectives."""
+"""Tests the table of Pareto fronts."""
 
 from results_folder import sweep
 
-from reports.pareto import pareto
-from reports.records import load
+from reports.results import read_results
+from reports.tables.pareto_fronts import pareto
 
 
 def front(tmp_path, points, metric="accuracy", **options):
@@ -13,7 +13,7 @@ def front(tmp_path, points, metric="accuracy", **options):
         record = files.run("cnn-mnist-quick", "trial", number)
         record["metrics"][f"validation/{metric}"] = score
         record["costs"]["parameters"] = parameters
-    table = pareto(load(files.write(tmp_path)))
+    table = pareto(read_results(files.write(tmp_path)))
     return list(zip(table["score"], table["amount"], strict=True))
 
 
@@ -33,7 +33,7 @@ def test_failed_trials_and_studies_of_one_objective_are_left_out(tmp_path):
     files.cells["cnn-mnist-quick"]["cost"] = "parameters"
     for number in range(4):
         files.run("cnn-mnist-quick", "trial", number)["status"] = "failed"
-    assert pareto(load(files.write(tmp_path))).empty
+    assert pareto(read_results(files.write(tmp_path))).empty
 
 
 def test_a_trial_without_a_figure_of_its_cost_is_left_out(tmp_path):
@@ -41,5 +41,5 @@ def test_a_trial_without_a_figure_of_its_cost_is_left_out(tmp_path):
     files.cells["cnn-mnist-quick"]["cost"] = "parameters"
     files.run("cnn-mnist-quick", "trial", 0)["costs"]["parameters"] = None
     del files.run("cnn-mnist-quick", "trial", 1)["metrics"]["validation/accuracy"]
-    table = pareto(load(files.write(tmp_path)))
+    table = pareto(read_results(files.write(tmp_path)))
     assert list(table["run_id"]) == [files.cells["cnn-mnist-quick"]["trials"][2]]

@@ -1,4 +1,4 @@
-"""Each readable table says by how many trials its hyper-parameters were chosen."""
+"""Tests the sentences on the search for hyper-parameters."""
 
 import pytest
 from results_folder import sweep
@@ -6,9 +6,9 @@ from rich.console import Console
 
 from reports.build import build
 from reports.formats import tex
-from reports.records import load
+from reports.results import read_results
 from reports.searches import search_sentences
-from reports.terminal import show
+from reports.terminal_tables import show
 
 FIXED = "the published recipe's, but for what the profile sets, without a search"
 HEAD = "In profile quick, each trained variant's hyper-parameters for classification are"
@@ -25,7 +25,7 @@ HEAD = "In profile quick, each trained variant's hyper-parameters for classifica
 )
 def test_a_sentence_says_how_many_trials_there_were(tmp_path, trials, said):
     root = sweep(trials=trials).write(tmp_path)
-    assert search_sentences(load(root)) == [f"{HEAD} {said}."]
+    assert search_sentences(read_results(root)) == [f"{HEAD} {said}."]
 
 
 def test_each_task_and_profile_has_a_sentence(tmp_path):
@@ -35,7 +35,7 @@ def test_each_task_and_profile_has_a_sentence(tmp_path):
         sweep(profile="published", trials=0),
     ):
         files.add(other)
-    said = search_sentences(load(files.write(tmp_path)))
+    said = search_sentences(read_results(files.write(tmp_path)))
     assert sorted(sentence.partition(" are ")[0] for sentence in said) == [
         "In profile published, each trained variant's hyper-parameters for classification",
         "In profile quick, each trained variant's hyper-parameters for classification",
@@ -47,7 +47,9 @@ def test_different_numbers_of_trials_are_a_range(tmp_path):
     files = sweep(trials=4)
     files.cells["linear-usps-quick"]["states"] = {"complete": 2, "pruned": 1, "fail": 0}
     root = files.write(tmp_path)
-    assert search_sentences(load(root)) == [f"{HEAD} the best of 3 to 4 trials on validation data."]
+    assert search_sentences(read_results(root)) == [
+        f"{HEAD} the best of 3 to 4 trials on validation data."
+    ]
 
 
 def test_cells_without_a_search_are_named_beside_those_with_one(tmp_path):
@@ -58,7 +60,7 @@ def test_cells_without_a_search_are_named_beside_those_with_one(tmp_path):
     for record in files.records.values():  # k-means learns nothing by gradients: it does not count
         if record["spec"]["variant"] == "kmeans":
             record["epochs"] = 0
-    assert search_sentences(load(files.write(tmp_path))) == [
+    assert search_sentences(read_results(files.write(tmp_path))) == [
         f"{HEAD} the best of 4 trials on validation data, except that they are {FIXED}, "
         "of cnn on usps."
     ]
@@ -66,11 +68,11 @@ def test_cells_without_a_search_are_named_beside_those_with_one(tmp_path):
 
 def test_cells_without_a_final_do_not_count(tmp_path):
     files = sweep(finals=0)
-    assert search_sentences(load(files.write(tmp_path))) == []
+    assert search_sentences(read_results(files.write(tmp_path))) == []
 
 
 def test_the_terminal_and_the_written_tables_have_the_sentence(tmp_path):
-    results = load(sweep(trials=2).write(tmp_path))
+    results = read_results(sweep(trials=2).write(tmp_path))
     console = Console(width=200, record=True)
     show(results, console)
     sentence = f"{HEAD} the better of 2 trials on validation data."

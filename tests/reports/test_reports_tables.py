@@ -1,17 +1,15 @@
-import math
-
-import duckdb
 import pandas as pd
 import pytest
 from results_folder import SAMPLES, fingerprint, sweep
 
 from reports.build import build
-from reports.files import FORMATS, SUFFIXES, write_tables
+from reports.flags import flags
 from reports.intervals import SeedScores, estimate
-from reports.published import SELECTIONS
-from reports.published import published as all_published
-from reports.records import load
-from reports.tables import COSTS, TABLES, flags, leaderboard, make, published, ranks
+from reports.results import read_results
+from reports.table_files import FORMATS, SUFFIXES, write_tables
+from reports.tables import DATA_TABLES, TABLES, build_tables, leaderboard
+from reports.tables.cell_costs import COSTS
+from reports.tables.dataset_ranks import ranks
 
 SCORES = (
     "task,dataset,variant,metric,direction,mean,ci_low,ci_high,seeds,ci_of,by_seed,data,profile"
@@ -23,9 +21,9 @@ LEADERBOARD = (
 
 
 def written(files, root, formats=("csv", "markdown"), **options):
-    """The tables' folder as {name: bytes}."""
-    results = load(files.write(root, **options))
-    write_tables(make(results), root / "report" / "tables", formats, flags(results))
+    """Writes the tables, and returns the bytes of each file by name."""
+    results = read_results(files.write(root, **options))
+    write_tables(build_tables(results), root / "report" / "tables", formats, flags(results))
     return {path.name: path.read_bytes() for path in (root / "report" / "tables").iterdir()}
 
 
@@ -40,7 +38,7 @@ def put(files, study, values):
 
 
 def variants(results):
-    """The leaderboard without its floors."""
+    """Returns the leaderboard without its floors."""
     table = leaderboard(results)
     return table[table["kind"] == "variant"]
 
@@ -50,14 +48,14 @@ def test_leaderboard_has_a_row_a_cell_best_first(tmp_path):
     put(files, "cnn-mnist-quick", [0.9, 0.9, 0.9])
     put(files, "linear-mnist-quick", [0.91, 0.92, 0.93])
     put(files, "vit-mnist-quick", [0.9, 0.9, 0.9])
-    table = variants(load(files.write(tmp_path)))
+    table = variants(read_results(files.write(tmp_path)))
     assert ",".join(table) == LEADERBOARD
     assert list(table["dataset"]) == ["mnist"] * 3 + ["usps"] * 3
     assert list(table["variant"][:3]) == ["linear", "cnn", "vit"]  # the tie by name
     first = table.iloc[0]
     expected = estimate(SeedScores((0.91, 0.92, 0.93), "accuracy", 2000))
     assert tuple(first[["mean", "ci_low", "ci_high", "seeds", "ci_of"]]) == expected
-    assert first["by_seed"] == "0.9100, 0.9200, 0.9300"
+    assert first["by_seed"] == "[0.9100, 0.9200, 0.9300]"
     assert (first["direction"], first["data"], first["profile"]) == (
         "maximize",
         "official",
@@ -67,7 +65,7 @@ def test_leaderboard_has_a_row_a_cell_best_first(tmp_path):
 
 def test_leaderboard_of_errors_has_the_lowest_first(tmp_path):
     files = sweep(variants=("convlstm", "copy-last"), datasets=("mnist",), task="prediction")
-    table = variants(load(files.write(tmp_path)))
+    table = variants(read_results(files.write(tmp_path)))
     assert list(table["direction"]) == ["minimize"] * 2
     assert table["mean"].is_monotonic_increasing
 
@@ -88,7 +86,7 @@ def test_cells_without_finals_keep_their_row_last(tmp_path):
 def test_mixed_data_states_are_said(tmp_path):
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.run("cnn-mnist-quick", "final", 1)["provenance"]["data"]["state"] = "stand-in"
-    assert leaderboard(load(files.write(tmp_path)))["data"][0] == "official + stand-in"
+    assert leaderboard(read_results(files.write(tmp_path)))["data"][0] == "official + stand-in"
 
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path):
@@ -109,7 +107,7 @@ def test_a_metric_without_meaning_keeps_its_row_and_says_why(tmp_path):
     lines = [line for line in tables["metrics.csv"].decode().splitlines() if ",loss," in line]
     assert lines == [
         "classification,mnist,linear,loss,minimize,0.25,,,3,no spread,"
-        '"0.2500, 0.2500, 0.2500",official,quick,',
+        '"[0.2500, 0.2500, 0.2500]",official,quick,',
         "classification,mnist,cnn,loss,minimize,,,,0,,,official,quick,n/a: it has | none",
     ]
     assert b"n/a: it has \\| none" in tables["metrics.md"]
@@ -121,8 +119,10 @@ def test_runs_lists_every_trial_and_final(tmp_path):
     assert list(table) == [
         "run_id",
         "role",
+        "task",
         "variant",
         "dataset",
+        "profile",
         "seed",
         "status",
         "reason",
@@ -140,11 +140,11 @@ def test_best_params_are_those_of_the_best_trial(tmp_path):
     cell["best"] = cell["trials"][1]
     files.run("cnn-mnist-quick", "trial", 1)["spec"]["hyperparameters"]["name"] = "=cmd()"
     assert written(files, tmp_path)["best_params.csv"].decode() == (
-        "study,variant,dataset,profile,parameter,value\n"
-        "cnn-mnist-quick,cnn,mnist,quick,bias,true\n"
-        "cnn-mnist-quick,cnn,mnist,quick,learning_rate,0.0005\n"
-        "cnn-mnist-quick,cnn,mnist,quick,name,'=cmd()\n"
-        "cnn-mnist-quick,cnn,mnist,quick,routing,3\n"
+        "\ufeffstudy,variant,dataset,profile,parameter,parameter_value,parameter_text\n"
+        "cnn-mnist-quick,cnn,mnist,quick,bias,1.0,\n"
+        "cnn-mnist-quick,cnn,mnist,quick,learning_rate,0.0005,\n"
+        "cnn-mnist-quick,cnn,mnist,quick,name,,'=cmd()\n"
+        "cnn-mnist-quick,cnn,mnist,quick,routing,3.0,\n"
     )
 
 
@@ -156,7 +156,7 @@ def test_failures_lists_failed_runs_then_cells_without_a_final(tmp_path):
     files.cells["cnn-mnist-quick"] |= {"finals": [], "reason": "no trial completed: NaN"}
     tables = written(files, tmp_path)
     assert tables["failures.csv"].decode() == (
-        "run_id,role,variant,dataset,status,reason\n"
+        "\ufeffrun_id,role,variant,dataset,status,reason\n"
         f"{failed['run_id']},trial,linear,mnist,failed,'=HYPERLINK(1) | <b>\n"
         ",cell,cnn,mnist,no final,no trial completed: NaN\n"
     )
@@ -212,8 +212,9 @@ def test_equal_sweeps_give_equal_bytes_but_for_costs(tmp_path):
     second = written(sweep(clock=1.7), tmp_path / "another place", FORMATS, shuffle=2)
     suffixes = [SUFFIXES[name] for name in FORMATS]
     names = {f"{name}.{suffix}" for name in TABLES for suffix in suffixes} | {"tables.tex"}
+    names -= {f"{name}.{suffix}" for name in DATA_TABLES for suffix in ("md", "tex")}
     assert set(first) == names
-    clock = {f"costs.{suffix}" for suffix in suffixes}
+    clock = {f"costs.{suffix}" for suffix in suffixes} | {"scores.csv", "scores.parquet"}
     assert {name for name in first if first[name] != second[name]} == clock
     texts = [content for name, content in second.items() if not name.endswith(".parquet")]
     assert not any(b"\r" in content or b"another place" in content for content in texts)
@@ -230,7 +231,7 @@ def test_runs_that_no_cell_names_change_no_table(tmp_path):
     assert written(files, tmp_path / "b") == alone
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in DATA_TABLES])
 def test_markdown_has_the_rows_of_csv(tmp_path, name):
     tables = written(sweep(variants=("cnn", "linear"), datasets=("mnist",)), tmp_path)
     lines = tables[f"{name}.md"].decode().splitlines()
@@ -252,49 +253,6 @@ def test_the_leaderboard_explains_itself(tmp_path):
         "stand-in",
     ):
         assert word in note
-
-
-def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
-    files = sweep(variants=("capsnet",), datasets=("mnist", "cifar10"), profile="paper")
-    put(files, "capsnet-mnist-paper", [0.98, 0.98, 0.98])
-    results = load(files.write(tmp_path))
-    table = variants(results).set_index("dataset")
-    assert table.loc["mnist", "gap"] == pytest.approx(0.98 - 0.9975)
-    assert pd.isna(table.loc["cifar10", "gap"])
-    assert "not comparable" in table.loc["cifar10", "notes"]
-    rows = published(results)
-    assert set(rows["dataset"]) == {"mnist", "cifar10"}
-    assert "" in set(rows["variant"])  # models that are not in the matrix
-
-
-def test_a_smaller_budget_than_the_papers_has_no_gap(tmp_path):
-    row = leaderboard(load(sweep(variants=("capsnet",), datasets=("mnist",)).write(tmp_path))).iloc[
-        0
-    ]
-    assert row["published"] == 0.9975
-    assert pd.isna(row["gap"])
-    assert "profile quick" in row["notes"]
-
-
-def test_a_stand_in_has_no_gap(tmp_path):
-    files = sweep(variants=("capsnet",), datasets=("mnist",), profile="paper")
-    for number in range(3):
-        files.run("capsnet-mnist-paper", "final", number)["provenance"]["data"]["state"] = (
-            "stand-in"
-        )
-    results = load(files.write(tmp_path))
-    assert pd.isna(leaderboard(results)["gap"][0])
-    assert any("Stand-in" in flag for flag in flags(results))
-
-
-def test_every_published_figure_is_whole():
-    for figure in all_published():
-        assert figure.selection in SELECTIONS
-        assert figure.source
-        assert figure.protocol
-        assert math.isfinite(figure.value)
-    held = [(p.variant, p.dataset, p.metric) for p in all_published() if p.variant]
-    assert len(held) == len(set(held))
 
 
 @pytest.mark.parametrize(
@@ -320,7 +278,7 @@ def test_profiles_in_one_table_are_flagged(tmp_path):
     other = sweep(variants=("cnn",), profile="smoke")
     files.add(other)
     assert "Profiles quick, smoke are in these tables: compare within one." in flags(
-        load(files.write(tmp_path))
+        read_results(files.write(tmp_path))
     )
 
 
@@ -330,7 +288,7 @@ def test_ranks_leave_out_what_does_not_cover_all_datasets(tmp_path):
     for dataset in ("mnist", "usps"):
         put(files, f"cnn-{dataset}-quick", [0.9, 0.9, 0.9])
         put(files, f"linear-{dataset}-quick", [0.8, 0.8, 0.8])
-    table = ranks(load(files.write(tmp_path))).set_index("variant")
+    table = ranks(read_results(files.write(tmp_path))).set_index("variant")
     assert list(table["mean_rank"][:2]) == [1, 2]
     assert list(table["skill"][:2]) == pytest.approx([1 - 0.1 / 0.875, 1 - 0.2 / 0.875])
     assert table.loc["vit", "note"] == "does not cover all datasets"
@@ -348,7 +306,7 @@ def test_parquet_has_the_rows_and_types_of_the_table(tmp_path):
     files = sweep()
     written(files, tmp_path, ["parquet"])
     path = tmp_path / "report" / "tables" / "costs.parquet"
-    found = duckdb.read_parquet(str(path)).df()
+    found = pd.read_parquet(path)
     assert list(found) == list(COSTS)
     assert len(found) == 4
     assert found["seconds"].dtype == "float64"
@@ -368,32 +326,23 @@ def test_an_unchanged_report_is_left_as_it_is(tmp_path):
     assert table.stat().st_mtime_ns > before[0]
 
 
-def test_generated_test_data_is_told_beside_a_published_figure(tmp_path):
-    files = sweep(variants=("convlstm",), datasets=("moving_mnist",), task="prediction")
-    for number in range(3):
-        data = files.run("convlstm-moving_mnist-quick", "final", number)["provenance"]["data"]
-        data["state"] = "generated from official"
-    notes = leaderboard(load(files.write(tmp_path)))["notes"][0]
-    assert "our test data is generated here" in notes
-
-
 def test_one_seed_is_told_in_its_own_words(tmp_path):
     one, two = (sweep(variants=("cnn",), finals=n).write(tmp_path / str(n)) for n in (1, 2))
-    assert flags(load(one))[-1].startswith("Some means are over 1 seed: that is too few")
-    assert flags(load(two))[-1].startswith("Some means are over 2 seeds: that is too few")
+    assert flags(read_results(one))[-1].startswith("Some means are over 1 seed: that is too few")
+    assert flags(read_results(two))[-1].startswith("Some means are over 2 seeds: that is too few")
 
 
 def test_a_cell_without_a_search_has_the_hyperparameters_of_its_finals(tmp_path):
     files = sweep(variants=("cnn",), datasets=("mnist",), trials=0, profile="published")
-    results = load(files.write(tmp_path))
+    results = read_results(files.write(tmp_path))
     for name in TABLES:
-        make(results, [name])
+        build_tables(results, [name])
     assert results.cells[0].progress == "done"
-    table = make(results, ["best_params"])["best_params"]
-    assert dict(zip(table["parameter"], table["value"], strict=True)) == {
-        "bias": "true",
-        "learning_rate": "0.001",
-        "routing": "3",
+    table = build_tables(results, ["best_params"])["best_params"]
+    assert dict(zip(table["parameter"], table["parameter_value"], strict=True)) == {
+        "bias": 1,
+        "learning_rate": 0.001,
+        "routing": 3,
     }
     assert list(variants(results)["trials"]) == [0]
 
@@ -404,7 +353,7 @@ def test_trials_of_several_seeds_count_once(tmp_path):
         "states": {"complete": 1, "pruned": 1, "fail": 0},
         "planned": {"trials": 3, "finals": 3},
     }
-    results = load(files.write(tmp_path))
+    results = read_results(files.write(tmp_path))
     assert list(variants(results)["trials"]) == [2]
     assert results.cells[0].progress == "2 of 3 trials"
 
@@ -412,7 +361,7 @@ def test_trials_of_several_seeds_count_once(tmp_path):
 def test_the_size_of_the_test_set_stands_in_the_leaderboard(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     files.run("linear-mnist-quick", "final", 1)["samples"]["test"] = 500
-    table = leaderboard(load(files.write(tmp_path))).set_index("variant")
+    table = leaderboard(read_results(files.write(tmp_path))).set_index("variant")
     assert table.loc["cnn", "test_samples"] == 2000
     assert pd.isna(table.loc["linear", "test_samples"])  # two sizes
     assert "2 sets of test samples are mixed here" in table.loc["cnn", "notes"]

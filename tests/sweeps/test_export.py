@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.records.errors import InputError
-from reports.files import write_tables
-from reports.records import load
-from reports.tables import make
+from reports.results import read_results
+from reports.table_files import write_tables
+from reports.tables import build_tables
 from sweeps import export
 from tests.reports.results_folder import sweep
 
 
 def tables(results: Path) -> dict[str, bytes]:
-    write_tables(make(load(results)), results / "tables", ["csv"], [])
+    write_tables(build_tables(read_results(results)), results / "tables", ["csv"], [])
     return {path.name: path.read_bytes() for path in (results / "tables").iterdir()}
 
 

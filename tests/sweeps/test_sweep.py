@@ -56,7 +56,7 @@ def tables(results: Path) -> dict[str, bytes]:
     found = {
         path.name: path.read_bytes()
         for path in (results / "report" / "tables").iterdir()
-        if not path.name.startswith("costs.")
+        if not path.name.startswith(("costs.", "scores."))
     }
     assert {"leaderboard.csv", "metrics.csv", "runs.csv", "best_params.csv"} <= found.keys()
     return found

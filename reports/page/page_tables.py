@@ -1,4 +1,4 @@
-"""Tables as the page has them: the columns that a reader compares, spreads beside their values."""
+"""Chooses and orders the columns of tables for the page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pandas as pd
 
 from reports.formats import stem, with_interval
 from reports.intervals import mean
-from reports.page.runs import anchor, group_name
-from reports.standings import Standing
-from reports.tables import shown_floors
+from reports.page.cell_runs import anchor, group_name
+from reports.ranking import RankedCell
+from reports.tables.leaderboard_table import shown_floors
 
 BOARD = ("variant", "dataset", "mean", "95 % interval", "n", "mark", "metric")
 BOARD_REST = (
@@ -22,12 +22,14 @@ BOARD_REST = (
 BOARD_LAST = ("progress", "notes", "kind")
 
 
-def leaderboards(table: pd.DataFrame, groups: Sequence[list[Standing]]) -> Iterator[dict[str, Any]]:
+def leaderboards(
+    table: pd.DataFrame, groups: Sequence[list[RankedCell]]
+) -> Iterator[dict[str, Any]]:
     """Yields one table per task and profile, with the columns that a reader compares.
 
     Args:
         table: the leaderboard.
-        groups: the standings of each task, dataset and profile, in the leaderboard's order.
+        groups: the rankings of each task, dataset and profile, in the leaderboard's order.
 
     Returns:
         Mappings of `name`, `id` (of the table in the page) and `frame`, whose column `id` is the
@@ -56,20 +58,20 @@ def _between(table: pd.DataFrame) -> list[str]:
     return [with_interval(*row)[1] for row in zip(*columns, strict=True)]
 
 
-def _seconds(group: list[Standing]) -> list[float]:
+def _seconds(group: list[RankedCell]) -> list[float]:
     """Averages the seconds of finals over seeds, for each leaderboard row; NaN for floors."""
-    runs = (standing.cell.scored for standing in group)
+    runs = (ranked.cell.scored for ranked in group)
     means = [mean([r.cost("seconds") for r in finals]) for finals in runs]
     return [*means, *(math.nan for _ in shown_floors(group))]
 
 
-def _links(group: list[Standing]) -> list[str]:
+def _links(group: list[RankedCell]) -> list[str]:
     """Lists the links of the leaderboard's rows; empty for floors."""
     return [*(f"#{anchor(s.cell)}" for s in group), *("" for _ in shown_floors(group))]
 
 
-def published(table: pd.DataFrame) -> pd.DataFrame:
-    """The published figures, ours close beside them."""
+def published_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the published figures with our means next to them."""
     shown = table.rename(columns={"value": "published"}).assign(
         **{
             "95 % interval": [
@@ -84,11 +86,11 @@ def published(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_records(table: pd.DataFrame) -> pd.DataFrame:
-    """The table, the variant first; `record` is the link to a run's record."""
+    """Adds the column `record`, the link to a run's record, and puts the variant first."""
     links = [f"../runs/{run_id}/record.json" for run_id in table["run_id"]]
     return first_column(table, "variant").assign(record=links)
 
 
 def first_column(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table with this column first, where it stays in sight."""
+    """Puts a column first, where it stays visible."""
     return table[[name, *(column for column in table if column != name)]]

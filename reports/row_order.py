@@ -1,4 +1,4 @@
-"""The order in which a reader meets tasks and datasets: one for tables, figures and page."""
+"""Sorts rows by task and dataset, alike in tables, figures and page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ DATASETS = ("mnist", "moving_mnist", "usps", "cifar10", "svhn")
 
 
 def by_task(name: str) -> tuple[int, str]:
-    """Sorts names of tasks; those of later make come after, by the alphabet."""
+    """Returns a sorting key of a task: the known ones first, then others by name."""
     return _place(TASKS, name), name
 
 
 def by_dataset(name: str) -> tuple[int, str]:
-    """Sorts names of datasets; those of later make come after, by the alphabet."""
+    """Returns a sorting key of a dataset: the known ones first, then others by name."""
     return _place(DATASETS, name), name
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.floors import Floor, trivial_answers, untrained_networks
+from reports.floor_scores import Floor, trivial_answers, untrained_networks
 from reports.formats import SCORE_COLUMNS, frame, one_line
-from reports.order import by_task
-from reports.records import Results
-from reports.standings import Standing, place, standings
+from reports.ranking import RankedCell, place, rankings
+from reports.results import Results
+from reports.row_order import by_task
 
 FLOORS = {
     "task": "str",
@@ -69,10 +69,10 @@ def count_sentences(results: Results) -> list[str]:
 
     A sentence names the cells that are not. A profile whose records have no floors has no sentence.
     """
-    by_profile: dict[str, dict[str, list[Standing]]] = {}
-    for standing in _trained(results):
-        verdicts = by_profile.setdefault(standing.cell.profile, {})
-        verdicts.setdefault(_verdict(standing), []).append(standing)
+    by_profile: dict[str, dict[str, list[RankedCell]]] = {}
+    for ranked in _trained(results):
+        verdicts = by_profile.setdefault(ranked.cell.profile, {})
+        verdicts.setdefault(_verdict(ranked), []).append(ranked)
     return [
         _sentence(profile, verdicts)
         for profile, verdicts in sorted(by_profile.items())
@@ -84,28 +84,28 @@ def _floor(floor: Floor) -> tuple[Any, ...]:
     return floor.name, floor.variant, floor.metric, floor.value, floor.n
 
 
-def _trained(results: Results) -> Iterator[Standing]:
-    return (s for group in standings(results) for s in group if s.trained)
+def _trained(results: Results) -> Iterator[RankedCell]:
+    return (s for group in rankings(results) for s in group if s.trained)
 
 
-def _verdict(standing: Standing) -> str:
-    if not standing.score.n:
+def _verdict(ranked: RankedCell) -> str:
+    if not ranked.score.n:
         return "no final"
-    if not standing.floors:
+    if not ranked.floors:
         return "no floors"
-    return "above" if standing.above else "not above"
+    return "above" if ranked.above else "not above"
 
 
-def _verdict_row(standing: Standing) -> tuple[Any, ...]:
-    cell, (name, value) = standing.cell, standing.floor
+def _verdict_row(ranked: RankedCell) -> tuple[Any, ...]:
+    cell, (name, value) = ranked.cell, ranked.floor
     where = cell.task, cell.dataset, cell.variant, cell.profile
     return (
-        *(*where, _verdict(standing), cell.metric, cell.direction),
-        *(*standing.score, value, name),
+        *(*where, _verdict(ranked), cell.metric, cell.direction),
+        *(*ranked.score, value, name),
     )
 
 
-def _sentence(profile: str, verdicts: dict[str, list[Standing]]) -> str:
+def _sentence(profile: str, verdicts: dict[str, list[RankedCell]]) -> str:
     above = len(verdicts.get("above", []))
     cells = sum(map(len, verdicts.values()))
     text = f"{above} of {cells} cells of trained variants are above all their floors"
@@ -121,11 +121,11 @@ def _sentence(profile: str, verdicts: dict[str, list[Standing]]) -> str:
     return text
 
 
-def _names(cells: list[Standing]) -> str:
+def _names(cells: list[RankedCell]) -> str:
     """Names cells by variant: `cnn on mnist, usps; vit on svhn`."""
     by_variant: dict[tuple[str, str], list[str]] = {}
-    for standing in cells:
-        cell = standing.cell
+    for ranked in cells:
+        cell = ranked.cell
         by_variant.setdefault((cell.task, cell.variant), []).append(one_line(cell.dataset))
     order = sorted(by_variant, key=lambda key: (by_task(key[0]), key[1]))
     return "; ".join(f"{one_line(key[1])} on {', '.join(by_variant[key])}" for key in order)

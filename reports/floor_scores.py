@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.records.record import RunRecord
 from reports.intervals import mean
-from reports.records import Cell, Results
+from reports.results import Cell, Results
 
 UNTRAINED = "untrained"
 """The name of a variant's own floor: the score of its network before the first training step."""

@@ -1,4 +1,4 @@
-"""A cell's place in the page: its metrics and settings, and its runs with their files."""
+"""Collects what the page shows of a cell: metrics, hyper-parameters, and runs with files."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from reports.formats import one_line, readable, stem, with_interval
 from reports.intervals import estimate
-from reports.records import Cell, Results
-from reports.standings import seed_scores
-from reports.tables import as_text, by_seed
+from reports.ranking import seed_scores
+from reports.results import Cell, Results
+from reports.tables.leaderboard_table import by_seed
+from reports.tables.trial_lists import as_text
 
 
 def anchor(cell: Cell) -> str:
-    """The id of a cell's place."""
+    """Returns the id of a cell in the page."""
     return stem("cell", cell.study)
 
 
 def group_name(task: str, profile: str) -> str:
-    """What heads the cells of a task and profile."""
+    """Returns the heading of a task and profile."""
     return one_line(f"{task} (profile {profile})")
 
 
 def cell_runs(results: Results, cell: Cell) -> dict[str, Any]:
-    """All that a cell's place shows: its finals, the best trial, what they rest on."""
+    """Collects what the page shows of a cell: its finals, its best trial, and their bases."""
     metrics = {name for run in cell.scored for name in run.metrics if name.startswith("test/")}
 
-    def told(metric: str) -> str:
+    def with_interval_of(metric: str) -> str:
         seeds = seed_scores(cell, metric)
         score, low, high, n, of = estimate(seeds)
         mean, between = with_interval(score, low, high, of, by_seed(seeds))
@@ -43,7 +44,7 @@ def cell_runs(results: Results, cell: Cell) -> dict[str, Any]:
         "name": one_line(f"{cell.variant} on {cell.dataset} ({cell.task}, profile {cell.profile})"),
         "progress": cell.progress,
         "reason": one_line(cell.ledger.reason or "") if not cell.scored else "",
-        "metrics": [(one_line(name), told(name)) for name in names],
+        "metrics": [(one_line(name), with_interval_of(name)) for name in names],
         "settings": [(one_line(k), one_line(as_text(v))) for k, v in sorted(settings.items())],
         "runs": [_run(results, cell, run) for run in (*cell.finals, *best, *cell.bases)],
     }

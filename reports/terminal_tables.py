@@ -1,4 +1,4 @@
-"""Tables in the terminal."""
+"""Prints tables on a terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from rich.text import Text
 
 from benchmarks.records.errors import InputError
 from reports import compare
-from reports.floor_tables import count_sentences
+from reports.flags import flags
 from reports.formats import plus_minus, readable, with_interval
-from reports.records import Results
-from reports.standings import BELOW
-from reports.tables import TABLES, failures, flags, leaderboard
+from reports.ranking import BELOW
+from reports.results import Results
+from reports.tables import TABLES
+from reports.tables.floor_tables import count_sentences
+from reports.tables.leaderboard_table import leaderboard
+from reports.tables.run_lists import failures
 
 NOTE = """\
 mean: of finals with fresh seeds, on test data
@@ -30,14 +33,16 @@ floor: the best of trivial answers and of the same network untrained
 """
 
 
+MOST_ROWS = 40
+"""Rows, or lines, of a table on a terminal. A file or a pipe gets all."""
 KEEP = ("variant", "dataset")
-"""Columns that are not folded up to 20 characters: they tell what a row is of."""
+"""Columns that keep 20 characters on a line, since they name the row."""
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints one table per task and profile, its datasets apart, the best of each in bold.
+    """Prints one table per task and profile, by dataset; the best of each dataset is bold.
 
-    Prints after them how many cells are above their floors, and what to know of all tables.
+    Then prints how many cells are above their floors, and warnings on all tables.
     """
     groups = leaderboard(results).groupby(["task", "profile"], sort=False)
     for (task, profile), rows in groups:
@@ -53,20 +58,34 @@ def show(results: Results, console: Console) -> None:
 
 
 def show_tables(results: Results, names: Sequence[str], console: Console) -> None:
-    """Prints tables by name, all columns. Raises InputError for a name that there is not."""
+    """Prints tables by name, with all columns. Raises InputError if a name is unknown."""
     for name in names:
         if name not in TABLES:
             raise InputError(f"there is no table '{name}': choose of {', '.join(TABLES)}")
     for name in names:
         frame = TABLES[name](results)
-        table = _plain(frame)
+        shown = frame.head(MOST_ROWS) if console.is_terminal else frame
+        table = _plain(shown)
         if Measurement.get(console, console.options, table).minimum > console.width / 2:
-            table = _records(frame)
+            if console.is_terminal:
+                shown = frame.head(max(1, MOST_ROWS // (len(frame.columns) + 1)))
+            table = _records(shown)
         console.print(Text(name, style="italic"), table, sep="\n")
+        if left := len(frame) - len(shown):
+            console.print(Text(_more(results, name, left)), soft_wrap=True)
+
+
+def _more(results: Results, name: str, left: int) -> str:
+    """Says how many rows of a table are not shown, and where all are."""
+    path = results.root / "report" / "tables" / f"{name}.csv"
+    rows = f"{left:,} more row{'s' if left > 1 else ''}"
+    if path.is_file():
+        return f"… {rows}: all are in {path}"
+    return f"… {rows}: `capsbench report --results {results.root}` writes all to {path}"
 
 
 def show_comparison(table: pd.DataFrame, console: Console) -> None:
-    """Prints what `compare` found, a row a cell, apart by task and profile."""
+    """Prints what `compare` found: one table per task and profile, one row per cell."""
     for (task, profile), rows in table.groupby(["task", "profile"], sort=False):
         half = (rows["high"] - rows["low"]) / 2
         differences = map(plus_minus, rows["better"], half)
@@ -104,7 +123,7 @@ def _plain(frame: pd.DataFrame) -> Table:
 
 
 def _records(frame: pd.DataFrame) -> Table:
-    """A line a value, for tables wider than the terminal."""
+    """Writes one line per value, for tables wider than the terminal."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -144,7 +163,7 @@ def _add(table: Table, dataset: str, group: pd.DataFrame) -> None:
     for place, row in enumerate(group.to_dict("records")):
         score = (row[name] for name in ("mean", "ci_low", "ci_high", "ci_of", "by_seed"))
         mean, between = with_interval(*score)
-        # What all rows have follows the dataset's name, one per row; the last row has the rest.
+        # What is equal in all rows stands below the dataset's name, one item per row.
         last = place == len(group) - 1
         name = "\n".join(heads[place:] if last else heads[place : place + 1])
         of_variant, below = row["kind"] == "variant", row["mark"] in BELOW
@@ -157,7 +176,7 @@ def _add(table: Table, dataset: str, group: pd.DataFrame) -> None:
             *(readable(row["floor"]), ", ".join(filter(None, notes)) if of_variant else ""),
         )
         style = "bold" if row["mark"] == "best" else None if of_variant else "dim"
-        # Text, not str: what a record says is never taken for markup.
+        # Text, not str: Rich takes no text of a record for markup.
         table.add_row(*map(Text, cells), style=style)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
-from reports.floors import highest, is_above, primary_floors, trained_variants
+from reports.floor_scores import highest, is_above, primary_floors, trained_variants
 from reports.intervals import RATE, SCALES, Estimate, SeedScores, estimate, sampling_bounds
 from reports.multiple_comparisons import Comparison, compare_with_best
-from reports.records import Cell, Results
+from reports.results import Cell, Results
 
 Mark = Literal["", "best", "may be best", "worse", "too few seeds", "not above floors", "floor"]
 BELOW: tuple[Mark, ...] = ("not above floors", "floor")
@@ -20,8 +20,8 @@ NOT_COMPARED = Comparison("too few seeds", math.nan)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A cell's place on its dataset."""
+class RankedCell:
+    """Holds a cell with its score, floors and mark."""
 
     cell: Cell
     seeds: SeedScores
@@ -49,36 +49,38 @@ class Standing:
 
 
 def place(cell: Cell) -> tuple[str, str, str]:
-    """What a cell is compared within: task, dataset and profile."""
+    """Returns the task, dataset and profile of a cell: only cells with equal ones are compared."""
     return cell.task, cell.dataset, cell.profile
 
 
-def standings(results: Results) -> Iterator[list[Standing]]:
+def rankings(results: Results) -> Iterator[list[RankedCell]]:
     """Yields one list per task, dataset and profile, best first; cells without finals last."""
     trained = trained_variants(results)
     for _, cells in groupby(results.cells, key=place):
         yield _ranked([_unmarked(cell, (cell.task, cell.variant) in trained) for cell in cells])
 
 
-def scores(cell: Cell, metric: str | None = None) -> dict[int, float]:
-    """A test metric of the completed finals, the primary one unless named, by seed."""
+def scores_of_finals(cell: Cell, metric: str | None = None) -> dict[int, float]:
+    """Returns a test metric of the completed finals by seed; the primary metric by default."""
     name = f"test/{metric or cell.metric}"
     return {run.seed: run.metrics[name] for run in cell.scored if name in run.metrics}
 
 
 def seed_scores(cell: Cell, metric: str | None = None) -> SeedScores:
-    """Collects what an interval needs of a test metric, the primary one unless named.
+    """Collects what an interval of a test metric needs; the primary metric by default.
 
     The number of test samples is the smallest of the finals', and 0 if one does not have it.
     """
     name = metric or cell.metric
     sizes = [run.samples.test if run.samples else 0 for run in cell.scored]
     tested = min(sizes, default=0) if SCALES.get(name) == RATE else 0
-    return SeedScores(tuple(scores(cell, name).values()), name, tested, _is_deterministic(cell))
+    return SeedScores(
+        tuple(scores_of_finals(cell, name).values()), name, tested, _is_deterministic(cell)
+    )
 
 
-def rank(mean: float, direction: str) -> tuple[bool, float]:
-    """Sorts best first, and what has no figure last."""
+def score_order(mean: float, direction: str) -> tuple[bool, float]:
+    """Returns a sorting key: the best mean comes first, NaN last."""
     if math.isnan(mean):
         return True, 0.0
     return False, -mean if direction == "maximize" else mean
@@ -97,63 +99,63 @@ def _is_deterministic(cell: Cell) -> bool:
     )
 
 
-def _unmarked(cell: Cell, trained: bool) -> Standing:
+def _unmarked(cell: Cell, trained: bool) -> RankedCell:
     found = seed_scores(cell)
     score, floors = estimate(found), primary_floors(cell, trained=trained)
     bounds = (score.low, score.high) if math.isfinite(score.low) else sampling_bounds(found)
     above = is_above(bounds, floors.values(), cell.direction)
-    return Standing(cell, found, score, trained, floors, above)
+    return RankedCell(cell, found, score, trained, floors, above)
 
 
-def _ranked(standings: list[Standing]) -> list[Standing]:
-    """Sorts best first and marks each standing."""
-    standings.sort(key=_best_first)
-    comparisons = _comparisons(standings)
-    first = next((s.score.mean for s in standings if s.cell.study in comparisons), math.nan)
-    sign = 1 if standings[0].cell.direction == "maximize" else -1
+def _ranked(rankings: list[RankedCell]) -> list[RankedCell]:
+    """Sorts best first and marks each ranked."""
+    rankings.sort(key=_best_first)
+    comparisons = _comparisons(rankings)
+    first = next((s.score.mean for s in rankings if s.cell.study in comparisons), math.nan)
+    sign = 1 if rankings[0].cell.direction == "maximize" else -1
     return [
         replace(
-            standing,
-            mark=_mark(standing, comparisons.get(standing.cell.study, NOT_COMPARED).mark),
-            behind=sign * (first - standing.score.mean) + 0.0,  # -0.0 would be shown
-            at_most=comparisons.get(standing.cell.study, NOT_COMPARED).at_most,
+            ranked,
+            mark=_mark(ranked, comparisons.get(ranked.cell.study, NOT_COMPARED).mark),
+            behind=sign * (first - ranked.score.mean) + 0.0,  # -0.0 would be shown
+            at_most=comparisons.get(ranked.cell.study, NOT_COMPARED).at_most,
         )
-        for standing in standings
+        for ranked in rankings
     ]
 
 
-def _comparisons(standings: list[Standing]) -> dict[str, Comparison]:
+def _comparisons(rankings: list[RankedCell]) -> dict[str, Comparison]:
     """Compares the variants above their floors that have enough seeds, by study.
 
     The first is `may be best` at most while another has too few seeds or no final yet, or has a
     better mean that is not above its floors.
     """
-    above = [standing for standing in standings if standing.above]
-    compared = [standing for standing in above if standing.seeds.comparable]
+    above = [ranked for ranked in rankings if ranked.above]
+    compared = [ranked for ranked in above if ranked.seeds.comparable]
     if not compared:
         return {}
     direction = compared[0].cell.direction
-    found = compare_with_best([standing.seeds for standing in compared], direction)
-    undecided = len(compared) < len(above) or compared[0] is not standings[0]
-    if undecided or any(map(_is_awaited, standings)):
+    found = compare_with_best([ranked.seeds for ranked in compared], direction)
+    undecided = len(compared) < len(above) or compared[0] is not rankings[0]
+    if undecided or any(map(_is_awaited, rankings)):
         found = [c._replace(mark="may be best") if c.mark == "best" else c for c in found]
     return {s.cell.study: comparison for s, comparison in zip(compared, found, strict=True)}
 
 
-def _is_awaited(standing: Standing) -> bool:
+def _is_awaited(ranked: RankedCell) -> bool:
     """Says whether the cell may still get its first final."""
-    cell = standing.cell
+    cell = ranked.cell
     return not cell.scored and cell.progress != "failed"
 
 
-def _best_first(standing: Standing) -> tuple[object, ...]:
-    cell = standing.cell
-    return rank(standing.score.mean, cell.direction), cell.variant, cell.study
+def _best_first(ranked: RankedCell) -> tuple[object, ...]:
+    cell = ranked.cell
+    return score_order(ranked.score.mean, cell.direction), cell.variant, cell.study
 
 
-def _mark(standing: Standing, mark: Mark) -> Mark:
-    if not standing.score.n:
+def _mark(ranked: RankedCell, mark: Mark) -> Mark:
+    if not ranked.score.n:
         return ""
-    if not standing.above:
-        return "not above floors" if standing.trained else "floor"
+    if not ranked.above:
+        return "not above floors" if ranked.trained else "floor"
     return mark

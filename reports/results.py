@@ -1,10 +1,11 @@
-"""Reading a results folder: each cell's ledger, and the records of the runs that it names."""
+"""Reads a results folder: the ledger of each cell, and the records of runs."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import DataState, RunRecord
 from benchmarks.records.spec import Direction
-from reports.order import by_dataset, by_task
+from reports.row_order import by_dataset, by_task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One variant on one dataset under one profile, with those of its runs that have finished."""
+    """Holds one variant on one dataset in one profile, with its finished runs."""
 
     ledger: CellLedger
     """Names the runs that count."""
@@ -31,7 +32,7 @@ class Cell:
 
     @property
     def study(self) -> str:
-        """The name of the cell's study, and of its ledger's file."""
+        """Returns the name of the cell's study and of its ledger's file."""
         return self.ledger.study
 
     @property
@@ -52,28 +53,28 @@ class Cell:
 
     @property
     def metric(self) -> str:
-        """The name of the primary metric."""
+        """Returns the name of the primary metric."""
         return self.ledger.metric
 
     @property
     def direction(self) -> Direction:
-        """Which way the primary metric is better."""
+        """Returns which way the primary metric is better."""
         return self.ledger.directions[self.metric]
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """Sorts cells as all tables have them: by task, dataset, profile, variant."""
+        """Returns a sorting key: task, dataset, profile, variant."""
         where = by_task(self.task), by_dataset(self.dataset), self.profile
         return (*where, self.variant, self.study)
 
     @property
     def best(self) -> RunRecord | None:
-        """The first run of the best trial; None before it is chosen, and if it has no record."""
+        """Returns the first run of the best trial; None if it is not chosen, or has no record."""
         return next((trial for trial in self.trials if trial.run_id == self.ledger.best), None)
 
     @property
     def scored(self) -> tuple[RunRecord, ...]:
-        """The finals that completed: what every figure of this cell is made from."""
+        """Returns the completed finals."""
         return tuple(run for run in self.finals if run.complete)
 
     @property
@@ -84,19 +85,19 @@ class Cell:
 
     @property
     def states(self) -> frozenset[DataState]:
-        """All states of the data behind the cell's figures; the ledger's while it has none."""
+        """Returns all states of the data of the finals; without a final those in the ledger."""
         seen = [run.data for run in self.scored if run.data]
         if not seen:
             return frozenset(DataState.named_in(self.ledger.data))
         return frozenset(state for data in seen for state in data.states)
 
     def stamps(self, runs: Iterable[RunRecord]) -> list[tuple[str, str]]:
-        """Pairs the id of each of these runs with what changes with its record's bytes."""
+        """Pairs the id of each run with the SHA-256 of its record."""
         return [(run.run_id, self.sha256[run.run_id]) for run in runs]
 
     @property
     def progress(self) -> str:
-        """What is there so far; `done` where nothing remains to do."""
+        """Says how much of the plan has finished: `3 of 8 trials`, `done` or `failed`."""
         planned, trials = self.ledger.planned, self.ledger.states.finished
         if self.ledger.reason and not self.scored:
             return "failed"
@@ -109,33 +110,61 @@ class Cell:
 
 @dataclass(frozen=True)
 class Results:
-    """All cells of a results folder, in their order."""
+    """Holds the cells and the single runs of a results folder."""
 
     root: Path
     cells: tuple[Cell, ...]
+    single: tuple[RunRecord, ...] = ()
+    """Finished runs that belong to no study, as `capsbench run` makes them."""
+    unreadable: tuple[str, ...] = ()
+    """Says of each run outside cells whose record cannot be read why that is."""
+    key: str = ""
+    """Changes with the bytes of each ledger and record."""
+
+    @cached_property
+    def _tasks(self) -> dict[str, str]:
+        """Returns the task of each run of a cell by run id."""
+        return {
+            run.run_id: cell.task
+            for cell in self.cells
+            for run in (*cell.bases, *cell.trials, *cell.finals)
+        }
+
+    def task(self, run: RunRecord) -> str:
+        """Returns the task of a run: of its cell, or what a single run's metrics belong to."""
+        return self._tasks.get(run.run_id) or _task_of(run)
+
+    def role(self, run: RunRecord) -> str:
+        """Returns `base`, `trial` or `final` for a run of a cell, and `single` for a single run."""
+        return run.role if run.run_id in self._tasks else "single"
+
+    @property
+    def every_run(self) -> tuple[RunRecord, ...]:
+        """Returns the finished runs of cells, each once, then the single runs."""
+        return (*self.runs, *self.single)
 
     @property
     def runs(self) -> tuple[RunRecord, ...]:
-        """The finished runs that cells name, each once."""
+        """Returns the finished runs of cells, each once."""
         runs = (run for c in self.cells for run in (*c.bases, *c.trials, *c.finals))
         return tuple({run.run_id: run for run in runs}.values())
 
 
-def load(root: Path) -> Results:
-    """Reads the folder as it is now.
+def read_results(root: Path) -> Results:
+    """Reads a results folder as it is now.
 
-    A run counts if a cell names it, and has finished if it has a record. What else is in `runs/` is
-    no part of the sweep: runs made by hand, finals of a trial that is no longer best.
+    A run of a cell counts if the cell's ledger names it, and has finished if it has a record. A run
+    that no ledger names is a single run if its record names no study; else it is left out, such as
+    a final of a trial that is no longer best.
 
     Raises:
-        InputError: if the folder has no cells, or a ledger or record is not one of this version.
+        InputError: if the folder has neither cells nor single runs, or a ledger, or the record of a
+            run that a ledger names, is not one of this version.
         OSError: if a file cannot be read.
     """
     ledgers = ResultsFolder(root).ledgers()
-    if not ledgers:
-        raise InputError(f"{root}: no results here yet; a sweep makes them (python -m sweeps run)")
     records = _Records(root)
-    cells = (
+    cells = [
         Cell(
             ledger=ledger,
             bases=records.of(ledger.bases),
@@ -144,8 +173,25 @@ def load(root: Path) -> Results:
             sha256=records.sha256,
         )
         for ledger in ledgers
-    )
-    return Results(root, tuple(sorted(cells, key=lambda cell: cell.order)))
+    ]
+    single, unreadable = records.outside()
+    if not (cells or single):
+        raise InputError(
+            f"{root}: no results here yet; a sweep or a run makes them (capsbench sweep, run)"
+        )
+    digest = hashlib.sha256(repr((sorted(records.sha256.items()), unreadable)).encode())
+    for ledger in ledgers:
+        digest.update(ledger.model_dump_json().encode())
+    ordered = tuple(sorted(cells, key=lambda cell: cell.order))
+    return Results(root, ordered, single, unreadable, digest.hexdigest())
+
+
+def _task_of(run: RunRecord) -> str:
+    """Names the task whose metrics a run has, since a record of a single run does not name it."""
+    names = run.directions.keys()
+    if names & {"lin_pred", "segmentation_accuracy"}:
+        return "autoencoding"
+    return "classification" if names & {"accuracy", "exact_match"} else "prediction"
 
 
 @dataclass
@@ -168,3 +214,24 @@ class _Records:
             if content is not None:
                 self.sha256[run_id] = hashlib.sha256(content).hexdigest()
         return self._read[run_id]
+
+    def outside(self) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
+        """Reads the runs that were not asked for before.
+
+        Returns:
+            Those without a study, sorted by run id; and a sentence for each that cannot be read.
+        """
+        folder = ResultsFolder(self.root).runs
+        names = {path.name for path in folder.glob("*")} - self._read.keys()
+        found, unreadable = [], []
+        for run_id in sorted(names):
+            try:
+                record = self._record(run_id)
+            except (InputError, OSError) as error:
+                unreadable.append(str(error))
+                continue
+            if record is not None and record.study is None:
+                found.append(record)
+            else:
+                self.sha256.pop(run_id, None)
+        return tuple(found), tuple(unreadable)

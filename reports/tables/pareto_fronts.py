@@ -1,4 +1,4 @@
-"""The trade of score against cost: the fronts of studies with two objectives."""
+"""Builds the table of Pareto fronts, of studies with a score and a cost as objectives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import frame
-from reports.records import Cell, Results
+from reports.results import Cell, Results
 
 PARETO = {
     "task": "str",
@@ -25,20 +25,22 @@ PARETO = {
 }
 
 PARETO_NOTE = """\
-- Of studies with two objectives: the complete trials than which no other is as good and cheaper, or
-  as cheap and better. **score** is on validation data, of one run; **amount** is its **cost**.
+- The table has the complete trials on the Pareto front of studies with two objectives: no other
+  trial is as good and cheaper, or as cheap and better. **score** is on validation data, of one run;
+  **cost** names the second objective, and **amount** is its value.
 """
 
 
 def pareto(results: Results) -> pd.DataFrame:
-    """A row a trial on the front of a study of two objectives, best score first."""
+    """Builds one row per trial on the front of a study with two objectives, best score first."""
     return frame(PARETO, (row for cell in results.cells for row in _front(cell)))
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which of some (loss, cost) no other beats: as good and cheaper, or as cheap and better.
+    """Finds the points (loss, cost) of the Pareto front: no other point is at most equal in both.
 
-    Positions, the lowest loss first; of equal points the first.
+    Returns:
+        Positions in `points`, the lowest loss first; of equal points the first.
     """
     unbeaten, cheapest = [], math.inf
     for number in sorted(range(len(points)), key=lambda n: points[n]):

@@ -6,13 +6,13 @@ from results_folder import sweep
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
-from reports.records import load
+from reports.results import read_results
 
 WHOLE = {"train": 1, "validation": 1, "test": 1, "test_of": 1, "test_selection": "all"}
 
 
 def test_reads_cells_with_their_finished_runs(tmp_path):
-    results = load(sweep(trials=4, finals=3).write(tmp_path))
+    results = read_results(sweep(trials=4, finals=3).write(tmp_path))
     assert [cell.study for cell in results.cells] == [
         "capsnet-mnist-quick",
         "linear-mnist-quick",
@@ -31,7 +31,7 @@ def test_a_run_without_a_record_has_not_finished(tmp_path):
     files = sweep()
     run_id = files.run("capsnet-mnist-quick", "final", 1)["run_id"]
     (files.write(tmp_path) / "runs" / run_id / "record.json").unlink()
-    results = load(tmp_path)
+    results = read_results(tmp_path)
     assert len(results.cells[0].finals) == 2
     assert run_id not in {run.run_id for run in results.runs}
 
@@ -39,7 +39,7 @@ def test_a_run_without_a_record_has_not_finished(tmp_path):
 def test_a_best_trial_without_a_record_is_none(tmp_path):
     files = sweep()
     del files.records[files.cells["capsnet-mnist-quick"]["best"]]
-    cell = load(files.write(tmp_path)).cells[0]
+    cell = read_results(files.write(tmp_path)).cells[0]
     assert (cell.best, len(cell.trials)) == (None, 3)
 
 
@@ -49,7 +49,7 @@ def test_only_runs_that_cells_name_are_read(tmp_path):
     superseded = files.cells["capsnet-mnist-quick"]["finals"].pop()
     files.write(tmp_path)
     (tmp_path / "runs" / by_hand / "record.json").write_text("torn")
-    results = load(tmp_path)
+    results = read_results(tmp_path)
     assert len(results.runs) == 4 * 7 - 2
     assert not {by_hand, superseded} & {run.run_id for run in results.runs}
 
@@ -57,7 +57,7 @@ def test_only_runs_that_cells_name_are_read(tmp_path):
 def test_a_run_of_two_cells_is_one_run(tmp_path):
     files = sweep(variants=("linear",), datasets=("mnist",), trials=2, finals=1)
     files.cells["again"] = files.cells["linear-mnist-quick"] | {"study": "again"}
-    results = load(files.write(tmp_path))
+    results = read_results(files.write(tmp_path))
     assert [len(cell.trials) for cell in results.cells] == [2, 2]
     assert len(results.runs) == 3
 
@@ -68,14 +68,14 @@ def test_a_run_that_failed_early_has_no_metrics(tmp_path):
     record |= {"status": "failed", "reason": "no memory", "epochs": 0, "history": []}
     record |= {"metrics": {}, "costs": {"seconds": 0.0, "parameters": None}}
     record["provenance"]["data"] = None
-    run = load(files.write(tmp_path)).cells[0].trials[3]
+    run = read_results(files.write(tmp_path)).cells[0].trials[3]
     assert (run.status, run.reason, run.data) == ("failed", "no memory", None)
     assert run.cost("seconds") == 0
     assert math.isnan(run.cost("parameters"))
 
 
 def test_floors_and_samples_are_read(tmp_path):
-    run = load(sweep().write(tmp_path)).cells[0].finals[0]
+    run = read_results(sweep().write(tmp_path)).cells[0].finals[0]
     assert run.floors["largest class"] == {"accuracy": 0.125}
     assert (run.samples.train, run.samples.validation) == (5000, 1000)
     assert (run.samples.test, run.samples.test_of) == (2000, 10_000)
@@ -84,7 +84,7 @@ def test_floors_and_samples_are_read(tmp_path):
 
 def told(root):
     with pytest.raises(InputError) as error:
-        load(root)
+        read_results(root)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -262,12 +262,15 @@ def test_results_of_an_older_version_are_refused(tmp_path):
 def test_progress_says_what_is_there_of_what_is_planned(tmp_path, change, progress):
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.cells["cnn-mnist-quick"] |= change
-    assert load(files.write(tmp_path)).cells[0].progress == progress
+    assert read_results(files.write(tmp_path)).cells[0].progress == progress
 
 
 def test_importance_is_read_from_the_ledger(tmp_path):
     files = sweep(variants=("cnn",), datasets=("mnist",))
-    assert load(files.write(tmp_path)).cells[0].ledger.importance == {}
+    assert read_results(files.write(tmp_path)).cells[0].ledger.importance == {}
     cell = files.cells["cnn-mnist-quick"]
     cell["importance"] = {"lr": 0.75, "width": 0.25}
-    assert load(files.write(tmp_path)).cells[0].ledger.importance == {"lr": 0.75, "width": 0.25}
+    assert read_results(files.write(tmp_path)).cells[0].ledger.importance == {
+        "lr": 0.75,
+        "width": 0.25,
+    }

@@ -1,7 +1,7 @@
-"""Does what `python -m reports` does, after a line on its standard input.
+"""Imports all that `python -m reports` needs, waits for a line on standard input, and runs it.
 
-A sweep starts it while its last runs are made: imports take most of a report's time. It waits for a
-line on its standard input; where that ends without one, the sweep has left, and nothing is written.
+A sweep starts this process during its last runs, since imports take most of a report's time. If
+standard input ends without a line, the sweep has ended, and nothing is written.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from reports.__main__ import main
 NEEDED = (
     "reports.build",
     "reports.page",
-    "reports.terminal",
-    "duckdb",
+    "reports.terminal_tables",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",
+    "pyarrow.parquet",
     "scipy.stats",
     "seaborn",
     "tabulate",
 )
-"""What a report imports, at the latest."""
+"""Modules that a report imports."""
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep answers it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep handles Ctrl-C
     for name in NEEDED:
         import_module(name)
     if sys.stdin.readline():

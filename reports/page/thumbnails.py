@@ -1,4 +1,4 @@
-"""The pictures of runs, small, side by side across variants."""
+"""Makes small copies of the pictures of runs for the page."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from urllib.parse import quote
 
 from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.folders import RunFolder
+from reports.curve_index import FOLDER
 from reports.formats import one_line, stem, write
-from reports.index import FOLDER
-from reports.records import Results
+from reports.results import Results
 
 WIDTH = 360
-"""Pixels; a click leads to the whole picture."""
+"""Width in pixels; a click opens the whole picture."""
 LARGEST = 20_000_000
-"""Pixels of a picture that is still read."""
+"""Pixels of a picture, at most; larger ones are left out."""
 
 
 def pictures(results: Results) -> list[dict[str, Any]]:
-    """Groups by task, dataset and profile: of each variant its first completed final's pictures.
+    """Groups the pictures of each variant's first completed final by task, dataset and profile.
 
-    Those of a kind, such as reconstructions, stand side by side.
+    Within a group, pictures are sorted by kind, such as reconstructions, then by variant.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for cell in results.cells:
@@ -33,7 +33,7 @@ def pictures(results: Results) -> list[dict[str, Any]]:
                 if source is None:
                     continue
                 group = one_line(f"{cell.dataset} ({cell.task}, profile {cell.profile})")
-                # Only the name is a text of others: the path is made of a checked run id.
+                # The name may be any text; the run id was checked.
                 href = f"../runs/{run.run_id}/{quote(path.name)}"
                 kind = one_line(path.stem.replace("_", " "))
                 shown = {"variant": one_line(cell.variant), "kind": kind, "href": href}
@@ -45,7 +45,10 @@ def pictures(results: Results) -> list[dict[str, Any]]:
 
 
 def _small(path: Path, root: Path) -> dict[str, Any] | None:
-    """Its data URL and size, kept in the index; None for a file that is no picture, or a bomb."""
+    """Returns a small copy as data URL, and its size; None if the file is no picture or too large.
+
+    Small copies are stored in `report/index/pictures`.
+    """
     from PIL import Image
 
     name = f"{stem(path.parent.name, path.stem)}-{sha256_of(path)[:16]}"

@@ -1,0 +1,73 @@
+"""Builds the table of published figures, with our means beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from reports.formats import frame
+from reports.intervals import estimate
+from reports.published import beside, differences, gap, published_figures
+from reports.ranking import scores_of_finals, seed_scores
+from reports.results import Results
+from reports.row_order import by_dataset, by_task
+
+PUBLISHED = {
+    "task": "str",
+    "dataset": "str",
+    "metric": "str",
+    "model": "str",
+    "value": "float64",
+    "spread": "float64",
+    "n": "Int64",
+    "variant": "str",
+    "profile": "str",
+    "ours": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "seeds": "Int64",
+    "gap": "float64",
+    "selection": "str",
+    "differs": "str",
+    "source": "str",
+}
+
+PUBLISHED_NOTE = """\
+- **value** is as published, in our unit (an error of 0.25 % is an accuracy of 0.9975), with its
+  **spread** (standard deviation) over **n** runs, if known.
+- **ours** is the mean of the variant of that row, with its interval; **gap** is how much better (+)
+  or worse (-) it is. Rows without a variant are models that are not in the matrix.
+- **selection** says on what data the published model or epoch was chosen. Ours is chosen on
+  validation data, and scored once on test data. **differs** says what else differs: where it says
+  *not comparable*, there is no gap.
+"""
+
+
+def published(results: Results) -> pd.DataFrame:
+    """Builds one row per published figure and profile, with our mean beside it.
+
+    Figures of datasets that the results do not have are left out.
+    """
+    return frame(PUBLISHED, _published_rows(results))
+
+
+def _published_rows(results: Results) -> Iterator[tuple[Any, ...]]:
+    places = {(c.task, c.dataset) for c in results.cells}
+    for p in sorted(published_figures(), key=lambda p: (by_task(p.task), by_dataset(p.dataset))):
+        if (p.task, p.dataset) not in places:
+            continue
+        figure = (p.task, p.dataset, p.metric, p.model, p.value, p.spread, p.n)
+        cells = [
+            c for c in results.cells if scores_of_finals(c, p.metric) and beside(c, p.metric) == p
+        ]
+        for cell in cells:
+            mean, low, high, n, _ = estimate(seed_scores(cell, p.metric))
+            ours = (cell.variant, cell.profile, mean, low, high, n, gap(mean, cell, p))
+            differs = "; ".join(differences(cell, p))
+            yield (*figure, *ours, p.selection, differs, p.source)
+        if not cells:
+            nothing = (p.variant or "", "", *[math.nan] * 3, None, math.nan)
+            yield (*figure, *nothing, p.selection, p.protocol, p.source)
