@@ -20,8 +20,9 @@ from models.layers.object_capsules import (
     Objects,
     object_loss_weights,
 )
+from models.layers.part_capsules import Decoded, Views
 from models.layers.recipes import RecipeConfig, recipe
-from models.pcae import PCAE, Decoded, Views
+from models.pcae import PCAE
 from models.registry import register
 from models.variant import Coded, Images, ImageShape, Optimization, Picture, Variant
 

@@ -21,8 +21,9 @@ from models.layers.object_capsules import (
     Objects,
     object_loss_weights,
 )
+from models.layers.part_capsules import Decoded, PartAutoencoder, PartConfig, Views
 from models.layers.parts import Parts
-from models.pcae import Decoded, PartAutoencoder, PartConfig, PartVariant, Views
+from models.pcae import PartVariant
 from models.registry import register
 from models.variant import Coded, Images, ImageShape, Picture, SourceBudget
 
@@ -74,7 +75,7 @@ class SCAE(PartVariant):
 
     The authors' code differs in three ways. It tests on images at random places, which is harder.
     Its attention reads only the most present parts, while here a part is weighted by its presence.
-    Its initial templates differ (see `TemplateDecoder` in `models/pcae.py`).
+    Its initial templates differ (see `TemplateDecoder` in `models/layers/part_capsules.py`).
     """
 
     Config = SCAEConfig

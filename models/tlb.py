@@ -6,19 +6,14 @@ Sequence Learning, NeurIPS 2022 (arXiv 2205.14794).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.brightness import BrightnessConfig, set_initial_brightness
-from models.layers.images import check_patches, unfold
-from models.layers.numerics import at_least_float32, without_autocast
-from models.layers.patch_classifier import PatchClassifier, PatchConfig, PatchTokens
+from models.layers.numerics import without_autocast
+from models.layers.patch_classifier import PatchClassifier, PatchConfig
 from models.layers.prenorm import (
     EPSILON,
     Attention,
@@ -28,20 +23,8 @@ from models.layers.prenorm import (
     head_width,
     initialise,
 )
-from models.layers.recipes import adamw
-from models.layers.schedules import ScheduleConfig
 from models.registry import register
-from models.variant import (
-    Clips,
-    ClipShape,
-    Heat,
-    Images,
-    ImageShape,
-    Optimization,
-    Picture,
-    SourceBudget,
-    Variant,
-)
+from models.variant import Heat, Images, ImageShape, Picture
 
 
 class AttentionTargets(NamedTuple):
@@ -72,25 +55,6 @@ def paper_schedule(layers: int, r: int) -> list[AttentionTargets]:
         if layer % r == 0:
             blocks.append(AttentionTargets(itself=False, state=True))
     return blocks
-
-
-def keras_schedule(layers: int, r: int) -> list[AttentionTargets]:
-    """Lists the blocks of the Keras example's fast stream.
-
-    There are layers + ⌈layers/r⌉ blocks, all with self-attention. Blocks 0, r, 2r … also attend to
-    the state.
-
-    Args:
-        layers: number of layers in the example's sense.
-        r: distance between two blocks that attend to the state.
-
-    Returns:
-        What each block attends to, in order.
-    """
-    return [
-        AttentionTargets(itself=True, state=i % r == 0)
-        for i in range(layers + math.ceil(layers / r))
-    ]
 
 
 class Block(nn.Module):
@@ -356,197 +320,3 @@ class TLB(BottleneckClassifier):
 
     def scores(self, image: Tensor) -> Tensor:
         return self.head(self.state_norm(self.read(image).state).mean(1))
-
-
-@register("tlb-keras", task="classification")
-class KerasTLB(BottleneckClassifier):
-    """Classifies images by the Temporal Latent Bottleneck of a well-known Keras example.
-
-    The example departs from the paper; this variant keeps its departures. There are layers +
-    ⌈layers/r⌉ blocks. Each block attends to its chunk; blocks 0, r, 2r … of this list then also
-    attend to the state, with separate weights, and apply the block's feed-forward layer after each
-    attention. The state is as long as a chunk, and zero at first. Positions count within the image.
-    The class is computed from the mean of the fast stream of the **last chunk**. Heads do not share
-    the dimensions: each head has all of them. Dropout of attention is applied to the softmax
-    weights.
-
-    Images are resized and cropped as for `tlb`. Initial weights are Keras's: Glorot's uniform ones.
-    The projections of query, key and value are stored as (dim, heads, head_dim); Keras takes the
-    first axis for positions of a convolution, which makes the weights nearly six times smaller.
-    415,882 parameters for images with three channels. Pixels are not standardised, as in the
-    example, except for svhn, which the example does not have.
-    """
-
-    # The Keras example does not standardise CIFAR-10.
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        dataset: preset for dataset, preset in TLB.presets.items() if dataset != "cifar10"
-    }
-    published_budgets: ClassVar = {
-        "cifar10": SourceBudget(
-            "the Keras example: accuracy on the images held out, batches of 2048",
-            train_samples=40_000,
-            epochs=30,
-            validation_samples=10_000,
-        )
-    }
-
-    def __init__(self, *, shape: ImageShape, config: BottleneckConfig) -> None:
-        super().__init__(
-            shape=shape,
-            config=config,
-            schedule=keras_schedule(config.layers, config.r),
-            head_dim=config.dim,
-        )
-        self.positions = nn.Parameter(torch.empty(self.chunks, config.chunk_size, config.dim))
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                _glorot_uniform_(module, module.in_features + module.out_features)
-                nn.init.zeros_(module.bias)
-        # Below: the bounds of tf.keras.layers.Embedding, and those of Glorot's uniform weights for
-        # the shapes (p, p, channels, dim), (dim, heads, head_dim) and (heads, head_dim, dim).
-        nn.init.uniform_(self.positions, -0.05, 0.05)
-        dim, heads = config.dim, config.heads
-        pixels = self.tokens.projection.in_features
-        _glorot_uniform_(self.tokens.projection, pixels + config.patch_size**2 * dim)
-        for module in self.modules():
-            if isinstance(module, Attention):
-                for projection in (module.query, module.key, module.value):
-                    _glorot_uniform_(projection, dim * heads + dim * dim)
-                _glorot_uniform_(module.output, 2 * heads * dim)
-
-    def initial_state(self, batch: int) -> Tensor:
-        zeros = self.positions.new_zeros(())
-        return zeros.expand(batch, self.config.chunk_size, self.config.dim)
-
-    def scores(self, image: Tensor) -> Tensor:
-        return self.head(self.read(image).fast.mean(1))
-
-
-def _glorot_uniform_(linear: nn.Linear, fans: int) -> None:
-    """Draws weights as Glorot's uniform initialiser does; `fans` is the sum of both fans."""
-    bound = math.sqrt(6 / fans)
-    nn.init.uniform_(linear.weight, -bound, bound)
-
-
-class TLBFramesConfig(BrightnessConfig, ScheduleConfig):
-    """Holds the sizes of both streams, and the recipe; the defaults are ours."""
-
-    batch_size: int = Field(16, ge=1, description="samples per training step")
-    patch_size: int = Field(8, ge=1, description="side of a patch in pixels; each patch is a token")
-    dim: int = Field(128, ge=1, description="dimensions of a token")
-    heads: int = Field(1, ge=1, description="attention heads")
-    layers: int = Field(4, ge=1, description="layers of self-attention")
-    r: int = Field(2, ge=1, description="layers of self-attention per attention to the state")
-    state_length: int = Field(64, ge=1, description="vectors in the state")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of attention and feed-forward")
-    lr: float = Field(1e-3, gt=0, description="learning rate of AdamW")
-    weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of AdamW")
-
-
-@register("tlb-frames", task="prediction")
-class TLBFrames(Variant):
-    """Predicts frames by a Temporal Latent Bottleneck that reads one frame per chunk.
-
-    The patches of a frame are the tokens of one chunk, and the state is carried from frame to
-    frame. The patches of the next frame are computed from the fast stream (norm, linear, sigmoid).
-    After the past frames the model reads its own predictions, in training too, so that it is
-    trained on what is evaluated. The loss is computed over all frames but the first. `patch_size`
-    must divide a frame's sides; nothing is resized. No paper describes this variant: task and
-    recipe are ours.
-    """
-
-    Config = TLBFramesConfig
-    config: TLBFramesConfig
-    shape: ClipShape
-
-    def __init__(self, *, shape: ClipShape, config: TLBFramesConfig) -> None:
-        super().__init__(shape=shape, config=config)
-        patch, dim = config.patch_size, config.dim
-        check_patches("frames", (shape.height, shape.width), patch)
-        self.rows = shape.height // patch
-        tokens = self.rows * (shape.width // patch)
-        self.tokens = PatchTokens(channels=shape.channels, patch=patch, dim=dim)
-        self.positions = nn.Parameter(torch.empty(tokens, dim))
-        self.norm = nn.LayerNorm(dim, eps=EPSILON)
-        self.bottleneck = Bottleneck(
-            paper_schedule(config.layers, config.r),
-            dim,
-            heads=config.heads,
-            head_dim=head_width(dim, config.heads),
-            dropout=config.dropout,
-        )
-        self.state = nn.Parameter(torch.empty(config.state_length, dim))
-        self.head_norm = nn.LayerNorm(dim, eps=EPSILON)
-        self.head = nn.Linear(dim, shape.channels * patch**2)
-        initialise(self)
-        # Small weights: with Glorot's, logits have a deviation of 1, and frames another brightness.
-        nn.init.normal_(self.head.weight, std=0.02)
-        set_initial_brightness(self.head, config.initial_brightness, activation="sigmoid")
-
-    def frames(self, past: Tensor) -> Tensor:
-        """Predicts the frame after each past frame, and after each future frame but the last.
-
-        Args:
-            past: (batch, past frames, channels, height, width) in [0, 1].
-
-        Returns:
-            (batch, past + future - 1, channels, height, width) in [0, 1].
-        """
-        bottleneck = self.bottleneck.fold()
-
-        def chunks(frames: Tensor) -> Tensor:
-            """(batch, frames, channels, height, width) to (batch, frames, tokens, dim)."""
-            return bottleneck.apply_local_layers(self.norm(self.tokens(frames) + self.positions))
-
-        given = chunks(past).unbind(1)
-        state = self.state.expand(len(past), -1, -1)
-        predicted: list[Tensor] = []
-        for t in range(self.shape.past + self.shape.future - 1):
-            chunk = given[t] if t < len(given) else chunks(predicted[-1].unsqueeze(1))[:, 0]
-            fast, state, _ = bottleneck.step(chunk, state)
-            predicted.append(self.pixels(fast))
-        return torch.stack(predicted, 1)
-
-    def pixels(self, fast: Tensor) -> Tensor:
-        """Computes a frame from the fast stream.
-
-        Args:
-            fast: (batch, tokens, dim).
-
-        Returns:
-            (batch, channels, height, width) in [0, 1].
-        """
-        pixels = at_least_float32(self.head(self.head_norm(fast))).sigmoid()
-        folded = pixels.unflatten(1, (self.rows, -1)).permute(0, 3, 1, 2)
-        return unfold(folded, self.config.patch_size)
-
-    def forward(self, past: Tensor) -> Tensor:
-        """Predicts the future frames.
-
-        Args:
-            past: (batch, past frames, channels, height, width) in [0, 1].
-
-        Returns:
-            (batch, future frames, channels, height, width) in [0, 1].
-        """
-        return self.frames(past)[:, -self.shape.future :]
-
-    def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes the loss term `mse`, the squared error averaged over all predicted numbers.
-
-        The first past frame is left out, since the model does not predict it.
-
-        Args:
-            batch: past and future frames.
-
-        Returns:
-            The loss term by name, and the predicted future frames.
-        """
-        predicted = self.frames(batch.past)
-        truth = torch.cat([batch.past[:, 1:], batch.future], 1)
-        return {"mse": F.mse_loss(predicted, truth)}, predicted[:, -self.shape.future :]
-
-    def optimization(self) -> Optimization:
-        config = self.config
-        optimizer = adamw(self, lr=config.lr, weight_decay=config.weight_decay)
-        return Optimization(optimizer, config.scheduler(optimizer))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
+"""Log of the normalising constant of a normal density of deviation 1."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -17,16 +17,16 @@ from torch import Tensor, nn
 
 from models.layers.affine import affine, compose
 from models.layers.initialisation import sonnet_normal_
-from models.layers.numerics import at_least_float32
+from models.layers.numerics import LOG_SQRT_TAU, at_least_float32
 from models.layers.parts import Parts
 from models.layers.set_transformer import SetTransformer
+from models.layers.sparsity import posterior_sparsity, prior_sparsity
 from models.variant import Hyperparameters
 
 T = TypeVar("T")
 
 BACKGROUND_LOG_JOINT = 2 * math.log(0.01)
 """Log of the background component for any part: presence 0.01 times density 0.01."""
-LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
 SCALE_LOGIT_BOUND = 10.0
 """Bound of the logit of a scale, approached smoothly: scales are between 0.01 and 10.52."""
 
@@ -265,53 +265,6 @@ def gaussian_log_density(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """
     squared = (x - mean).square().sum(0)
     return -squared / (2 * scale.square()) - len(mean) * (scale.log() + LOG_SQRT_TAU)
-
-
-def prior_sparsity(presence: Tensor, classes: int) -> dict[str, Tensor]:
-    """Computes both sparsity losses of prior presences, as if each class had K/C capsules.
-
-    Args:
-        presence: (batch, K).
-        classes: number of classes, C.
-
-    Returns:
-        `prior_within`: mean squared distance of an example's sum of presences from K/C.
-        `prior_between`: mean squared distance of a capsule's sum over the batch from batch/C.
-    """
-    batch, capsules = presence.shape
-    return {
-        "prior_within": (presence.sum(1) - capsules / classes).square().mean(),
-        "prior_between": (presence.sum(0) - batch / classes).square().mean(),
-    }
-
-
-def entropy(mass: Tensor) -> Tensor:
-    """Computes the entropy of the last dimension, after it is normalised to sum 1.
-
-    Args:
-        mass: (..., n), at least 0. Value and gradient stay finite where it is 0.
-
-    Returns:
-        (...), in nats.
-    """
-    share = mass / mass.sum(-1, keepdim=True).clamp_min(1e-12)
-    return -(share * share.clamp_min(1e-12).log()).sum(-1)
-
-
-def posterior_sparsity(mass: Tensor) -> dict[str, Tensor]:
-    """Computes both losses that ask for few capsules per example, but all capsules per batch.
-
-    Args:
-        mass: (batch, K), posterior presences.
-
-    Returns:
-        `posterior_within`: mean entropy of an example. `posterior_between`: minus the entropy of
-        the batch's sum.
-    """
-    return {
-        "posterior_within": entropy(mass).mean(),
-        "posterior_between": -entropy(mass.sum(0)),
-    }
 
 
 class ObjectAutoencoder(nn.Module):

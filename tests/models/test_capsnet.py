@@ -8,7 +8,8 @@ import pytest
 import torch
 from einops import rearrange
 
-from models.capsnet import CapsNet, CapsNetConfig, NotebookCapsNet, NotebookConfig
+from models.capsnet import CapsNet, CapsNetConfig
+from models.capsnet_notebook import NotebookCapsNet, NotebookConfig
 from models.layers.capsules import length
 from models.textbook import capsnet, capsnet_notebook
 from models.variant import Images, ImageShape, Variant

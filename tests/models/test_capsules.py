@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.capsnet import margin_loss
+from models.layers.capsule_network import margin_loss
 from models.layers.capsules import length, route, squash
 from models.textbook import equations
 

@@ -16,15 +16,13 @@ from models.layers.object_capsules import (
     ObjectAutoencoder,
     ObjectConfig,
     deviation,
-    entropy,
     gaussian_log_density,
     object_loss_weights,
-    posterior_sparsity,
-    prior_sparsity,
 )
 from models.layers.parts import Parts
 from models.layers.rmsprop import RMSProp
 from models.layers.set_transformer import SetTransformer
+from models.layers.sparsity import entropy, posterior_sparsity, prior_sparsity
 from models.textbook import object_capsules as oracle
 from models.textbook.ocae import explain
 from tests.models.comparison import gradients

@@ -12,7 +12,8 @@ from models.layers import patch_classifier
 from models.layers.images import centre_crop, grey, random_crop, resize, standardise
 from models.layers.patch_classifier import PatchTokens
 from models.layers.slices import mean_over_slices
-from models.tlb import TLB, KerasTLB
+from models.tlb import TLB
+from models.tlb_keras import KerasTLB
 from models.variant import Images, ImageShape
 from models.vit import ViT, ViTConfig
 

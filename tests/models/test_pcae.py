@@ -14,9 +14,10 @@ from torch import Tensor
 from models.layers.convolutions import MIN_CHANNELS
 from models.layers.images import sobel
 from models.layers.mixture import pixel_mixture
+from models.layers.part_capsules import PartConfig
 from models.layers.part_encoders import encoder
 from models.layers.templates import deterministic_gradients, inverse, warp
-from models.pcae import PCAE, PartConfig
+from models.pcae import PCAE
 from models.textbook import pcae
 from models.variant import Images, ImageShape
 from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import tlb
+from models import tlb, tlb_keras
 from models.layers.prenorm import Attention
 from models.textbook import tlb as oracle_tlb
 from models.textbook import tlb_frames as oracle_frames
 from models.textbook import tlb_keras as oracle_keras
-from models.tlb import TLB, KerasTLB, TLBConfig, TLBFrames, TLBFramesConfig
+from models.tlb import TLB, TLBConfig
+from models.tlb_frames import TLBFrames, TLBFramesConfig
+from models.tlb_keras import KerasTLB
 from models.variant import Clips, ClipShape, Heat, Images, ImageShape, Variant
 from tests.models.comparison import total_loss
 
@@ -345,4 +347,4 @@ def test_the_state_is_carried_from_frame_to_frame() -> None:
 
 
 def test_the_schedules_are_functions_of_layers_and_r() -> None:
-    assert len(tlb.keras_schedule(4, 2)) == len(tlb.paper_schedule(4, 2)) == 6
+    assert len(tlb_keras.keras_schedule(4, 2)) == len(tlb.paper_schedule(4, 2)) == 6
