@@ -89,9 +89,33 @@ def export(
     results: Results = Path("results"),
 ) -> None:
     """Packs what `reports` reads into one archive, byte-identical for equal results."""
-    from sweeps.export import write
+    from benchmarks.records.archive import pack
 
-    print(f"{archive}: {write(results, archive)} files; unpack it, then `capsbench report`")
+    print(f"{archive}: {pack(results, archive)} files; unpack it, then `capsbench report`")
+
+
+@app.command()
+def merge(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE…", help="Archives of `export`, or results folders."),
+    ],
+    results: Results = Path("results"),
+) -> None:
+    """Merges archives of several people or machines into a new results folder.
+
+    The digest of each run is checked; what does not match is refused, with exit code 1.
+    """
+    from sweeps.merge import merge as merge_sources
+
+    merged = merge_sources(sources, results)
+    for sentence in merged.refused:
+        print(f"capsbench: refused: {sentence}", file=sys.stderr)
+    print(
+        f"{results}: {len(merged.runs)} runs and {len(merged.cells)} cells; next: "
+        f"`capsbench report --results {results}`"
+    )
+    raise SystemExit(1 if merged.refused else 0)
 
 
 @app.command()

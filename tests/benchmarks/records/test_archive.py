@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.records.archive import pack
 from benchmarks.records.errors import InputError
 from reports.results import read_results
 from reports.table_files import write_tables
 from reports.tables import build_tables
-from sweeps import export
 from tests.reports.results_folder import sweep
 
 
@@ -27,7 +27,7 @@ def test_reports_read_it_elsewhere(tmp_path: Path) -> None:
     run = next((results / "runs").iterdir())
     (run / "last.ckpt").write_bytes(b"large")
     (run / "picture.png").symlink_to("/etc/hostname")
-    export.write(results, tmp_path / "sweep.tar.gz")
+    pack(results, tmp_path / "sweep.tar.gz")
     with tarfile.open(tmp_path / "sweep.tar.gz") as archive:
         names = archive.getnames()
         archive.extractall(tmp_path / "there", filter="data")
@@ -37,13 +37,13 @@ def test_reports_read_it_elsewhere(tmp_path: Path) -> None:
 
 def test_equal_results_make_equal_archives(tmp_path: Path) -> None:
     for name, shuffle in (("a", 0), ("b", 1)):
-        export.write(sweep().write(tmp_path / name, shuffle=shuffle), tmp_path / f"{name}.tar.gz")
+        pack(sweep().write(tmp_path / name, shuffle=shuffle), tmp_path / f"{name}.tar.gz")
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
 
 
 def test_a_folder_without_a_sweep_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no sweep to export"):
-        export.write(tmp_path, tmp_path / "x.tar.gz")
+        pack(tmp_path, tmp_path / "x.tar.gz")
     assert not list(tmp_path.iterdir())
 
 
@@ -51,7 +51,7 @@ def test_a_place_that_takes_no_archive_is_one_sentence(tmp_path: Path) -> None:
     results = sweep().write(tmp_path / "results")
     for place in (tmp_path, tmp_path / "missing" / "x.tar.gz"):
         with pytest.raises(InputError, match="cannot be an archive"):
-            export.write(results, place)
+            pack(results, place)
 
 
 def test_a_full_disk_leaves_the_archive_as_it_was(
@@ -65,6 +65,6 @@ def test_a_full_disk_leaves_the_archive_as_it_was(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        export.write(results, archive)
+        pack(results, archive)
     assert archive.read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"results", "x.tar.gz"}
