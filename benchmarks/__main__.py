@@ -56,15 +56,29 @@ def run(
 
 @app.command()
 def reproduce(
-    run_id: Annotated[str, typer.Argument(help="The id of a run in the results folder.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_ID|ARCHIVE",
+            help="A run in the results folder; with --sample, an archive or a results folder.",
+        ),
+    ],
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Re-run that many runs of an archive, chosen at random."),
+    ] = None,
     data: Data = None,
     results: Results = Path("results"),
     offline: Offline = False,
 ) -> None:
     """Re-runs a run. Prints that the results are bit-equal, or where they differ (exit code 1)."""
-    from benchmarks.commands import reproduce_run
+    from benchmarks.reproduction import reproduce_run, reproduce_sample
 
-    equal = reproduce_run(run_id, root=data_folder(data), results=results, offline=offline)
+    root = data_folder(data)
+    if sample is None:
+        equal = reproduce_run(run, root=root, results=results, offline=offline)
+    else:
+        equal = reproduce_sample(Path(run), sample, root=root, offline=offline)
     raise SystemExit(0 if equal else 1)
 
 

@@ -70,6 +70,16 @@ def test_a_run_is_reproduced_bit_equal(made: tuple[Path, str]) -> None:
     assert "bit-equal" in done.stdout
 
 
+def test_runs_chosen_at_random_from_a_folder_are_reproduced(made: tuple[Path, str]) -> None:
+    results, run_id = made
+    done = call("reproduce", "--sample", "2", str(results), results=results)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{run_id}: bit-equal" in done.stdout
+    assert "1 of 1 runs bit-equal" in done.stdout
+    done = call("reproduce", "--sample", "2", "missing.tar.gz", results=results)
+    assert (done.returncode, "does not exist" in done.stderr) == (2, True)
+
+
 def test_a_difference_is_told_where_it_first_is(made: tuple[Path, str], tmp_path: Path) -> None:
     results, run_id = made
     home = tmp_path / "runs" / run_id
