@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import Field
@@ -57,8 +55,10 @@ class Row(Frozen):
     variant: str
     dataset: str
     metric: str = Field(description="with its split, such as test/accuracy")
-    options: str = Field(description="of `capsbench run`, beside those of every row")
-    epochs: int | None = Field(None, description="None: no run was made yet")
+    epochs: int | None = Field(None, description="None: those of the profile")
+    train_samples: int | None = None
+    validation_samples: int | None = None
+    settings: dict[str, float] = Field({}, description="hyper-parameters beside the profile's")
     aim: Bound | str | None = None
     verdict: str | None = None
     published: PublishedFigure | None = None
@@ -66,21 +66,31 @@ class Row(Frozen):
     @property
     def command(self) -> str:
         """The command that makes the run of seed 0."""
+        numbers = {
+            "epochs": self.epochs,
+            "train-samples": self.train_samples,
+            "validation-samples": self.validation_samples,
+        }
+        options = [f"--{name} {value}" for name, value in numbers.items() if value is not None]
+        options += [f"--set {name}={value:g}" for name, value in self.settings.items()]
         parts = ("capsbench run", self.variant, self.dataset, f"--profile {PROFILE} --final")
-        return " ".join((*parts, "--threads 1", *self.options.split(), "--seed 0"))
+        return " ".join((*parts, "--threads 1", *options, "--seed 0"))
 
     def takes(self, record: RunRecord) -> bool:
-        """Says whether a record is a finished run of this row."""
-        spec = record.spec
-        asked = (self.variant, self.dataset, "final", PROFILE, self.epochs)
-        has = (spec.variant, spec.dataset, spec.role, spec.budget.profile, spec.budget.epochs)
-        return asked == has and record.complete and self._settings_are(spec.hyperparameters)
-
-    def _settings_are(self, hyperparameters: dict[str, Any]) -> bool:
-        words = self.options.split()
-        given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-        pairs = (setting.split("=", 1) for setting in given)
-        return all(hyperparameters[name] == json.loads(value) for name, value in pairs)
+        """Returns whether a record is a finished run of this row."""
+        spec, budget = record.spec, record.spec.budget
+        asked = (self.variant, self.dataset, "final", PROFILE)
+        numbers = (
+            (self.epochs, budget.epochs),
+            (self.train_samples, budget.train_samples),
+            (self.validation_samples, budget.validation_samples),
+        )
+        return (
+            record.complete
+            and asked == (spec.variant, spec.dataset, spec.role, budget.profile)
+            and all(number in (None, given) for number, given in numbers)
+            and self.settings.items() <= spec.hyperparameters.items()
+        )
 
 
 @dataclass(frozen=True)
