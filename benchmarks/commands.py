@@ -16,14 +16,17 @@ from benchmarks import curves, datasets, processor, run_progress
 from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.profiles import Profile, load_profile
-from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import DataState, RunRecord
+from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget, Precision, RunSpec
+from benchmarks.result_tables import print_metrics
 from benchmarks.run_options import RunOptions
+from benchmarks.runs.preparation import unused_terms
 from benchmarks.runs.recording import scoring_of
 from benchmarks.runs.run import run
+from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
 from benchmarks.specification import Machine, specify
+from benchmarks.stored_runs import data_state, record_of, source_of
 
 
 def make_run(
@@ -45,6 +48,7 @@ def make_run(
         InputError: if the options make no valid spec, or the base has no record.
     """
     plan = load_profile(choice.profile)
+    shown = PictureChoice(choice.pictures_every, choice.pictures_every_steps, choice.shown_samples)
     source = DataSource(data, "none" if choice.offline else plan.download)
     spec = specify(
         variant,
@@ -54,7 +58,7 @@ def make_run(
         hyperparameters=choice.hyperparameters,
         seed=choice.seed,
         budget=choice.budget,
-        base=None if choice.base is None else _record(results, choice.base).spec,
+        base=None if choice.base is None else record_of(results, choice.base).spec,
         source=source,
         machine=Machine(
             choice.threads,
@@ -67,13 +71,19 @@ def make_run(
         require_gpu()
     choice.log.require_login()
     console = Console()
-    console.print(f"run {spec.run_id}")
+    scoring, known = scoring_of(spec), RunFolder(results, spec.run_id).read() is not None
+    console.print(
+        f"run {spec.run_id}{' has a record: nothing is trained' if known else ''}", soft_wrap=True
+    )
     _warn_of_slow_products(console, spec)
     record = run(
         spec,
         source=source,
         results=results,
-        callbacks=run_progress.callbacks(console, scoring_of(spec).primary),
+        callbacks=[
+            *run_progress.callbacks(console, scoring.primary, scoring.directions[scoring.primary]),
+            TrainingPictures(shown),
+        ],
         log=choice.log,
         debug=choice.debug,
     )
@@ -84,38 +94,23 @@ def make_run(
     return record
 
 
-def _record(results: Path, run_id: str) -> RunRecord:
-    """Reads the record of a run. Raises InputError if there is none."""
-    record = RunFolder(results, run_id).read()
-    if record is None:
-        raise InputError(
-            f"{results} has no record of a run {run_id!r}: name one of the folders in "
-            f"{results / 'runs'}"
-        )
-    return record
-
-
 def _show(console: Console, record: RunRecord, results: Path) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("metric", "value"):
-        table.add_column(heading)
-    for name, value in record.metrics.items():
-        table.add_row(name, f"{value:.6g}")
-    for name, reason in record.absent.items():
-        table.add_row(name, f"n/a: {reason}")
-    console.print(table)
+    print_metrics(
+        console,
+        record.metrics_and_losses,
+        record.metric,
+        absent=record.absent,
+        floors=record.floors,
+        unused_terms=() if record.status == "failed" else unused_terms(record.spec),
+    )
     costs = record.costs
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
         f"{_counts(costs)}{record.cost('seconds'):.1f} s, "
-        f"data {_data_state(record)}, digest {record.digest[:16]}",
+        f"data {data_state(record)}, digest {record.digest[:16]}",
         soft_wrap=True,
     )
     console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
-
-
-def _data_state(record: RunRecord) -> str:
-    return record.data.state if record.data else "none"
 
 
 def _counts(costs: Mapping[str, Any]) -> str:
@@ -140,20 +135,19 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
     Raises:
         InputError: if the run has no record.
     """
-    record = _record(results, run_id)
+    record = record_of(results, run_id)
     stop = None
     if record.status == "pruned":
 
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
-    rendered = record.data is not None and DataState.stand_in in record.data.states
     console = Console()
     _warn_of_slow_products(console, record.spec)
     with tempfile.TemporaryDirectory() as scratch:
         again = run(
             record.spec,
-            source=DataSource(root, "none" if offline or rendered else "small"),
+            source=source_of(record, root, offline=offline),
             results=Path(scratch),
             study=record.study,
             stop=stop,
