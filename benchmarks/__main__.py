@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import datasets
-from benchmarks.cli import Data, Offline, Results, command, data_folder, require_gpu
+from benchmarks.cli import Data, Offline, Results, announced, command, data_folder, require_gpu
 from benchmarks.declared_options import declared_by
 from benchmarks.lightning import import_lightning
 from benchmarks.profiles import ProfileName, load_profile
@@ -46,8 +46,9 @@ def run(
     results: Results = Path("results"),
 ) -> None:
     """Makes one run, prints its metrics and draws their curves."""
-    import_lightning()
-    from benchmarks.commands import make_run
+    with announced(f"loading PyTorch to train {variant} on {dataset}"):
+        import_lightning()
+        from benchmarks.commands import make_run
 
     choice = RunOptions(**given, hyperparameters=_settings(set_))
     record = make_run(variant, dataset, choice, data=data_folder(data), results=results)
@@ -80,6 +81,47 @@ def reproduce(
     else:
         equal = reproduce_sample(Path(run), sample, root=root, offline=offline)
     raise SystemExit(0 if equal else 1)
+
+
+@app.command()
+def evaluate(
+    run_id: Annotated[str, typer.Argument(help="The id of a finished run in the results folder.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Another dataset of the same shape; its scores are stored apart.",
+            show_default="the run's own",
+        ),
+    ] = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    offline: Offline = False,
+) -> None:
+    """Scores a finished run on test data, without training again: the record that --final makes."""
+    with announced(f"loading PyTorch to score {run_id}"):
+        import_lightning()
+        from benchmarks.evaluate_command import evaluate_run
+
+    root = data_folder(data)
+    evaluate_run(run_id, dataset=dataset, root=root, results=results, offline=offline)
+
+
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(help="The id of a run, or the path of a weights file.")],
+    files: Annotated[list[Path], typer.Argument(help="Images, .npy files or clips.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of tables, arrays and pictures.", show_default="none is written"),
+    ] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Shows a trained model's answer to files: classes, reconstructions or future frames."""
+    with announced(f"loading PyTorch to use {run}"):
+        import_lightning()
+        from benchmarks.predict_command import predict_files
+
+    predict_files(run, files, out=out, results=results)
 
 
 @app.command("data")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -50,6 +51,25 @@ def data_folder(data: Path | None) -> Path:
             f"{origin} out"
         )
     return (named or Path("data")).resolve()
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Shows a text on a terminal while slow imports run, so that the screen is not empty.
+
+    Nothing is printed where stderr is not a terminal.
+
+    Args:
+        text: what happens, such as `starting`.
+    """
+    shown = sys.stderr.isatty()
+    if shown:
+        print(f"{text} …", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -16,10 +16,14 @@ from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget, Precision, RunSpec
+from benchmarks.result_tables import print_metrics
 from benchmarks.run_options import RunOptions
+from benchmarks.runs.preparation import unused_terms
 from benchmarks.runs.recording import scoring_of
 from benchmarks.runs.run import run
+from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
 from benchmarks.specification import Machine, specify
+from benchmarks.stored_runs import data_state, record_of
 
 
 def make_run(
@@ -41,6 +45,7 @@ def make_run(
         InputError: if the options make no valid spec, or the base has no record.
     """
     plan = load_profile(choice.profile)
+    shown = PictureChoice(choice.pictures_every, choice.pictures_every_steps, choice.shown_samples)
     source = DataSource(data, "none" if choice.offline else plan.download)
     spec = specify(
         variant,
@@ -50,7 +55,7 @@ def make_run(
         hyperparameters=choice.hyperparameters,
         seed=choice.seed,
         budget=choice.budget,
-        base=None if choice.base is None else RunFolder(results, choice.base).read_existing().spec,
+        base=None if choice.base is None else record_of(results, choice.base).spec,
         source=source,
         machine=Machine(
             choice.threads,
@@ -63,13 +68,19 @@ def make_run(
         require_gpu()
     choice.log.require_login()
     console = Console()
-    console.print(f"run {spec.run_id}")
+    scoring, known = scoring_of(spec), RunFolder(results, spec.run_id).read() is not None
+    console.print(
+        f"run {spec.run_id}{' has a record: nothing is trained' if known else ''}", soft_wrap=True
+    )
     warn_of_slow_products(console, spec)
     record = run(
         spec,
         source=source,
         results=results,
-        callbacks=run_progress.callbacks(console, scoring_of(spec).primary),
+        callbacks=[
+            *run_progress.callbacks(console, scoring.primary, scoring.directions[scoring.primary]),
+            TrainingPictures(shown),
+        ],
         log=choice.log,
         debug=choice.debug,
     )
@@ -81,26 +92,22 @@ def make_run(
 
 
 def _show(console: Console, record: RunRecord, results: Path) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("metric", "value"):
-        table.add_column(heading)
-    for name, value in record.metrics.items():
-        table.add_row(name, f"{value:.6g}")
-    for name, reason in record.absent.items():
-        table.add_row(name, f"n/a: {reason}")
-    console.print(table)
+    print_metrics(
+        console,
+        record.metrics_and_losses,
+        record.metric,
+        absent=record.absent,
+        floors=record.floors,
+        unused_terms=() if record.status == "failed" else unused_terms(record.spec),
+    )
     costs = record.costs
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
         f"{_counts(costs)}{record.cost('seconds'):.1f} s, "
-        f"data {_data_state(record)}, digest {record.digest[:16]}",
+        f"data {data_state(record)}, digest {record.digest[:16]}",
         soft_wrap=True,
     )
     console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
-
-
-def _data_state(record: RunRecord) -> str:
-    return record.data.state if record.data else "none"
 
 
 def _counts(costs: Mapping[str, Any]) -> str:

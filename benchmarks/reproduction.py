@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.commands import warn_of_slow_products
-from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
-from benchmarks.records.record import DataState, RunRecord
+from benchmarks.records.record import RunRecord
 from benchmarks.runs.run import run
+from benchmarks.stored_runs import record_of, source_of
 
 
 def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> bool:
@@ -34,20 +34,19 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
     Raises:
         InputError: if the run has no record.
     """
-    record = RunFolder(results, run_id).read_existing()
+    record = record_of(results, run_id)
     stop = None
     if record.status == "pruned":
 
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
-    rendered = record.data is not None and DataState.stand_in in record.data.states
     console = Console()
     warn_of_slow_products(console, record.spec)
     with tempfile.TemporaryDirectory() as scratch:
         again = run(
             record.spec,
-            source=DataSource(root, "none" if offline or rendered else "small"),
+            source=source_of(record, root, offline=offline),
             results=Path(scratch),
             study=record.study,
             stop=stop,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmarks.cli import Offline
 from benchmarks.profiles import ProfileName
+from benchmarks.records.errors import InputError
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
 Where = Literal["cpu", "cuda"]
@@ -69,8 +70,44 @@ class RunOptions(BaseModel):
         bool,
         typer.Option("--debug", help="Find the operation that makes a gradient NaN; slow."),
     ] = False
+    pictures_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Epochs between pictures of what the model makes of samples.",
+            show_default="after the last epoch only",
+        ),
+    ] = None
+    pictures_every_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training steps between such pictures.", show_default="none"),
+    ] = None
+    show: Annotated[
+        str | None,
+        typer.Option(
+            metavar="3,17,42",
+            help="Positions of the validation samples in these pictures.",
+            show_default="the first ones",
+        ),
+    ] = None
     log: WandbOptions = PLAIN
     offline: Offline = False
+
+    @property
+    def shown_samples(self) -> list[int] | None:
+        """Returns the positions in `show`.
+
+        Raises:
+            InputError: if they are not whole numbers.
+        """
+        if self.show is None:
+            return None
+        parts = [part.strip() for part in self.show.split(",")]
+        if not all(part.isdecimal() for part in parts):
+            raise InputError(
+                f"--show {self.show!r} is not a list of positions: write them as in --show 3,17,42"
+            )
+        return [int(part) for part in parts]
 
     @property
     def budget(self) -> dict[str, int]:

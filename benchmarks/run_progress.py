@@ -1,17 +1,26 @@
-"""Shows the progress of a single run: its layers, then a progress bar or one line per epoch."""
+"""Shows a single run while it trains: what is trained on what, one line per epoch, a live bar."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import RichModelSummary, RichProgressBar
+import torch
+from pytorch_lightning.callbacks import RichModelSummary
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from benchmarks.cli import duration
+from benchmarks.pace import Pace
+from benchmarks.records.spec import Direction
 from benchmarks.runs.journal import Journal
+from benchmarks.tasks import Task
+
+REFRESH_SECONDS = 0.2
+"""Seconds between two updates of the live bar: on a GPU, each update waits for the loss."""
 
 
 class Layers(RichModelSummary):
@@ -31,47 +40,207 @@ class Layers(RichModelSummary):
         Console().print(table)
 
 
-class EpochLines(pl.Callback):
-    """Prints one line at the end of each epoch, except the last, after which results are printed.
+class Opening(pl.Callback):
+    """Prints the size of the model, the device and the data before the first step.
 
     Args:
         console: where to print.
-        metric: the validation metric to print. Without validation data, the training loss is
-            printed instead.
     """
 
-    def __init__(self, console: Console, metric: str) -> None:
-        self._console, self._metric = console, metric
-        self._began, self._made = 0.0, 0
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._began = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        journal = next(c for c in cast(Any, trainer).callbacks if isinstance(c, Journal))
-        epoch, metrics = journal.history[-1]["epoch"], journal.history[-1]["metrics"]
-        self._made += 1
-        if epoch == trainer.max_epochs:
-            return
-        left = (trainer.max_epochs - epoch) * (time.monotonic() - self._began) / self._made
-        shown = f"validation/{self._metric}"
-        name = shown if shown in metrics else "train/loss"
-        self._console.print(
-            f"epoch {epoch} of {trainer.max_epochs}: {name} {metrics[name]:.4g}, "
-            f"about {duration(left)} left",
-            soft_wrap=True,
-        )
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Task)
+        model, data = pl_module.model, pl_module.data
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        counts, threads = data.counts, torch.get_num_threads()
+        lines = {
+            "model": f"{type(model).__name__}, {parameters:,} trained parameters",
+            "device": f"{_device(pl_module.device)}, {threads} CPU thread{'s' * (threads > 1)}, "
+            f"{trainer.precision}",
+            "data": f"{data.info.dataset} ({data.info.state}), {counts.train:,} training and "
+            f"{counts.validation:,} validation samples, batches of {model.config.batch_size}",
+        }
+        for name, text in lines.items():
+            self._console.print(f"{name:<7} {text}", soft_wrap=True, highlight=False)
 
 
-def callbacks(console: Console, metric: str) -> list[pl.Callback]:
-    """Builds the callbacks that print a run's layers and its progress.
+class EpochLines(pl.Callback):
+    """Prints one line per epoch; on a terminal, a bar below the lines shows the current epoch.
+
+    A line has the losses and the primary metric, and marks the best epoch so far.
 
     Args:
-        console: on a terminal progress is a bar, otherwise one line per epoch.
-        metric: the validation metric of these lines.
+        console: where to print.
+        metric: the name of the primary metric.
+        direction: which way the primary metric is better.
+    """
+
+    def __init__(self, console: Console, metric: str, direction: Direction) -> None:
+        self._console, self._metric = console, metric
+        self._better = max if direction == "maximize" else min
+        self._pace = Pace()
+        self._bar = LiveBar(console) if console.is_terminal else None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        journal = _journal(trainer)
+        for line in journal.history:
+            self._print_epoch(trainer, journal, line, left=None)
+        if trainer.global_step:
+            self._console.print(f"resumed at step {trainer.global_step}", highlight=False)
+        self._pace.begin()
+        if self._bar is not None:
+            self._bar.start()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._pace.begin()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._pace.step()
+        if self._bar is None or not self._bar.due():
+            return
+        assert isinstance(pl_module, Task)
+        steps, epochs = trainer.num_training_batches, trainer.max_epochs or 1
+        texts = [f"loss {float(outputs['loss']):.4g}"]
+        running = pl_module.running_mean(self._metric)
+        if running is not None:
+            texts.append(f"{self._metric} {running:.4g}")
+        rate = self._pace.steps_per_second
+        if rate is not None:
+            texts.append(f"{_rounded(rate * len(batch[0]))} samples/s")
+            texts.append(f"{duration(self._left(trainer, batch_idx + 1) or 0)} left")
+        self._bar.show(f"epoch {trainer.current_epoch + 1}/{epochs}", batch_idx + 1, steps, texts)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._pace.begin()
+        if self._bar is not None and trainer.state.fn == "fit":
+            steps, epochs = int(trainer.num_training_batches), trainer.max_epochs
+            name = f"epoch {trainer.current_epoch + 1}/{epochs}"
+            self._bar.show(name, steps, steps, ["validation"])
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._pace.validated()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        journal = _journal(trainer)
+        steps = int(trainer.num_training_batches)
+        self._print_epoch(trainer, journal, journal.history[-1], left=self._left(trainer, steps))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._stop()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        what = "the trained" if _journal(trainer).history else "the untrained"
+        self._console.print(f"scoring {what} model on test data", highlight=False)
+
+    def _left(self, trainer: pl.Trainer, done: int) -> float | None:
+        """Estimates the seconds left, after a number of finished steps of the current epoch."""
+        steps, epochs = int(trainer.num_training_batches), trainer.max_epochs or 1
+        later = epochs - trainer.current_epoch - 1
+        return self._pace.left(later * steps + steps - done, later + (done < steps))
+
+    def _print_epoch(
+        self, trainer: pl.Trainer, journal: Journal, line: Mapping[str, Any], left: float | None
+    ) -> None:
+        epoch, metrics, last = line["epoch"], line["metrics"], trainer.max_epochs
+        texts = [f"epoch {epoch:>{len(str(last))}}/{last}"]
+        texts.append(f"training loss {metrics['train/loss']:.4g}")
+        if "validation/loss" in metrics:
+            texts.append(f"validation loss {metrics['validation/loss']:.4g}")
+        score = metrics.get(f"validation/{self._metric}")
+        if score is not None:
+            best = self._better(journal.scores()[:epoch])
+            mark = " (best)" if score == best else ""
+            texts.append(f"{self._metric} {score:.4g}{mark}")
+        if left is not None and epoch != last:
+            texts.append(f"{duration(left)} left")
+        self._console.print("  ".join(texts), soft_wrap=True, highlight=False)
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class LiveBar:
+    """Shows the current epoch as a bar with some texts, in the last line of a terminal.
+
+    Args:
+        console: the terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            TextColumn("{task.completed}/{task.total}  {task.fields[texts]}"),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+        )
+        self._row = self._progress.add_task("", total=1, texts="")
+        self._due = 0.0
+
+    def start(self) -> None:
+        """Shows the bar."""
+        self._progress.start()
+
+    def due(self) -> bool:
+        """Returns whether the bar is to be updated again."""
+        return time.monotonic() >= self._due
+
+    def show(self, name: str, done: int, total: int | float, texts: list[str]) -> None:
+        """Updates the bar.
+
+        Args:
+            name: the text before the bar.
+            done: number of finished steps.
+            total: number of all steps.
+            texts: the texts after the bar.
+        """
+        self._due = time.monotonic() + REFRESH_SECONDS
+        self._progress.update(
+            self._row, description=name, completed=done, total=total, texts="  ".join(texts)
+        )
+        self._progress.refresh()
+
+    def stop(self) -> None:
+        """Removes the bar."""
+        self._progress.stop()
+
+
+def callbacks(console: Console, metric: str, direction: Direction) -> list[pl.Callback]:
+    """Builds the callbacks that print what a run trains and its progress.
+
+    Args:
+        console: on a terminal, a live bar is shown too.
+        metric: the name of the primary metric.
+        direction: which way the primary metric is better.
 
     Returns:
         The callbacks, for a trainer.
     """
-    progress = RichProgressBar() if console.is_terminal else EpochLines(console, metric)
-    return [Layers(max_depth=2), progress]
+    return [Layers(max_depth=2), Opening(console), EpochLines(console, metric, direction)]
+
+
+def _journal(trainer: pl.Trainer) -> Journal:
+    return next(c for c in cast(Any, trainer).callbacks if isinstance(c, Journal))
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def _rounded(number: float) -> str:
+    """Formats a rate with three digits."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

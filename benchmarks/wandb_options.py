@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import RunSpec
+from benchmarks.tensorboard import writer_class
 from benchmarks.weights_and_biases import import_wandb
 from models.registry import nearest
 
@@ -44,12 +45,23 @@ class WandbOptions(BaseModel):
     off: Annotated[
         bool, typer.Option("--no-wandb", help="Show nothing there, as WANDB_MODE=disabled does.")
     ] = False
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write TensorBoard's files into the run's folder."),
+    ] = False
     every: Annotated[
         int,
         Field(ge=1),
-        typer.Option("--log-every", min=1, help="Epochs between those shown there."),
+        typer.Option("--log-every", min=1, help="Epochs between those shown in both."),
     ] = 1
     """The last epoch is always shown."""
+    every_steps: Annotated[
+        int,
+        Field(ge=1),
+        typer.Option(
+            "--log-every-steps", min=1, help="Training steps between those shown in both."
+        ),
+    ] = 25
 
     def of_base(self) -> WandbOptions:
         """Returns the options for the run of a base, which is called by its id.
@@ -59,7 +71,9 @@ class WandbOptions(BaseModel):
         return self.model_copy(update={"name": PLAIN.name})
 
     def require_login(self) -> None:
-        """Raises InputError if runs are to be sent and cannot be: switched off, or no login."""
+        """Raises InputError if a view cannot be made: no login, or no TensorBoard."""
+        if self.tensorboard:
+            writer_class()
         if self.upload:
             if (why := self.switched_off) is not None:
                 raise InputError(f"--upload sends nothing with {why}: leave one of them out")

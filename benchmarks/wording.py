@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -64,3 +64,15 @@ def _limits(limits: dict[str, Any]) -> list[str]:
     signs = {"gt": "> ", "ge": "at least ", "lt": "< ", "le": "at most "}
     signs["multiple_of"] = "a multiple of "
     return parts + [f"{sign}{written[name]}" for name, sign in signs.items() if name in written]
+
+
+def sizes(shape: NamedTuple) -> str:
+    """Formats the shape of a sample, such as `channels 1, height 28, width 28, classes 10`.
+
+    Args:
+        shape: a shape of `models.variant`.
+
+    Returns:
+        Each field with its number.
+    """
+    return ", ".join(f"{name} {size}" for name, size in shape._asdict().items())

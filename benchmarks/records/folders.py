@@ -154,20 +154,6 @@ class RunFolder:
         content = self.read_bytes()
         return None if content is None else self.parse(content)
 
-    def read_existing(self) -> RunRecord:
-        """Reads the record of a run that a user named.
-
-        Raises:
-            InputError: if there is no such record, or `read` refuses it.
-        """
-        record = self.read()
-        if record is None:
-            raise InputError(
-                f"{self.path.parents[1]} has no record of a run {self.run_id!r}: name one of the "
-                f"folders in {self.path.parent}"
-            )
-        return record
-
     def damage(self) -> str | None:
         """Checks whether the record is JSON and its digest matches the record and the metrics.
 

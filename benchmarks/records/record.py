@@ -143,6 +143,9 @@ class RunRecord(Frozen):
         description="for a final, by floor: metrics on test data of trivial answers and of the "
         "untrained network"
     )
+    test_losses: dict[str, float] = Field(
+        {}, description="for a final, the loss and its terms on test data; what is finite"
+    )
     samples: SampleCounts | None = Field(description="None: the process died, or had no data")
     history: list[float] = Field(description="the primary validation metric after each epoch")
     weights_sha256: str | None = Field(description="None: the model has no weights")
@@ -151,10 +154,14 @@ class RunRecord(Frozen):
     provenance: Provenance
 
     UNDIGESTED: ClassVar = frozenset(
-        {"run_id", "study", "traceback", "digest", "costs", "provenance"}
+        {"run_id", "study", "traceback", "test_losses", "digest", "costs", "provenance"}
     )
     """Fields that the digest leaves out: records of equal specs may differ in them, or they follow
-    from the spec."""
+    from the spec. Records of older versions have no `test_losses`, and keep their digests."""
+
+    UNDIGESTED_IN_LINES: ClassVar = frozenset({"learning_rate"})
+    """Fields of a line of `metrics.jsonl` that the digest leaves out: they follow from the spec,
+    and lines of older versions do not have them."""
 
     @model_validator(mode="after")
     def _tested(self) -> RunRecord:
@@ -180,7 +187,13 @@ class RunRecord(Frozen):
         decided = {name: stored[name] for name in names if name != "step"}
         if stored.get("step") is not None:
             decided["step"] = stored["step"]
-        return fingerprint([decided, list(lines)])
+        digested = [
+            {name: value for name, value in line.items() if name not in cls.UNDIGESTED_IN_LINES}
+            if isinstance(line, Mapping)
+            else line  # a damaged file
+            for line in lines
+        ]
+        return fingerprint([decided, digested])
 
     @property
     def variant(self) -> str:
@@ -223,6 +236,11 @@ class RunRecord(Frozen):
         """
         amount = self.costs.get(name)
         return math.nan if amount is None else float(amount)
+
+    @property
+    def metrics_and_losses(self) -> dict[str, float]:
+        """Returns the metrics and the losses on test data, by name with part."""
+        return self.metrics | {f"test/{name}": value for name, value in self.test_losses.items()}
 
     @property
     def score(self) -> float:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 
-from benchmarks.records.folders import RunFolder
 from benchmarks.runs.journal import require_finite
 from benchmarks.runs.picture_files import save_pictures
 from benchmarks.runs.preparation import Prepared
@@ -62,7 +61,17 @@ def score_on_validation(prepared: Prepared, trainer: pl.Trainer) -> dict[str, fl
     return {f"validation/{name}": value for name, value in validation.items()}
 
 
-def score_on_test(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
+class FinalScores(NamedTuple):
+    """Holds the scores of a trained model on test data."""
+
+    metrics: dict[str, float]
+    """By name, such as `test/accuracy`."""
+    losses: dict[str, float]
+    """The loss and its terms by name, such as `loss/margin`, as means over samples; those that are
+    finite."""
+
+
+def score_on_test(task: Task[Any], trainer: pl.Trainer) -> FinalScores:
     """Scores a trained model on test data.
 
     Args:
@@ -70,31 +79,38 @@ def score_on_test(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
         trainer: the trainer of the run.
 
     Returns:
-        The metrics by name, such as `test/accuracy`.
+        The metrics and the losses.
 
     Raises:
         NonFinite: if a metric is NaN or infinite.
     """
     metrics = {f"test/{name}": value for name, value in _tested(task, trainer).items()}
     require_finite(metrics, "the test")
-    return metrics
+    losses = task.evaluation_losses()
+    return FinalScores(metrics, {k: v for k, v in losses.items() if math.isfinite(v)})
 
 
-def draw_pictures(task: Task[Any], folder: RunFolder) -> dict[str, Path]:
-    """Draws the pictures of a trained model and writes them into the folder of its run.
+def draw_pictures(prepared: Prepared) -> dict[str, Path]:
+    """Draws test samples with a trained model, and writes the pictures into the run's folder.
 
     Args:
-        task: the task with the trained model.
-        folder: the folder of the run.
+        prepared: the run, with its trained model.
 
     Returns:
         The PNG files by name of the picture.
     """
+    spec = prepared.spec
+    title = f"{spec.variant} on {spec.dataset}, seed {spec.seed}, first test samples"
     with torch.inference_mode():
-        return save_pictures(folder.path, task.eval().pictures())
+        pictures = prepared.task.eval().pictures()
+        return save_pictures(prepared.folder.path, pictures, title=title)
 
 
 def _tested(task: Task[Any], trainer: pl.Trainer) -> dict[str, float]:
     task.use_all_training_samples()
-    trainer.test(task, verbose=False)
+    try:
+        trainer.test(task, verbose=False)
+    except SystemExit:
+        # Lightning 2.6 turns a KeyboardInterrupt into a SystemExit.
+        raise KeyboardInterrupt from None
     return task.compute()

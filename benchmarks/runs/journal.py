@@ -15,7 +15,7 @@ from benchmarks import interrupts
 from benchmarks.records.atomic_files import append_durably, write_atomically
 from benchmarks.records.spec import Stop
 from benchmarks.runs.checkpoints import Checkpoints
-from benchmarks.runs.wandb_view import WandbView
+from benchmarks.runs.views import Views
 from benchmarks.tasks import Task
 
 CHECKPOINT_SECONDS = 10.0
@@ -24,7 +24,8 @@ CHECKPOINT_SECONDS = 10.0
 CHECKPOINT_SHARE = 0.03
 """Largest share of a run's time that checkpoints may take: large ones are written less often."""
 
-STEPS_BETWEEN_LOGS = 25
+STEPS_BETWEEN_CHECKS = 25
+"""Steps between two checks of the loss on a GPU. A failed run's record depends on the number."""
 
 
 class NonFinite(ArithmeticError):
@@ -57,14 +58,14 @@ class Journal(pl.Callback):
     Args:
         folder: the folder of the run. An old `metrics.jsonl` is deleted; the checkpoint contains
             its lines.
-        view: the run's view in Weights & Biases.
+        view: shows the run in Weights & Biases and TensorBoard.
         primary: the name of the primary metric.
         stop: decides after each epoch whether the training ends; None: it never does.
         started: when this process began the run, by `time.perf_counter`.
     """
 
     def __init__(
-        self, folder: Path, view: WandbView, primary: str, stop: Stop | None, *, started: float
+        self, folder: Path, view: Views, primary: str, stop: Stop | None, *, started: float
     ) -> None:
         self.path = folder / "metrics.jsonl"
         self.path.unlink(missing_ok=True)  # the checkpoint contains the lines to keep
@@ -98,10 +99,23 @@ class Journal(pl.Callback):
         return self._earlier + time.perf_counter() - self._begun
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.write_history()
+
+    def write_history(self) -> None:
+        """Writes the lines of `history` to `metrics.jsonl` and to the W&B view."""
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
         write_atomically(self.path, lines.encode())
         for line in self.history:
-            self._view.epoch(line["epoch"], line["metrics"])
+            self._show(line)
+
+    def _show(self, line: Mapping[str, Any]) -> None:
+        """Shows a line of `metrics.jsonl` in the view; lines of older versions have no rate."""
+        rate = {"lr": line["learning_rate"]} if "learning_rate" in line else {}
+        self._view.epoch(line["epoch"], line["step"], {**line["metrics"], **rate})
+
+    def show_pictures(self, step: int, pictures: Mapping[str, Path]) -> None:
+        """Shows pictures (PNG files by name) that were drawn after a step in the run's views."""
+        self._view.pictures(step, pictures)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         interrupts.take_back_sigterm()
@@ -119,14 +133,13 @@ class Journal(pl.Callback):
         batch_idx: int,
     ) -> None:
         step, loss = trainer.global_step, outputs["loss"]
-        logs = step % STEPS_BETWEEN_LOGS == 0
         # Reading a loss waits for the GPU to compute it, so on a GPU few losses are checked.
-        if (logs or not loss.is_cuda) and not math.isfinite(loss):
+        checked = step % STEPS_BETWEEN_CHECKS == 0 or not loss.is_cuda
+        if checked and not math.isfinite(loss):
             epoch = trainer.current_epoch + 1
             raise NonFinite(f"the loss was {float(loss)} in epoch {epoch} (step {step})")
-        if logs:
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            self._view.step({"loss": float(loss), "lr": float(rate)})
+        if self._view.wants_step(step):
+            self._view.step(step, {"loss": float(loss), "lr": _learning_rate(trainer)})
         # After the last step of an epoch, Lightning cannot resume between training and validation.
         if batch_idx + 1 < trainer.num_training_batches:
             self._checkpoint(trainer)
@@ -159,10 +172,15 @@ class Journal(pl.Callback):
         metrics |= {f"validation/{name}": value for name, value in validation.items()}
         epoch = trainer.current_epoch + 1
         require_finite(metrics, f"epoch {epoch} (step {trainer.global_step})")
-        line = {"epoch": epoch, "step": trainer.global_step, "metrics": metrics}
+        line = {
+            "epoch": epoch,
+            "step": trainer.global_step,
+            "learning_rate": _learning_rate(trainer),
+            "metrics": metrics,
+        }
         self.history.append(line)
         append_durably(self.path, json.dumps(line))
-        self._view.epoch(epoch, metrics)
+        self._show(line)
         last = epoch == trainer.max_epochs
         if not last and self._stop is not None and self._stop(self.scores()):
             self.stopped = trainer.should_stop = True
@@ -196,3 +214,8 @@ class Journal(pl.Callback):
         """
         name = f"validation/{self._primary}"
         return [epoch[name] for epoch in metrics if name in epoch]
+
+
+def _learning_rate(trainer: pl.Trainer) -> float:
+    """Returns the rate of the next step; of several groups of parameters, that of the first."""
+    return float(trainer.optimizers[0].param_groups[0]["lr"])

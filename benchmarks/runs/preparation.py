@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 
 from benchmarks import datasets, tasks
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.sequences import Frames
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import RunSpec
+from benchmarks.runs.weights import load_into, weights_of
 from models import registry
 from models.variant import Hyperparameters, Shape, Variant
 
@@ -113,6 +112,28 @@ def build_model(spec: RunSpec, shape: Shape, base: Variant | None = None) -> Var
     return registry.build(spec.variant, shape=shape, config=config, base=base)
 
 
+def shape_of(spec: RunSpec) -> Shape:
+    """Looks up the shape of a run's samples, without reading data."""
+    task = registry.available()[spec.variant].task
+    return datasets.find(spec.dataset).shape_of(task, Frames.of(config_of(spec)))
+
+
+def unused_terms(spec: RunSpec) -> set[str]:
+    """Lists the loss terms of a run that have weight zero.
+
+    The model is built on PyTorch's meta device, where tensors need no memory.
+
+    Args:
+        spec: the spec of a run whose model can be built.
+
+    Returns:
+        The names of the terms.
+    """
+    with torch.device("meta"):
+        weights = build_model(spec, shape_of(spec)).loss_weights
+    return {name for name, weight in weights.items() if weight == 0}
+
+
 def _trained(spec: RunSpec, shape: Shape, upper: RunFolder) -> Variant:
     """Loads the trained model of a run and freezes it.
 
@@ -121,14 +142,9 @@ def _trained(spec: RunSpec, shape: Shape, upper: RunFolder) -> Variant:
         shape: the shape of a sample.
         upper: the folder of another run in the same results folder.
     """
-    folder = upper.sibling(spec.run_id)
-    record, weights = folder.read(), folder.weights
-    if record is None or not weights.exists() or sha256_of(weights) != record.weights_sha256:
-        raise InputError(
-            f"{weights} does not match the record of its run: remove the run's folder to re-run it"
-        )
+    weights = weights_of(upper.sibling(spec.run_id))
     model = build_model(spec, shape)
-    model.load_state_dict(load_file(weights))
+    load_into(model, weights)
     return model.requires_grad_(False).eval()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,13 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save
 
-from benchmarks import datasets, metrics
-from benchmarks.datasets.sequences import Frames
+from benchmarks import metrics
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.provenance import provenance
-from benchmarks.records.atomic_files import write_atomically, write_json
+from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord, Status
@@ -25,9 +22,8 @@ from benchmarks.records.spec import Direction, RunSpec
 from benchmarks.runs import costs
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
-from benchmarks.runs.preparation import build_model, config_of
+from benchmarks.runs.preparation import build_model, config_of, shape_of
 from models import registry
-from models.variant import Hyperparameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +33,7 @@ class Outcome:
     status: Status
     metrics: dict[str, float] = field(default_factory=dict)
     floors: dict[str, dict[str, float]] = field(default_factory=dict)
+    test_losses: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     """The lines of `metrics.jsonl`."""
     scores: list[float] = field(default_factory=list)
@@ -149,6 +146,7 @@ def record_of(
         run_id=spec.run_id,
         study=study,
         traceback=outcome.traceback,
+        test_losses=outcome.test_losses,
         digest=RunRecord.digest_of(decided, outcome.history),
         costs=_costs(spec, len(outcome.history), data, journal),
         provenance=provenance().model_copy(update={"data": info}),
@@ -170,33 +168,12 @@ def write_record(record: RunRecord, folder: RunFolder) -> None:
     Checkpoints(folder.path).clear()
 
 
-def save_weights(model: torch.nn.Module, folder: RunFolder) -> str | None:
-    """Writes the weights of a model into the folder of its run, as safetensors.
-
-    Args:
-        model: the model.
-        folder: the folder of the run.
-
-    Returns:
-        The SHA-256 of the file; None if the model has no weights, and then nothing is written.
-
-    Raises:
-        OSError: if the file cannot be written.
-    """
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    if not state:
-        return None
-    content = save(state)
-    write_atomically(folder.weights, content)
-    return hashlib.sha256(content).hexdigest()
-
-
 def _costs(
     spec: RunSpec, epochs: int, data: TaskData | None, journal: Journal | None
 ) -> dict[str, int | float | None]:
     """Collects the costs of a run by name; time and memory are None if its process died."""
     config = config_of(spec)
-    found: dict[str, int | float | None] = {**_counts(spec, config), "seconds": None}
+    found: dict[str, int | float | None] = {**_counts(spec), "seconds": None}
     found |= dict.fromkeys(("train_seconds", "samples_per_second", "peak_memory_bytes"))
     if data is not None and journal is not None:
         count, size = len(data.train), config.batch_size
@@ -209,10 +186,9 @@ def _costs(
     return found
 
 
-def _counts(spec: RunSpec, config: Hyperparameters) -> Mapping[str, int | None]:
+def _counts(spec: RunSpec) -> Mapping[str, int | None]:
     try:
-        task = registry.available()[spec.variant].task
-        shape = datasets.find(spec.dataset).shape_of(task, Frames.of(config))
+        shape = shape_of(spec)
         return costs.count_parameters_and_flops(partial(build_model, spec, shape), shape)
     except Exception:
         # A model that cannot be built has failed the run already, and the record has the reason.

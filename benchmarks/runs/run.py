@@ -21,9 +21,9 @@ from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
 from benchmarks.runs.preparation import Prepared, load_data, prepare
 from benchmarks.runs.recording import Outcome
-from benchmarks.runs.wandb_view import WandbView
+from benchmarks.runs.views import Views
+from benchmarks.runs.weights import save_weights
 from benchmarks.wandb_options import PLAIN, WandbOptions
-from models import registry
 
 LOCK_SECONDS = 20.0
 """Seconds that a run waits for another process to release its folder, for instance a dying one."""
@@ -39,6 +39,7 @@ def run(
     callbacks: Sequence[pl.Callback] = (),
     log: WandbOptions = PLAIN,
     debug: bool = False,
+    fit: training.Fit = training.fit_model,
 ) -> RunRecord:
     """Trains, evaluates and records a run. If the run has a record, reads and returns the record.
 
@@ -55,6 +56,7 @@ def run(
         log: how Weights & Biases shows the run.
         debug: whether autograd's anomaly detection is on, which names the operation whose gradient
             is NaN. It is slow, and does not change the numbers.
+        fit: trains the model. `runs.restoration` restores a trained model instead.
 
     Returns:
         The record, which is also in `record.json` in the run's folder.
@@ -90,11 +92,14 @@ def run(
         with training.deterministic(spec.threads), _viewed(folder, spec, study, log) as view:
             primary = recording.scoring_of(spec).primary
             journal = Journal(folder.path, view, primary, stop, started=started)
+
+            def train() -> Outcome:
+                prepared = prepare(spec, data, folder)
+                trainer = training.make_trainer(spec, journal, callbacks, debug=debug)
+                return _train(prepared, journal, trainer, fit)
+
             with interrupts.grace_period():
-                outcome = recording.attempt(
-                    journal,
-                    lambda: _train(prepare(spec, data, folder), journal, callbacks, debug=debug),
-                )
+                outcome = recording.attempt(journal, train)
             record = recording.record_of(spec, outcome, data=data, study=study, journal=journal)
             _keep(folder, record, outcome, view)
     return record
@@ -135,36 +140,31 @@ def give_up(
     return record
 
 
-def _train(
-    prepared: Prepared, journal: Journal, callbacks: Sequence[pl.Callback], *, debug: bool
-) -> Outcome:
+def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: training.Fit) -> Outcome:
     """Trains a prepared run and evaluates it; a final is also evaluated on test data."""
     spec, model, task = prepared.spec, prepared.model, prepared.task
-    trainer = training.make_trainer(spec, journal, callbacks, debug=debug)
     final = spec.role == "final"
     floors = evaluation.score_floors(prepared, trainer) if final else {}
-    if model.trainable:
-        training.fit_task(trainer, task, journal)
-        metrics = dict(journal.history[-1]["metrics"])
-    else:
-        task.fit_model()
-        metrics = evaluation.score_on_validation(prepared, trainer)
+    metrics = fit(prepared, trainer, journal)
     pictures: dict[str, Path] = {}
+    test_losses: dict[str, float] = {}
     if final:
-        metrics |= evaluation.score_on_test(task, trainer)
-        pictures = evaluation.draw_pictures(task, prepared.folder)
+        scores = evaluation.score_on_test(task, trainer)
+        metrics, test_losses = metrics | scores.metrics, scores.losses
+        pictures = evaluation.draw_pictures(prepared)
     return Outcome(
         status="pruned" if journal.stopped else "complete",
         metrics=metrics,
         floors=floors,
+        test_losses=test_losses,
         history=journal.history,
         scores=journal.scores() if model.trainable else journal.scores_of([metrics]),
         pictures=pictures,
-        weights_sha256=recording.save_weights(model, prepared.folder),
+        weights_sha256=save_weights(model, spec, prepared.data.shape, prepared.folder),
     )
 
 
-def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: WandbView) -> None:
+def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: Views) -> None:
     """Ends the W&B view and writes the record. The record is last: a run without one is re-run."""
     summary = {"status": record.status, "reason": record.reason, **record.metrics}
     try:
@@ -176,10 +176,9 @@ def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: WandbVie
 @contextmanager
 def _viewed(
     folder: RunFolder, spec: RunSpec, study: str | None, log: WandbOptions
-) -> Iterator[WandbView]:
+) -> Iterator[Views]:
     """Opens the W&B view of a run; after an exception the view ends as failed."""
-    task = registry.available()[spec.variant].task
-    view = WandbView(folder.path, spec, study=study, task=task, log=log)
+    view = Views(folder, spec, study=study, log=log)
     try:
         yield view
     except BaseException:

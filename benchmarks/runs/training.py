@@ -6,27 +6,32 @@ import gc
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from benchmarks.records.spec import RunSpec
+from benchmarks.runs.evaluation import score_on_validation
 from benchmarks.runs.journal import Journal
-from benchmarks.tasks import Task
+from benchmarks.runs.preparation import Prepared
 
 
 def make_trainer(
-    spec: RunSpec, journal: Journal, callbacks: Sequence[pl.Callback] = (), *, debug: bool = False
+    spec: RunSpec,
+    journal: Journal | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    *,
+    debug: bool = False,
 ) -> pl.Trainer:
     """Makes Lightning's trainer for a run, on one device.
 
     Args:
         spec: the spec of the run.
-        journal: the callback that writes the run's metrics and checkpoints.
+        journal: the callback that writes the run's metrics and checkpoints; None: nothing is
+            written, for an evaluation without training.
         callbacks: further callbacks, such as a progress bar.
         debug: whether autograd's anomaly detection is on.
 
@@ -46,29 +51,43 @@ def make_trainer(
         enable_checkpointing=False,
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         enable_model_summary=False,
-        callbacks=[journal, *callbacks],
-        plugins=[journal.checkpoints],
+        callbacks=[*([] if journal is None else [journal]), *callbacks],
+        plugins=[] if journal is None else [journal.checkpoints],
         profiler=_Unprofiled(),
     )
 
 
-def fit_task(trainer: pl.Trainer, task: Task[Any], journal: Journal) -> None:
-    """Trains the model of a task, from the newest usable checkpoint if there is one.
+Fit = Callable[[Prepared, pl.Trainer, Journal], dict[str, float]]
+"""Gives the model of a prepared run its trained weights. Returns the metrics of the last epoch by
+name, such as `train/loss` and `validation/accuracy`."""
+
+
+def fit_model(prepared: Prepared, trainer: pl.Trainer, journal: Journal) -> dict[str, float]:
+    """Trains the model of a prepared run.
+
+    A model that is trained by gradients resumes from the newest usable checkpoint if there is one.
 
     Args:
+        prepared: the run before its first training step.
         trainer: the trainer of the run.
-        task: the task with the model.
         journal: knows the checkpoints of the run.
+
+    Returns:
+        The metrics of the last epoch by name.
 
     Raises:
         KeyboardInterrupt: if Ctrl-C was pressed twice.
         Interrupted: if SIGTERM or Ctrl-C ended the training, after a checkpoint.
     """
+    if not prepared.model.trainable:
+        prepared.task.fit_model()
+        return score_on_validation(prepared, trainer)
     try:
-        trainer.fit(task, ckpt_path=journal.checkpoints.newest(), weights_only=True)
+        trainer.fit(prepared.task, ckpt_path=journal.checkpoints.newest(), weights_only=True)
     except SystemExit:
         # Lightning 2.6 turns a KeyboardInterrupt into a SystemExit.
         raise KeyboardInterrupt from None
+    return dict(journal.history[-1]["metrics"])
 
 
 @contextmanager

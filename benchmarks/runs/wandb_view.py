@@ -41,7 +41,6 @@ class WandbView:
         self, folder: Path, spec: RunSpec, *, study: str | None, task: str, log: WandbOptions
     ) -> None:
         os.environ["WANDB_ERROR_REPORTING"] = "false"
-        self._every, self._last = log.every, spec.budget.epochs
         self._run: wandb.Run | None = None
         with self._harmless(spec.run_id):
             shutil.rmtree(folder / "wandb", ignore_errors=True)
@@ -85,14 +84,21 @@ class WandbView:
                 file=sys.stderr,
             )
 
-    def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Shows the metrics of an epoch, if the user wants to see this one."""
-        if epoch % self._every == 0 or epoch == self._last:
-            self._log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
+    def epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Shows the metrics of an epoch."""
+        self._log({"epoch": epoch} | {f"epoch/{k}": v for k, v in metrics.items()})
 
-    def step(self, metrics: Mapping[str, float]) -> None:
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Shows the metrics of a training step."""
         self._log({f"step/{k}": v for k, v in metrics.items()})
+
+    def pictures(self, step: int, pictures: Mapping[str, Path]) -> None:
+        """Shows pictures (PNG files by name) that were drawn after a training step."""
+        if self._run is not None:
+            with self._harmless(self._run.id):
+                image = import_wandb().Image
+                shown = {f"while training/{k}": image(str(p)) for k, p in pictures.items()}
+                self._run.log({"drawn after step": step, **shown})
 
     def _log(self, values: dict[str, Any]) -> None:
         if self._run is not None:

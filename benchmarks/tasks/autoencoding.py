@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -17,7 +15,6 @@ from benchmarks.metrics import AUTOENCODING, PROBE_SAMPLES
 from benchmarks.records.seeds import derive_seed
 from benchmarks.tasks import probes
 from benchmarks.tasks.base import Means, Task
-from benchmarks.tasks.picture_grid import grid
 from benchmarks.tasks.training_statistics import class_counts, mean_picture
 from models.variant import Coded, Images, ImageShape, Variant
 
@@ -107,7 +104,7 @@ class Autoencoding(Task[Images]):
             By `code` or `prior`, the probes by name.
         """
         train = _Codes(self._probe_samples)
-        with self._as_in_evaluation():
+        with self.as_in_evaluation():
             for batch in Epoch(
                 self.data.train, self._probed(), self.evaluation_batch, epoch=self.current_epoch
             ):
@@ -134,36 +131,6 @@ class Autoencoding(Task[Images]):
         """Makes an empty store that is large enough for the validation and the test samples."""
         validation = self.data.validation
         return _Codes(max(len(self.data.test), 0 if validation is None else len(validation)))
-
-    @contextmanager
-    def _as_in_evaluation(self) -> Iterator[None]:
-        """Sets evaluation mode, without gradients, in the trainer's precision."""
-        plugin = None if self._trainer is None else self.trainer.precision_plugin
-        # Each module gets its own mode back, because a frozen base stays in evaluation mode.
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            with torch.inference_mode(), plugin.forward_context() if plugin else nullcontext():
-                yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-
-    def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
-        """Draws images above their reconstructions, and the variant's own pictures.
-
-        Args:
-            samples: number of test samples.
-
-        Returns:
-            By name, an array (height, width) or (height, width, 3) uint8.
-        """
-        batch = self.first_test_samples(samples)
-        coded = self.model(batch.x)
-        if coded.reconstruction is None:
-            return super().pictures(samples)
-        rows = [list(coded.target), list(coded.reconstruction)]
-        return {"reconstructions": grid(rows)} | super().pictures(samples)
 
 
 def _errors(coded: Coded) -> dict[str, Tensor]:

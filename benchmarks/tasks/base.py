@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from benchmarks.batches import Epoch, evaluation_epoch, pixels_of, training_epoch
+from benchmarks.datasets.samples import Samples
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive_seed
-from benchmarks.tasks.picture_grid import grid
+from benchmarks.tasks.pictures import LabelledPicture, draw_samples
 from models.variant import Clips, Images, Points, Variant
 
 B = TypeVar("B", Images, Clips, Points)
@@ -39,6 +41,8 @@ class Task(pl.LightningModule, Generic[B]):
 
     evaluation_batch: ClassVar[int]
     """Number of samples per evaluation batch; fixed, because it may change rounding."""
+    shown: ClassVar[int] = 8
+    """Number of samples in pictures."""
 
     def __init__(self, model: Variant, data: TaskData, *, seed: int) -> None:
         super().__init__()
@@ -106,17 +110,27 @@ class Task(pl.LightningModule, Generic[B]):
         this method.
         """
 
-    def pictures(self, samples: int = 8) -> dict[str, np.ndarray]:
+    def pictures(self, samples: int | None = None) -> dict[str, LabelledPicture]:
         """Draws pictures of the first test samples.
 
         Args:
-            samples: number of test samples.
+            samples: number of test samples; by default `shown`.
 
         Returns:
-            By name, an array (height, width) or (height, width, 3) uint8.
+            The pictures by name.
         """
-        shown = self.model.pictures(self.first_test_samples(samples))
-        return {name: grid(rows) for name, rows in shown.items()}
+        return draw_samples(self.model, self.first_test_samples(samples or self.shown))
+
+    def samples_of(self, samples: Samples, index: Sequence[int]) -> B:
+        """Gathers chosen samples on the model's device.
+
+        Args:
+            samples: the training, validation or test samples; generated samples are those of
+                epoch 0.
+            index: the positions of the samples.
+        """
+        batch = samples.gather(torch.tensor(index), 0)
+        return cast(B, type(batch)(*(part.to(self.device) for part in batch)))
 
     def first_test_samples(self, samples: int) -> B:
         """Returns the first test samples on the model's device.
@@ -124,8 +138,21 @@ class Task(pl.LightningModule, Generic[B]):
         Args:
             samples: number of test samples; all if there are fewer.
         """
-        batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
-        return cast(B, type(batch)(*(part.to(self.device) for part in batch)))
+        return self.samples_of(self.data.test, range(min(samples, len(self.data.test))))
+
+    @contextmanager
+    def as_in_evaluation(self) -> Iterator[None]:
+        """Sets evaluation mode, without gradients, in the trainer's precision."""
+        plugin = None if self._trainer is None else self.trainer.precision_plugin
+        # Each module gets its own mode back, because a frozen base stays in evaluation mode.
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            with torch.inference_mode(), plugin.forward_context() if plugin else nullcontext():
+                yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     def configure_optimizers(self) -> Any:
         if self.optimization is None:
@@ -208,6 +235,14 @@ class Task(pl.LightningModule, Generic[B]):
         """Returns losses and metrics of the epoch by name, as means over steps, and resets them."""
         return self._training.take()
 
+    def running_mean(self, name: str) -> float | None:
+        """Returns the mean of a metric over the steps of the epoch so far; None if it has none.
+
+        Args:
+            name: the name of the metric, such as `accuracy`.
+        """
+        return self._training.mean(name)
+
     def evaluation_losses(self) -> dict[str, float]:
         """Returns the losses of the evaluation by name, as means over samples, and resets them."""
         return self._evaluation.take()
@@ -226,6 +261,9 @@ class Means:
             number = value.detach().double() if value.is_cuda else value.item()
             self._sums[name] = self._sums[name] + weight * number
         self.weight += weight
+
+    def mean(self, name: str) -> float | None:
+        return float(self._sums[name]) / self.weight if name in self._sums else None
 
     def take(self) -> dict[str, float]:
         means = {name: float(total) / self.weight for name, total in self._sums.items()}

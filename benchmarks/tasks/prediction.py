@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.datasets.samples import Batch
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.base import Task
-from benchmarks.tasks.picture_grid import grid
 from benchmarks.tasks.training_statistics import mean_picture
 from models.variant import Clips, Variant
 
@@ -85,6 +83,7 @@ class Prediction(Task[Clips]):
     """Trains and evaluates the prediction of frames; `frame_metrics` explains the metrics."""
 
     evaluation_batch = 20
+    shown = 3
 
     def __init__(self, model: Variant, data: TaskData, *, seed: int) -> None:
         super().__init__(model, data, seed=seed)
@@ -115,29 +114,6 @@ class Prediction(Task[Clips]):
             scored["mean image"].add(mean.expand_as(future), future)
             scored["last frame"].add(batch.past[:, -1:].expand_as(future), future)
         return {name: frames.means() for name, frames in scored.items()}
-
-    def pictures(self, samples: int = 3) -> dict[str, np.ndarray]:
-        """Draws three rows per test sequence, and the variant's own pictures.
-
-        The rows are past and predicted frames, past and true frames, and the squared difference.
-
-        Args:
-            samples: number of test sequences.
-
-        Returns:
-            By name, an array (height, width) or (height, width, 3) uint8.
-        """
-        batch = self.data.test.gather(torch.arange(min(samples, len(self.data.test))), 0)
-        assert isinstance(batch, Clips)
-        predicted = self.model(batch.past.to(self.device)).float().clamp(0, 1).cpu()
-        past, future = batch.past.cpu(), batch.future.cpu()
-        blank = torch.zeros_like(past)
-        rows = []
-        for i in range(len(past)):
-            rows.append([*past[i], *predicted[i]])
-            rows.append([*past[i], *future[i]])
-            rows.append([*blank[i], *(predicted[i] - future[i]).square()])
-        return {"predictions": grid(rows)} | super().pictures(samples)
 
 
 def _future_frames(batch: Batch) -> Tensor:

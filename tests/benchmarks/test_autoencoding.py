@@ -25,6 +25,7 @@ from benchmarks.records.ledger import CellLedger
 from benchmarks.records.spec import Budget
 from benchmarks.tasks import autoencoding, probes
 from benchmarks.tasks.autoencoding import Autoencoding
+from benchmarks.tasks.picture_grid import grid
 from models import registry
 from models.variant import Coded, Hyperparameters, Images, Optimization, Variant
 from reports.results import read_results
@@ -355,13 +356,15 @@ def test_what_a_variant_has_not_is_not_measured() -> None:
 
 def test_pictures_are_images_above_reconstructions_or_the_variants_own() -> None:
     task = task_of(Noisy).eval()
-    drawn = task.pictures(3)["reconstructions"]
+    picture = task.pictures(3)["reconstructions"]
+    assert picture.labels == ("image", "reconstruction")
+    drawn = grid(picture.rows)
     assert drawn.shape == (2 * (4 + 2) + 2, 3 * (5 + 2) + 2)
     assert (drawn[2:6, 9:14] == 200).all()
     assert (drawn[8:12, 9:14] == 100).all()
     own = [[torch.ones(1, 4, 5)]]
     task.model.pictures = lambda batch: {"reconstructions": own, "templates": own}
-    assert {name: p.shape for name, p in task.pictures(3).items()} == {
+    assert {name: grid(p.rows).shape for name, p in task.pictures(3).items()} == {
         "reconstructions": (8, 9),
         "templates": (8, 9),
     }

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import app
@@ -38,8 +39,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     results = tmp_path_factory.mktemp("cli") / "results"
     done = call("run", "linear", "usps", "--final", "--epochs", "2", *SMALL, results=results)
     assert done.returncode == 0, done.stderr
-    assert "test/accuracy" in done.stdout
-    assert "epoch 1 of 2: validation/accuracy" in done.stdout
+    assert re.search(r"metric +test +validation +train\n *accuracy +0\.\d", done.stdout)
+    assert re.search(r"epoch 1/2  training loss .*  accuracy 0\.\d+ \(best\)", done.stdout)
     assert re.search(r"model +Linear +[\d.]+ K", done.stdout), done.stdout
     assert re.search(r"complete; [\d,]+ parameters, [\d.]+ MFLOP per sample", done.stdout)
     (home,) = (results / "runs").iterdir()
@@ -98,6 +99,19 @@ def test_a_difference_is_told_where_it_first_is(made: tuple[Path, str], tmp_path
     assert "differs: epoch 2, train/loss" in done.stdout
 
 
+def test_a_final_is_evaluated_already_and_predicts(made: tuple[Path, str], tmp_path: Path) -> None:
+    results, run_id = made
+    done = call("evaluate", run_id, "--offline", results=results)
+    assert done.returncode == 0, done.stderr
+    assert f"{run_id} is a final and has its scores (data stand-in)" in done.stdout
+    np.save(tmp_path / "x.npy", np.zeros((2, 16, 16), np.uint8))
+    files = (str(tmp_path / "x.npy"), "--out", str(tmp_path / "out"))
+    done = call("predict", run_id, *files, results=results)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"x\.npy\[1\] +\d +-?[\d.]+", done.stdout)
+    assert (tmp_path / "out" / "predictions.csv").read_text().startswith("sample,class,score of 0")
+
+
 def test_weights_and_biases_mirrors_the_record(made: tuple[Path, str]) -> None:
     results, run_id = made
     assert agrees(results / "runs" / run_id)
@@ -137,6 +151,10 @@ def test_options_come_from_the_config() -> None:
         (("run", "linear", "usps", *SMALL, "--set", "lr=-1"), "greater than 0"),
         (("run", "linear", "usps", *SMALL, "--precision", "16"), "precision"),
         (("reproduce", "nothing"), "has no record of a run 'nothing'"),
+        (("evaluate", "nothing"), "has no record of a run 'nothing'"),
+        (("predict", "nothing", "x.png"), "has no record of a run 'nothing'"),
+        (("run", "linear", "usps", *SMALL, "--show", "3;4"), "write them as in --show 3,17,42"),
+        (("run", "linear", "usps", *SMALL, "--show", "999999"), "--show 999999: the run has"),
         (("options", "capsnt"), "did you mean 'capsnet'"),
     ],
 )

@@ -1,0 +1,110 @@
+"""Draws pictures while a run trains, into `pictures/` in the run's folder and into its views."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import pytorch_lightning as pl
+import torch
+
+from benchmarks.records.errors import InputError
+from benchmarks.runs.journal import Journal
+from benchmarks.runs.picture_files import save_pictures
+from benchmarks.tasks import Task
+from benchmarks.tasks.pictures import draw_samples
+
+FOLDER = "pictures"
+
+
+class PictureChoice(NamedTuple):
+    """Says when pictures are drawn while a run trains, and of which samples."""
+
+    every_epochs: int | None = None
+    """Epochs between pictures; None: only after the last epoch, which always has pictures."""
+    every_steps: int | None = None
+    """Training steps between pictures; None: only after epochs."""
+    samples: Sequence[int] | None = None
+    """Positions among the validation samples, or among the training samples of a run without
+    validation; None: the first ones."""
+
+
+class TrainingPictures(pl.Callback):
+    """Draws validation samples, as a model in training sees them; this changes no number.
+
+    An error in drawing ends the pictures, and the run goes on without them.
+
+    Args:
+        choice: when and of which samples pictures are drawn.
+    """
+
+    def __init__(self, choice: PictureChoice) -> None:
+        self._choice = choice
+        self._failed = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Checks the chosen samples. Raises InputError if there are fewer samples."""
+        assert isinstance(pl_module, Task)
+        part, samples = _samples(pl_module)
+        for index in self._choice.samples or ():
+            if not 0 <= index < len(samples):
+                raise InputError(
+                    f"--show {index}: the run has {len(samples)} {part} samples: give positions "
+                    f"from 0 to {len(samples) - 1}"
+                )
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        step, every = trainer.global_step, self._choice.every_steps
+        if every is not None and step % every == 0:
+            self._draw(trainer, pl_module, f"step-{step:06}-", f"step {step}")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch, every = trainer.current_epoch + 1, self._choice.every_epochs
+        last = epoch == trainer.max_epochs or trainer.should_stop
+        if last or (every is not None and epoch % every == 0):
+            self._draw(trainer, pl_module, f"epoch-{epoch:04}-", f"epoch {epoch}")
+
+    def _draw(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str, when: str
+    ) -> None:
+        assert isinstance(pl_module, Task)
+        if self._failed:
+            return
+        try:
+            self._save(trainer, pl_module, prefix, when)
+        except Exception as error:
+            self._failed = True
+            print(
+                f"capsbench: no more pictures are drawn ({type(error).__name__}: {error}); the run "
+                "does not need them",
+                file=sys.stderr,
+            )
+
+    def _save(self, trainer: pl.Trainer, task: Task[Any], prefix: str, when: str) -> None:
+        journal = next(c for c in cast(Any, trainer).callbacks if isinstance(c, Journal))
+        part, samples = _samples(task)
+        index = self._choice.samples or range(min(task.shown, len(samples)))
+        named = ", ".join(map(str, index))
+        devices = [task.device] if task.device.type == "cuda" else []
+        # A validation that draws random numbers must not depend on pictures.
+        with torch.random.fork_rng(devices=devices), task.as_in_evaluation():
+            pictures = draw_samples(task.model, task.samples_of(samples, index))
+            folder = journal.path.parent / FOLDER
+            folder.mkdir(exist_ok=True)
+            title = f"{when}, {part} samples {named}\n{journal.path.parent.name}"
+            paths = save_pictures(folder, pictures, title=title, prefix=prefix)
+        journal.show_pictures(trainer.global_step, paths)
+
+
+def _samples(task: Task[Any]) -> tuple[str, Any]:
+    """Returns the name of the part whose samples are drawn, and its samples."""
+    validation = task.data.validation
+    return ("training", task.data.train) if validation is None else ("validation", validation)

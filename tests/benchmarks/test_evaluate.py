@@ -1,0 +1,115 @@
+"""Tests that a finished run is scored on test data without a second training, as a final is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+from safetensors.torch import load_file, save_file
+
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
+from benchmarks.runs import evaluation
+from benchmarks.runs.restoration import evaluate, final_of
+from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
+from tests.mirror import agrees
+
+CELLS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "linear": ("linear", "mnist", {}),
+    "dropout": ("cnn", "mnist", CASES["cnn"]),
+    "probes": ("autoencoder", "mnist", {}),
+    "probes of generated images": ("autoencoder", "moving_mnist", {}),
+    "no gradients": ("kmeans", "mnist", {}),
+    "frames": ("convlstm", "moving_mnist", CASES["convlstm"]),
+    "two digits": ("linear", "moving_mnist", {}),
+    "bfloat16": ("cnn", "mnist", {"width": 4, "precision": "bf16-mixed"}),
+}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_evaluated_run_equals_the_final_bit_for_bit(
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant, dataset, settings = CELLS[cell]
+    trial = spec_of(variant, dataset, epochs=2, **settings)
+    final = made(final_of(trial), tmp_path / "trained")
+    assert any(name.startswith("test/") for name in final.metrics), final.traceback
+    made(trial, tmp_path / "evaluated")
+    with monkeypatch.context() as patched:
+        patched.setattr(pl.Trainer, "fit", lambda *_, **__: pytest.fail("it trained again"))
+        found = evaluate(trial.run_id, source=NOWHERE, results=tmp_path / "evaluated")
+    assert found.digest == final.digest
+    assert (found.run_id, found.metrics, found.floors) == (
+        final.run_id,
+        final.metrics,
+        final.floors,
+    )
+    homes = [RunFolder(tmp_path / name, final.run_id) for name in ("trained", "evaluated")]
+    assert homes[1].read_undamaged() == found
+    for name in {path.name for path in homes[0].path.glob("*.[psj]*") if path.is_file()}:
+        if name != "record.json":  # it has the times
+            one, two = ((home.path / name).read_bytes() for home in homes)
+            assert one == two, name
+    assert agrees(homes[1].path)
+
+
+def test_test_data_is_scored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = made(spec_of("linear", epochs=1), tmp_path)
+    first = evaluate(trial.run_id, source=NOWHERE, results=tmp_path)
+    monkeypatch.setattr(
+        evaluation, "score_on_test", lambda *_: pytest.fail("test data was scored again")
+    )
+    assert evaluate(trial.run_id, source=NOWHERE, results=tmp_path) == first
+    assert evaluate(first.run_id, source=NOWHERE, results=tmp_path) == first
+
+
+def refused(run_id: str, results: Path, why: str) -> None:
+    before = sorted(path.name for path in (results / "runs").iterdir())
+    with pytest.raises(InputError, match=why):
+        evaluate(run_id, source=NOWHERE, results=results)
+    assert sorted(path.name for path in (results / "runs").iterdir()) == before
+
+
+def test_what_would_not_be_a_final_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no record of a run 'nobody'"):
+        evaluate("nobody", source=NOWHERE, results=tmp_path)
+    pruned = made(spec_of("linear"), tmp_path, stop=lambda scores: True)
+    refused(pruned.run_id, tmp_path, "was pruned")
+    failed = made(spec_of("cnn", width=4, lr=1e30), tmp_path)
+    refused(failed.run_id, tmp_path, "was failed")
+
+
+def test_a_machine_that_computes_other_bits_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stored validation metrics show whether this machine computes what the training did."""
+    trial = made(spec_of("linear", epochs=1), tmp_path)
+    folder = RunFolder(tmp_path, trial.run_id)
+    record = json.loads(folder.record.read_text())
+    record["metrics"]["validation/loss"] += 1e-12
+    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    record["digest"] = RunRecord.digest_of(record, lines)
+    folder.record.write_text(json.dumps(record))
+    refused(trial.run_id, tmp_path, "this machine computes validation/loss")
+
+
+def test_weights_of_another_training_are_refused(tmp_path: Path) -> None:
+    trial = made(spec_of("linear", epochs=1), tmp_path)
+    path = RunFolder(tmp_path, trial.run_id).weights
+    state = load_file(path)
+    next(iter(state.values())).mul_(1.5)
+    save_file(state, path)
+    refused(trial.run_id, tmp_path, r"weights\.safetensors does not match the record")
+
+
+def test_weights_of_an_older_version_are_evaluated(tmp_path: Path) -> None:
+    """Files of older versions have no metadata; their checksum is that of the whole file."""
+    trial = made(spec_of("linear", epochs=1), tmp_path)
+    path = RunFolder(tmp_path, trial.run_id).weights
+    save_file(load_file(path), path)
+    found = evaluate(trial.run_id, source=NOWHERE, results=tmp_path)
+    assert found.digest == made(final_of(trial.spec), tmp_path / "trained").digest
