@@ -62,8 +62,18 @@ def provenance() -> Provenance:
         platform=platform.platform(),
         cpu=_cpu(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        gpu=_gpu(),
     )
+
+
+def _gpu() -> str | None:
+    """Names the first GPU that this process sees; None without one, or if it does not answer."""
+    import torch
+
+    try:
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    except RuntimeError:  # for instance its memory is full: the run has failed with that reason
+        return None
 
 
 def _commit() -> str | None:

@@ -24,6 +24,7 @@ from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples
 from benchmarks.profiles import ProfileName, load_profile
+from benchmarks.runs.training import one_process
 from models import registry
 from models.variant import Images, Variant
 from sweeps import space
@@ -99,6 +100,7 @@ def study(
             callbacks=[Pruning(trial)] if pruned else [],
             enable_progress_bar=False,
             enable_model_summary=False,
+            plugins=[one_process()],
         )
         try:
             trainer.fit(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -24,6 +24,8 @@ from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
 from benchmarks.runs.preparation import build_model, config_of, shape_of
 from models import registry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,32 +78,33 @@ def scoring_of(spec: RunSpec) -> Scoring:
     )
 
 
-def attempt(journal: Journal, train: Callable[[], Outcome]) -> Outcome:
-    """Calls a training, and turns an exception that the run itself caused into a failed outcome.
+def attempt(part: Callable[[], T], journal: Journal | None = None) -> T | Outcome:
+    """Calls a part of a run, and turns an exception that the run caused into a failed outcome.
 
     Args:
-        journal: the journal of the training, for the outcome of a failed run.
-        train: trains and evaluates the run.
+        part: for instance trains and evaluates the run.
+        journal: the journal of the training, which says how far the run came; None before there is
+            one.
 
     Returns:
-        The outcome of the training.
+        What `part` returns; after an exception, the outcome of a failed run.
 
     Raises:
-        InputError: if `train` raises it: the input is wrong, not the run.
-        OSError: if `train` raises it: a file or the disk is wrong, not the run.
+        InputError: if `part` raises it: the input is wrong, not the run.
+        OSError: if `part` raises it: a file or the disk is wrong, not the run.
     """
     try:
-        return train()
+        return part()
     except (InputError, OSError):
         raise
     except Exception as error:
         return Outcome(
             status="failed",
-            history=journal.history,
-            scores=journal.scores(),
+            history=journal.history if journal else [],
+            scores=journal.scores() if journal else [],
             reason=_reason(error),
             traceback=traceback.format_exc(),
-            step=journal.step,
+            step=journal.step if journal else 0,
         )
 
 
@@ -119,7 +122,7 @@ def record_of(
         spec: the spec of the run.
         outcome: how the training ended.
         study: the name of the study that the run belongs to, if any.
-        data: the data of the run; None if its process died.
+        data: the data of the run; None if its process died, or the data could not be loaded.
         journal: knows the run's times; None if its process died.
 
     Returns:
@@ -171,7 +174,7 @@ def write_record(record: RunRecord, folder: RunFolder) -> None:
 def _costs(
     spec: RunSpec, epochs: int, data: TaskData | None, journal: Journal | None
 ) -> dict[str, int | float | None]:
-    """Collects the costs of a run by name; time and memory are None if its process died."""
+    """Collects the costs of a run by name; time and memory are None if `data` or `journal` is."""
     config = config_of(spec)
     found: dict[str, int | float | None] = {**_counts(spec), "seconds": None}
     found |= dict.fromkeys(("train_seconds", "samples_per_second", "peak_memory_bytes"))

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from benchmarks import interrupts
 from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
@@ -44,7 +45,8 @@ def run(
     """Trains, evaluates and records a run. If the run has a record, reads and returns the record.
 
     If the run needs a base, the base is run first. An interrupted run resumes from its last
-    checkpoint. An exception in the training becomes a record with status `failed`.
+    checkpoint. An exception in the training, or memory that does not suffice for the data, becomes
+    a record with status `failed`.
 
     Args:
         spec: everything that decides the run's numbers.
@@ -87,19 +89,24 @@ def run(
             return give_up(spec, results=results, study=study, reason=reason, log=log)
     with _locked(folder):
         started = time.perf_counter()
-        costs.reset_peak_memory(spec.device)
-        data = load_data(spec, source)
+        loaded = recording.attempt(lambda: _load(spec, source))
+        data = None if isinstance(loaded, Outcome) else loaded
         with training.deterministic(spec.threads), _viewed(folder, spec, study, log) as view:
             primary = recording.scoring_of(spec).primary
             journal = Journal(folder.path, view, primary, stop, started=started)
-
-            def train() -> Outcome:
-                prepared = prepare(spec, data, folder)
-                trainer = training.make_trainer(spec, journal, callbacks, debug=debug)
-                return _train(prepared, journal, trainer, fit)
-
-            with interrupts.grace_period():
-                outcome = recording.attempt(journal, train)
+            if isinstance(loaded, Outcome):
+                outcome = loaded
+            else:
+                with interrupts.grace_period():
+                    outcome = recording.attempt(
+                        lambda: _train(
+                            prepare(spec, loaded, folder),
+                            journal,
+                            training.make_trainer(spec, journal, callbacks, debug=debug),
+                            fit,
+                        ),
+                        journal,
+                    )
             record = recording.record_of(spec, outcome, data=data, study=study, journal=journal)
             _keep(folder, record, outcome, view)
     return record
@@ -138,6 +145,12 @@ def give_up(
     with _viewed(folder, spec, study, log) as view:
         _keep(folder, record, outcome, view)
     return record
+
+
+def _load(spec: RunSpec, source: DataSource) -> TaskData:
+    """Loads the data of a run onto its device, on which other processes may leave little memory."""
+    costs.reset_peak_memory(spec.device)
+    return load_data(spec, source)
 
 
 def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: training.Fit) -> Outcome:

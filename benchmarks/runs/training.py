@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from benchmarks.records.spec import RunSpec
@@ -52,9 +53,24 @@ def make_trainer(
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         enable_model_summary=False,
         callbacks=[*([] if journal is None else [journal]), *callbacks],
-        plugins=[] if journal is None else [journal.checkpoints],
+        plugins=[one_process(), *([] if journal is None else [journal.checkpoints])],
         profiler=_Unprofiled(),
     )
+
+
+def one_process() -> LightningEnvironment:
+    """Makes the environment of a training of one process, for `plugins` of Lightning's trainer.
+
+    Without it, Lightning 2.6 reads the variables of Slurm, LSF and torchrun (`SLURM_NTASKS`, `RANK`
+    and others): it refuses to train in an allocation of several tasks, stores nothing in a process
+    of a rank above 0, and warns where it finds a command `srun`.
+
+    Returns:
+        The environment; this process has rank 0 from now on.
+    """
+    environment = LightningEnvironment()
+    environment.set_global_rank(0)
+    return environment
 
 
 Fit = Callable[[Prepared, pl.Trainer, Journal], dict[str, float]]
@@ -94,8 +110,8 @@ def fit_model(prepared: Prepared, trainer: pl.Trainer, journal: Journal) -> dict
 def deterministic(threads: int) -> Iterator[None]:
     """Applies process-wide settings under which equal specs give bit-equal records.
 
-    At the end of the context, the number of threads and cuDNN's TF32 flag are restored; the other
-    settings stay.
+    At the end of the context, the number of threads, cuDNN's TF32 flag and Lightning's detection of
+    Slurm are restored; the other settings stay.
 
     Args:
         threads: number of CPU threads; sums are split by threads, so rounding depends on them.
@@ -104,6 +120,10 @@ def deterministic(threads: int) -> Iterator[None]:
     before, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     # By default, cuDNN's convolutions round float32 factors to TF32, with a mantissa of 10 bits.
     torch.backends.cudnn.allow_tf32 = False
+    # Lightning 2.6 looks for Slurm although `one_process` names another environment. In a job step
+    # it would then load a file `hpc_ckpt_1.ckpt` of another project from the current folder.
+    detect = SLURMEnvironment.detect
+    SLURMEnvironment.detect = staticmethod(_not_detected)  # type: ignore[method-assign]
     gc.freeze()  # the collection at the end then visits only objects that the run made
     torch.set_num_threads(threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -117,7 +137,12 @@ def deterministic(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         torch.backends.cudnn.allow_tf32 = tf32
+        SLURMEnvironment.detect = staticmethod(detect)  # type: ignore[method-assign]
         gc.collect()
+
+
+def _not_detected() -> bool:
+    return False
 
 
 class _Unprofiled(PassThroughProfiler):

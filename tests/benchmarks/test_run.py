@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from safetensors.torch import load_file
 
 from benchmarks import datasets
@@ -237,6 +238,84 @@ def test_out_of_memory_is_told_alike(
     assert (record.status, record.step) == ("failed", 2)
     assert record.reason == "OutOfMemory: the memory does not suffice for this run"
     assert type(error).__name__ in record.traceback
+
+
+def test_data_that_does_not_fit_into_memory_is_a_failed_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is allocated first for data: on a GPU that others fill, this is where a run ends."""
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Process 4711 has 3.14 GiB in use.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageDataset, "load", full)
+        record = made(spec_of("linear"), tmp_path)
+    assert (record.status, record.step, record.epochs) == ("failed", 0, 0)
+    assert record.reason == "OutOfMemory: the memory does not suffice for this run"
+    assert "OutOfMemoryError" in record.traceback
+    assert RunFolder(tmp_path, record.run_id).read_undamaged() == record
+    assert agrees(RunFolder(tmp_path, record.run_id).path)
+
+
+SCHEDULERS = {
+    "salloc --ntasks=4": {
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "4",
+        "SLURM_NTASKS_PER_NODE": "4",
+    },
+    "srun --ntasks=4": {
+        "SLURM_JOB_ID": "1",
+        "SLURM_NTASKS": "4",
+        "SLURM_PROCID": "3",
+        "SLURM_LOCALID": "3",
+        "SLURM_NODEID": "1",
+        "SLURM_STEP_NODELIST": "a,b",
+    },
+    "torchrun": {
+        "TORCHELASTIC_RUN_ID": "x",
+        "RANK": "3",
+        "LOCAL_RANK": "3",
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": "4",
+        "LOCAL_WORLD_SIZE": "4",
+        "MASTER_ADDR": "nowhere",
+        "MASTER_PORT": "1",
+    },
+    "jsrun": {
+        "LSB_JOBID": "1",
+        "LSB_DJOB_RANKFILE": "no-such-file",
+        "JSM_NAMESPACE_LOCAL_RANK": "1",
+        "JSM_NAMESPACE_RANK": "1",
+        "JSM_NAMESPACE_SIZE": "2",
+    },
+}
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_run_is_one_process_whatever_a_scheduler_says(
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("linear", epochs=2, role="final")
+    alone = made(spec, tmp_path / "alone")
+    for name, value in SCHEDULERS[scheduler].items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "hpc_ckpt_1.ckpt").write_text("a checkpoint of another project")
+    monkeypatch.chdir(tmp_path)
+    # Lightning reads the rank when it is imported.
+    monkeypatch.setattr(rank_zero_only, "rank", 3)
+    record = made(spec, tmp_path)
+    assert (record.status, record.reason, record.digest) == ("complete", None, alone.digest)
+
+
+def test_a_run_does_not_mind_that_slurm_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning warns where there is a command `srun`, and a warning is an error here."""
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert made(spec_of("linear", epochs=1), tmp_path / "results").status == "complete"
 
 
 def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:

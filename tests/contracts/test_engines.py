@@ -28,8 +28,10 @@ from models import registry
 from reports.results import read_results
 from reports.table_files import write_tables
 from reports.tables import build_tables
-from sweeps import cluster, engines, space
+from sweeps import engines, space
 from sweeps.engines import Engine, Inline, Job, WorkerContext
+from sweeps.engines import dask as cluster
+from sweeps.engines.devices import gpu_environment
 from sweeps.options import EngineName, Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
@@ -373,6 +375,6 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.Monke
 
 
 def test_each_worker_sees_one_gpu() -> None:
-    seen = [engines.gpu_environment(worker, 2).get("CUDA_VISIBLE_DEVICES") for worker in range(3)]
+    seen = [gpu_environment(worker, 2).get("CUDA_VISIBLE_DEVICES") for worker in range(3)]
     assert seen == ["0", "1", "0"]
-    assert engines.gpu_environment(0, 0) == {}
+    assert gpu_environment(0, 0) == {}

@@ -1,8 +1,4 @@
-"""Where runs are made: `concurrent.futures` executors, and nothing else.
-
-A worker gets a `Job` and returns a record; it never opens a study. A run whose worker died ends
-with `BrokenExecutor`, whatever the engine.
-"""
+"""The engine of local worker processes."""
 
 from __future__ import annotations
 
@@ -12,111 +8,22 @@ import os
 import signal
 import threading
 import time
-from abc import abstractmethod
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from benchmarks import interrupts
-from benchmarks.datasets.dataset import DataSource, Download
-from benchmarks.records.record import RunRecord
-from benchmarks.records.spec import RunSpec, Stop
-from benchmarks.wandb_options import PLAIN, WandbOptions
 from sweeps import worker_server
-from sweeps.options import EngineName
+from sweeps.engines.base import Engine
+from sweeps.engines.devices import gpu_environment
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _LOOK_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run to make."""
-
-    spec: RunSpec
-    study: str
-    stop: Stop | None = None
-
-    def shown(self, log: WandbOptions) -> WandbOptions:
-        """How the sweep's runs are shown, for this one."""
-        return log.of_base() if self.spec.role == "base" else log
-
-
-@dataclass(frozen=True)
-class WorkerContext:
-    """Where a worker finds what it needs, and how long it may take from epoch to epoch."""
-
-    source: DataSource
-    results: Path
-    download: Download = "none"
-    """What a worker may fetch that sees no data, as `DataSource` has it."""
-    epoch_seconds: float | None = None
-    """None: for ever. A process that isn't a worker's has no limit: it would end the driver."""
-    log: WandbOptions = PLAIN
-
-
-def execute(job: Job, site: WorkerContext) -> RunRecord:
-    """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
-    # Here, so that a driver starts without Lightning.
-    from benchmarks.runs.run import run
-    from sweeps import watchdog
-
-    how: dict[str, Any] = {
-        "source": site.source,
-        "results": site.results,
-        "study": job.study,
-        "stop": job.stop,
-        "log": job.shown(site.log),
-    }
-    try:
-        if site.epoch_seconds is None:
-            return run(job.spec, **how)
-        place = watchdog.place(site.results, job.spec.run_id)
-        with watchdog.Watchdog(site.epoch_seconds, place) as dog:
-            return run(job.spec, callbacks=[dog], **how)
-    except interrupts.Interrupted as leave:
-        if multiprocessing.parent_process() is None:
-            raise
-        os._exit(leave.exit_code)
-
-
-class Engine(Executor):
-    """An executor that knows how many runs it can make at once."""
-
-    @property
-    @abstractmethod
-    def workers(self) -> int:
-        """As many runs as may be begun at this moment; workers may join and leave."""
-
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
-        """Gives a job to a worker. When it has ended, its files lie in the site's results."""
-        return self.submit(execute, job, site)
-
-    def kill(self) -> None:
-        """Ends what runs at once, without a checkpoint; elsewhere, once the driver is missed."""
-
-
-class Inline(Engine):
-    """Makes each run where it is submitted, in this process: for debugging, and one at a time."""
-
-    @property
-    def workers(self) -> int:
-        return 1
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class Processes(Engine):
@@ -192,26 +99,6 @@ class _Pool(ProcessPoolExecutor):
             initializer=_begin_worker,
             initargs=({**os.environ, **environment},),
         )
-
-
-def gpu_environment(worker: int, gpus: int) -> dict[str, str]:
-    """The environment in which the n-th worker sees one GPU: its own, while there are enough."""
-    return {"CUDA_VISIBLE_DEVICES": str(worker % gpus)} if gpus else {}
-
-
-def start(
-    engine: EngineName, workers: int, *, gpus: int = 0, scheduler: str | None = None
-) -> Engine:
-    """The executor of an engine. Raises InputError where `scheduler` does not answer."""
-    match engine:
-        case EngineName.inline:
-            return Inline()
-        case EngineName.processes:
-            return Processes(workers, gpus)
-        case EngineName.dask:
-            from sweeps import cluster  # which takes its time
-
-            return cluster.join(scheduler) if scheduler else cluster.local(workers, gpus)
 
 
 def _begin_worker(environment: dict[str, str]) -> None:

@@ -31,7 +31,8 @@ from benchmarks.records.atomic_files import token_of, write_atomically
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from sweeps.engines import Engine, Job, WorkerContext, execute, gpu_environment
+from sweeps.engines.base import Engine, Job, WorkerContext, execute
+from sweeps.engines.devices import gpu_environment
 
 RESOURCE = "run"
 """Each worker offers one, for a GPU or some cores of its own: it makes one run at a time."""

@@ -1,0 +1,88 @@
+"""What every engine has in common: `Job`, `WorkerContext`, `Engine`, and how a worker makes a run.
+
+A worker gets a `Job` and returns a record; it never opens a study. A run whose worker died ends
+with `BrokenExecutor`, whatever the engine.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from abc import abstractmethod
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import interrupts
+from benchmarks.datasets.dataset import DataSource, Download
+from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import RunSpec, Stop
+from benchmarks.wandb_options import PLAIN, WandbOptions
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to make."""
+
+    spec: RunSpec
+    study: str
+    stop: Stop | None = None
+
+    def shown(self, log: WandbOptions) -> WandbOptions:
+        """How the sweep's runs are shown, for this one."""
+        return log.of_base() if self.spec.role == "base" else log
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """Where a worker finds what it needs, and how long it may take from epoch to epoch."""
+
+    source: DataSource
+    results: Path
+    download: Download = "none"
+    """What a worker may fetch that sees no data, as `DataSource` has it."""
+    epoch_seconds: float | None = None
+    """None: for ever. A process that isn't a worker's has no limit: it would end the driver."""
+    log: WandbOptions = PLAIN
+
+
+def execute(job: Job, site: WorkerContext) -> RunRecord:
+    """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
+    # Here, so that a driver starts without Lightning.
+    from benchmarks.runs.run import run
+    from sweeps import watchdog
+
+    how: dict[str, Any] = {
+        "source": site.source,
+        "results": site.results,
+        "study": job.study,
+        "stop": job.stop,
+        "log": job.shown(site.log),
+    }
+    try:
+        if site.epoch_seconds is None:
+            return run(job.spec, **how)
+        place = watchdog.place(site.results, job.spec.run_id)
+        with watchdog.Watchdog(site.epoch_seconds, place) as dog:
+            return run(job.spec, callbacks=[dog], **how)
+    except interrupts.Interrupted as leave:
+        if multiprocessing.parent_process() is None:
+            raise
+        os._exit(leave.exit_code)
+
+
+class Engine(Executor):
+    """An executor that knows how many runs it can make at once."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """As many runs as may be begun at this moment; workers may join and leave."""
+
+    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+        """Gives a job to a worker. When it has ended, its files lie in the site's results."""
+        return self.submit(execute, job, site)
+
+    def kill(self) -> None:
+        """Ends what runs at once, without a checkpoint; elsewhere, once the driver is missed."""
