@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
+import re
 import shutil
 import sys
 import threading
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from benchmarks.records.errors import InputError
@@ -21,6 +23,19 @@ PROBE_SECONDS = 6.0
 """Seconds that a host may take to answer; after that it counts as unreachable."""
 RETRIES = 2
 """How often a failed download is retried."""
+SEARCHED, DEPTH = 20_000, 4
+"""Number of files and folders, and depth of folders, that a search for look-alikes covers."""
+OWN = "own"
+"""The folder of the user's own datasets in the data folder."""
+_DATA = re.compile(
+    r"(^|/)[^./]+$|[^/]\.(7z|arff|bin|bmp|bz2|csv|gz|h5|hdf5|idx\d?.ubyte|jpe?g|mat|np[yz]|parquet"
+    r"|pickle|pkl|png|pth?|rar|t|tar|test|tgz|tfrecord|train|txt|xz|zip)$",
+    re.IGNORECASE,
+)
+"""Paths of files that may hold the data of a dataset: without an ending, or with one of these."""
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,18 +43,40 @@ class File:
     """Describes one file of a dataset."""
 
     name: str
+    """The official name, under which the file is downloaded."""
     md5: str | None = None
     """The published checksum; None: it is not known, and the data counts as unofficial."""
     url: str | None = None
     """The official address; None: the file cannot be downloaded."""
+    other_names: tuple[str, ...] = ()
+    """Further names that the file may have, in the order of search; with `*`, patterns."""
+    other_md5s: tuple[str, ...] = ()
+    """Checksums of the same content, such as that of the file after unpacking."""
 
     def matches(self, path: Path) -> bool:
-        """Returns whether a file has the published checksum; without a checksum, it always does.
+        """Returns whether a file has a published checksum; without a checksum, it always does.
 
         Args:
             path: the file on disk.
         """
-        return self.md5 is None or _md5(path) == self.md5
+        return self.md5 is None or _md5(path) in (self.md5, *self.other_md5s)
+
+    def find(self, folder: Path) -> Path | None:
+        """Finds the file in a folder.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            The path of the file, under the first of its names that is in use; None if there is no
+            such file.
+        """
+        for name in (self.name, *self.other_names):
+            paths = sorted(folder.glob(name)) if "*" in name else [folder / name]
+            for path in paths:
+                if os.path.isfile(path):
+                    return path
+        return None
 
 
 @dataclass(frozen=True)
@@ -51,6 +88,9 @@ class Layout:
     files: tuple[File, ...]
     decode: Callable[[Path], Any]
     """Reads one file; an exception means that the file cannot be read."""
+    other_datasets: str = "(?!)"
+    """A regular expression of names of other datasets, whose files have the same names. A folder is
+    not searched if its path, from the name of the data folder on, contains such a name."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +103,7 @@ class Place:
     @property
     def missing(self) -> tuple[File, ...]:
         """Returns the files of the layout that are not in the folder."""
-        return tuple(f for f in self.layout.files if not os.path.isfile(self.folder / f.name))
+        return tuple(f for f in self.layout.files if f.find(self.folder) is None)
 
     @property
     def staging(self) -> Path:
@@ -76,7 +116,7 @@ class Place:
 
     def official(self) -> bool:
         """Returns whether all files of the layout have published checksums, and match them."""
-        return all(f.md5 and f.matches(self.folder / f.name) for f in self.layout.files)
+        return all(f.md5 and f.matches(self._path(f)) for f in self.layout.files)
 
     def decoded(self) -> list[Any]:
         """Reads all files of the layout.
@@ -87,7 +127,10 @@ class Place:
         Raises:
             InputError: if a file cannot be read.
         """
-        return [self._decode(self.folder / f.name) for f in self.layout.files]
+        return [self._decode(self._path(f)) for f in self.layout.files]
+
+    def _path(self, file: File) -> Path:
+        return file.find(self.folder) or self.folder / file.name
 
     def _decode(self, path: Path) -> Any:
         with explain_read_errors(path):
@@ -122,8 +165,8 @@ def explain_read_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -> Place:
-    """Finds a folder that has all files of a layout; downloads missing files if necessary.
+def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -> list[Place]:
+    """Finds the folders that have all files of a layout; downloads missing files if there is none.
 
     Args:
         layouts: the ways in which the files may be stored, in the order of preference.
@@ -131,26 +174,28 @@ def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -
         download: whether missing files may be downloaded.
 
     Returns:
-        The first folder with all files. Downloads complete a folder that has some of the files, if
-        the addresses of the missing ones are known; otherwise they go to the first folder.
+        The folders with all files of a layout, one or more, in the order of preference. Downloads
+        complete a folder that has some of the files, if the addresses of the missing ones are
+        known; otherwise they go to the first folder.
 
     Raises:
         UnavailableError: if no file is on disk, and the files cannot be downloaded.
         InputError: if only some files are on disk, and the others cannot be downloaded.
     """
     lock = root / ".download.lock"
-    places = [Place(layout, root / folder) for layout in layouts for folder in layout.folders]
+    places = _places(layouts, root)
     for place in places:
         _finish_move(place, lock)
-        if not place.missing:
-            return place
+    complete = [place for place in places if not place.missing]
+    if complete:
+        return complete
     part = next((p for p in places if len(p.missing) < len(p.layout.files)), None)
     reason = "downloads are off"
     if download:
         target = part if part is not None and _has_addresses(part) else places[0]
         try:
             download_missing(target, lock=lock)
-            return target
+            return [target]
         except UnavailableError as error:
             reason = str(error)
     if part is not None:
@@ -159,6 +204,76 @@ def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -
             f"in the folder ({reason}): add the missing file, or remove the other files."
         )
     raise UnavailableError(reason)
+
+
+def _places(layouts: Sequence[Layout], root: Path) -> list[Place]:
+    return [
+        Place(layout, root / folder)
+        for layout in layouts
+        for folder in layout.folders
+        if not re.search(layout.other_datasets, f"{root.name}/{folder}", re.IGNORECASE)
+    ]
+
+
+def read_first(places: Sequence[Place], read: Callable[[Place], T]) -> T:
+    """Reads the first folder whose files can be read.
+
+    If an earlier folder has a damaged file, a warning names this file.
+
+    Args:
+        places: the folders, one or more, in the order of preference.
+        read: reads the files of one folder.
+
+    Returns:
+        What `read` returns.
+
+    Raises:
+        InputError: if the files of no folder can be read; it names the damaged file of the first.
+    """
+    faults: list[InputError] = []
+    for place in places:
+        try:
+            found = read(place)
+        except InputError as fault:
+            faults.append(fault)
+            continue
+        for damaged in faults:
+            _log.warning("%s Until then, the files in %s are used.", damaged, place.folder)
+        return found
+    raise faults[0]
+
+
+def find_lookalike(root: Path, pattern: str) -> Path | None:
+    """Searches a data folder for a file that looks like one of a dataset.
+
+    The search ends after `SEARCHED` files or folders, and does not go deeper than `DEPTH` folders.
+    Hidden files, the user's own datasets, results, and files that hold no data are left out.
+
+    Args:
+        root: the folder of the datasets.
+        pattern: a regular expression, which is searched in the path of each file, relative to the
+            data folder, regardless of case.
+
+    Returns:
+        The path of the first such file in alphabetical order of folders; None if there is none.
+    """
+    looked = 0
+    for folder, folders, names in os.walk(root):
+        inner = Path(folder).relative_to(root)
+        folders[:] = sorted(name for name in folders if name[0] != "." and name != OWN)
+        if len(inner.parts) >= DEPTH:
+            folders.clear()
+        looked += len(folders) + len(names)
+        if {"record.json", "sweep.json"} & set(names):  # results, whose names contain datasets'
+            folders.clear()
+            continue
+        for name in sorted(names):
+            path = (inner / name).as_posix()
+            if _DATA.search(path) and re.search(pattern, path, re.IGNORECASE):
+                return root / path
+        if looked > SEARCHED:
+            break
+    return None
 
 
 def download_missing(place: Place, *, lock: Path) -> None:

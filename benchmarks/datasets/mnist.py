@@ -1,20 +1,24 @@
 """Reads MNIST: 28×28 grey digits (LeCun, Bottou, Bengio, Haffner 1998), stored as idx files.
 
-It has 60,000 training and 10,000 test images.
+It has 60,000 training and 10,000 test images. Keras's `mnist.npz` and hubs' Parquet files are read
+too.
 """
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.datasets import standin
+from benchmarks.datasets.array_files import read_arrays, to_labels, to_pixels
 from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.packed_files import open_unpacked
+from benchmarks.datasets.parquet_files import read_split
 from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
@@ -29,7 +33,7 @@ def read_idx(path: Path) -> np.ndarray:
     the length of each axis.
 
     Args:
-        path: the file; it is unpacked if its name ends in `.gz`.
+        path: the file, packed or not.
 
     Returns:
         uint8, (N, 28, 28) for images or (N,) for labels.
@@ -37,7 +41,7 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         ValueError: if the file is not such an idx file, or its size differs from its header.
     """
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+    with open_unpacked(path) as stream:
         zeros, kind, axes = struct.unpack(">HBB", stream.read(4))
         if (zeros, kind) != (0, 8) or axes not in (1, 3):
             raise ValueError("it is not an idx file of images or labels")
@@ -69,33 +73,117 @@ def join_splits(parts: list[np.ndarray]) -> tuple[Split, Split]:
     )
 
 
-_FOLDERS = ("MNIST/raw", "MNIST", "mnist/raw", "mnist", ".")
-_ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+def read_keras(path: Path) -> list[Split]:
+    """Reads `x_train`, `y_train`, `x_test` and `y_test` from one .npz file.
 
-GZIPPED = Layout(
-    folders=_FOLDERS,
-    files=tuple(
-        File(name, md5, _ADDRESS + name)
-        for name, md5 in {
-            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-        }.items()
-    ),
-    decode=read_idx,
+    Args:
+        path: the file.
+
+    Returns:
+        The training images and the test images.
+
+    Raises:
+        ValueError: if the file has other arrays.
+    """
+    arrays = read_arrays(path)
+    missing = {"x_train", "y_train", "x_test", "y_test"} - arrays.keys()
+    if missing:
+        raise ValueError(f"it has no array {min(missing)}")
+    return [
+        Split(to_pixels(arrays[f"x_{part}"])[:, None], to_labels(arrays[f"y_{part}"]))
+        for part in ("train", "test")
+    ]
+
+
+_ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_FOLDERS = (
+    "MNIST/raw",
+    "MNIST",
+    "mnist/raw",
+    "mnist",
+    ".",
+    "raw",
+    "MNIST/MNIST/raw",
+    "mnist/MNIST/raw",
+    "moving_mnist",
+    "MovingMNIST",
 )
-# The checksums of the official files after unpacking.
-UNPACKED = Layout(
+_OTHERS = r"fashion|kmnist|kuzushiji|emnist|qmnist|notmnist|medmnist"
+"""Datasets whose files have the names and the format of MNIST's files."""
+
+
+def _file(part: str, kind: str, md5: str, unpacked_md5: str) -> File:
+    """Describes an idx file: unpackers replace a hyphen by a dot, or make a folder per file."""
+    name, dotted = f"{part}-{kind}-ubyte", f"{part}.{kind}-ubyte"
+    plain = (name, dotted, f"{name}/{name}", f"{dotted}/{dotted}", f"{dotted}/{name}")
+    return File(
+        f"{name}.gz",
+        md5,
+        f"{_ADDRESS}{name}.gz",
+        other_names=(f"{dotted}.gz", *plain),
+        other_md5s=(unpacked_md5,),
+    )
+
+
+IDX = Layout(
     folders=_FOLDERS,
     files=(
-        File("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb"),
-        File("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624"),
-        File("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
-        File("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
+        _file(
+            "train-images",
+            "idx3",
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "6bbc9ace898e44ae57da46a324031adb",
+        ),
+        _file(
+            "train-labels",
+            "idx1",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "a25bea736e30d166cdddb491f175f624",
+        ),
+        _file(
+            "t10k-images",
+            "idx3",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "2646ac647ad5339dbf082846283269ea",
+        ),
+        _file(
+            "t10k-labels",
+            "idx1",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
     ),
     decode=read_idx,
+    other_datasets=_OTHERS,
 )
+KERAS = Layout(
+    folders=(".", "mnist", "MNIST", "datasets"), files=(File("mnist.npz"),), decode=read_keras
+)
+PARQUET = Layout(
+    folders=("mnist", "MNIST", "mnist/mnist", "MNIST/mnist", "mnist/data", "MNIST/data"),
+    files=(
+        File("train-00000-of-*.parquet", other_names=("train.parquet",)),
+        File("test-00000-of-*.parquet", other_names=("test.parquet",)),
+    ),
+    decode=read_split,
+    other_datasets=_OTHERS,
+)
+
+
+def join(parts: list[Any]) -> tuple[Split, Split]:
+    """Joins the decoded files of each layout to the training and the test images.
+
+    Args:
+        parts: four arrays (idx), two splits (Parquet) or one list of two splits (Keras).
+
+    Returns:
+        The training images and the test images.
+    """
+    if len(parts) == 4:
+        return join_splits(parts)
+    train, test = parts[0] if len(parts) == 1 else parts
+    return train, test
+
 
 DATASET = ImageDataset(
     name="mnist",
@@ -103,7 +191,11 @@ DATASET = ImageDataset(
     shape=(1, 28, 28),
     classes=10,
     samples=(60_000, 10_000),
-    layouts=(GZIPPED, UNPACKED),
-    join=join_splits,
+    layouts=(IDX, KERAS, PARQUET),
+    join=join,
     render=partial(standin.handwriting, standin.PENCIL),
+    lookalike=(
+        r"^(?!.*(fashion|kmnist|kuzushiji|qmnist|notmnist|medmnist|moving|mnist_test_seq|emnist))"
+        r".*(mnist|(train|t10k).(images|labels))|emnist.(digits|mnist).*images"
+    ),
 )

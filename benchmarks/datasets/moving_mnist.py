@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from benchmarks.datasets import mnist
-from benchmarks.datasets.data_files import File, Layout, UnavailableError, find_or_download
+from benchmarks.datasets.array_files import NPY, read_arrays, to_pixels
+from benchmarks.datasets.data_files import (
+    File,
+    Layout,
+    Place,
+    UnavailableError,
+    find_or_download,
+    read_first,
+)
 from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
 from benchmarks.datasets.still_images import (
     READ_LOCK,
@@ -26,6 +34,7 @@ from benchmarks.datasets.still_images import (
     StillImages,
     fingerprint_of,
     moving_info,
+    require_no_lookalike,
     state_of,
 )
 from benchmarks.datasets.task_data import TEST_SEED, TaskData, selection_kind
@@ -42,36 +51,64 @@ _log = logging.getLogger(__name__)
 
 
 def read_frames(path: Path) -> np.ndarray:
-    """Maps the authors' test file into memory, copy-on-write.
+    """Reads the authors' test file, or a copy of it in another form.
+
+    The authors' array is uint8 (20, N, 64, 64): frames, sequences, height, width. It is mapped into
+    memory, copy-on-write. An array in another order, (N, 20, 64, 64), with a channel axis of length
+    1 behind the second or the last axis, of another numeric type, or in an .npz file is copied.
 
     Args:
-        path: the file, an array uint8 (20, N, 64, 64).
+        path: the file.
 
     Returns:
         uint8 (N, 20, 1, 64, 64): sequences, frames, channels, height, width.
 
     Raises:
-        ValueError: if the array has another type or shape.
+        ValueError: if the file holds something else, or sequences and frames cannot be told apart.
     """
-    array = np.lib.format.open_memmap(path, mode="c")
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[::2] != (FRAMES, 64):
-        raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 (20, 10000, 64, 64)")
-    if not 0 < array.shape[1] <= SEQUENCES or array.shape[3] != 64:
-        raise ValueError(f"it holds {array.dtype} {array.shape}, not uint8 (20, 10000, 64, 64)")
-    return array.transpose(1, 0, 2, 3)[:, :, None]
+    array = _mapped(path)
+    shape = array.shape
+    if array.ndim == 5 and 1 in (shape[2], shape[4]):
+        array = array[:, :, 0] if shape[2] == 1 else array[..., 0]
+    if array.ndim != 4 or array.shape[2:] != (64, 64) or FRAMES not in array.shape[:2]:
+        raise ValueError(f"it holds {array.dtype} {shape}, not uint8 (20, 10000, 64, 64)")
+    if array.shape[:2] == (FRAMES, FRAMES):
+        raise ValueError(
+            f"it holds {shape}, where frames and sequences cannot be told apart: store another "
+            "number of sequences"
+        )
+    if array.shape[0] == FRAMES:
+        array = array.transpose(1, 0, 2, 3)
+    if not 0 < len(array) <= SEQUENCES:
+        raise ValueError(f"it holds {len(array)} sequences, not 1 to {SEQUENCES}")
+    return to_pixels(array)[:, :, None]
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """Maps the array of an .npy file into memory, or reads the one array of an .npz file."""
+    with path.open("rb") as stream:
+        if stream.read(len(NPY)) == NPY:
+            return np.lib.format.open_memmap(path, mode="c")
+    arrays = read_arrays(path)
+    if len(arrays) != 1:
+        raise ValueError(f"it holds {len(arrays)} arrays, not one")
+    return next(iter(arrays.values()))
 
 
 LAYOUT = Layout(
-    folders=("MovingMNIST", "moving_mnist", "MovingMNIST/raw", "."),
+    folders=("MovingMNIST", "moving_mnist", "MovingMNIST/raw", ".", "raw"),
     files=(
         File(
             "mnist_test_seq.npy",
             "be083ec986bfe91a449d63653c411eb2",
             "http://www.cs.toronto.edu/~nitish/unsupervised_video/mnist_test_seq.npy",
+            other_names=("mnist_test_seq.npz", "moving_mnist.npy", "moving_mnist.npz"),
         ),
     ),
     decode=read_frames,
 )
+LOOKALIKE = r"mnist_test_seq|^(?=.*moving.?mnist).*\.(npy|npz|h5|hdf5|mat|zip|gz|tar|parquet)$"
+"""Files that look like the test file. The folder of Moving MNIST may also hold MNIST's files."""
 
 
 class TestFile(NamedTuple):
@@ -214,11 +251,17 @@ def read_test_file(source: DataSource) -> TestFile | None:
 @cache
 def _test_file(root: Path, download: bool) -> TestFile | None:
     try:
-        place = find_or_download((LAYOUT,), root, download=download)
+        places = find_or_download((LAYOUT,), root, download=download)
     except UnavailableError as reason:
+        official = f"mnist_test_seq.npy into {root / LAYOUT.folders[0]}"
+        require_no_lookalike("moving_mnist", root, LOOKALIKE, official, reason)
         if download:
             _log.warning("moving_mnist: no test file (%s): test clips are generated", reason)
         return None
+    return read_first(places, _read_place)
+
+
+def _read_place(place: Place) -> TestFile:
     (frames,) = place.decoded()
     state = state_of(place, partial=len(frames) < SEQUENCES)
     return TestFile(frames, state, fingerprint_of((frames,)), str(place.folder))

@@ -21,7 +21,9 @@ from benchmarks.datasets.data_files import (
     Place,
     UnavailableError,
     explain_read_errors,
+    find_lookalike,
     find_or_download,
+    read_first,
 )
 from benchmarks.datasets.dataset import (
     Dataset,
@@ -42,6 +44,7 @@ from benchmarks.datasets.task_data import (
     split_validation,
     take_images,
 )
+from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
 
@@ -105,6 +108,9 @@ class ImageDataset(Dataset):
     render: Callable[[str, int], Split] | None = None
     """Renders a stand-in from a part, `train` or `test`, and a number of samples; None: the dataset
     has no stand-in."""
+    lookalike: str = "(?!)"
+    """A regular expression of file names that look like the dataset. If such a file is found in the
+    data folder, and the dataset is not, the file is named, and no stand-in is used."""
 
     forms: ClassVar[Mapping[str, Form]] = {
         "classification": Form.images,
@@ -286,12 +292,19 @@ def moving_info(name: str, still: StillImages) -> DataInfo:
 def _real(dataset: ImageDataset, root: Path, download: bool) -> StillImages | None:
     """Reads the real images; None if they are not available and a stand-in can be rendered."""
     try:
-        place = find_or_download(dataset.layouts, root, download=download)
+        places = find_or_download(dataset.layouts, root, download=download)
     except UnavailableError as reason:
         if dataset.render is None:
             raise _missing(dataset, root, reason) from None
+        require_no_lookalike(
+            dataset.name, root, dataset.lookalike, _official(dataset.layouts[0], root), reason
+        )
         _log.warning("%s: not found in %s (%s): using a stand-in", dataset.name, root, reason)
         return None
+    return read_first(places, lambda place: _read_place(dataset, place))
+
+
+def _read_place(dataset: ImageDataset, place: Place) -> StillImages:
     parts = place.decoded()
     with explain_read_errors(place.folder):
         train, test = dataset.join(parts)
@@ -310,12 +323,39 @@ def _real(dataset: ImageDataset, root: Path, download: bool) -> StillImages | No
 
 
 def _missing(dataset: ImageDataset, root: Path, reason: Exception) -> MissingDataError:
-    layout = dataset.layouts[0]
-    files = ", ".join(file.name for file in layout.files)
     return MissingDataError(
-        f"{dataset.name} is not on disk ({reason}) and has no stand-in: put {files} into "
-        f"{root / layout.folders[0]}, or name another folder with --data"
+        f"{dataset.name} is not on disk ({reason}) and has no stand-in: put "
+        f"{_official(dataset.layouts[0], root)}, or name another folder with --data"
     )
+
+
+def _official(layout: Layout, root: Path) -> str:
+    """Says which files go where, as `FILES into FOLDER`."""
+    return f"{', '.join(f.name for f in layout.files)} into {root / layout.folders[0]}"
+
+
+def require_no_lookalike(
+    name: str, root: Path, pattern: str, official: str, reason: Exception
+) -> None:
+    """Checks that no file in the data folder looks like a dataset that was not found.
+
+    Args:
+        name: the name of the dataset.
+        root: the folder of the datasets.
+        pattern: a regular expression of paths that look like the dataset.
+        official: which files go where, as `FILES into FOLDER`.
+        reason: why the dataset is not downloaded.
+
+    Raises:
+        InputError: if there is such a file; it names the file.
+    """
+    found = find_lookalike(root, pattern)
+    if found is not None:
+        raise InputError(
+            f"{found} looks like a file of {name}, but is in no form that is read, and {name} is "
+            f"not found elsewhere ({reason}): put {official}, or move this file out of the data "
+            "folder to go on without it"
+        )
 
 
 @cache

@@ -1,19 +1,23 @@
 """Reads USPS: 16×16 grey digits from envelopes (Hull 1994), stored as bz2 files of libsvm text.
 
-It has 7,291 training and 2,007 test images.
+It has 7,291 training and 2,007 test images. The text files `zip.train` and `zip.test`,
+`usps.h5` and hubs' Parquet files are read too.
 """
 
 from __future__ import annotations
 
-import bz2
 import io
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.datasets import standin
+from benchmarks.datasets.array_files import read_hdf5, to_labels
 from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.packed_files import open_unpacked, read_bounded
+from benchmarks.datasets.parquet_files import read_split
 from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
@@ -21,13 +25,14 @@ MAX_BYTES = 128 << 20
 """Largest size of a file after unpacking, in bytes; the official training file has 14 MB."""
 
 
-def read_libsvm(path: Path) -> Split:
-    """Reads lines of `label 1:value … 256:value`, with labels 1 to 10 for the digits 0 to 9.
+def read_text(path: Path) -> Split:
+    """Reads lines of one image each, in one of two forms.
 
-    Values in [-1, 1] are converted to bytes as in torchvision: (value + 1) / 2 · 255, rounded down.
+    These are libsvm's, `label 1:value … 256:value`, with labels 1 to 10 for the digits 0 to 9, and
+    that of `zip.train`, `label value … value`, with labels 0 to 9.
 
     Args:
-        path: the bz2 file.
+        path: the file, packed or not.
 
     Returns:
         Images uint8 (N, 1, 16, 16) and labels int64 (N,), from 0 to 9.
@@ -35,24 +40,71 @@ def read_libsvm(path: Path) -> Split:
     Raises:
         ValueError: if the lines have another format, or the text is too long.
     """
-    with bz2.open(path) as stream:
-        text = stream.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"it unpacks to more than {MAX_BYTES >> 20} MiB")
+    with open_unpacked(path) as stream:
+        text = read_bounded(stream, MAX_BYTES)
     if not text.strip():
         raise ValueError("it is empty")
     table = np.loadtxt(
         io.BytesIO(text.replace(b":", b" ")), dtype=np.float32, comments=None, ndmin=2
     )
-    labels, numbers, values = table[:, 0], table[:, 1::2], table[:, 2::2]
-    if table.shape[1] != 513 or (numbers != np.arange(1, 257)).any():
-        raise ValueError("its lines do not have the values 1 to 256")
-    if not (np.abs(values) <= 1).all() or not np.isin(labels, np.arange(1, 11)).all():
-        raise ValueError("its values are not all in [-1, 1] or its labels not in 1..10")
-    pixels = ((values + 1) / 2 * 255).astype(np.uint8)
-    return Split(pixels.reshape(-1, 1, 16, 16), labels.astype(np.int64) - 1)
+    labels, values = table[:, 0], table[:, 1:]
+    if b":" in text.partition(b"\n")[0]:
+        numbers, values, labels = table[:, 1::2], table[:, 2::2], labels - 1
+        if table.shape[1] != 513 or (numbers != np.arange(1, 257)).any():
+            raise ValueError("its lines do not have the values 1 to 256")
+    if values.shape[1] != 256:
+        raise ValueError(f"its lines have {values.shape[1]} values, not 256")
+    return _split((values + 1) / 2, labels)
 
 
+def read_h5(path: Path) -> list[Split]:
+    """Reads the groups `train` and `test` of an HDF5 file, with `data` (N, 256) and `target` (N,).
+
+    Args:
+        path: the file.
+
+    Returns:
+        The training images and the test images.
+
+    Raises:
+        ValueError: if the file has other arrays.
+    """
+    names = {f"{p}/{kind}": f"{p}/{kind}" for p in ("train", "test") for kind in ("data", "target")}
+    arrays = read_hdf5(path, names)
+    splits = []
+    for part in ("train", "test"):
+        values = arrays[f"{part}/data"]
+        if values.shape[1:] not in ((256,), (16, 16)):
+            raise ValueError(f"its {part}/data is {values.shape}, not (N, 256)")
+        flat = values.reshape(-1, 256).astype(np.float32)
+        splits.append(_split(flat, to_labels(arrays[f"{part}/target"])))
+    return splits
+
+
+def _split(values: np.ndarray, labels: np.ndarray) -> Split:
+    """Converts values of 0 to 1 to bytes as in torchvision: multiplied by 255, rounded down."""
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("its values are not all in their interval")
+    if not np.isin(labels, np.arange(10)).all():
+        raise ValueError("its labels are not the ten digits")
+    pixels = (values * 255).astype(np.uint8)
+    return Split(pixels.reshape(-1, 1, 16, 16), labels.astype(np.int64))
+
+
+def join(parts: list[Any]) -> tuple[Split, Split]:
+    """Joins the decoded files of each layout to the training and the test images.
+
+    Args:
+        parts: two splits, or one list of two splits (HDF5).
+
+    Returns:
+        The training images and the test images.
+    """
+    train, test = parts[0] if len(parts) == 1 else parts
+    return train, test
+
+
+_FOLDERS = ("USPS", "usps", "USPS/raw", ".", "USPS/USPS", "usps/USPS", "raw")
 _ADDRESS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 
 DATASET = ImageDataset(
@@ -63,13 +115,34 @@ DATASET = ImageDataset(
     samples=(7_291, 2_007),
     layouts=(
         Layout(
-            folders=("USPS", "usps", "USPS/raw", "."),
+            folders=_FOLDERS,
             files=(
-                File("usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197", _ADDRESS + "usps.bz2"),
-                File("usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118", _ADDRESS + "usps.t.bz2"),
+                File(
+                    "usps.bz2",
+                    "ec16c51db3855ca6c91edd34d0e9b197",
+                    _ADDRESS + "usps.bz2",
+                    other_names=("usps", "zip.train.gz", "zip.train"),
+                ),
+                File(
+                    "usps.t.bz2",
+                    "8ea070ee2aca1ac39742fdd1ef5ed118",
+                    _ADDRESS + "usps.t.bz2",
+                    other_names=("usps.t", "zip.test.gz", "zip.test"),
+                ),
             ),
-            decode=read_libsvm,
+            decode=read_text,
+        ),
+        Layout(folders=_FOLDERS, files=(File("usps.h5"),), decode=read_h5),
+        Layout(
+            folders=("USPS", "usps", "USPS/data", "usps/data"),
+            files=(
+                File("train-00000-of-*.parquet", other_names=("train.parquet",)),
+                File("test-00000-of-*.parquet", other_names=("test.parquet",)),
+            ),
+            decode=read_split,
         ),
     ),
+    join=join,
     render=partial(standin.handwriting, standin.MARKER),
+    lookalike=r"usps|(^|/)zip\.(train|test)",
 )

@@ -90,7 +90,7 @@ def layout(address: str, **sums: str) -> Layout:
         for name, content in CONTENTS.items()
     }
     listed = tuple(File(name, md5, address + name) for name, md5 in named.items())
-    return Layout(folders=("USPS", "."), files=listed, decode=usps.read_libsvm)
+    return Layout(folders=("USPS", "."), files=listed, decode=usps.read_text)
 
 
 def on_disk(root: Path) -> dict[str, bytes]:
@@ -108,7 +108,7 @@ def test_data_set_is_downloaded_and_read(server: Server, tmp_path: Path) -> None
 
 def test_only_the_missing_file_is_downloaded(server: Server, tmp_path: Path) -> None:
     (tmp_path / TEST).write_bytes(b"mine")
-    place = find_or_download((layout(server.address),), tmp_path, download=True)
+    (place,) = find_or_download((layout(server.address),), tmp_path, download=True)
     assert place.folder == tmp_path
     assert server.asked == [TRAIN]
     assert (tmp_path / TEST).read_bytes() == b"mine"

@@ -69,17 +69,17 @@ def test_cifar10_from_its_archive(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.test.images, make.pixels("cifar10", 10, seed=1))
 
 
-@pytest.mark.parametrize("protocol", [2, 5])
-def test_cifar10_pickled_anew_by_python_3(protocol: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_cifar10_pickled_anew_by_python_3(protocol: int, kind: type, tmp_path: Path) -> None:
     images = make.pixels("cifar10", 4)
-    content = {"data": images.reshape(4, -1), "labels": [1, 2, 3, 4], "batch_label": "one"}
+    labels = kind([1, 2, 3, 4])
+    content = {"data": images.reshape(4, -1), "labels": labels, "batch_label": "one"}
     path = tmp_path / "batch"
     path.write_bytes(pickle.dumps(content, protocol=protocol))
-    if protocol == 2:
-        np.testing.assert_array_equal(cifar10.read_batch(path).images, images)
-    else:  # this pickle asks for a function that no official file needs
-        with pytest.raises(pickle.UnpicklingError, match="_frombuffer"):
-            cifar10.read_batch(path)
+    found = cifar10.read_batch(path)
+    np.testing.assert_array_equal(found.images, images)
+    np.testing.assert_array_equal(found.labels, [1, 2, 3, 4])
 
 
 def hostile(code: str) -> bytes:
@@ -143,7 +143,6 @@ BAD: dict[tuple[str, str], dict[str, Spoil]] = {
     },
     ("usps", "usps.bz2"): {
         "cut": lambda c: c[:-20],
-        "unpacked": bz2.decompress,
         "nothing": bz2.compress(b""),
         "words": bz2.compress(b"hello world\n"),
         "not a number": line(**{" 7_0.5": " 7:nan"}),
@@ -210,7 +209,7 @@ def test_pickle_that_runs_a_command_runs_nothing(packed: bool, tmp_path: Path) -
     ("members", "reason"),
     [
         ({"../escaped": b"x"}, "outside the destination"),
-        ({"cifar-10-batches-py/readme.html": b"x"}, "it has no cifar-10-batches-py/data_batch_1"),
+        ({"cifar-10-batches-py/readme.html": b"x"}, "it has no data_batch_1"),
         ({"cifar-10-batches-py/data_batch_1": bytes(3 << 20)}, "longer than 2 MiB"),
         ({"zeros": bytes(9 << 20)}, "far more"),
     ],
@@ -219,7 +218,7 @@ def test_hostile_archive_is_refused(
     members: dict[str, bytes], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cifar10, "MAX_BYTES", 2 << 20)
-    monkeypatch.setattr(cifar10._Limited, "left", 8 << 20)
+    monkeypatch.setattr(cifar10, "MAX_ARCHIVE_BYTES", 8 << 20)
     root = tmp_path / "data"
     root.mkdir()
     path = root / "cifar-10-python.tar.gz"
@@ -263,7 +262,7 @@ def test_no_bytes_make_a_reader_fail_otherwise_than_by_an_exception(
     path.write_bytes(content)
     for read in (
         mnist.read_idx,
-        usps.read_libsvm,
+        usps.read_text,
         cifar10.read_batch,
         cifar10.read_archive,
         svhn.read_mat,
@@ -298,13 +297,13 @@ def test_moving_mnist_is_none_where_it_is_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((10, 20, 64, 64), np.uint8),
-        np.zeros((20, 3, 64, 64), np.float32),
+        np.zeros((20, 20, 64, 64), np.uint8),
+        np.full((20, 3, 64, 64), 1.5, np.float32),
         np.zeros((20, 3, 64), np.uint8),
         np.zeros((20, 0, 64, 64), np.uint8),
         np.array([print, "x"], object),
     ],
-    ids=["sequences first", "floats", "no rows", "no sequences", "objects"],
+    ids=["20 sequences of 20 frames", "fractions", "no rows", "no sequences", "objects"],
 )
 def test_other_arrays_are_refused(array: np.ndarray, tmp_path: Path) -> None:
     path = sequences(tmp_path, array)

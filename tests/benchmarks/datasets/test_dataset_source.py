@@ -21,8 +21,8 @@ def test_state_tells_official_from_unofficial_from_partial(
 ) -> None:
     unknown = mnist.DATASET
     sums = [hashlib.md5(content).hexdigest() for content in make.contents("mnist").values()]
-    files = [dataclasses.replace(f, md5=m) for f, m in zip(mnist.GZIPPED.files, sums, strict=True)]
-    layout = dataclasses.replace(mnist.GZIPPED, files=tuple(files))
+    files = [dataclasses.replace(f, md5=m) for f, m in zip(mnist.IDX.files, sums, strict=True)]
+    layout = dataclasses.replace(mnist.IDX, files=tuple(files))
     known = dataclasses.replace(unknown, layouts=(layout,))
 
     found = []

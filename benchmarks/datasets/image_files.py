@@ -1,0 +1,71 @@
+"""Decodes image files: PNG, JPEG, BMP, GIF, TIFF, WebP, PGM and PPM."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+MAX_PIXELS = 1 << 24
+"""Largest number of pixels; a file that claims more is refused before it is decoded."""
+
+
+def open_image(source: Path | bytes) -> Image:
+    """Decodes one image of eight bits per channel.
+
+    Args:
+        source: the file, or its content.
+
+    Returns:
+        The image in the mode `L` (grey) or `RGB`. A palette is replaced by its colours, and an
+        alpha channel without effect is removed.
+
+    Raises:
+        ValueError: if the image is too large, moves, is partly transparent or has more than eight
+            bits per channel.
+        OSError: if the content is damaged or is none of `FORMATS`.
+    """
+    from PIL import Image
+
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    image: Image.Image = Image.open(stream, formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"it has {image.width} × {image.height} pixels")
+    if getattr(image, "n_frames", 1) > 1:
+        raise ValueError("it has several frames")
+    image.load()
+    if image.mode in ("P", "PA", "LA", "RGBA", "La", "RGBa"):
+        image = _without_alpha(image.convert("LA" if image.mode == "LA" else "RGBA"))
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        image = image.convert("RGB")
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"its pixels have the mode {image.mode}, not eight bits per channel")
+    return image
+
+
+def _without_alpha(image: Image) -> Image:
+    *_, alpha = image.split()
+    if alpha.getextrema() != (255, 255):
+        raise ValueError("it is partly transparent: store it without transparency")
+    return image.convert("L" if image.mode == "LA" else "RGB")
+
+
+def pixels_of(image: Image) -> np.ndarray:
+    """Copies the pixels of an image.
+
+    Args:
+        image: in the mode `L` or `RGB`.
+
+    Returns:
+        uint8 (1 or 3, height, width).
+    """
+    array = np.array(image, np.uint8)
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
