@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import datasets
+from benchmarks import datasets, own_variants
 from benchmarks.cli import Data, Offline, Results, announced, command, data_folder, require_gpu
 from benchmarks.declared_options import declared_by
 from benchmarks.lightning import import_lightning
@@ -24,7 +24,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Variant = Annotated[str, typer.Argument(help="A variant; `capsbench list` lists them.")]
+Variant = Annotated[
+    str,
+    typer.Argument(
+        help="A variant (`capsbench list` lists them), or a Python file that registers one."
+    ),
+]
 
 Settings = Annotated[
     list[str] | None,
@@ -51,7 +56,9 @@ def run(
         from benchmarks.commands import make_run
 
     choice = RunOptions(**given, hyperparameters=_settings(set_))
-    record = make_run(variant, dataset, choice, data=data_folder(data), results=results)
+    record = make_run(
+        own_variants.named(variant), dataset, choice, data=data_folder(data), results=results
+    )
     raise SystemExit(1 if record.status == "failed" else 0)
 
 
@@ -180,7 +187,8 @@ def speed(
     print_speed(names or None, threads, batch, settings, device=device, profiled=profiled)
 
 
-def _variant(name: str) -> str:
+def _variant(text: str) -> str:
+    name = own_variants.named(text)
     if name not in registry.available():
         raise InputError(registry.unknown(name))
     return name

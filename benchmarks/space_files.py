@@ -40,6 +40,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget
+from models import registry
 from models.registry import nearest
 from models.variant import Hyperparameters
 
@@ -72,6 +73,7 @@ class SpaceFile:
         self, variant: str, config: type[Hyperparameters], path: Path | None = None
     ) -> None:
         self.path, self.config = path or FOLDER / f"{variant}.yaml", config
+        self._added = path is None
         content = self.mapping("the file", self._content(variant))
         self.known("section", content, ("search", "fixed", "profiles", "study"))
         self.fixed = self.mapping("fixed", content.get("fixed") or {})
@@ -157,6 +159,9 @@ class SpaceFile:
         return InputError(f"{self.path.name}: {where}: {spot}: {first['msg']}")
 
     def _content(self, variant: str) -> Any:
+        entry = registry.available().get(variant)
+        if self._added and entry is not None and entry.sha256 is not None:
+            return dict(registry.variant(variant).space)
         try:
             return _parsed(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -117,6 +117,7 @@ def specify(
             deterministic=machine.deterministic,
             data_sha256=data_of(entry.task, dataset, spent, source).sha256,
             base=base,
+            variant_sha256=entry.sha256,
         )
     except ValidationError as error:
         raise InputError(invalid_value(error)) from None

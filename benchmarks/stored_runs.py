@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from benchmarks import own_variants
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
@@ -12,7 +13,7 @@ from benchmarks.records.record import DataState, RunRecord
 
 
 def record_of(results: Path, run_id: str) -> RunRecord:
-    """Reads the record of a run.
+    """Reads the record of a run, and adds its variant, if that is of a user's file.
 
     Args:
         results: the results folder.
@@ -22,10 +23,12 @@ def record_of(results: Path, run_id: str) -> RunRecord:
         The record.
 
     Raises:
-        InputError: if there is no such record, or it is not one of this version.
+        InputError: if there is no such record, it is not one of this version, or the file of its
+            variant is missing.
     """
     record = RunFolder(results, run_id).read()
     if record is not None:
+        own_variants.provide(results, record.spec.variant_sha256)
         return record
     runs = results / "runs"
     near = difflib.get_close_matches(

@@ -1,7 +1,8 @@
 """Registers variants: lists them without importing their files, and imports a class on request.
 
 `available()` parses the source of the model files and imports none of them, so that `--help` and
-`list` do not wait for torch. To add a variant, decorate its class, in a file of this folder, with
+`list` do not wait for torch. To add a variant, decorate its class, in a file of this folder or in a
+file that is given to `add_file`, with
 
     @register("name", task="classification")
 """
@@ -10,12 +11,16 @@ from __future__ import annotations
 
 import ast
 import difflib
+import hashlib
 import importlib
+import re
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from models.variant import Hyperparameters, Variant
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 TASKS = ("classification", "autoencoding", "prediction")
 
 _classes: dict[str, type[Variant]] = {}
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,39}", re.ASCII)
+"""Names of added variants: they become parts of file names."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,20 @@ class Entry:
     """Name of the module that defines the variant."""
     summary: str
     """First line of the class's docstring."""
+    sha256: str | None = None
+    """SHA-256 of the file that was given to `add_file`; None: the variant is one of capsbench."""
+
+
+class AddedFile(NamedTuple):
+    """Holds a file outside `models/` that registers variants."""
+
+    path: Path
+    content: bytes
+    entries: tuple[Entry, ...]
+
+
+_added: dict[str, AddedFile] = {}
+"""Added files by SHA-256."""
 
 
 def register(name: str, *, task: str) -> Callable[[V], V]:
@@ -80,8 +101,87 @@ def available() -> dict[str, Entry]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 entries += _declared(node, f"models.{path.stem}")
+    entries += [entry for file in _added.values() for entry in file.entries]
     entries.sort(key=lambda e: (TASKS.index(e.task), e.name))
     return {e.name: e for e in entries}
+
+
+def add_file(path: Path) -> AddedFile:
+    """Adds the variants that a file outside `models/` registers. The file is not run yet.
+
+    Args:
+        path: a Python file.
+
+    Returns:
+        The file, with one entry per variant. A file that was added before is not added again.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is no Python code, registers no variant, or a name or task is not
+            possible.
+    """
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 in _added:
+        return _added[sha256]
+    try:
+        tree = ast.parse(content, str(path))
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} is no Python file: {error}") from None
+    module = f"capsbench_variants_{sha256[:16]}"
+    entries = tuple(
+        replace(entry, sha256=sha256)
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for entry in _declared(node, module)
+    )
+    if not entries:
+        raise ValueError(
+            f'{path} registers no variant: decorate a class with @register("name", task="…")'
+        )
+    for entry in entries:
+        _check(path, entry)
+    _added[sha256] = AddedFile(path, content, entries)
+    available.cache_clear()
+    return _added[sha256]
+
+
+def added_file(sha256: str) -> AddedFile | None:
+    """Returns the added file of this SHA-256; None if none was added."""
+    return _added.get(sha256)
+
+
+def _check(path: Path, entry: Entry) -> None:
+    if not _NAME.fullmatch(entry.name):
+        raise ValueError(
+            f"{path}: {entry.name!r} cannot be a variant's name: use at most 40 letters, digits "
+            "and signs (_ . -)"
+        )
+    if entry.task not in TASKS:
+        raise ValueError(f"{path}: no task is called {entry.task!r}: {nearest(entry.task, TASKS)}")
+    if (known := available().get(entry.name)) is not None:
+        owner = "capsbench" if known.sha256 is None else str(_added[known.sha256].path)
+        raise ValueError(
+            f"{path}: {owner} has a variant {entry.name!r} already: rename yours, or use another "
+            "results folder"
+        )
+
+
+def _import_added(file: AddedFile) -> None:
+    """Runs an added file, once per process."""
+    name = file.entries[0].module
+    if name in sys.modules:
+        return
+    module = ModuleType(name)
+    module.__file__ = str(file.path)
+    sys.modules[name] = module
+    try:
+        exec(compile(file.content, str(file.path), "exec"), module.__dict__)
+    except Exception as error:
+        del sys.modules[name]
+        raise ValueError(
+            f"{file.path} cannot be imported ({type(error).__name__}: {error}): correct it"
+        ) from error
 
 
 def _declared(node: ast.ClassDef, module: str) -> list[Entry]:
@@ -113,10 +213,15 @@ def variant(name: str) -> type[Variant]:
 
     Raises:
         KeyError: if no variant has this name; the message suggests the nearest known name.
+        ValueError: if the file of an added variant cannot be imported.
     """
     if name not in available():
         raise KeyError(unknown(name))
-    importlib.import_module(available()[name].module)
+    entry = available()[name]
+    if entry.sha256 is None:
+        importlib.import_module(entry.module)
+    else:
+        _import_added(_added[entry.sha256])
     return _classes[name]
 
 

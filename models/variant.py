@@ -214,6 +214,8 @@ class Variant(nn.Module):
     undefined_metrics: ClassVar[Mapping[str, str]] = {}
     """By metric: why this metric of the task is undefined for this variant."""
 
+    space: ClassVar[Mapping[str, Any]] = {}
+    """What a space file has, for variants outside capsbench: see `benchmarks/space_files.py`."""
     extra_datasets: ClassVar[tuple[str, ...]] = ()
     """Datasets that this variant takes in addition to the five of the tables."""
 

@@ -39,14 +39,23 @@ def run(
             "and points, or an earlier results folder, for its best trials; repeatable.",
         ),
     ] = None,
+    variants: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A Python file that registers variants of your own; they join the others; "
+            "repeatable.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print the plan and the estimated hours, and end there."),
     ] = False,
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
+    own = options.add_variants(variants or (), results)
     points = start_points.read(start or (), given["profile"])
-    choice = Options(**given, data=data_folder(data), start=points)
+    choice = Options(**given, data=data_folder(data), start=points, variants=own)
     if dry_run:
         _show_plan(choice)
     else:
@@ -56,7 +65,7 @@ def run(
 @app.command()
 def resume(results: Results = Path("results")) -> None:
     """Goes on with the sweep of a results folder, with the options of its last `run`."""
-    _sweep(options.load_options(results), results)
+    _sweep(options.restore_options(results), results)
 
 
 @app.command()
@@ -73,7 +82,7 @@ def add(
     """Adds trials, finals or cells to the sweep of a results folder, and makes them."""
     if not (trials or seeds or only):
         raise InputError("nothing to add: give --trials, --finals or --only")
-    _sweep(options.load_options(results).grown(trials, seeds, tuple(only or ())), results)
+    _sweep(options.restore_options(results).grown(trials, seeds, tuple(only or ())), results)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchmarks import datasets, profiles
+from benchmarks import datasets, own_variants, profiles
 from benchmarks.cli import Offline
 from benchmarks.profiles import ProfileName
 from benchmarks.records.atomic_files import write_json
@@ -127,6 +128,8 @@ class Options(BaseModel):
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto
     start: dict[str, list[dict[str, JsonValue]]] = {}
     """Points that studies try after the recipe, by cell, as variant/dataset."""
+    variants: dict[str, str] = {}
+    """Variants of users' files in the sweep: by name, the SHA-256 of the file."""
     log: WandbOptions = PLAIN
     offline: Offline = False
 
@@ -186,6 +189,45 @@ def load_options(results: Path) -> Options:
             f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
             "`capsbench sweep` with the options wanted, which writes it anew"
         ) from None
+
+
+def restore_options(results: Path) -> Options:
+    """Reads the options of a results folder, and adds the variants of users' files that they name.
+
+    Args:
+        results: the results folder of a sweep.
+
+    Raises:
+        InputError: if the folder has no sweep, or a file of a variant is missing or changed.
+    """
+    choice = load_options(results)
+    for sha256 in choice.variants.values():
+        own_variants.provide(results, sha256)
+    return choice
+
+
+def add_variants(files: Sequence[Path], results: Path) -> dict[str, str]:
+    """Adds the variants of users' files, and stores the files with the results.
+
+    Args:
+        files: Python files that register variants.
+        results: the results folder; it need not exist.
+
+    Returns:
+        By name of a variant, the SHA-256 of its file, those of the folder's sweep included.
+
+    Raises:
+        InputError: if a file registers no variant, or the folder's sweep has another version of it.
+    """
+    try:
+        variants = dict(restore_options(results).variants)
+    except InputError:
+        variants = {}  # there is no sweep yet
+    for file in files:
+        for name in own_variants.add(file):
+            variants[name] = sha256 = registry.available()[name].sha256 or ""
+            own_variants.provide(results, sha256)
+    return variants
 
 
 def finished(choice: Options, results: Path) -> bool:

@@ -36,6 +36,11 @@ class ResultsFolder:
         """Returns the path of the folder that has one ledger per cell."""
         return self.root / "cells"
 
+    @property
+    def variants(self) -> Path:
+        """Returns the path of the folder that has the files of users' own variants."""
+        return self.root / "variants"
+
     def ledger(self, study: str) -> Path:
         """Returns the path of a cell's ledger.
 

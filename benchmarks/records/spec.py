@@ -108,6 +108,11 @@ class RunSpec(Frozen):
     base: RunSpec | None = Field(
         None, description="the run whose trained, frozen model this run is built on"
     )
+    variant_sha256: str | None = Field(
+        None,
+        description="of the user's file that defines the variant; None: it is one of capsbench",
+        exclude_if=lambda value: value is None,  # specs of capsbench's variants keep their ids
+    )
 
     @model_validator(mode="after")
     def _scored(self) -> RunSpec:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from filelock import FileLock, Timeout
 
-from benchmarks import interrupts
+from benchmarks import interrupts, own_variants
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
@@ -71,6 +71,7 @@ def run(
     """
     log.name_of(spec)  # raises InputError for a wrong pattern before any work is done
     # Absolute, since libraries expand a ~ at the beginning of a path.
+    own_variants.provide(results.absolute(), spec.variant_sha256)
     folder = RunFolder(results.absolute(), spec.run_id)
     record = folder.read_undamaged()
     if record is not None:
@@ -136,6 +137,7 @@ def give_up(
     Returns:
         The record, which is also in `record.json` in the run's folder.
     """
+    own_variants.provide(results.absolute(), spec.variant_sha256)
     folder = RunFolder(results.absolute(), spec.run_id)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.metrics.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from benchmarks import own_variants
 from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.model_description import ModelDescription, Preprocessing
@@ -174,6 +175,7 @@ def load_model(
             f"{results} has no record of a run {folder.run_id!r}: name one of the folders in "
             f"{Path(results) / 'runs'}, or a weights file"
         )
+    own_variants.provide(folder.path.parents[1], record.spec.variant_sha256)
     if record.status == "failed":
         raise InputError(f"run {record.run_id} failed and has no model: {record.reason}")
     if record.weights_sha256 is None:  # a variant without weights
@@ -213,6 +215,11 @@ def _assembled(
     device: str,
 ) -> TrainedModel:
     """Builds the model of a spec and copies the weights into it."""
+    if spec.variant_sha256 is not None and registry.added_file(spec.variant_sha256) is None:
+        raise InputError(
+            f"{spec.variant} is a variant of a user's file, which is not known here: load the run "
+            "from its results folder, or call `benchmarks.add_variants` with the file before"
+        )
     if spec.variant not in registry.available():
         raise InputError(registry.unknown(spec.variant))
     try:
