@@ -18,7 +18,7 @@ from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import DataState, RunRecord
+from benchmarks.records.record import DataState, RunRecord, changes
 from benchmarks.records.spec import Budget, Precision, RunSpec
 from benchmarks.run_options import RunOptions
 from benchmarks.runs.recording import scoring_of
@@ -76,6 +76,7 @@ def make_run(
         callbacks=run_progress.callbacks(console, scoring_of(spec).primary),
         log=choice.log,
         debug=choice.debug,
+        keep=choice.keep,
     )
     _show(console, record, results)
     home = RunFolder(results, record.run_id).path
@@ -168,10 +169,9 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
     console.print(f"{run_id}: differs: {difference or 'the digests'}", soft_wrap=True)
     if not record.spec.deterministic:
         console.print("  the run is non-deterministic: equal specs may give different results")
-    for name in ("code_version", "versions", "cpu", "gpu"):
-        was, now = getattr(record.provenance, name), getattr(again.provenance, name)
-        if was != now:
-            console.print(f"  {name} was {was}, is {now}", soft_wrap=True)
+    device = record.spec.device
+    changed = changes(record.provenance.conditions(device), again.provenance.conditions(device))
+    console.print(f"  conditions: {changed or 'equal'}", soft_wrap=True)
     return False
 
 

@@ -69,6 +69,14 @@ class RunOptions(BaseModel):
         bool,
         typer.Option("--debug", help="Find the operation that makes a gradient NaN; slow."),
     ] = False
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Show the record of a run that other code, libraries or another processor made; "
+            "without this, the run is re-run.",
+        ),
+    ] = False
     log: WandbOptions = PLAIN
     offline: Offline = False
 

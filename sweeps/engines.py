@@ -74,6 +74,7 @@ def execute(job: Job, site: WorkerContext) -> RunRecord:
         "study": job.study,
         "stop": job.stop,
         "log": job.shown(site.log),
+        "keep": True,  # a sweep says what was made under other conditions, and goes on with it
     }
     try:
         if site.epoch_seconds is None:

@@ -12,9 +12,10 @@ from filelock import FileLock, Timeout
 
 from benchmarks import interrupts
 from benchmarks.datasets.dataset import DataSource
+from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import RunRecord
+from benchmarks.records.record import RunRecord, changes
 from benchmarks.records.spec import RunSpec, Stop
 from benchmarks.runs import costs, evaluation, recording, training
 from benchmarks.runs.checkpoints import Checkpoints
@@ -39,8 +40,12 @@ def run(
     callbacks: Sequence[pl.Callback] = (),
     log: WandbOptions = PLAIN,
     debug: bool = False,
+    keep: bool = False,
 ) -> RunRecord:
     """Trains, evaluates and records a run. If the run has a record, reads and returns the record.
+
+    A damaged record is set aside, and the run is re-run. So is a record that was made under other
+    conditions (code, libraries, processor), unless it shall be kept; a line on stderr says so.
 
     If the run needs a base, the base is run first. An interrupted run resumes from its last
     checkpoint. An exception in the training becomes a record with status `failed`.
@@ -55,6 +60,7 @@ def run(
         log: how Weights & Biases shows the run.
         debug: whether autograd's anomaly detection is on, which names the operation whose gradient
             is NaN. It is slow, and does not change the numbers.
+        keep: whether a record that was made under other conditions is returned as it is.
 
     Returns:
         The record, which is also in `record.json` in the run's folder.
@@ -69,7 +75,7 @@ def run(
     # Absolute, since libraries expand a ~ at the beginning of a path.
     folder = RunFolder(results.absolute(), spec.run_id)
     record = folder.read_undamaged()
-    if record is not None:
+    if record is not None and (keep or not _made_otherwise(record, folder)):
         return record
     if spec.base is not None:
         base = run(
@@ -79,6 +85,7 @@ def run(
             callbacks=callbacks,
             log=log.of_base(),
             debug=debug,
+            keep=keep,
         )
         if base.status != "complete":
             reason = f"the run it is built on, {base.run_id}, has {base.status}: {base.reason}"
@@ -96,8 +103,21 @@ def run(
                     lambda: _train(prepare(spec, data, folder), journal, callbacks, debug=debug),
                 )
             record = recording.record_of(spec, outcome, data=data, study=study, journal=journal)
-            _keep(folder, record, outcome, view)
-    return record
+            return _keep(folder, record, outcome, view)
+
+
+def _made_otherwise(record: RunRecord, folder: RunFolder) -> bool:
+    """Sets a record aside, and says so, if it was made under other conditions than there are now.
+
+    Returns:
+        Whether the record was set aside.
+    """
+    device = record.spec.device
+    changed = changes(record.provenance.conditions(device), provenance().conditions(device))
+    if changed:
+        reason = f"run {record.run_id} was made under other conditions ({changed}): it is re-run"
+        folder.set_aside(reason, "record.replaced")
+    return bool(changed)
 
 
 def give_up(
@@ -131,8 +151,7 @@ def give_up(
     outcome = Outcome(status="failed", reason=reason, traceback=traceback, step=step)
     record = recording.record_of(spec, outcome, study=study)
     with _viewed(folder, spec, study, log) as view:
-        _keep(folder, record, outcome, view)
-    return record
+        return _keep(folder, record, outcome, view)
 
 
 def _train(
@@ -164,13 +183,18 @@ def _train(
     )
 
 
-def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: WandbView) -> None:
-    """Ends the W&B view and writes the record. The record is last: a run without one is re-run."""
+def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: WandbView) -> RunRecord:
+    """Ends the W&B view and writes the record. The record is last: a run without one is re-run.
+
+    Returns:
+        The record as it is written.
+    """
     summary = {"status": record.status, "reason": record.reason, **record.metrics}
     try:
         view.finish(summary, outcome.pictures, failed=record.status == "failed")
     finally:
-        recording.write_record(record, folder)
+        written = recording.write_record(record, folder)
+    return written
 
 
 @contextmanager
