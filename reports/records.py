@@ -113,6 +113,8 @@ class Results:
 
     root: Path
     cells: tuple[Cell, ...]
+    damaged: tuple[str, ...] = ()
+    """Phrases that name the damaged files of runs that are left out."""
 
     @property
     def runs(self) -> tuple[RunRecord, ...]:
@@ -124,7 +126,8 @@ class Results:
 def load(root: Path) -> Results:
     """Reads the folder as it is now.
 
-    A run counts if a cell names it, and has finished if it has a record. What else is in `runs/` is
+    A run counts if a cell names it, and has finished if it has a record. A run whose files are
+    damaged is left out. What else is in `runs/` is
     no part of the sweep: runs made by hand, finals of a trial that is no longer best.
 
     Raises:
@@ -135,7 +138,7 @@ def load(root: Path) -> Results:
     if not ledgers:
         raise InputError(f"{root}: no results here yet; a sweep makes them (python -m sweeps run)")
     records = _Records(root)
-    cells = (
+    cells = [
         Cell(
             ledger=ledger,
             bases=records.of(ledger.bases),
@@ -144,8 +147,9 @@ def load(root: Path) -> Results:
             sha256=records.sha256,
         )
         for ledger in ledgers
-    )
-    return Results(root, tuple(sorted(cells, key=lambda cell: cell.order)))
+    ]
+    ordered = tuple(sorted(cells, key=lambda cell: cell.order))
+    return Results(root, ordered, tuple(records.damaged))
 
 
 @dataclass
@@ -154,6 +158,7 @@ class _Records:
 
     root: Path
     sha256: dict[str, str] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
     _read: dict[str, RunRecord | None] = field(default_factory=dict)
 
     def of(self, run_ids: Iterable[str]) -> tuple[RunRecord, ...]:
@@ -164,6 +169,9 @@ class _Records:
         if run_id not in self._read:
             folder = RunFolder(self.root, run_id)
             content = folder.read_bytes()
+            if content is not None and (fault := folder.damage(weights=False)) is not None:
+                self.damaged.append(fault)
+                content = None
             self._read[run_id] = None if content is None else folder.parse(content)
             if content is not None:
                 self.sha256[run_id] = hashlib.sha256(content).hexdigest()
