@@ -16,9 +16,12 @@ _WANTED = (
     "runs/*/record.json",
     "runs/*/metrics.jsonl",
     "runs/*/*.png",
-    "report/*/*",
+    "report/**/*",
 )
 """What reports are made of, and the report; neither weights nor checkpoints."""
+
+_CACHE = Path("report", "index")
+"""What the next report writes again."""
 
 
 def write(results: Path, archive: Path) -> int:
@@ -46,7 +49,8 @@ def write(results: Path, archive: Path) -> int:
 def _files(results: Path) -> Iterator[Path]:
     for pattern in _WANTED:
         for path in sorted(results.glob(pattern)):
-            if path.is_file() and not path.is_symlink():
+            cached = path.is_relative_to(results / _CACHE)
+            if path.is_file() and not path.is_symlink() and not cached:
                 yield path
 
 
