@@ -83,6 +83,7 @@ def make_run(
         ],
         log=choice.log,
         debug=choice.debug,
+        keep=choice.keep,
     )
     _show(console, record, results)
     home = RunFolder(results, record.run_id).path

@@ -90,6 +90,14 @@ class RunOptions(BaseModel):
             show_default="the first ones",
         ),
     ] = None
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Show the record of a run that other code, libraries or another processor made; "
+            "without this, the run is re-run.",
+        ),
+    ] = False
     log: WandbOptions = PLAIN
     offline: Offline = False
 

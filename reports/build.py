@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import records
+from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError
 from reports.curve_index import FOLDER, remove_other_curves
 from reports.flags import flags
@@ -37,7 +38,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     results = read_results(root)
     whole = {*PARTS, *FORMATS} == {*parts, *wanted}
     key, kept = _key(results), root / FOLDER / "whole.txt"
-    if whole and (report / "index.html").is_file() and _read(kept) == key:
+    if whole and (report / "index.html").is_file() and _read(kept) == key + _written(report):
         return results
     page = "page" in parts and "html" in wanted
     made = build_tables(results, [name for name in TABLES if page or name in parts])
@@ -60,7 +61,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
 
         write_page(results, made, figures, report)
     if whole:
-        write(kept, key)
+        write(kept, key + _written(report))
     else:
         kept.unlink(missing_ok=True)
     return results
@@ -74,6 +75,15 @@ def _key(results: Results) -> str:
             if path.is_file() and path.suffix != ".pyc":
                 digest.update(path.read_bytes())
     digest.update(results.key.encode())
+    return digest.hexdigest()
+
+
+def _written(report: Path) -> str:
+    """Returns a hash of the files of a report: an archive may have been unpacked over them."""
+    digest = hashlib.sha256()
+    for path in sorted(report.rglob("*")):
+        if path.is_file() and not path.is_relative_to(report.parent / FOLDER):
+            digest.update(f"{path.relative_to(report)} {sha256_of(path)}\n".encode())
     return digest.hexdigest()
 
 

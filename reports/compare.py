@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.records.record import RunRecord
 from reports.formats import frame
 from reports.intervals import ENOUGH_SEEDS, mean
 from reports.multiple_comparisons import LEVEL
@@ -104,9 +105,16 @@ def _changed(a: Cell, b: Cell) -> list[str]:
         return {
             "data": {run.data.sha256 for run in runs if run.data},
             "code": {run.provenance.code_version for run in runs},
+            "libraries or processor": {_conditions(run) for run in runs},
             "hyper-parameters": {repr(sorted(run.spec.hyperparameters.items())) for run in runs},
             "device": {run.spec.device for run in runs},
         }
 
     one, two = facts(a), facts(b)
     return [name for name in one if one[name] and two[name] and one[name] != two[name]]
+
+
+def _conditions(run: RunRecord) -> str:
+    """Describes the libraries and the processor, or GPU, that decide the bits of a run."""
+    known = run.provenance.conditions(run.spec.device)
+    return repr({name: value for name, value in known.items() if name != "code_version"})

@@ -27,6 +27,11 @@ def flags(results: Results) -> list[str]:
     sentences += [f"A run outside cells is left out: {why}." for why in results.unreadable[:3]]
     if (more := len(results.unreadable) - 3) > 0:
         sentences.append(f"So are {more} more runs outside cells.")
+    if results.damaged:
+        sentences.append(
+            f"{len(results.damaged)} damaged runs are left out ({results.damaged[0]}): "
+            "`capsbench resume` re-runs them."
+        )
     if len(found := sorted({cell.profile for cell in results.cells})) > 1:
         sentences.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")
     if unfinished := [cell for cell in results.cells if cell.progress not in ("done", "failed")]:
@@ -54,6 +59,8 @@ def mixtures(results: Results) -> dict[tuple[str, str, str], list[str]]:
     for where, finals in kept.items():
         differs: dict[str, set[str]] = {
             "code versions": {r.provenance.code_version for r in finals},
+            "versions of libraries": {_libraries(r) for r in finals},
+            "processors": {r.provenance.cpu_capability for r in finals if r.spec.device == "cpu"},
             "states of data": {r.data.sha256 for r in finals if r.data},
             "devices": {r.spec.device for r in finals},
             "sets of test samples": {test_set(r.samples) for r in finals if r.samples},
@@ -62,6 +69,11 @@ def mixtures(results: Results) -> dict[tuple[str, str, str], list[str]]:
         if mixed:
             found[where] = mixed
     return found
+
+
+def _libraries(run: RunRecord) -> str:
+    """Lists the versions of the libraries that decide the bits of a run."""
+    return repr([run.provenance.versions.get(name) for name in run.provenance.DECIDE_BITS])
 
 
 def data_states(cell: Cell) -> str:

@@ -118,6 +118,8 @@ class Results:
     """Finished runs that belong to no study, as `capsbench run` makes them."""
     unreadable: tuple[str, ...] = ()
     """Says of each run outside cells whose record cannot be read why that is."""
+    damaged: tuple[str, ...] = ()
+    """Phrases that name the damaged files of runs that are left out."""
     key: str = ""
     """Changes with the bytes of each ledger and record."""
 
@@ -153,9 +155,9 @@ class Results:
 def read_results(root: Path) -> Results:
     """Reads a results folder as it is now.
 
-    A run of a cell counts if the cell's ledger names it, and has finished if it has a record. A run
-    that no ledger names is a single run if its record names no study; else it is left out, such as
-    a final of a trial that is no longer best.
+    A run whose files are damaged is left out. A run of a cell counts if the cell's ledger names it,
+    and has finished if it has a record. A run that no ledger names is a single run if its record
+    names no study; else it is left out, such as a final of a trial that is no longer best.
 
     Raises:
         InputError: if the folder has neither cells nor single runs, or a ledger, or the record of a
@@ -179,11 +181,13 @@ def read_results(root: Path) -> Results:
         raise InputError(
             f"{root}: no results here yet; a sweep or a run makes them (capsbench sweep, run)"
         )
-    digest = hashlib.sha256(repr((sorted(records.sha256.items()), unreadable)).encode())
+    digest = hashlib.sha256(
+        repr((sorted(records.sha256.items()), unreadable, records.damaged)).encode()
+    )
     for ledger in ledgers:
         digest.update(ledger.model_dump_json().encode())
     ordered = tuple(sorted(cells, key=lambda cell: cell.order))
-    return Results(root, ordered, single, unreadable, digest.hexdigest())
+    return Results(root, ordered, single, unreadable, tuple(records.damaged), digest.hexdigest())
 
 
 def _task_of(run: RunRecord) -> str:
@@ -200,6 +204,7 @@ class _Records:
 
     root: Path
     sha256: dict[str, str] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
     _read: dict[str, RunRecord | None] = field(default_factory=dict)
 
     def of(self, run_ids: Iterable[str]) -> tuple[RunRecord, ...]:
@@ -210,6 +215,9 @@ class _Records:
         if run_id not in self._read:
             folder = RunFolder(self.root, run_id)
             content = folder.read_bytes()
+            if content is not None and (fault := folder.damage(weights=False)) is not None:
+                self.damaged.append(fault)
+                content = None
             self._read[run_id] = None if content is None else folder.parse(content)
             if content is not None:
                 self.sha256[run_id] = hashlib.sha256(content).hexdigest()

@@ -1,10 +1,10 @@
-"""`python -m sweeps`: run, resume, add, stop, status, export, list, speed."""
+"""`python -m sweeps`: run, resume, add, retry, stop, status, export, list, speed."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -14,8 +14,11 @@ from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps import options, start_points, worker_server
-from sweeps.options import EngineName, Options
+from sweeps.options import Addition, EngineName, Options
 from sweeps.report_process import Report
+
+if TYPE_CHECKING:
+    from sweeps.retry import Selection
 
 app = typer.Typer(
     help="Search, resume and list: every variant on every dataset.",
@@ -23,6 +26,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+OtherData = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the datasets.", show_default="that of the sweep"),
+]
 
 
 @app.command()
@@ -63,9 +72,9 @@ def run(
 
 
 @app.command()
-def resume(results: Results = Path("results")) -> None:
+def resume(data: OtherData = None, results: Results = Path("results")) -> None:
     """Goes on with the sweep of a results folder, with the options of its last `run`."""
-    _sweep(options.restore_options(results), results)
+    _sweep(_stored(results, data), results)
 
 
 @app.command()
@@ -77,12 +86,73 @@ def add(
     only: Annotated[
         list[str] | None, typer.Option(help="More cells, as `run` has them; repeatable.")
     ] = None,
+    data: OtherData = None,
     results: Results = Path("results"),
 ) -> None:
-    """Adds trials, finals or cells to the sweep of a results folder, and makes them."""
+    """Adds trials, finals or cells to the plan of a sweep, and makes them.
+
+    After an interruption, the same command goes on with the addition and adds nothing more.
+    """
     if not (trials or seeds or only):
         raise InputError("nothing to add: give --trials, --finals or --only")
-    _sweep(options.restore_options(results).grown(trials, seeds, tuple(only or ())), results)
+    choice = _stored(results, data)
+    adding = Addition(trials=trials, finals=seeds, only=tuple(only or ()))
+    if choice.adding == adding:
+        print(
+            "capsbench: goes on with this addition, which was interrupted; to add more, call "
+            "`capsbench add` again after it",
+            file=sys.stderr,
+        )
+        _sweep(choice, results)
+    else:
+        _sweep(choice.covering(adding.only), results, adding=adding)
+
+
+@app.command()
+def retry(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="RESULTS", show_default="that of --results")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Part of the reason of the failure.", show_default="any")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Cells, as variant/dataset with * for any; repeatable."),
+    ] = None,
+    other_code: Annotated[
+        bool,
+        typer.Option(
+            "--other-code",
+            help="Re-run what other code, libraries or another processor made, instead.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be re-run, and end there.")
+    ] = False,
+    data: OtherData = None,
+    results: Results = Path("results"),
+) -> None:
+    """Re-runs failed trials, finals and single runs; the record of each failure is kept.
+
+    Trials that were proposed from the result of a re-run trial are proposed again if it changes.
+    """
+    from sweeps import retry as retries
+
+    results = folder or results
+    selection = retries.Selection(reason, tuple(only or ()), other_code)
+    options.choose(selection.only)
+    if dry_run:
+        for run, why in retries.chosen(results, selection):
+            print(f"{run.run_id}: {why}")
+        return
+    retries.require_any(results, selection)
+    if (results / "sweep.json").exists():
+        _sweep(_stored(results, data), results, retried=selection)
+    records = retries.rerun(results, selection, data_folder(data))
+    for record in records:
+        print(f"{record.run_id}: {record.status}{f' ({record.reason})' if record.reason else ''}")
+    raise SystemExit(1 if any(record.status == "failed" for record in records) else 0)
 
 
 @app.command()
@@ -165,6 +235,19 @@ def speed(
     show(names, trials, data_folder(data))
 
 
+def _stored(results: Path, data: Path | None) -> Options:
+    """Reads the options of a results folder; `--data` replaces the folder of the datasets.
+
+    Raises:
+        InputError: if there are none, or the folder of the datasets is not there.
+    """
+    choice = options.restore_options(results)
+    if data is not None:
+        return choice.model_copy(update={"data": data_folder(data)})
+    options.require_data(choice, results)
+    return choice
+
+
 def _show_plan(choice: Options) -> None:
     options.choose(choice.only)  # before the slow imports
     from sweeps.sweep import show_plan
@@ -172,15 +255,22 @@ def _show_plan(choice: Options) -> None:
     show_plan(choice)
 
 
-def _sweep(choice: Options, results: Path) -> None:
+def _sweep(
+    choice: Options,
+    results: Path,
+    *,
+    adding: Addition | None = None,
+    retried: Selection | None = None,
+) -> NoReturn:
     options.choose(choice.only)  # before the slow imports: a typing mistake is told at once
     report = Report(results)
-    if choice.engine is EngineName.processes and not options.finished(choice, results):
+    asked = adding is not None or retried is not None or not options.finished(choice, results)
+    if choice.engine is EngineName.processes and asked:
         worker_server.start()
     try:
         from sweeps.sweep import sweep
 
-        cells = sweep(choice, results, report)
+        cells = sweep(choice, results, report, adding=adding, retried=retried)
         code = report.write()
     except (KeyboardInterrupt, interrupts.Interrupted) as interruption:
         report.abandon()

@@ -13,19 +13,22 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.trial import FrozenTrial
 
-from benchmarks.provenance import code_version
-from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.errors import InputError, printable
+from benchmarks.records.folders import ResultsFolder
 from benchmarks.records.ledger import CellLedger, Planned
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from sweeps import pruners, space
 from sweeps.cell_ledger import ledger_of
+from sweeps.cell_records import CellRecords
 from sweeps.cell_specs import SEED, CellSpecs
 from sweeps.engines import Job
 from sweeps.importance import importance
 from sweeps.proposals import Proposal, Proposals, best
 from sweeps.pruners import FrozenPruner
-from sweeps.studies import Enqueued, StoredStudy
+from sweeps.studies import Enqueued, StoredStudy, same_result
+
+NOTHING = Planned()
 
 
 class State(StrEnum):
@@ -73,6 +76,10 @@ class Cell:
             and never shrinks.
         results: the results folder.
         storage: of the studies.
+        more: how many trials and finals are added to the plan.
+
+    Raises:
+        InputError: if the cell was begun with other data, or otherwise than it is specified now.
     """
 
     def __init__(
@@ -82,12 +89,20 @@ class Cell:
         *,
         results: Path,
         storage: optuna.storages.BaseStorage,
+        more: Planned = NOTHING,
     ) -> None:
         self.specs, self.study, self.strategy = specs, specs.study, specs.strategy
         self.variant, self.dataset = specs.variant, specs.dataset
         self._results = results
+        self._records = CellRecords(results, self.strategy)
+        self._old = self._read_ledger()
+        self._require_data()
         self._stored = StoredStudy(
-            storage, self.study, directions=specs.objectives, identity=specs.identity()
+            storage,
+            self.study,
+            directions=specs.objectives,
+            identity=specs.identity(),
+            lag=specs.profile.lag,
         )
         self._proposals = Proposals(
             specs.space,
@@ -99,15 +114,15 @@ class Cell:
             sampler=self.strategy.sampler,
             start=specs.start,
         )
-        before, self._retries = self._kept()
-        self.trials_wanted = max(planned.trials, before.trials, len(self.trials))
-        self.finals_wanted = max(planned.finals, before.finals)
+        before = self._old.planned if self._old else Planned()
+        self._retries = self._old.retries if self._old else 0
+        trials = max(planned.trials, before.trials, self._stored.count)
+        self.trials_wanted = trials + more.trials
+        self.finals_wanted = max(planned.finals, before.finals) + more.finals
         self._trials: dict[int, _Trial] = {}
         """By number, the proposed trials that the study does not have yet."""
         self._enqueued: dict[int, Enqueued] = {}
         """By the number of their trial, the points that a user enqueued in the stored study."""
-        self._lost: list[Job] = []
-        """Runs of trials in the study whose records are gone."""
         self._waiting: list[Job] = []
         """Jobs that wait for the run of their base."""
         self._asked_finals: set[str] = set()
@@ -120,36 +135,46 @@ class Cell:
         self._take_enqueued()
         self._recover_finals()
         self._changed = False
-        self.write()
 
-    def _kept(self) -> tuple[Planned, int]:
-        """Reads what the ledger alone knows: the plan, and the retries so far."""
+    def _read_ledger(self) -> CellLedger | None:
+        """Reads the ledger, which alone knows the plan and the retries so far."""
         try:
-            ledger = CellLedger.read(self._ledger)
+            return CellLedger.read(self._ledger)
         except FileNotFoundError:
-            return Planned(), 0
-        return ledger.planned, ledger.retries
+            return None
+
+    def _require_data(self) -> None:
+        """Checks that the data is in the state with which the cell was begun."""
+        now = self.specs.data
+        if self._old is not None and self._old.data != now.state:
+            raise InputError(
+                f"study {self.study} was begun with other data (was {printable(self._old.data)}, "
+                f"now {now.state}): name the folder of its data with --data, or choose another "
+                "--results folder"
+            )
 
     def _recover_trials(self) -> None:
-        """Takes what the study says; runs whose records are gone are re-run."""
-        for trial in self.trials:
+        """Takes the stored trials, up to the first one that the records do not confirm.
+
+        `next` repeats the others, and asks for those of their runs that have no record. From the
+        first one on whose result differs, the study is rewritten.
+        """
+        for trial in self._stored.unconfirmed():
+            result = self._records.result_of(trial)
+            if result is None or not same_result(result, trial):
+                return
             self._proposals.skip(trial)
-            for place, run_id in enumerate(trial.user_attrs["run_ids"]):
-                if self._record(run_id) is None:
-                    self._lost.append(self._job_of(trial.number, trial.params, place))
+            self._stored.confirm()
 
     def _recover_finals(self) -> None:
         """Takes the bases and finals whose records are there."""
         for base in self._bases_wanted:
             self._has_ended(base)
         for spec in self._final_specs():
-            record = self._record(spec.run_id)
+            record = self._records.read(spec.run_id, weights=True)
             if record is not None:
                 self._asked_finals.add(spec.run_id)
                 self.finals[spec.run_id] = record
-
-    def _record(self, run_id: str) -> RunRecord | None:
-        return RunFolder(self._results, run_id).read_undamaged()
 
     @property
     def _ledger(self) -> Path:
@@ -175,9 +200,14 @@ class Cell:
         return None if trial is None else Chosen(trial.params, trial.user_attrs["run_ids"])
 
     @property
-    def mixes_code(self) -> bool:
-        """Whether trials were made by other code than is here now."""
-        return any(t.user_attrs["code_version"] != code_version() for t in self.trials)
+    def made_otherwise(self) -> Mapping[str, str]:
+        """Returns by run id how the conditions of a run differed: see `CellRecords`."""
+        return self._records.made_otherwise
+
+    @property
+    def plan(self) -> Planned:
+        """Returns how many trials and finals the cell shall have."""
+        return Planned(trials=self.trials_wanted, finals=self.finals_wanted)
 
     @property
     def left(self) -> int:
@@ -200,7 +230,7 @@ class Cell:
     @property
     def done(self) -> bool:
         """Whether nothing remains to do."""
-        if len(self.trials) < self.trials_wanted or self._lost:
+        if len(self.trials) < self.trials_wanted:
             return False
         return self.best is None or len(self.finals) == self.finals_wanted
 
@@ -226,7 +256,8 @@ class Cell:
         """
         while (job := self._released() or self._wanted()) is not None:
             base = job.spec.base
-            if (record := self._record(job.spec.run_id)) is not None:
+            final = job.spec.role == "final"
+            if (record := self._records.read(job.spec.run_id, weights=final)) is not None:
                 self.take(record)
             elif base is None or self._has_ended(base):
                 self._mark(job, State.running)
@@ -249,7 +280,7 @@ class Cell:
 
     def _has_ended(self, base: RunSpec) -> bool:
         if self.bases.get(base.run_id) is None:
-            record = self._record(base.run_id)
+            record = self._records.read(base.run_id, weights=True)
             if record is None:
                 return False
             self.bases[base.run_id] = record
@@ -263,7 +294,7 @@ class Cell:
 
     def _wanted(self) -> Job | None:
         """Gives a job that was not asked for before."""
-        return self._lost.pop() if self._lost else self._trial_job() or self._final_job()
+        return self._trial_job() or self._final_job() or self._base_job()
 
     def _trial_job(self) -> Job | None:
         while (trial := self._open_trial()) is not None:
@@ -284,7 +315,9 @@ class Cell:
                 return trial
         if self._proposals.proposed >= self.trials_wanted or not self._proposals.ready:
             return None
-        trial = _Trial(self._proposals.propose())
+        earlier = self._stored.earlier(self._proposals.proposed)
+        repeated = None if earlier is None else self._proposals.repeat(earlier)
+        trial = _Trial(repeated or self._proposals.propose())
         self._trials[trial.proposal.number] = trial
         return trial
 
@@ -293,6 +326,16 @@ class Cell:
             if spec.run_id not in self._asked_finals:
                 self._asked_finals.add(spec.run_id)
                 return Job(spec, self.study)
+        return None
+
+    def _base_job(self) -> Job | None:
+        """Gives a base that the ledger names and whose record is gone, as it was damaged."""
+        named = self._old.bases if self._old else []
+        for base in self._bases_wanted:
+            gone = base.run_id in named and base.run_id not in self.bases
+            if gone and not self._has_ended(base):
+                self.bases[base.run_id] = None
+                return Job(base, self.study)
         return None
 
     def _final_specs(self) -> list[RunSpec]:
@@ -362,7 +405,7 @@ class Cell:
         while (first := self._trials.get(len(self.trials))) and first.finished is not None:
             del self._trials[first.proposal.number]
             enqueued = self._enqueued.get(first.proposal.number)
-            self._stored.append(first.finished, enqueued and enqueued.place)
+            self._stored.append(first.finished, enqueued.place if enqueued else None)
 
     def _stops(self, trial: _Trial) -> bool:
         """Whether a trial over several seeds is stopped before it had them all."""
@@ -388,7 +431,12 @@ class Cell:
             self._changed = False
 
     def _take_enqueued(self) -> None:
-        """Plans a trial for each point that a user enqueued; prints which can't be tried."""
+        """Plans a trial for each point that a user enqueued; prints which can't be tried.
+
+        Not before the stored trials are repeated, which have their numbers.
+        """
+        if self._stored.earlier(self._proposals.proposed) is not None:
+            return
         for enqueued in self._stored.enqueued():
             wrong = [
                 name for name, value in enqueued.params.items() if not self._tries(name, value)
@@ -417,15 +465,21 @@ class Cell:
         self.write()
 
     def write(self) -> None:
-        """Writes the cell's ledger, from which reports know which finals count."""
+        """Writes the cell's ledger, from which reports know which finals count.
+
+        While the records of stored trials are only being confirmed or made again, the ledger keeps
+        what it says of trials and finals.
+        """
+        known = {"planned": self.plan, "retries": self._retries, "left": self.left}
+        if self._old and self._stored.agrees and self._old.states.finished > len(self.trials):
+            self._old.model_copy(update=known).write(self._ledger)
+            return
         chosen = self.best
         ledger_of(
             self.specs,
             self.trials,
-            planned=Planned(trials=self.trials_wanted, finals=self.finals_wanted),
+            **known,
             best=next(iter(chosen.run_ids), None) if chosen else None,
-            retries=self._retries,
-            left=self.left,
             finals=sorted(self.finals),
             bases=sorted(run_id for run_id, record in self.bases.items() if record),
             importance=self._importance if chosen else {},

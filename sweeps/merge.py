@@ -85,7 +85,7 @@ def _add_runs(merged: Merged, folder: ResultsFolder, source: Path) -> set[str]:
     for path in sorted(folder.runs.glob("*")):
         run = RunFolder(folder.root, path.name)
         try:
-            fault, record = run.damage(), run.read()
+            fault, record = run.damage(weights=False), run.read()
         except InputError as error:
             fault, record = str(error), None
         if fault is None and record is None:

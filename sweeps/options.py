@@ -29,6 +29,8 @@ from benchmarks.profiles import ProfileName
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
+from benchmarks.records.ledger import Planned
+from benchmarks.records.record import DataState
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
 from sweeps.study_configuration import Sampler
@@ -61,6 +63,19 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class Addition(BaseModel):
+    """Says what `capsbench add` adds to a sweep."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trials: int = Field(0, ge=0)
+    """More trials per study."""
+    finals: int = Field(0, ge=0)
+    """More finals per cell."""
+    only: tuple[str, ...] = ()
+    """More cells, as `Options.only` names them."""
 
 
 class Options(BaseModel):
@@ -116,8 +131,6 @@ class Options(BaseModel):
             show_default="the profile's",
         ),
     ] = None
-    added: int = Field(0, ge=0)
-    """Trials that `capsbench add` added to a study."""
     seeds: Annotated[
         int | None,
         Field(ge=1),
@@ -132,6 +145,10 @@ class Options(BaseModel):
     """Variants of users' files in the sweep: by name, the SHA-256 of the file."""
     log: WandbOptions = PLAIN
     offline: Offline = False
+    plan: dict[str, Planned] = {}
+    """By study, how many trials and finals an addition under way asks for; then ledgers hold it."""
+    adding: Addition | None = None
+    """The addition that is under way, so that the same command goes on with it."""
 
     @field_validator("storage")
     @classmethod
@@ -153,24 +170,24 @@ class Options(BaseModel):
         write_json(results / "sweep.json", {"options": kept})
 
     def trials_asked(self, profile: profiles.Profile) -> int:
-        """Says how many trials the command line or the profile asks for; counts.py adds to them."""
+        """Returns how many trials the command line or the profile asks for."""
         return profile.trials if self.trials is None else self.trials
 
     def finals_asked(self, profile: profiles.Profile) -> int:
         """Says how many finals a cell has: the command line's number, or the profile's."""
         return profile.finals if self.seeds is None else self.seeds
 
-    def grown(self, trials: int, seeds: int, only: tuple[str, ...]) -> Options:
-        """Adds to these options: trials per study, finals per cell, cells. Raises InputError."""
+    def covering(self, only: tuple[str, ...]) -> Options:
+        """Adds cells to these options.
+
+        Args:
+            only: the cells, as `Options.only` names them.
+
+        Raises:
+            InputError: if a pattern matches no cell.
+        """
         choose(only)
-        profile = profiles.load_profile(self.profile)
-        return self.model_copy(
-            update={
-                "added": self.added + trials,
-                "seeds": self.finals_asked(profile) + seeds,
-                "only": (*self.only, *only) if self.only else (),
-            }
-        )
+        return self.model_copy(update={"only": (*self.only, *only) if self.only else ()})
 
 
 def load_options(results: Path) -> Options:
@@ -178,7 +195,9 @@ def load_options(results: Path) -> Options:
     path = results / "sweep.json"
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-        return Options.model_validate(content["options"])
+        kept = dict(content["options"])
+        kept.pop("added", None)  # of earlier versions; ledgers hold the plan
+        return Options.model_validate(kept)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{results} holds no sweep to go on with: begin one with `capsbench sweep`, or "
@@ -228,6 +247,26 @@ def add_variants(files: Sequence[Path], results: Path) -> dict[str, str]:
             variants[name] = sha256 = registry.available()[name].sha256 or ""
             own_variants.provide(results, sha256)
     return variants
+
+
+def require_data(choice: Options, results: Path) -> None:
+    """Checks that the folder of the data is there, if a cell was begun with data from files.
+
+    Args:
+        choice: the options that the results folder was made with.
+        results: the results folder.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    files = {DataState.official, DataState.unofficial, DataState.partial}
+    ledgers = () if choice.data.is_dir() else ResultsFolder(results).ledgers()
+    for cell in ledgers:
+        if files.intersection(DataState.named_in(cell.data)):
+            raise InputError(
+                f"{choice.data}, the folder of the datasets of this sweep, is not there, and "
+                f"{cell.study} was begun with {cell.data} data: name the folder with --data"
+            )
 
 
 def finished(choice: Options, results: Path) -> bool:

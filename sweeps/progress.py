@@ -38,11 +38,12 @@ class Progress:
         )
 
     def __enter__(self) -> Progress:
-        mixed = sum(cell.mixes_code for cell in self._cells)
-        if mixed:
+        otherwise = {r: why for cell in self._cells for r, why in cell.made_otherwise.items()}
+        if otherwise:
+            why = escape(next(iter(otherwise.values())))
             self._say(
-                f"{mixed} cells hold trials that other code made: what is added now mixes versions"
-                " (for figures of one version choose another --results folder)"
+                f"{len(otherwise)} runs were made under other conditions ({why}): they are kept, "
+                "and what is added now mixes with them; `capsbench retry --other-code` re-runs them"
             )
         if self._announced and self._remaining():
             self._say(f"{len(self._announced)} of {len(self._cells)} cells were done before")

@@ -148,6 +148,8 @@ class Proposals:
         self._planned = planned(space, start, sampler=sampler, seed=self._seed)
         self._mirror = optuna.create_study(storage=WindowedStorage(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
+        self._repeated: dict[int, FrozenTrial] = {}
+        """By number, the trials that were repeated: the mirror has not seen them."""
         self._shown = 0
         self._told = 0
         self.proposed = 0
@@ -205,27 +207,43 @@ class Proposals:
         for n in range(self._told, min(known, self._shown)):
             _tell(self._mirror, n, self._results[n])
         for n in range(self._shown, number):
-            self._mirror.add_trial(_seen(self._results[n], running=n >= known))
+            running = n >= known
+            trial = self._repeated[n] if running else self._results[n]
+            self._mirror.add_trial(_seen(trial, running=running))
         self._told, self._shown = known, number
 
     def skip(self, trial: FrozenTrial) -> None:
-        """Takes the next trial as proposed and finished: it is in the stored study.
+        """Takes the next trial as proposed and finished: the stored study has it.
 
-        Raises InputError where the study was proposed otherwise.
+        Raises:
+            InputError: if the study was proposed otherwise.
+        """
+        number = self.proposed
+        if self.repeat(trial) is None and self.propose().params != trial.params:
+            raise InputError(
+                f"trial {number} of the stored study is not what this version proposes: "
+                "choose another --results folder"
+            )
+        self._results[number] = trial
+
+    def repeat(self, trial: FrozenTrial) -> Proposal | None:
+        """Proposes what the stored study has as its next trial, without asking the sampler.
+
+        Args:
+            trial: the stored trial; the results that it was proposed from are those known here.
+
+        Returns:
+            The proposal; None if the sampler must be asked: CMA-ES keeps its state in its trials,
+            as pickles, which are not read.
         """
         number = self.proposed
         if was_enqueued(trial):
             self._enqueued[number] = trial.params
         if self._sampler is Sampler.cmaes:
-            # Its notes lie with its trials, as pickles: they are made again, and not read.
-            if self.propose().params != trial.params:
-                raise InputError(
-                    f"trial {number} of the stored study is not what this version proposes: "
-                    "choose another --results folder"
-                )
-        else:
-            self.proposed += 1
-        self._results[number] = trial
+            return None
+        self._repeated[number] = trial
+        self.proposed += 1
+        return Proposal(number, trial.params, trial.distributions)
 
     def finish(self, number: int, trial: FrozenTrial) -> None:
         """Takes the result of a proposed trial; in any order."""

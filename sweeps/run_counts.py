@@ -25,12 +25,12 @@ def trials_of(
         points: those that the study starts from, beside the recipe.
 
     Returns:
-        As many as the options ask for, or as the recipe and the points need, if that is more; then
-        those that `capsbench add` added. No more than there are different trials.
+        As many as the options ask for, or as the recipe and the points need, if that is more. No
+        more than there are different trials.
     """
     start = [space.point(point) for point in points]
     needed = len(planned(space, start)) if start else 0
-    wanted = max(choice.trials_asked(profile), needed) + choice.added
+    wanted = max(choice.trials_asked(profile), needed)
     sampler = space.strategy.sampled_by(choice.sampler).sampler
     most = limit(space, sampler, planned(space, start, sampler=sampler))
     return wanted if most is None else min(wanted, most)

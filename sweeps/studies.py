@@ -7,24 +7,27 @@ view of the records, and no crash leaves a trial running for ever.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import JsonValue
 from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Direction
+from sweeps import rewriting
 from sweeps.journals import IDENTITY, open_journal
 from sweeps.options import passwords_in, without_password
 
@@ -109,20 +112,31 @@ def _require_ours_or_empty(url: str, named: str) -> None:
         )
 
 
-class Enqueued(NamedTuple):
+@dataclass
+class Enqueued:
     """Names a point that a user enqueued, as `Study.enqueue_trial` does."""
 
     place: int
-    """The number of its trial in the storage."""
+    """The number of its trial in the storage; it changes when the study is rewritten."""
     params: dict[str, Any]
 
 
 class StoredStudy:
-    """One study; `identity` is what must not change while it grows.
+    """Holds one study, which is a view of the records of its runs.
 
     A user may add trials to it: a point that waits is for the sweep to try, and any other trial is
     kept, printed once, and left out of `trials`. So a trial's number in the sweep may differ from
     its number in the storage: then the attribute `number` holds the former.
+
+    Args:
+        storage: has the study, or gets it.
+        name: the name of the study.
+        directions: which way each objective is better.
+        identity: what must not change while the study grows.
+        lag: how many trials after a trial are proposed without its result.
+
+    Raises:
+        InputError: if the study has another identity, or the storage fails.
     """
 
     def __init__(
@@ -132,8 +146,11 @@ class StoredStudy:
         *,
         directions: list[Direction],
         identity: dict[str, JsonValue],
+        lag: int,
     ) -> None:
+        self._storage, self._name, self._lag = storage, name, lag
         with _answering(name):
+            rewriting.complete(storage, name)
             self._study = optuna.create_study(
                 storage=storage, study_name=name, directions=directions, load_if_exists=True
             )
@@ -143,61 +160,159 @@ class StoredStudy:
             else:
                 _compare(name, json.loads(kept), identity)
             stored = self._study.get_trials(deepcopy=False)
-        self.trials = sorted(map(_numbered, filter(_is_ours, stored)), key=lambda t: t.number)
-        self._storage = storage
-        self._kept = len(self.trials)
+        ours = map(_numbered, filter(_is_ours, stored))
+        self._database = sorted(ours, key=lambda t: t.number)
+        """The trials in the storage."""
+        self.trials: list[FrozenTrial] = []
+        """The trials that the records confirm, in the order of their numbers."""
+        self._kept = 0
+        """So many of `trials` are in the storage."""
+        self._valid: float = math.inf
+        """Trials from this number on were proposed from results that the records deny."""
         self._places: dict[int, int] = {}
         """By number, where the trials of enqueued points are stored."""
+        self._given: list[Enqueued] = []
+        """The enqueued points that were returned."""
         self._known: set[int] = set()
         """Enqueued and foreign trials that were returned or printed before."""
 
+    @property
+    def count(self) -> int:
+        """Counts the trials in the storage."""
+        return len(self._database)
+
+    @property
+    def agrees(self) -> bool:
+        """Returns whether the records have denied no stored trial so far."""
+        return math.isinf(self._valid)
+
+    def unconfirmed(self) -> list[FrozenTrial]:
+        """Returns the stored trials that are not among `trials`, in the order of their numbers."""
+        return self._database[len(self.trials) :]
+
+    def confirm(self) -> None:
+        """Takes the next stored trial into `trials`: the records say the same."""
+        self.trials.append(self._database[len(self.trials)])
+        self._kept = len(self.trials)
+
+    def earlier(self, number: int) -> FrozenTrial | None:
+        """Returns a stored trial that was proposed from results that the records do not deny.
+
+        Args:
+            number: the number of the trial.
+
+        Returns:
+            The trial; None if the storage has none, or one that was proposed from other results.
+        """
+        stored = number < len(self._database) and number < self._valid
+        return self._database[number] if stored else None
+
     def enqueued(self) -> list[Enqueued]:
         """Returns the points that were enqueued since the last call; prints what else is new."""
-        with _answering(self._study.study_name):
+        with _answering(self._name):
             stored = self._study.get_trials(deepcopy=False)
         new = [t for t in stored if not _is_ours(t) and t.number not in self._known]
         self._known |= {trial.number for trial in new}
         if foreign := [str(trial.number) for trial in new if not _is_enqueued(trial)]:
             print(
-                f"capsbench: study {self._study.study_name} holds trials that no sweep made "
+                f"capsbench: study {self._name} holds trials that no sweep made "
                 f"({', '.join(foreign)}): they are kept, and no proposal is made from them",
                 file=sys.stderr,
             )
-        return [Enqueued(t.number, t.system_attrs[FIXED]) for t in new if _is_enqueued(t)]
+        points = [Enqueued(t.number, t.system_attrs[FIXED]) for t in new if _is_enqueued(t)]
+        self._given += points
+        return points
 
     def append(self, trial: FrozenTrial, place: int | None = None) -> None:
         """Adds the next finished trial, which `store` then writes.
 
         Args:
+            trial: the trial.
             place: of an enqueued point, where its trial is stored.
         """
+        number = len(self.trials)
         if place is not None:
-            self._places[len(self.trials)] = place
+            self._places[number] = place
         trial.datetime_complete = datetime.now()
         trial.datetime_start = trial.datetime_complete - timedelta(
             seconds=trial.user_attrs["seconds"]
         )
         self.trials.append(trial)
+        earlier = self.earlier(number)
+        if earlier is not None and not same_result(earlier, trial):
+            self._valid = min(self._valid, number + self._lag)
+            again = len(self._database) - number - self._lag
+            print(
+                f"capsbench: the records say otherwise than study {self._name} of trial {number}: "
+                "the study is rewritten"
+                + (f", and its last {again} trials are proposed again" if again > 0 else ""),
+                file=sys.stderr,
+            )
 
     def store(self) -> None:
-        """Writes the trials that were added. Raises InputError where they cannot be kept."""
-        name = self._study.study_name
+        """Writes the trials that were added.
+
+        Raises:
+            InputError: if they cannot be written, or another driver writes the study.
+        """
         while self._kept < len(self.trials):
-            with _answering(name):
-                stored = self._study.get_trials(deepcopy=False)
-                if sum(map(_is_ours, stored)) != self._kept:
-                    raise InputError(
-                        f"study {name} is written by another driver too: give each results folder "
-                        "a --storage of its own; studies are made anew there from the runs' records"
-                    )
-                trial, place = self.trials[self._kept], self._places.get(self._kept)
-                if len(stored) != self._kept:
-                    trial.set_user_attr("number", self._kept)
-                if place is None:
-                    self._study.add_trial(trial)
-                else:
-                    self._finish(place, trial)
+            trial = self.trials[self._kept]
+            if self._kept < len(self._database):
+                if same_result(self._database[self._kept], trial):
+                    self._kept += 1
+                    continue
+                self._cut(self._kept)
+            with _answering(self._name):
+                self._write(trial)
+            self._database.append(trial)
             self._kept += 1
+
+    def _write(self, trial: FrozenTrial) -> None:
+        stored = self._study.get_trials(deepcopy=False)
+        if sum(map(_is_ours, stored)) != len(self._database):
+            raise InputError(
+                f"study {self._name} is written by another driver too: give each results folder "
+                "a --storage of its own; studies are rebuilt there from the runs' records"
+            )
+        if len(stored) != self._kept:
+            trial.set_user_attr("number", self._kept)
+        place = self._places.get(self._kept)
+        if place is None:
+            self._study.add_trial(trial)
+        else:
+            self._finish(place, trial)
+
+    def _cut(self, count: int) -> None:
+        """Rewrites the study without its trials from a number on.
+
+        Points that users enqueued and that one of these trials tried wait again.
+
+        Args:
+            count: the number of the first trial that is left out.
+        """
+        moved: dict[int, int] = {}
+        kept: list[FrozenTrial] = []
+        with _answering(self._name):
+            for trial in self._study.get_trials():
+                number = _numbered(trial).number
+                if _is_ours(trial) and number >= count:
+                    if not was_enqueued(trial):
+                        continue
+                    if number < self._valid:
+                        self._places[number] = len(kept)
+                        self._known.add(trial.number)
+                    fixed = {FIXED: trial.system_attrs[FIXED]}
+                    kept.append(create_trial(state=TrialState.WAITING, system_attrs=fixed))
+                else:
+                    if _is_ours(trial):
+                        trial.user_attrs["number"] = number
+                    kept.append(trial)
+                moved[trial.number] = len(kept) - 1
+            self._study = rewriting.rewrite(self._storage, self._study, kept)
+        self._known = {moved[place] for place in self._known if place in moved}
+        for point in self._given:
+            point.place = moved.get(point.place, point.place)
+        del self._database[count:]
 
     def _finish(self, place: int, trial: FrozenTrial) -> None:
         """Writes the result of an enqueued point; its state last, so that a crash leaves it open.
@@ -205,7 +320,7 @@ class StoredStudy:
         Optuna's `ask` and `tell` would let a crash leave it running, without its parameters.
         """
         storage = self._storage
-        study = storage.get_study_id_from_name(self._study.study_name)
+        study = storage.get_study_id_from_name(self._name)
         trial_id = storage.get_trial_id_from_study_id_trial_number(study, place)
         for name, distribution in trial.distributions.items():
             value = distribution.to_internal_repr(trial.params[name])
@@ -216,6 +331,22 @@ class StoredStudy:
             storage.set_trial_user_attr(trial_id, name, attribute)
         storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # which notes the time
         storage.set_trial_state_values(trial_id, trial.state, trial.values)
+
+
+def same_result(one: FrozenTrial, other: FrozenTrial) -> bool:
+    """Returns whether two trials have equal runs and results; what they cost may differ."""
+    return _result(one) == _result(other)
+
+
+def _result(trial: FrozenTrial) -> tuple[object, ...]:
+    attributes = trial.user_attrs
+    return (
+        trial.state,
+        trial.values,
+        trial.intermediate_values,
+        attributes["run_ids"],
+        attributes.get("reason"),
+    )
 
 
 def was_enqueued(trial: FrozenTrial) -> bool:
@@ -281,8 +412,9 @@ def _compare(name: str, kept: dict[str, JsonValue], now: dict[str, JsonValue]) -
             f"{key} (was {_short(kept.get(key))}, now {_short(now.get(key))})" for key in changed
         )
         raise InputError(
-            f"study {name} was begun with other {told}: go on as it was begun, or choose another "
-            "--results folder"
+            f"study {name} was begun with other {told}: go on as it was begun"
+            + (" (--data names the folder of the data)" if "data" in changed else "")
+            + ", or choose another --results folder"
         )
 
 

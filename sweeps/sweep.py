@@ -27,9 +27,10 @@ from sweeps import engines, options, plan, run_counts, space, start_points, stud
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Engine, Inline, Job, WorkerContext
-from sweeps.options import LOCK, STOP, Device, EngineName
+from sweeps.options import LOCK, STOP, Addition, Device, EngineName
 from sweeps.progress import Progress
 from sweeps.report_process import Report
+from sweeps.retry import Selection, set_aside
 
 ATTEMPTS = 3
 """How often a run is begun whose worker died, before it is recorded as failed."""
@@ -40,23 +41,60 @@ REPORT_SECONDS = 10.0
 _TICK = 0.5
 
 
-def sweep(choice: options.Options, results: Path, report: Report | None = None) -> list[Cell]:
-    """Makes all that remains of a sweep, and returns its cells.
+def sweep(
+    choice: options.Options,
+    results: Path,
+    report: Report | None = None,
+    *,
+    adding: Addition | None = None,
+    retried: Selection | None = None,
+) -> list[Cell]:
+    """Makes all runs that remain of a sweep.
 
-    `report` prepares when the end is near. Raises InputError; Leave, once what runs has its
-    checkpoint; KeyboardInterrupt as it comes. What has ended is kept.
+    Args:
+        choice: the options of the sweep.
+        results: the results folder.
+        report: is prepared when the end is near.
+        adding: what is added to the plans of the cells, once.
+        retried: which ended runs are re-run.
+
+    Returns:
+        The cells of the sweep.
+
+    Raises:
+        InputError: if the options do not fit the results folder, or it cannot be written.
+        Interrupted: if the process was asked to leave, after each run has written a checkpoint.
+        KeyboardInterrupt: at a second Ctrl-C. Whatever is raised, finished runs are kept.
     """
     choice.log.require_login()
     _require_names(choice)
     points = _start_points(choice)
     with _alone(results), studies.storage(results, choice.storage) as storage:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
-        cells = _cells(choice, results, storage, points)
-        choice.save(results)
+        choice = _with_stored_plan(choice, results)
+        if retried is not None:
+            set_aside(results, retried)
+        cells = _cells(choice, results, storage, points, adding or Addition())
+        if adding is not None:
+            plan = {cell.study: cell.plan for cell in cells}
+            choice = choice.model_copy(update={"plan": plan, "adding": adding})
+        choice.save(results)  # before the ledgers: a plan that was added to twice would be wrong
+        for cell in cells:
+            cell.write()
         _announce(choice, cells, points)
         with Progress(cells, results) as progress, interrupts.grace_period(interrupts.DRIVER_GRACE):
             _Driver(cells, choice, results, progress, report).drive()
+        choice.model_copy(update={"plan": {}, "adding": None}).save(results)
         return cells
+
+
+def _with_stored_plan(choice: options.Options, results: Path) -> options.Options:
+    """Takes over an addition that was interrupted; the command line does not know of it."""
+    try:
+        stored = options.load_options(results)
+    except InputError:
+        return choice
+    return choice.model_copy(update={"plan": stored.plan, "adding": stored.adding})
 
 
 def show_plan(choice: options.Options) -> None:
@@ -143,7 +181,9 @@ def _cells(
     results: Path,
     storage: optuna.storages.BaseStorage,
     points: start_points.Points,
+    adding: Addition,
 ) -> list[Cell]:
+    more = Planned(trials=adding.trials, finals=adding.finals)
     profile = profiles.load_profile(choice.profile)
     cells = []
     for variant, dataset in options.choose(choice.only):
@@ -157,11 +197,12 @@ def _cells(
             device=_device(choice.device),
             start=start,
         )
+        grown = choice.plan.get(specs.study, Planned())
         planned = Planned(
-            trials=run_counts.trials_of(choice, profile, specs.space, start),
-            finals=choice.finals_asked(profile),
+            trials=max(run_counts.trials_of(choice, profile, specs.space, start), grown.trials),
+            finals=max(choice.finals_asked(profile), grown.finals),
         )
-        cells.append(Cell(specs, planned, results=results, storage=storage))
+        cells.append(Cell(specs, planned, results=results, storage=storage, more=more))
     return cells
 
 

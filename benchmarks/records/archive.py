@@ -22,6 +22,8 @@ DATA_PATTERNS = (
 """Files that reports are built from; neither weights nor checkpoints."""
 REPORT_PATTERNS = ("report/*", "report/*/*")
 """Files of the report, which `capsbench report` can write again."""
+_CACHE = Path("report", "index")
+"""A cache from elsewhere would say that the report there is current."""
 TOP = "results"
 """Folder that has all files of an archive."""
 MOST_FILES = 1_000_000
@@ -64,7 +66,8 @@ def pack(results: Path, archive: Path) -> int:
 def _files(results: Path) -> Iterator[Path]:
     for pattern in DATA_PATTERNS + REPORT_PATTERNS:
         for path in sorted(results.glob(pattern)):
-            if path.is_file() and not path.is_symlink():
+            cached = path.is_relative_to(results / _CACHE)
+            if path.is_file() and not path.is_symlink() and not cached:
                 yield path
 
 

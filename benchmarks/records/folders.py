@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError, first_fault, printable
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
-from benchmarks.records.spec import RUN_ID
+from benchmarks.records.spec import RUN_ID, RunSpec
 
 
 class ResultsFolder:
@@ -159,14 +160,19 @@ class RunFolder:
         content = self.read_bytes()
         return None if content is None else self.parse(content)
 
-    def damage(self) -> str | None:
-        """Checks whether the record is JSON and its digest matches the record and the metrics.
+    def damage(self, *, weights: bool = True) -> str | None:
+        """Checks whether the files of the run are those that the run wrote.
 
+        The record must be JSON, match its seal, and be the record of this run; `metrics.jsonl` must
+        match the record's digest, and the weights, if they are there, the record's hash of them.
         No file is changed.
+
+        Args:
+            weights: whether the weights are checked too; large ones take time.
 
         Returns:
             The damaged file and the damage, in one phrase. None if there is no damage, no record,
-            or a record without the expected fields, which `read` reports.
+            or a record of another version, which `read` reports.
         """
         try:
             stored: Any = json.loads(self.record.read_bytes())
@@ -175,38 +181,77 @@ class RunFolder:
         except (ValueError, RecursionError):
             return f"{self.record} is not JSON"
         try:
-            lines = self.metrics.read_bytes().splitlines() if self.metrics.exists() else []
-            digest = RunRecord.digest_of(stored, [json.loads(line) for line in lines])
-            whole = digest == stored["digest"]
-        except (ValueError, RecursionError):
-            whole = False
+            return self._fault(stored, weights=weights)
         except (KeyError, TypeError):
             return None  # `read` says which field is wrong
-        return None if whole else f"{self.metrics} is damaged"
 
-    def read_undamaged(self) -> RunRecord | None:
-        """Reads the record if record and metrics are undamaged, so that a damaged run is re-run.
+    def _fault(self, stored: Any, *, weights: bool) -> str | None:
+        """Describes the damage of the run's files.
+
+        Raises:
+            KeyError, TypeError: if a field of the record is missing or has another type, although
+                the record is not damaged: it is of another version.
+        """
+        if not isinstance(stored, dict) or not stored.keys() & RunRecord.model_fields.keys():
+            return f"{self.record} is not a record"
+        seal = stored.get("seal")
+        if seal is not None and seal != RunRecord.seal_of(stored):
+            return f"{self.record} is damaged (its content does not match its seal)"
+        if (other := self._other_run(stored)) is not None:
+            return f"{self.record} belongs to another run than its folder names ({other})"
+        try:
+            lines = self.metrics.read_bytes().splitlines() if self.metrics.exists() else []
+            digest = RunRecord.digest_of(stored, [json.loads(line) for line in lines])
+        except (ValueError, RecursionError):
+            return f"{self.metrics} is damaged"
+        if digest != stored["digest"]:
+            return f"{self.metrics} is damaged"
+        written = stored.get("weights_file_sha256")
+        if weights and written and self.weights.exists() and sha256_of(self.weights) != written:
+            return f"{self.weights} is damaged"
+        return None
+
+    def _other_run(self, stored: dict[str, Any]) -> str | None:
+        """Names the other run that a record belongs to; None if it belongs to this run."""
+        try:
+            spec = RunSpec.model_validate(stored["spec"])
+        except ValidationError:
+            return None  # `read` says which field is wrong
+        for field, run_id in {"run_id": stored["run_id"], "spec": spec.run_id}.items():
+            if run_id != self.run_id:
+                return f"its {field} says {printable(str(run_id))}"
+        return None
+
+    def read_undamaged(self, *, weights: bool = True) -> RunRecord | None:
+        """Reads the record if the files of the run are undamaged, so that a damaged run is re-run.
 
         If they are damaged, the record is renamed to `record.unused`, and a line on stderr says so.
+
+        Args:
+            weights: whether the weights are checked too; large ones take time.
 
         Returns:
             The record; None if there is none or it is damaged.
 
         Raises:
-            InputError: if the file is not a record of this version, or the record belongs to
-                another run.
+            InputError: if the file is not a record of this version.
         """
-        fault = self.damage()
+        fault = self.damage(weights=weights)
         if fault is None:
             return self.read()
-        self._set_aside(fault)
+        self.set_aside(f"{fault}: the run is re-run", "record.unused")
         return None
 
-    def _set_aside(self, fault: str) -> None:
-        """Renames the record to `record.unused`, and prints the reason on stderr."""
-        self.record.replace(self.path / "record.unused")
+    def set_aside(self, reason: str, name: str) -> None:
+        """Renames the record, so that its run is re-run, and prints the reason on stderr.
+
+        Args:
+            reason: why the run is re-run, as the first part of a sentence.
+            name: the new name of the record, in the folder of the run.
+        """
+        self.record.replace(self.path / name)
         print(
-            f"capsbench: {fault}: the run is re-run, and the old record is kept as record.unused",
+            f"capsbench: {reason}, and the old record is kept as {name}",
             file=sys.stderr,
         )
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
+from benchmarks.records.errors import printable
 from benchmarks.records.spec import (
     LARGEST,
     Count,
@@ -99,6 +100,47 @@ class Provenance(Frozen):
     gpu: str | None = None
     data: DataInfo | None = None
 
+    DECIDE_BITS: ClassVar = ("torch", "numpy", "pytorch-lightning", "torchmetrics")
+    """The libraries whose versions decide the last bits of a run's numbers."""
+
+    def conditions(self, device: str | None) -> dict[str, str | None]:
+        """Lists what decides, beside the spec, the bits of a run.
+
+        Two records of equal specs, a checkpoint and the process that loads it, or a driver and its
+        worker are comparable bit by bit only if their conditions are equal.
+
+        Args:
+            device: the device of the run, `cpu` or `cuda`; None: leave the machine out.
+
+        Returns:
+            By name, the version of the code and of each library in `DECIDE_BITS`; for `cpu` the
+            vector instructions, for `cuda` the GPU and the version of CUDA. None: not known.
+        """
+        found: dict[str, str | None] = {"code_version": self.code_version}
+        found |= {name: self.versions.get(name) for name in self.DECIDE_BITS}
+        if device == "cpu":
+            found["cpu_capability"] = self.cpu_capability
+        elif device == "cuda":
+            found |= {"gpu": self.gpu, "cuda": self.versions.get("cuda")}
+        return found
+
+
+def changes(was: Mapping[str, str | None], now: Mapping[str, str | None]) -> str:
+    """Describes the differences between two `Provenance.conditions`.
+
+    Args:
+        was: the earlier conditions; a stored file may hold anything in their place.
+        now: the later conditions.
+
+    Returns:
+        For instance `torch was 2.12.0, is 2.13.0; gpu was …`; empty if they are equal.
+    """
+    return "; ".join(
+        f"{name} was {printable(str(was.get(name)))}, is {value}"
+        for name, value in now.items()
+        if was.get(name) != value
+    )
+
 
 def require_amount(value: object) -> int | float:
     """Checks the amount of a cost.
@@ -152,9 +194,17 @@ class RunRecord(Frozen):
     digest: str = Field(description="hash of all that the spec decides: see `digest_of`")
     costs: dict[str, Amount | None] = Field(description="costs by name; None: not known")
     provenance: Provenance
+    weights_file_sha256: str | None = Field(
+        None,
+        description="of the file with the weights, whose head may name the code; None: no file",
+    )
+    seal: str | None = Field(
+        None, description="hash of all other fields: see `seal_of`; None: an older record"
+    )
 
     UNDIGESTED: ClassVar = frozenset(
         {"run_id", "study", "traceback", "test_losses", "digest", "costs", "provenance"}
+        | {"weights_file_sha256", "seal"}
     )
     """Fields that the digest leaves out: records of equal specs may differ in them, or they follow
     from the spec. Records of older versions have no `test_losses`, and keep their digests."""
@@ -194,6 +244,27 @@ class RunRecord(Frozen):
             for line in lines
         ]
         return fingerprint([decided, digested])
+
+    @staticmethod
+    def seal_of(stored: Mapping[str, Any]) -> str:
+        """Computes the seal: a hash of the whole record, so also of costs and provenance.
+
+        Args:
+            stored: the fields of the record as JSON values; `seal` is left out.
+
+        Returns:
+            64 hexadecimal digits.
+        """
+        return fingerprint({name: value for name, value in stored.items() if name != "seal"})
+
+    def sealed(self, **changed: Any) -> RunRecord:
+        """Returns a copy of this record with its seal.
+
+        Args:
+            changed: fields by name that get another value.
+        """
+        copy = self.model_copy(update=changed)
+        return copy.model_copy(update={"seal": self.seal_of(copy.model_dump(mode="json"))})
 
     @property
     def variant(self) -> str:

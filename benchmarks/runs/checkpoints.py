@@ -1,7 +1,7 @@
 """Reads and writes the checkpoints of a run: the last one and the one before it.
 
-A checkpoint file has one line of JSON, with the SHA-256 of the rest of the file, the version of the
-code and the step, and then the bytes that `torch.save` writes.
+A checkpoint file has one line of JSON, with the SHA-256 of the rest of the file, the step, the
+device and the conditions under which it was written, and then the bytes that `torch.save` writes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from benchmarks.provenance import code_version
+from benchmarks.provenance import provenance
 from benchmarks.records.atomic_files import flush, replacing
+from benchmarks.records.record import changes
 
 
 class Checkpoints(CheckpointIO):
@@ -35,8 +36,8 @@ class Checkpoints(CheckpointIO):
     def newest(self) -> Path | None:
         """Finds the newest checkpoint that can be loaded.
 
-        A newer checkpoint that is damaged or was written by other code is renamed to `*.unused`,
-        and a line on stderr says so.
+        A newer checkpoint that is damaged or was written under other conditions (code, libraries,
+        processor) is renamed to `*.unused`, and a line on stderr says so.
 
         Returns:
             The path of the checkpoint; None if no checkpoint can be loaded.
@@ -87,9 +88,11 @@ class Checkpoints(CheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         content = buffer.getbuffer()
+        device = _device_of(checkpoint)
         head = {
             "sha256": hashlib.sha256(content).hexdigest(),
-            "code_version": code_version(),
+            "device": device,
+            "conditions": provenance().conditions(device),
             "step": checkpoint["global_step"],
         }
         with replacing(self.last) as temporary:
@@ -122,14 +125,20 @@ class Checkpoints(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
+def _device_of(checkpoint: dict[str, Any]) -> str:
+    """Returns the type of the device that trains the model: `cpu` or `cuda`."""
+    return next((tensor.device.type for tensor in checkpoint["state_dict"].values()), "cpu")
+
+
 def _fault(path: Path) -> str | None:
     """Says why a checkpoint cannot be loaded, as the rest of a sentence; None if it can be."""
     with path.open("rb") as file:
         try:
             head = json.loads(file.readline())
-            written = head["sha256"], head["code_version"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            changed = changes(head["conditions"], provenance().conditions(head["device"]))
+            expected = head["sha256"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return "is damaged (its first line is not that of a checkpoint)"
-        if hashlib.file_digest(file, "sha256").hexdigest() != written[0]:
+        if hashlib.file_digest(file, "sha256").hexdigest() != expected:
             return "is damaged (its content has another checksum)"
-    return None if written[1] == code_version() else "was written by other code"
+    return f"was written under other conditions ({changed})" if changed else None

@@ -14,7 +14,7 @@ import torch
 from benchmarks import metrics
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.provenance import provenance
-from benchmarks.records.atomic_files import write_json
+from benchmarks.records.atomic_files import sha256_of, write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord, Status
@@ -157,18 +157,24 @@ def record_of(
     )
 
 
-def write_record(record: RunRecord, folder: RunFolder) -> None:
-    """Writes a record into the folder of its run, and deletes the run's checkpoints.
+def write_record(record: RunRecord, folder: RunFolder) -> RunRecord:
+    """Seals a record, writes it into the folder of its run, and deletes the run's checkpoints.
 
     Args:
-        record: the record.
+        record: the record; the weights of the run, if any, are written already.
         folder: the folder of the run.
+
+    Returns:
+        The sealed record, as it is in the folder.
 
     Raises:
         OSError: if the record cannot be written; the checkpoints stay.
     """
-    write_json(folder.record, record.model_dump(mode="json"))
+    trained = record.weights_sha256 is not None
+    sealed = record.sealed(weights_file_sha256=sha256_of(folder.weights) if trained else None)
+    write_json(folder.record, sealed.model_dump(mode="json"))
     Checkpoints(folder.path).clear()
+    return sealed
 
 
 def _costs(

@@ -13,9 +13,10 @@ from filelock import FileLock, Timeout
 from benchmarks import interrupts, own_variants
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
+from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import RunRecord
+from benchmarks.records.record import RunRecord, changes
 from benchmarks.records.spec import RunSpec, Stop
 from benchmarks.runs import costs, evaluation, recording, training
 from benchmarks.runs.checkpoints import Checkpoints
@@ -41,8 +42,12 @@ def run(
     log: WandbOptions = PLAIN,
     debug: bool = False,
     fit: training.Fit = training.fit_model,
+    keep: bool = False,
 ) -> RunRecord:
     """Trains, evaluates and records a run. If the run has a record, reads and returns the record.
+
+    A damaged record is set aside, and the run is re-run. So is a record that was made under other
+    conditions (code, libraries, processor), unless it shall be kept; a line on stderr says so.
 
     If the run needs a base, the base is run first. An interrupted run resumes from its last
     checkpoint. An exception in the training, or memory that does not suffice for the data, becomes
@@ -59,6 +64,7 @@ def run(
         debug: whether autograd's anomaly detection is on, which names the operation whose gradient
             is NaN. It is slow, and does not change the numbers.
         fit: trains the model. `runs.restoration` restores a trained model instead.
+        keep: whether a record that was made under other conditions is returned as it is.
 
     Returns:
         The record, which is also in `record.json` in the run's folder.
@@ -74,7 +80,7 @@ def run(
     own_variants.provide(results.absolute(), spec.variant_sha256)
     folder = RunFolder(results.absolute(), spec.run_id)
     record = folder.read_undamaged()
-    if record is not None:
+    if record is not None and (keep or not _made_otherwise(record, folder)):
         return record
     if spec.base is not None:
         base = run(
@@ -84,6 +90,7 @@ def run(
             callbacks=callbacks,
             log=log.of_base(),
             debug=debug,
+            keep=keep,
         )
         if base.status != "complete":
             reason = f"the run it is built on, {base.run_id}, has {base.status}: {base.reason}"
@@ -109,8 +116,21 @@ def run(
                         journal,
                     )
             record = recording.record_of(spec, outcome, data=data, study=study, journal=journal)
-            _keep(folder, record, outcome, view)
-    return record
+            return _keep(folder, record, outcome, view)
+
+
+def _made_otherwise(record: RunRecord, folder: RunFolder) -> bool:
+    """Sets a record aside, and says so, if it was made under other conditions than there are now.
+
+    Returns:
+        Whether the record was set aside.
+    """
+    device = record.spec.device
+    changed = changes(record.provenance.conditions(device), provenance().conditions(device))
+    if changed:
+        reason = f"run {record.run_id} was made under other conditions ({changed}): it is re-run"
+        folder.set_aside(reason, "record.replaced")
+    return bool(changed)
 
 
 def give_up(
@@ -145,8 +165,7 @@ def give_up(
     outcome = Outcome(status="failed", reason=reason, traceback=traceback, step=step)
     record = recording.record_of(spec, outcome, study=study)
     with _viewed(folder, spec, study, log) as view:
-        _keep(folder, record, outcome, view)
-    return record
+        return _keep(folder, record, outcome, view)
 
 
 def _load(spec: RunSpec, source: DataSource) -> TaskData:
@@ -179,13 +198,18 @@ def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: train
     )
 
 
-def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: Views) -> None:
-    """Ends the W&B view and writes the record. The record is last: a run without one is re-run."""
+def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: Views) -> RunRecord:
+    """Ends the W&B view and writes the record. The record is last: a run without one is re-run.
+
+    Returns:
+        The record as it is written.
+    """
     summary = {"status": record.status, "reason": record.reason, **record.metrics}
     try:
         view.finish(summary, outcome.pictures, failed=record.status == "failed")
     finally:
-        recording.write_record(record, folder)
+        written = recording.write_record(record, folder)
+    return written
 
 
 @contextmanager

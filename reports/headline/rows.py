@@ -170,7 +170,7 @@ def _public(record: RunRecord) -> RunRecord:
     where = record.provenance
     data = where.data and where.data.model_copy(update={"path": ""})
     kept = {"data": data, "platform": where.platform.split("-")[0]}
-    return record.model_copy(update={"provenance": where.model_copy(update=kept)})
+    return record.sealed(provenance=where.model_copy(update=kept))
 
 
 def add_records(results: Path, folder: Path = RECORDS) -> list[str]:

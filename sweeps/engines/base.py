@@ -58,6 +58,7 @@ def execute(job: Job, site: WorkerContext) -> RunRecord:
         "results": site.results,
         "study": job.study,
         "stop": job.stop,
+        "keep": True,  # a sweep says what was made under other conditions, and goes on with it
         "log": job.shown(site.log),
     }
     try:

@@ -26,11 +26,11 @@ from distributed.worker import Worker
 from benchmarks import interrupts
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.provenance import code_version
+from benchmarks.provenance import provenance
 from benchmarks.records.atomic_files import token_of, write_atomically
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import RunRecord
+from benchmarks.records.record import RunRecord, changes
 from sweeps.engines.base import Engine, Job, WorkerContext, execute
 from sweeps.engines.devices import gpu_environment
 
@@ -113,7 +113,8 @@ class Dask(Engine):
 
     def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
         results = site.results.resolve()
-        errand = RemoteJob(job, replace(site, results=results), token_of(results), code_version())
+        site = replace(site, results=results)
+        errand = RemoteJob(job, site, token_of(results), conditions(job))
         return self._translated(self._executor.submit(_run, errand), partial(_unpack, results))
 
     def _translated(self, inner: Future[S], receive: Callable[[S], T]) -> Future[T]:
@@ -154,7 +155,16 @@ class RemoteJob:
     job: Job
     site: WorkerContext
     token: str
-    code_version: str
+    conditions: dict[str, str | None]
+
+
+def conditions(job: Job) -> dict[str, str | None]:
+    """Lists what the driver and a worker must agree on, so that a run has the same bits anywhere.
+
+    A driver without a GPU cannot know that of a worker.
+    """
+    device = job.spec.device
+    return provenance().conditions(None if device == "cuda" else device)
 
 
 @dataclass(frozen=True)
@@ -170,10 +180,11 @@ def _run(errand: RemoteJob) -> RemoteResult:
     worker = get_worker()
     # What there is to say of the data, the driver has said.
     logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)
-    if errand.code_version != code_version():
+    if changed := changes(errand.conditions, conditions(errand.job)):
         raise InputError(
-            f"the Dask worker at {worker.address} has other code than the driver: give both the "
-            "same version, then go on with `capsbench resume`"
+            f"the Dask worker at {worker.address} works under other conditions than the driver "
+            f"({changed}): give both the same code and libraries, and where processors differ the "
+            "same ATEN_CPU_CAPABILITY, then go on with `capsbench resume`"
         )
     own = Path(worker.local_directory) / "capsbench"
     site = replace(errand.site, source=_data(errand.site, own))

@@ -20,11 +20,12 @@ from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split, split_validation
+from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget, RunSpec
-from benchmarks.runs import checkpoints, journal, run
+from benchmarks.runs import checkpoints, journal, recording, run
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.wandb_view import WandbView
 from models import registry
@@ -416,15 +417,66 @@ def test_an_upload_that_is_interrupted_costs_no_record(
     assert kept.digest == made(spec, tmp_path / "whole").digest
 
 
-def test_a_checkpoint_of_other_code_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def elsewhere(patched: pytest.MonkeyPatch, **changed: object) -> None:
+    """Makes this process one of other code, other libraries, or another processor."""
+    here = provenance()
+    versions = {**here.versions, **cast(dict[str, str], changed.pop("versions", {}))}
+    there = here.model_copy(update={"versions": versions, **changed})
+    for module in (run, recording, checkpoints):
+        patched.setattr(module, "provenance", lambda: there)
+
+
+ELSEWHERE = {
+    "code": ({"code_version": "older"}, "code_version was older, is "),
+    "torch": ({"versions": {"torch": "1.0"}}, "torch was 1.0, is "),
+    "numpy": ({"versions": {"numpy": "1.0"}}, "numpy was 1.0, is "),
+    "processor": ({"cpu_capability": "MMX"}, "cpu_capability was MMX, is "),
+}
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_a_checkpoint_of_other_conditions_is_not_used(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    changed, named = ELSEWHERE[where]
     spec = spec_of("linear", epochs=2)
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoints, "code_version", lambda: "older")
-        made_until_checkpoint(spec, tmp_path / "older")
-    assert made(spec, tmp_path / "older").digest == made(spec, tmp_path / "whole").digest
-    assert "other code" in capsys.readouterr().err
+        elsewhere(patched, **changed)
+        made_until_checkpoint(spec, tmp_path)
+    assert Checkpoints(RunFolder(tmp_path, spec.run_id).path).newest() is None
+    assert f"was written under other conditions ({named}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_a_run_asked_for_again_under_other_conditions_is_re_run_or_kept_on_request(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed, named = ELSEWHERE[where]
+    spec = spec_of("linear", epochs=1)
+    with monkeypatch.context() as patched:
+        elsewhere(patched, **changed)
+        old = made(spec, tmp_path)
+    assert made(spec, tmp_path, keep=True) == old
+    assert capsys.readouterr().err == ""
+    new = made(spec, tmp_path)
+    assert f"was made under other conditions ({named}" in capsys.readouterr().err
+    assert new.provenance == provenance().model_copy(update={"data": new.data})
+    replaced = RunFolder(tmp_path, spec.run_id).path / "record.replaced"
+    assert json.loads(replaced.read_bytes()) == old.model_dump(mode="json")
+    assert made(spec, tmp_path) == new
+    assert capsys.readouterr().err == ""
+
+
+def test_a_base_made_under_other_conditions_is_re_run_with_the_run_that_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = spec_of("pcae", epochs=1, role="base")
+    spec = spec_of("ocae", epochs=1).model_copy(update={"base": base})
+    with monkeypatch.context() as patched:
+        elsewhere(patched, code_version="older")
+        made(base, tmp_path)
+    made(spec, tmp_path)
+    assert f"run {base.run_id} was made under other conditions" in capsys.readouterr().err
 
 
 def test_a_dataset_too_small_is_one_sentence() -> None:
@@ -462,6 +514,19 @@ def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"record\.json is not a record of this version"):
         made(spec, tmp_path)
     assert (home / "record.json").read_text() == '{"run_id": "x"}'
+
+
+def test_damaged_weights_are_made_by_a_new_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=1)
+    record = made(spec, tmp_path)
+    weights = RunFolder(tmp_path, spec.run_id).weights
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert made(spec, tmp_path).digest == record.digest
+    assert weights.read_bytes() == whole
+    assert "weights.safetensors is damaged: the run is re-run" in capsys.readouterr().err
 
 
 DAMAGES = {

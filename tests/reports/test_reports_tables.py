@@ -1,3 +1,5 @@
+import os
+
 import pandas as pd
 import pytest
 from results_folder import SAMPLES, fingerprint, sweep
@@ -324,6 +326,18 @@ def test_an_unchanged_report_is_left_as_it_is(tmp_path):
     files.write(tmp_path)
     build(tmp_path)
     assert table.stat().st_mtime_ns > before[0]
+
+
+@pytest.mark.parametrize("name", ["tables/runs.csv", "index.html"])
+def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(tmp_path, name):
+    """Also if the older file has the time of the newer one: contents are compared, not times."""
+    build(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
+    path = tmp_path / "report" / name
+    before, times = path.read_bytes(), path.stat()
+    path.write_bytes(b"older")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    build(tmp_path)
+    assert path.read_bytes() == before
 
 
 def test_one_seed_is_told_in_its_own_words(tmp_path):

@@ -62,26 +62,33 @@ def cell(results: Path, storage: optuna.storages.BaseStorage, trials: int) -> Ce
     return Cell(specs, planned, results=results, storage=storage)
 
 
-def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool) -> RunRecord:
-    """A run's record and metrics, written as `run` writes them."""
+def recorded(
+    results: Path,
+    spec: RunSpec,
+    scores: list[float],
+    *,
+    pruned: bool = False,
+    reason: str | None = None,
+) -> RunRecord:
+    """Writes a run's record and metrics as `run` writes them; with a reason, the run has failed."""
     epochs = [{"epoch": n, "metrics": {"validation/accuracy": s}} for n, s in enumerate(scores, 1)]
     scored = ("validation/accuracy", "test/accuracy")[: 2 if spec.role == "final" else 1]
     decided = {
         "spec": spec.model_dump(mode="json"),
-        "status": "pruned" if pruned else "complete",
-        "reason": None,
+        "status": "failed" if reason else "pruned" if pruned else "complete",
+        "reason": reason,
         "epochs": len(scores),
         "metric": "accuracy",
         "directions": {"accuracy": "maximize", "balanced_accuracy": "maximize"},
         "absent": {},
-        "metrics": dict.fromkeys(scored, scores[-1]),
+        "metrics": dict.fromkeys(scored, scores[-1]) if scores else {},
         "floors": {},
         "samples": SAMPLES.model_dump(mode="json"),
         "history": scores,
         "weights_sha256": "0" * 64,
     }
     home = RunFolder(results, spec.run_id).path
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
     (home / "metrics.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
     record = RunRecord(
         run_id=spec.run_id,
@@ -90,7 +97,7 @@ def recorded(results: Path, spec: RunSpec, scores: list[float], *, pruned: bool)
         costs={"seconds": 1.0},
         provenance=PROVENANCE,
         **decided,
-    )
+    ).sealed()
     (home / "record.json").write_text(record.model_dump_json())
     return record
 

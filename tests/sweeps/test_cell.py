@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from sweeps import options, space, studies
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Job
+from sweeps.proposals import Proposals
 from sweeps.study_configuration import Sampler, StudyConfiguration
 from sweeps.sweep_status import show_status
 from tests.sweeps.growth import recorded
@@ -59,7 +61,9 @@ def opened(
         specs = CellSpecs(
             variant, "usps", profile=profile, source=source, start=start, sampler=sampler
         )
-        yield Cell(specs, Planned(trials=trials, finals=2), results=results, storage=storage)
+        cell = Cell(specs, Planned(trials=trials, finals=2), results=results, storage=storage)
+        cell.write()
+        yield cell
 
 
 def score(spec: RunSpec) -> float:
@@ -321,3 +325,143 @@ def test_results_of_others_change_no_proposal(tmp_path: Path) -> None:
             assert cell.done
             proposed.append([t.params for t in cell.trials])
     assert proposed[0] == proposed[1]
+
+
+def run_all(results: Path, failing: int | None = None, trials: int = TRIALS) -> list[str]:
+    """Makes all runs of a cell, and has one trial fail. Returns the ids of its runs."""
+    (results / "cells").mkdir(parents=True, exist_ok=True)
+    made = []
+    with opened(results, trials=trials) as cell:
+        while (job := cell.next()) is not None:
+            fails = failing is not None and job.spec == cell.specs.trial(failing, params_of(job))
+            reason = "its worker died 3 times" if fails else None
+            scores = [] if fails else [score(job.spec)]
+            cell.take(recorded(results, job.spec, scores, reason=reason))
+            cell.store()
+            made.append(job.spec.run_id)
+        cell.store()  # what had a record already
+        assert cell.done
+    return made
+
+
+def params_of(job: Job) -> dict[str, Any]:
+    return {name: job.spec.hyperparameters[name] for name in RECIPE}
+
+
+def stored(results: Path) -> list[tuple[object, ...]]:
+    with studies.storage(results) as storage:
+        study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
+        return [(t.state, t.values, t.params, t.user_attrs["run_ids"]) for t in study.trials]
+
+
+FAILING = 2
+
+
+@pytest.mark.parametrize("database_lost", [False, True])
+def test_the_study_follows_a_failed_run_that_was_re_run_with_success(
+    database_lost: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Study and ledger are then those of a sweep in which nothing failed, database or not."""
+    run_all(tmp_path / "undisturbed")
+    results = tmp_path / "disturbed"
+    run_all(results, failing=FAILING)
+    failed = ledger(results)["trials"][FAILING]
+    assert ledger(results)["states"]["fail"] == 1
+    shutil.rmtree(results / "runs" / failed)
+    if database_lost:
+        (results / "studies.db").unlink()
+    capsys.readouterr()
+    run_all(results)
+    assert ledger(results) == ledger(tmp_path / "undisturbed")
+    assert stored(results) == stored(tmp_path / "undisturbed")
+    again = TRIALS - FAILING - PROFILE.lag
+    told = f"of trial {FAILING}: the study is rewritten, and its last {again} trials are proposed"
+    assert (told in capsys.readouterr().err) == (not database_lost)
+    assert run_all(results) == []  # nothing remains, and nothing is said
+    assert capsys.readouterr().err == ""
+
+
+def test_a_re_run_with_an_equal_result_changes_neither_study_nor_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sampler is not asked: another version of it would propose other trials."""
+    run_all(tmp_path)
+    before, study = ledger(tmp_path), stored(tmp_path)
+    for lost in (before["trials"][0], before["trials"][-1], before["best"]):
+        shutil.rmtree(tmp_path / "runs" / lost, ignore_errors=True)
+    monkeypatch.setattr(Proposals, "propose", None)
+    with opened(tmp_path):  # interrupted at once
+        pass
+    kept = ledger(tmp_path)
+    assert kept.pop("left") > 0
+    assert kept == {name: value for name, value in before.items() if name != "left"}
+    run_all(tmp_path)
+    assert (ledger(tmp_path), stored(tmp_path)) == (before, study)
+
+
+@pytest.mark.parametrize("step", ["add_trials", "delete_study", "copy_study"])
+def test_a_rewriting_that_a_crash_cuts_off_loses_no_trial_of_others(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_all(tmp_path, failing=0)
+    with studies.storage(tmp_path) as storage:
+        study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
+        study.optimize(lambda t: t.suggest_float("lr", 1e-5, 1e-1, log=True), n_trials=1)
+    enqueue(tmp_path, {"lr": 3e-3})
+    shutil.rmtree(tmp_path / "runs" / ledger(tmp_path)["trials"][0])
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study if step == "add_trials" else optuna, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_all(tmp_path)
+    run_all(tmp_path)
+    with studies.storage(tmp_path) as storage:
+        names = optuna.get_all_study_names(storage)
+        study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
+        trials = study.trials
+    assert names == ["linear-usps-smoke"]
+    assert len([t for t in trials if "run_ids" not in t.user_attrs]) == 1
+    assert [t.params["lr"] for t in trials].count(3e-3) == 1
+    assert not [t for t in trials if t.state == optuna.trial.TrialState.WAITING]
+    assert ledger(tmp_path)["states"] == {"complete": TRIALS, "pruned": 0, "fail": 0}
+
+
+def test_an_enqueued_point_whose_trial_failed_keeps_its_trial(tmp_path: Path) -> None:
+    with opened(tmp_path, trials=4) as cell:
+        work(cell, tmp_path, 1, random.Random(0), 1)
+        enqueue(tmp_path, {"lr": 3e-3})
+        cell.store()
+        work(cell, tmp_path, 1, random.Random(0), 100)
+        number = [t.params["lr"] for t in cell.trials].index(3e-3)
+        spec = cell.specs.trial(number, cell.trials[number].params)
+    recorded(tmp_path, spec, [], reason="its worker died 3 times")
+    for reason, states in (("", ["FAIL"]), (None, ["COMPLETE"])):
+        if reason is None:
+            shutil.rmtree(tmp_path / "runs" / spec.run_id)
+        run_all(tmp_path, trials=4)
+        with studies.storage(tmp_path) as storage:
+            study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
+            tried = [t for t in study.trials if t.params.get("lr") == 3e-3]
+        assert [t.state.name for t in tried] == states
+        assert [t.user_attrs["run_ids"] for t in tried] == [[spec.run_id]]
+
+
+def test_a_base_that_is_damaged_when_all_is_done_is_re_run(tmp_path: Path) -> None:
+    with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
+        while (job := cell.next()) is not None:
+            cell.take(recorded(tmp_path, job.spec, [0.5]))
+            cell.store()
+        assert cell.done
+    study = "ocae-usps-published"
+    before = ledger(tmp_path, study)
+    (tmp_path / "runs" / before["bases"][1] / "record.json").write_text("")
+    with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
+        job = cell.next()
+        assert job.spec.run_id == before["bases"][1]
+        assert cell.next() is None
+        cell.take(recorded(tmp_path, job.spec, [0.5]))
+        cell.store()
+    assert ledger(tmp_path, study) == before

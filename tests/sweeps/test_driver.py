@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import json
 import os
+import shutil
 import signal
 from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 
 import pytest
+from reports.records import load
 
 from benchmarks import interrupts
 from benchmarks.cli import main
 from benchmarks.profiles import ProfileName
+from benchmarks.provenance import code_version, provenance
+from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
+from benchmarks.runs import recording
+from benchmarks.runs.run import give_up
+from reports.tables import flags
 from sweeps import engines, watchdog
+from sweeps.__main__ import app
 from sweeps.engines import Inline, Job, WorkerContext
-from sweeps.options import EngineName, Options, finished
+from sweeps.options import Addition, EngineName, Options, finished, load_options
 from sweeps.sweep import sweep
 from sweeps.sweep_status import show_status
 from tests.reports.results_folder import ledger
@@ -122,7 +131,7 @@ def test_a_sweep_is_finished_when_its_options_are_the_last_and_no_run_is_left(
         cell = ledger("linear", "usps", "smoke", left=left)
         CellLedger.model_validate(cell).write(ResultsFolder(tmp_path).ledger(cell["study"]))
         assert finished(CHOICE, tmp_path) == expected
-    assert not finished(CHOICE.grown(trials=1, seeds=0, only=()), tmp_path)
+    assert not finished(CHOICE.model_copy(update={"trials": 4}), tmp_path)
     ResultsFolder(tmp_path).ledger("linear-usps-smoke").write_text("{}")
     assert not finished(CHOICE, tmp_path)
 
@@ -171,3 +180,209 @@ def test_a_second_ctrl_c_waits_for_no_worker(
     with pytest.raises(raised):
         sweep(CHOICE, tmp_path)
     assert engine.ended == ended
+
+
+class NoReport:
+    """Takes the place of the report, whose process takes seconds."""
+
+    def __init__(self, results: Path) -> None: ...
+
+    def prepare(self) -> None: ...
+
+    def begin(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+    def write(self) -> int:
+        return 0
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Calls a command of sweeps without a report. Returns its exit code."""
+    monkeypatch.setattr("sweeps.__main__.Report", NoReport)
+    with pytest.raises(SystemExit) as left:
+        app([*arguments], standalone_mode=False)
+    return int(left.value.code or 0)
+
+
+def planned(results: Path) -> dict[str, int]:
+    return json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())["planned"]
+
+
+def test_an_addition_counts_from_the_plan_exactly_once_also_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan is of 4 trials, although the last command line asked for 3."""
+    sweep(CHOICE.model_copy(update={"trials": 4, "seeds": 1}), tmp_path)
+    sweep(CHOICE.model_copy(update={"seeds": 1}), tmp_path)
+    more = Addition(trials=1, finals=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(engines, "start", lambda *_, **__: Leaving())
+        with pytest.raises(interrupts.Interrupted):
+            sweep(load_options(tmp_path), tmp_path, adding=more)
+    assert planned(tmp_path) == {"trials": 5, "finals": 2}
+    assert load_options(tmp_path).adding == more
+    add = ["add", "--trials", "1", "--finals", "1", "--results", str(tmp_path)]
+    for expected in (5, 6):  # the first call goes on with the addition, the second adds again
+        assert call(monkeypatch, *add) == 0
+        assert planned(tmp_path) == {"trials": expected, "finals": expected - 3}
+        assert load_options(tmp_path).adding is None
+
+
+@pytest.mark.parametrize("ledger_written", [False, True])
+def test_an_addition_that_a_crash_cut_off_is_neither_lost_nor_doubled(
+    ledger_written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the driver is killed between the options and the ledgers."""
+    sweep(CHOICE, tmp_path)
+    place = "_announce" if ledger_written else "Cell.write"
+    with monkeypatch.context() as patched:
+        patched.setattr(f"sweeps.sweep.{place}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(load_options(tmp_path), tmp_path, adding=Addition(trials=1))
+    sweep(CHOICE, tmp_path)  # whichever command comes next
+    assert planned(tmp_path)["trials"] == 4
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+class Leaving(Inline):
+    """An engine that is asked to leave when it gets its first run."""
+
+    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+        interrupts.request_stop()
+        return Future()
+
+
+def fail(results: Path, number: int, reason: str) -> str:
+    """Has a trial of a finished sweep failed, as a driver records it, and the sweep follow."""
+    run_id = cell_of(results)["trials"][number]
+    spec = RunFolder(results, run_id).read().spec
+    give_up(spec, results=results, study="linear-usps-smoke", reason=reason)
+    sweep(load_options(results), results)
+    return run_id
+
+
+def cell_of(results: Path) -> dict[str, object]:
+    return json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
+
+
+def test_retry_re_runs_failed_runs_by_reason_and_the_study_follows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(CHOICE, tmp_path)
+    undisturbed = cell_of(tmp_path)
+    run_id = fail(tmp_path, 0, "OutOfMemory: the memory does not suffice for this run")
+    assert cell_of(tmp_path)["states"]["fail"] == 1
+    for wrong in (["--reason", "its worker died"], ["--only", "cnn/usps"], ["--only", "lin"]):
+        with pytest.raises(InputError):
+            app(["retry", str(tmp_path), *wrong], standalone_mode=False)
+    assert cell_of(tmp_path)["states"]["fail"] == 1
+    capsys.readouterr()
+    assert call(monkeypatch, "retry", str(tmp_path), "--reason", "outofmemory") == 0
+    assert f"run {run_id} is re-run (failed: OutOfMemory" in capsys.readouterr().err
+    assert cell_of(tmp_path) == undisturbed
+    old = json.loads((RunFolder(tmp_path, run_id).path / "failed-1.json").read_bytes())
+    assert (old["run_id"], old["status"]) == (run_id, "failed")
+
+
+def test_retry_re_runs_failed_finals_and_runs_of_no_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(CHOICE, tmp_path)
+    final = RunFolder(tmp_path, cell_of(tmp_path)["finals"][1])
+    spec, digest = final.read().spec, final.read().digest
+    for results in (tmp_path, tmp_path / "single"):
+        give_up(spec, results=results, study=None, reason="its worker died 3 times")
+        assert call(monkeypatch, "retry", "--results", str(results)) == 0
+        run = RunFolder(results, spec.run_id)
+        assert run.read().digest == digest
+        assert (run.path / "failed-1.json").exists()
+
+
+def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = provenance().model_copy(update={"code_version": "older"})
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "provenance", lambda: older)
+        sweep(CHOICE, tmp_path)
+    capsys.readouterr()
+    before = digests(tmp_path)
+    sweep(CHOICE, tmp_path)
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{len(before)} runs were made under other conditions (code_version was older" in told
+    assert call(monkeypatch, "retry", "--other-code", "--results", str(tmp_path)) == 0
+    assert digests(tmp_path) == before
+    records = [RunFolder(tmp_path, run_id).read() for run_id in before]
+    assert {record.provenance.code_version for record in records} == {code_version()}
+
+
+def test_a_sweep_whose_data_is_not_there_says_data_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs on no stand-in, neither where the folder is gone nor where it is empty."""
+    results, data = tmp_path / "results", tmp_path / "data"
+    write_usps(data)
+    choice = CHOICE.model_copy(update={"data": data})
+    sweep(choice, results)
+    runs = digests(results)
+    data.rename(tmp_path / "moved")
+    for more in (["resume"], ["add", "--trials", "1"], ["retry", "--reason", ""]):
+        with pytest.raises(InputError, match=r"is not there, .* with --data|^nothing"):
+            app([*more, "--results", str(results)], standalone_mode=False)
+    empty = tmp_path / "not mounted"
+    empty.mkdir()
+    (results / "studies.db").unlink()
+    with pytest.raises(InputError, match=r"was partial, now stand-in\): name the folder of its"):
+        app(["resume", "--data", str(empty), "--results", str(results)], standalone_mode=False)
+    assert digests(results) == runs
+    place = ["--data", str(tmp_path / "moved"), "--results", str(results)]
+    assert call(monkeypatch, "add", "--trials", "1", *place) == 0
+    assert len(digests(results)) > len(runs)
+
+
+def write_usps(data: Path) -> None:
+    """Writes a small USPS in the format of its source."""
+    (data / "USPS").mkdir(parents=True)
+    for name, count in (("usps.bz2", 300), ("usps.t.bz2", 100)):
+        values = " ".join(f"{place}:0.5" for place in range(2, 257))
+        rows = "".join(f"{i % 10 + 1} 1:{i / 300} {values}\n" for i in range(count))
+        (data / "USPS" / name).write_bytes(bz2.compress(rows.encode()))
+
+
+@pytest.mark.parametrize("role", ["trials", "finals"])
+def test_a_run_with_another_runs_files_is_re_run(
+    role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the study was lost, so that nothing else knows what the run was."""
+    sweep(CHOICE, tmp_path)
+    before, cell = digests(tmp_path), cell_of(tmp_path)
+    one, other = (RunFolder(tmp_path, run_id).path for run_id in cell[role][:2])
+    shutil.rmtree(one)
+    shutil.copytree(other, one)
+    (tmp_path / "studies.db").unlink()
+    sweep(CHOICE, tmp_path)
+    assert "belongs to another run than its folder names" in capsys.readouterr().err
+    assert (digests(tmp_path), cell_of(tmp_path)) == (before, cell)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"run_id": "x', b"[1]"])
+@pytest.mark.parametrize("role", ["trials", "finals"])
+def test_a_damaged_record_stops_neither_sweep_nor_report(
+    role: str, content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(CHOICE, tmp_path)
+    before, cell = digests(tmp_path), cell_of(tmp_path)
+    run = RunFolder(tmp_path, cell[role][0])
+    run.record.write_bytes(content)
+    results = load(tmp_path)
+    assert len(results.runs) == len(before) - 1
+    assert "1 damaged runs are left out" in " ".join(flags(results))
+    capsys.readouterr()
+    sweep(CHOICE, tmp_path)
+    assert "the run is re-run, and the old record is kept as" in capsys.readouterr().err
+    assert (digests(tmp_path), cell_of(tmp_path)) == (before, cell)
+    assert not load(tmp_path).damaged

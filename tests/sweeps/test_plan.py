@@ -115,7 +115,6 @@ def test_a_plan_has_a_trial_for_every_start_point() -> None:
         planned("linear", "usps", start, profile=ProfileName.smoke).trials == 3
     )  # one point is twice
     assert planned("linear", "usps", start, profile=ProfileName.smoke, trials=7).trials == 7
-    assert planned("linear", "usps", start, profile=ProfileName.smoke, added=2).trials == 5
     assert planned("linear", "usps", profile=ProfileName.smoke).trials == 2
     grid = planned(
         "linear", "usps", start, profile=ProfileName.smoke, trials=99, sampler=Sampler.grid

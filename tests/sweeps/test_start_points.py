@@ -264,8 +264,7 @@ def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path
     points = [{**recipe, "lr": 0.02}, {"lr": 0.003, "weight_decay": 0.001}]
     assert tried(results) == [recipe, *points]  # smoke has two trials; every point is tried
     path.unlink()
-    grown = options.load_options(results).grown(1, 0, ())
-    sweep(grown, results)
+    sweep(options.load_options(results), results, adding=options.Addition(trials=1))
     assert tried(results)[:3] == [recipe, *points]
     assert len(tried(results)) == 4
 

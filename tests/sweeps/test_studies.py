@@ -81,7 +81,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
 @contextmanager
 def opened(results: Path, place: str | None, name: str, **identity: str) -> Iterator[StoredStudy]:
     with studies.storage(results, place) as storage:
-        yield StoredStudy(storage, name, directions=["maximize"], identity=identity)
+        study = StoredStudy(storage, name, directions=["maximize"], identity=identity, lag=2)
+        for _ in study.unconfirmed():
+            study.confirm()
+        yield study
 
 
 def trial(number: int) -> FrozenTrial:
@@ -140,6 +143,36 @@ def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
         opened(tmp_path, place, "kept", data="b"),
     ):
         pass
+
+
+def test_a_study_is_rewritten_from_the_first_trial_that_records_deny(
+    place: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path, place, "one") as study:
+        append(study, *range(6))
+    denied = trial(2)  # it had failed
+    denied.state, denied.values = TrialState.COMPLETE, [0.7]
+    with studies.storage(tmp_path, place) as storage:
+        study = StoredStudy(storage, "one", directions=["maximize"], identity={}, lag=2)
+        for _ in range(2):
+            study.confirm()
+        assert study.agrees
+        study.append(denied)
+        assert not study.agrees
+        assert [study.earlier(number) is None for number in (3, 4, 5)] == [False, True, True]
+        study.store()
+        append(study, 3)
+    told = "of trial 2: the study is rewritten, and its last 2 trials are proposed again"
+    assert told in capsys.readouterr().err
+    with opened(tmp_path, place, "one") as study:
+        assert [t.state.name for t in study.trials] == [
+            "COMPLETE",
+            "PRUNED",
+            "COMPLETE",
+            "COMPLETE",
+        ]
+        assert [t.number for t in study.trials] == [0, 1, 2, 3]
+        assert study.trials[2].values == [0.7]
 
 
 def test_a_second_writer_is_one_sentence(place: str | None, tmp_path: Path) -> None:
@@ -212,13 +245,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_study_whole(
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.0)  # Optuna waits before it tries again
     with studies.storage(tmp_path) as storage:
-        study = StoredStudy(storage, "full", directions=["maximize"], identity={})
+        study = StoredStudy(storage, "full", directions=["maximize"], identity={}, lag=2)
         full(storage)
         with pytest.raises(InputError, match=r"study full .*disk is full\): mend that") as caught:
             append(study, *range(200))
         assert "\n" not in str(caught.value)
+        identity = {"x": "x" * 100_000}
         with pytest.raises(InputError, match=r"study another .*disk is full"):
-            StoredStudy(storage, "another", directions=["maximize"], identity={"x": "x" * 100_000})
+            StoredStudy(storage, "another", directions=["maximize"], identity=identity, lag=2)
     with opened(tmp_path, None, "full") as again:
         assert len(again.trials) > 0
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)[:-1]]

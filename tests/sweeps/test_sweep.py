@@ -528,4 +528,4 @@ def test_more_cells_that_are_none_are_one_sentence(tmp_path: Path) -> None:
     from sweeps.options import Options
 
     with pytest.raises(InputError, match="matches no cell"):
-        Options(data=tmp_path, workers=1).grown(0, 0, ("liner/usps",))
+        Options(data=tmp_path, workers=1).covering(("liner/usps",))

@@ -35,6 +35,18 @@ def test_reports_read_it_elsewhere(tmp_path: Path) -> None:
     assert not [name for name in names if name.endswith((".ckpt", ".png"))]
 
 
+def test_an_archive_has_the_page_and_no_cache(tmp_path: Path) -> None:
+    """A cache from elsewhere would say that the report there is current."""
+    results = sweep().write(tmp_path / "here")
+    for name in ("index.html", "tables/runs.csv", "index/whole.txt", "index/curves/a.parquet"):
+        (results / "report" / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / "report" / name).write_text("written")
+    pack(results, tmp_path / "sweep.tar.gz")
+    with tarfile.open(tmp_path / "sweep.tar.gz") as archive:
+        names = [name for name in archive.getnames() if name.startswith("results/report")]
+    assert names == ["results/report/index.html", "results/report/tables/runs.csv"]
+
+
 def test_equal_results_make_equal_archives(tmp_path: Path) -> None:
     for name, shuffle in (("a", 0), ("b", 1)):
         pack(sweep().write(tmp_path / name, shuffle=shuffle), tmp_path / f"{name}.tar.gz")

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from tests.reports.results_folder import Files, sweep
 
-FREE = {"run_id", "study", "traceback", "digest", "costs", "provenance"}
+FREE = {"run_id", "study", "traceback", "test_losses", "digest", "costs", "provenance"}
+FREE |= {"weights_file_sha256", "seal"}
 """Fields in which records of equal specs may differ, or that follow from the spec."""
 
 
@@ -97,6 +99,8 @@ def test_a_fault_is_one_line_whatever_the_file_holds(files: Files) -> None:
     [
         ("record.json", cut),
         ("record.json", lambda content: b"[" * 100_000),
+        ("record.json", lambda content: b"{}"),
+        ("record.json", lambda content: b"null"),
         ("record.json", lambda content: content.replace(b'"epochs": 3', b'"epochs": 2')),
         ("metrics.jsonl", cut),
         ("metrics.jsonl", lambda content: content.replace(b"1", b"2", 1)),
@@ -134,15 +138,65 @@ def test_a_whole_record_of_another_version_is_refused_and_stays(run: RunFolder) 
     assert json.loads(run.record.read_bytes()) == stored
 
 
-def test_a_record_of_another_run_is_refused_and_stays(
-    files: Files, run: RunFolder, tmp_path: Path
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_record_of_another_run_is_set_aside(
+    renamed: bool,
+    files: Files,
+    run: RunFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """The folder, the id and the spec must agree, whichever of them was changed."""
     other = RunFolder(tmp_path, files.run("linear-mnist-quick", "final", 0)["run_id"])
     for name in ("record.json", "metrics.jsonl"):
         (run.path / name).write_bytes((other.path / name).read_bytes())
-    with pytest.raises(InputError, match="belongs to another run than its folder names"):
-        run.read_undamaged()
-    assert run.record.read_bytes() == other.record.read_bytes()
+    if renamed:
+        run.record.write_text(
+            json.dumps(json.loads(run.record.read_bytes()) | {"run_id": run.run_id})
+        )
+    content = run.record.read_bytes()
+    assert run.read_undamaged() is None
+    field = "spec" if renamed else "run_id"
+    assert f"another run than its folder names (its {field} says " in capsys.readouterr().err
+    assert (run.path / "record.unused").read_bytes() == content
+
+
+def seal(run: RunFolder) -> dict[str, Any]:
+    record = run.read()
+    assert record is not None
+    run.weights.write_bytes(b"weights")
+    stored = record.sealed(weights_file_sha256=sha256_of(run.weights)).model_dump(mode="json")
+    run.record.write_text(json.dumps(stored))
+    assert run.damage() is None
+    return stored
+
+
+@pytest.mark.parametrize("field", sorted(RunRecord.model_fields.keys() - {"seal"}))
+def test_the_seal_covers_each_field(field: str, run: RunFolder) -> None:
+    """Also what the digest leaves out, and a field that is lost: costs and provenance."""
+    stored = seal(run)
+    del stored[field]
+    run.record.write_text(json.dumps(stored))
+    assert "does not match its seal" in (run.damage() or "")
+
+
+@pytest.mark.parametrize("change", ["costs", "provenance"])
+def test_changed_costs_and_provenance_are_damage(change: str, run: RunFolder) -> None:
+    stored = seal(run)
+    name = {"costs": "seconds", "provenance": "cpu"}[change]
+    stored[change][name] = 1.5 if change == "costs" else "another processor"
+    run.record.write_text(json.dumps(stored))
+    assert "does not match its seal" in (run.damage() or "")
+
+
+def test_changed_weights_are_damage_and_absent_weights_are_not(run: RunFolder) -> None:
+    """They may be removed to save space: no table is made from them."""
+    seal(run)
+    run.weights.write_bytes(b"w")
+    assert run.damage(weights=False) is None
+    assert (run.damage() or "").endswith("weights.safetensors is damaged")
+    run.weights.unlink()
+    assert run.damage() is None
 
 
 def test_no_run_has_a_folder_elsewhere(tmp_path: Path) -> None:
