@@ -475,6 +475,8 @@ class Cell:
             self._old.model_copy(update=known).write(self._ledger)
             return
         chosen = self.best
+        for record in self.finals.values():
+            self._stored.note_final(record)
         ledger_of(
             self.specs,
             self.trials,

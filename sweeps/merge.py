@@ -142,7 +142,7 @@ def _united(
             "one than in a source before it: merge it into a folder of its own"
         )
     longer = max(one, two, key=lambda ledger: len(ledger.trials))
-    finals = list(dict.fromkeys([*one.finals, *two.finals]))
+    finals = sorted({*one.finals, *two.finals})
     planned = longer.planned.model_copy(
         update={"finals": max(one.planned.finals, two.planned.finals, len(finals))}
     )

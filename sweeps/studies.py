@@ -26,6 +26,7 @@ from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
 from benchmarks.records.errors import InputError
+from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Direction
 from sweeps import rewriting
 from sweeps.journals import IDENTITY, open_journal
@@ -154,7 +155,8 @@ class StoredStudy:
             self._study = optuna.create_study(
                 storage=storage, study_name=name, directions=directions, load_if_exists=True
             )
-            kept = self._study.user_attrs.get(IDENTITY)
+            attributes = self._study.user_attrs
+            kept = attributes.get(IDENTITY)
             if kept is None:
                 self._study.set_user_attr(IDENTITY, json.dumps(identity, sort_keys=True))
             else:
@@ -165,6 +167,8 @@ class StoredStudy:
         """The trials in the storage."""
         self.trials: list[FrozenTrial] = []
         """The trials that the records confirm, in the order of their numbers."""
+        self._noted = set(attributes)
+        """Names of the study's attributes."""
         self._kept = 0
         """So many of `trials` are in the storage."""
         self._valid: float = math.inf
@@ -266,6 +270,24 @@ class StoredStudy:
                 self._write(trial)
             self._database.append(trial)
             self._kept += 1
+
+    def note_final(self, record: RunRecord) -> None:
+        """Writes a final's test scores beside the study, for tools such as optuna-dashboard.
+
+        The attribute's name is the path of the run's folder. Nothing here reads it.
+
+        Args:
+            record: the record of the final.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        name = f"final runs/{record.run_id}"
+        if name not in self._noted:
+            scores = {key: value for key, value in record.metrics.items() if key[:5] == "test/"}
+            with _answering(self._name):
+                self._study.set_user_attr(name, scores or {"status": record.status})
+            self._noted.add(name)
 
     def _write(self, trial: FrozenTrial) -> None:
         stored = self._study.get_trials(deepcopy=False)

@@ -15,6 +15,7 @@ def agrees(home: Path) -> bool:
     record = json.loads((home / "record.json").read_bytes())
     shown = _inspect(home)
     told = {"status": record["status"], **record["metrics"]}
+    told |= {f"cost/{name}": cost for name, cost in record["costs"].items() if cost is not None}
     if record["reason"] is not None:
         told["reason"] = record["reason"]
     return (

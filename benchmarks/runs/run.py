@@ -205,6 +205,7 @@ def _keep(folder: RunFolder, record: RunRecord, outcome: Outcome, view: Views) -
         The record as it is written.
     """
     summary = {"status": record.status, "reason": record.reason, **record.metrics}
+    summary |= {f"cost/{name}": value for name, value in record.costs.items() if value is not None}
     try:
         view.finish(summary, outcome.pictures, failed=record.status == "failed")
     finally:

@@ -17,6 +17,7 @@ import pytest
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Profile, ProfileName, load_profile
 from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
 from sweeps import options, space, studies
@@ -352,6 +353,17 @@ def stored(results: Path) -> list[tuple[object, ...]]:
     with studies.storage(results) as storage:
         study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
         return [(t.state, t.values, t.params, t.user_attrs["run_ids"]) for t in study.trials]
+
+
+def test_a_study_has_the_finals_test_scores_for_dashboards(tmp_path: Path) -> None:
+    with opened(tmp_path, trials=1) as cell:
+        work(cell, tmp_path, 1, random.Random(0), 100)
+    with studies.storage(tmp_path) as storage:
+        notes = optuna.load_study(storage=storage, study_name="linear-usps-smoke").user_attrs
+    for run_id in ledger(tmp_path)["finals"]:
+        record = RunFolder(tmp_path, run_id).read()
+        assert record is not None
+        assert notes[f"final runs/{run_id}"] == {"test/accuracy": record.metrics["test/accuracy"]}
 
 
 FAILING = 2
