@@ -104,10 +104,10 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
     costs = record.costs
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
-        f"{_counts(costs)}{record.cost('seconds'):.1f} s, "
-        f"data {data_state(record)}, digest {record.digest[:16]}",
+        f"{_counts(costs)}{record.cost('seconds'):.1f} s, data {data_state(record)}",
         soft_wrap=True,
     )
+    console.print(f"digest {record.digest[:16]}")
     console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
 
 

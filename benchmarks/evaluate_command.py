@@ -38,14 +38,14 @@ def evaluate_run(
     source = source_of(record, root, offline=offline)
     if dataset is not None:
         scores, path = score_on(record, dataset, source=source, results=results)
-        console.print(f"{run_id}: {scores.label} (data {scores.data.state})", soft_wrap=True)
+        console.print(f"run {run_id}", soft_wrap=True)
+        console.print(f"{scores.label}, data {scores.data.state}", soft_wrap=True)
         print_metrics(console, scores.metrics, scores.metric)
         console.print(f"stored apart from the record of the run, in {path}", soft_wrap=True)
         return
     final = evaluate(run_id, source=source, results=results)
-    known = final.run_id == run_id
-    what = "is a final and has its scores" if known else f"has the final {final.run_id}"
-    console.print(f"{run_id} {what} (data {data_state(final)})", soft_wrap=True)
+    scored = " (scored before)" if final.run_id == run_id else ""
+    console.print(f"final {final.run_id}{scored}, data {data_state(final)}", soft_wrap=True)
     print_metrics(
         console,
         final.metrics_and_losses,

@@ -15,6 +15,7 @@ from benchmarks.runs.trained import TrainedModel, load_model
 
 SHOWN_ROWS = 20
 SHOWN_CLASSES = 3
+PLACES = ("second", "third")
 
 
 def predict_files(run: str, files: Sequence[Path], *, out: Path | None, results: Path) -> None:
@@ -69,7 +70,7 @@ def _add_classes(table: Table, answers: Answers) -> None:
     table.add_column("sample")
     count = min(SHOWN_CLASSES, scores.shape[1])
     for place in range(count):
-        table.add_column("class" if place == 0 else f"{place + 1}.", justify="right")
+        table.add_column("class" if place == 0 else PLACES[place - 1], justify="right")
         table.add_column("score", justify="right")
     for (name, *_), found in zip(answers.rows[:SHOWN_ROWS], scores, strict=False):
         best = (-found).argsort(kind="stable")[:count]

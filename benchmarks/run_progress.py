@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import RichModelSummary
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
 from benchmarks.cli import duration
+from benchmarks.layers import layer_table
 from benchmarks.pace import Pace
 from benchmarks.records.spec import Direction
 from benchmarks.runs.journal import Journal
 from benchmarks.tasks import Task
+from models.variant import Variant
 
 REFRESH_SECONDS = 0.2
 """Seconds between two updates of the live bar: on a GPU, each update waits for the loss."""
 
 
-class Layers(RichModelSummary):
-    """Prints the name, type and number of parameters of each layer of the model."""
-
-    @staticmethod
-    def summarize(
-        summary_data: list[tuple[str, list[str]]], total_parameters: int, *_: Any, **__: Any
-    ) -> None:
-        columns = dict(summary_data)
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in ("Name", "Type", "Params"):
-            table.add_column(heading, justify="right" if heading == "Params" else "left")
-        for row in zip(columns["Name"], columns["Type"], columns["Params"], strict=True):
-            if row[0].startswith("model"):
-                table.add_row(*row)
-        Console().print(table)
-
-
 class Opening(pl.Callback):
-    """Prints the size of the model, the device and the data before the first step.
+    """Prints the model, the device, the data and the layers, once per model, before its first use.
 
     Args:
         console: where to print.
@@ -49,10 +33,14 @@ class Opening(pl.Callback):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._model: weakref.ref[Variant] | None = None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, Task)
         model, data = pl_module.model, pl_module.data
+        if self._model is not None and self._model() is model:
+            return
+        self._model = weakref.ref(model)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         counts, threads = data.counts, torch.get_num_threads()
         lines = {
@@ -64,6 +52,10 @@ class Opening(pl.Callback):
         }
         for name, text in lines.items():
             self._console.print(f"{name:<7} {text}", soft_wrap=True, highlight=False)
+        try:
+            self._console.print(layer_table(model))
+        except Exception as error:  # what is shown must not end a run
+            self._console.print(f"layers are not shown ({type(error).__name__}: {error})")
 
 
 class EpochLines(pl.Callback):
@@ -116,7 +108,7 @@ class EpochLines(pl.Callback):
         rate = self._pace.steps_per_second
         if rate is not None:
             texts.append(f"{_rounded(rate * len(batch[0]))} samples/s")
-            texts.append(f"{duration(self._left(trainer, batch_idx + 1) or 0)} left")
+            texts.append(f"{_short(self._left(trainer, batch_idx + 1) or 0)} left")
         self._bar.show(f"epoch {trainer.current_epoch + 1}/{epochs}", batch_idx + 1, steps, texts)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -141,8 +133,11 @@ class EpochLines(pl.Callback):
         self._stop()
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        what = "the trained" if _journal(trainer).history else "the untrained"
-        self._console.print(f"scoring {what} model on test data", highlight=False)
+        assert isinstance(pl_module, Task)
+        what = "the model"
+        if pl_module.model.trainable:
+            what = "the trained model" if _journal(trainer).history else "the untrained model"
+        self._console.print(f"scoring {what} on test data", highlight=False)
 
     def _left(self, trainer: pl.Trainer, done: int) -> float | None:
         """Estimates the seconds left, after a number of finished steps of the current epoch."""
@@ -155,7 +150,7 @@ class EpochLines(pl.Callback):
     ) -> None:
         epoch, metrics, last = line["epoch"], line["metrics"], trainer.max_epochs
         texts = [f"epoch {epoch:>{len(str(last))}}/{last}"]
-        texts.append(f"training loss {metrics['train/loss']:.4g}")
+        texts.append(f"loss {metrics['train/loss']:.4g}")
         if "validation/loss" in metrics:
             texts.append(f"validation loss {metrics['validation/loss']:.4g}")
         score = metrics.get(f"validation/{self._metric}")
@@ -164,7 +159,7 @@ class EpochLines(pl.Callback):
             mark = " (best)" if score == best else ""
             texts.append(f"{self._metric} {score:.4g}{mark}")
         if left is not None and epoch != last:
-            texts.append(f"{duration(left)} left")
+            texts.append(f"{_short(left)} left")
         self._console.print("  ".join(texts), soft_wrap=True, highlight=False)
 
     def _stop(self) -> None:
@@ -230,7 +225,7 @@ def callbacks(console: Console, metric: str, direction: Direction) -> list[pl.Ca
     Returns:
         The callbacks, for a trainer.
     """
-    return [Layers(max_depth=2), Opening(console), EpochLines(console, metric, direction)]
+    return [Opening(console), EpochLines(console, metric, direction)]
 
 
 def _journal(trainer: pl.Trainer) -> Journal:
@@ -239,6 +234,10 @@ def _journal(trainer: pl.Trainer) -> Journal:
 
 def _device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
 
 
 def _rounded(number: float) -> str:

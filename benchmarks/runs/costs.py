@@ -27,7 +27,7 @@ def count_parameters_and_flops(build: Callable[[], Variant], shape: Shape) -> di
     """
     with torch.device("meta"):
         model = build().eval()
-        x = torch.empty(1, *_size(shape))
+        x = torch.empty(1, *sample_size(shape))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model(x)
     return {
@@ -36,7 +36,16 @@ def count_parameters_and_flops(build: Callable[[], Variant], shape: Shape) -> di
     }
 
 
-def _size(shape: Shape) -> tuple[int, ...]:
+def sample_size(shape: Shape) -> tuple[int, ...]:
+    """Returns the size of the input that a model takes for one sample.
+
+    Args:
+        shape: the shape of a sample.
+
+    Returns:
+        (channels, height, width); for prediction (past frames, channels, height, width); for sets
+        of points (points, 3).
+    """
     if isinstance(shape, PointShape):
         return shape.points, 3
     frame = (shape.channels, shape.height, shape.width)

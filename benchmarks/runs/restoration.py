@@ -24,6 +24,7 @@ from benchmarks.runs.preparation import Prepared
 from benchmarks.runs.run import run
 from benchmarks.runs.training import fit_model
 from benchmarks.runs.weights import load_into, weights_of
+from benchmarks.stored_runs import record_of
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
 
@@ -55,13 +56,7 @@ def evaluate(
             validation metrics from the weights than the training did.
         OSError: if a file cannot be written.
     """
-    folder = RunFolder(results.absolute(), run_id)
-    record = folder.read()
-    if record is None:
-        raise InputError(
-            f"{results} has no record of a run {run_id!r}: name one of the folders in "
-            f"{results / 'runs'}"
-        )
+    folder, record = RunFolder(results.absolute(), run_id), record_of(results, run_id)
     if record.role == "final" and record.complete:
         return record
     if not record.complete:

@@ -11,20 +11,19 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from benchmarks import own_variants
 from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.model_description import ModelDescription, Preprocessing
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
+from benchmarks.runs.costs import sample_size
 from benchmarks.runs.preparation import build_model, config_of, shape_of
 from benchmarks.runs.weights import Weights, load_into, read_weights, restored, weights_of
+from benchmarks.stored_runs import record_of
 from models import registry
 from models.variant import (
-    ClipShape,
     Coded,
     Hyperparameters,
-    ImageShape,
     PointShape,
     Shape,
     Variant,
@@ -62,12 +61,7 @@ class TrainedModel:
             (channels, height, width); for prediction (past frames, channels, height, width); for
             sets of points (points, 3).
         """
-        if isinstance(self.shape, ImageShape):
-            return self.shape.channels, self.shape.height, self.shape.width
-        if isinstance(self.shape, ClipShape):
-            frame = self.shape.channels, self.shape.height, self.shape.width
-            return self.shape.past, *frame
-        return self.shape.points, 3
+        return sample_size(self.shape)
 
     def tensor(self, pixels: np.ndarray) -> Tensor:
         """Converts an array of samples to the input of the model.
@@ -161,21 +155,17 @@ def load_model(
         InputError: if there is no such run, the run failed, or its weights do not match its record,
             their own description or the model of this version.
     """
-    path = Path(run) if isinstance(run, str | Path) else None
-    if path is not None and path.is_file():
+    results = Path(results)
+    run_id = run.run_id if isinstance(run, RunRecord) else str(run)
+    path = Path(run_id)
+    if path.is_file():
         return _from_file(path, device)
-    if path is not None and (path / "record.json").is_file():
-        folder = RunFolder(path.absolute().parents[1], path.absolute().name)
-    else:
-        run_id = run.run_id if isinstance(run, RunRecord) else str(run)
-        folder = RunFolder(Path(results).absolute(), run_id)
-    record = folder.read()
-    if record is None:
-        raise InputError(
-            f"{results} has no record of a run {folder.run_id!r}: name one of the folders in "
-            f"{Path(results) / 'runs'}, or a weights file"
-        )
-    own_variants.provide(folder.path.parents[1], record.spec.variant_sha256)
+    if (path / "record.json").is_file():
+        results, run_id = path.absolute().parents[1], path.absolute().name
+    elif len(path.parts) > 1 or path.suffix == ".safetensors":
+        raise InputError(f"{path} is neither a weights file nor the folder of a run")
+    record = record_of(results, run_id)
+    folder = RunFolder(results.absolute(), run_id)
     if record.status == "failed":
         raise InputError(f"run {record.run_id} failed and has no model: {record.reason}")
     if record.weights_sha256 is None:  # a variant without weights

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks import datasets, load_model
+from benchmarks.datasets.sequences import Frames
+from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from benchmarks.runs import evaluation
+from benchmarks.runs import evaluation, other_data
+from benchmarks.runs.other_data import score_on
+from benchmarks.runs.preparation import load_data
 from benchmarks.runs.restoration import evaluate, final_of
+from benchmarks.tasks.prediction import frame_metrics
 from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
 from tests.mirror import agrees
 
@@ -113,3 +122,65 @@ def test_weights_of_an_older_version_are_evaluated(tmp_path: Path) -> None:
     save_file(load_file(path), path)
     found = evaluate(trial.run_id, source=NOWHERE, results=tmp_path)
     assert found.digest == made(final_of(trial.spec), tmp_path / "trained").digest
+
+
+def test_another_dataset_is_scored_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {**CASES["convlstm"], "past": 3, "future": 2}
+    record = made(spec_of("convlstm", "moving_mnist", epochs=1, **settings), tmp_path)
+    folder = RunFolder(tmp_path, record.run_id)
+    before = folder.record.read_bytes()
+    scores, path = score_on(record, "usps", source=NOWHERE, results=tmp_path)
+    assert folder.record.read_bytes() == before
+    assert path.parent == folder.path / "other-data"
+    assert scores.label == "trained on moving_mnist, scored on usps"
+    assert (scores.data.dataset, scores.samples.test) == ("moving(usps)", 20)
+    data = datasets.find("usps").load(
+        "prediction",
+        budget=record.spec.budget,
+        source=NOWHERE,
+        seed=record.seed,
+        frames=Frames(3, 2, 64),
+    )
+    batch = data.test.gather(torch.arange(20), 0)
+    predicted = load_model(record, results=tmp_path).predict(batch.past)
+    for name, total in frame_metrics(predicted, batch.future).items():
+        assert scores.metrics[f"test/{name}"] == pytest.approx(float(total) / 20)
+    monkeypatch.setattr(other_data, "score_on_test", lambda *_: pytest.fail("scored again"))
+    assert score_on(record, "usps", source=NOWHERE, results=tmp_path) == (scores, path)
+    path.write_text("{}")
+    with pytest.raises(InputError, match="does not hold scores of this version"):
+        score_on(record, "usps", source=NOWHERE, results=tmp_path)
+
+
+def test_the_probes_of_other_data_are_those_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Test data of a dataset with other data is scored by probes of the run's own data."""
+    record = made(spec_of("autoencoder", epochs=1), tmp_path)
+    final = evaluate(record.run_id, source=NOWHERE, results=tmp_path)
+    load = ImageDataset.load
+
+    def other(*arguments: Any, **named: Any) -> TaskData:
+        data = load(*arguments, **named)
+        info = data.info.model_copy(update={"sha256": "0" * 64})
+        return replace(data, train=None, info=info)  # type: ignore[arg-type]
+
+    own = load_data(record.spec, NOWHERE)
+    monkeypatch.setattr(ImageDataset, "load", other)
+    monkeypatch.setattr(other_data, "load_data", lambda *_: own)
+    scores, _ = score_on(record, "mnist", source=NOWHERE, results=tmp_path)
+    tested = {k: v for k, v in final.metrics.items() if k.startswith("test/")}
+    assert scores.metrics == tested
+
+
+def test_other_data_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+    record = made(spec_of("linear", epochs=1), tmp_path)
+    for dataset, why in {
+        "usps": r"usps have channels 1, height 16, .* but run .* height 28",
+        "mnist": "was trained on this data of mnist: leave --dataset out",
+        "constellations": "constellations is for autoencoding, but the task of linear",
+        "minst": "no dataset is called 'minst': did you mean 'mnist'",
+    }.items():
+        with pytest.raises(InputError, match=why):
+            score_on(record, dataset, source=NOWHERE, results=tmp_path)
+    assert not (RunFolder(tmp_path, record.run_id).path / "other-data").exists()

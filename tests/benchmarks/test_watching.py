@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -15,12 +16,13 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks import run_progress, tensorboard
+from benchmarks.layers import layers_of
 from benchmarks.pace import Pace
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.result_tables import print_metrics
 from benchmarks.runs import training_pictures
-from benchmarks.runs.preparation import unused_terms
+from benchmarks.runs.preparation import build_model, shape_of, unused_terms
 from benchmarks.runs.recording import scoring_of
 from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
 from benchmarks.wandb_options import WandbOptions
@@ -44,7 +46,7 @@ def test_each_epoch_is_a_line_that_marks_the_best(tmp_path: Path) -> None:
     record = RunFolder(tmp_path, spec.run_id).read()
     assert record is not None
     lines = re.findall(
-        r"epoch (\d)/3  training loss [\d.]+  validation loss [\d.]+  "
+        r"epoch (\d)/3  loss [\d.]+  validation loss [\d.]+  "
         r"accuracy ([\d.]+)( \(best\))?",
         told,
     )
@@ -193,8 +195,8 @@ def test_finals_have_losses_on_test_data_and_lines_the_learning_rate(tmp_path: P
     assert record.test_losses["loss"] > 0
     lines = RunFolder(tmp_path, spec.run_id).metrics.read_text().splitlines()
     rates = [json.loads(line)["learning_rate"] for line in lines]
-    assert rates[0] == pytest.approx(spec.hyperparameters["lr"] / 2, rel=0.3)
-    assert rates[1] < rates[0]
+    cosine = [(1 + math.cos(math.pi * steps / 12)) / 2 for steps in (3, 6)]
+    assert rates == pytest.approx([spec.hyperparameters["lr"] * share for share in cosine])
 
 
 def test_records_of_older_versions_keep_their_digest(tmp_path: Path) -> None:
@@ -284,3 +286,20 @@ def test_random_numbers_of_a_validation_do_not_depend_on_pictures(tmp_path: Path
 
     made(spec_of("tlb", epochs=1, dim=8, heads=2), tmp_path, callbacks=[Remember(PictureChoice())])
     assert torch.equal(*states)
+
+
+@pytest.mark.parametrize("variant", ["capsnet", "scae", "convlstm", "kmeans", "ccae"])
+def test_layers_have_the_shapes_of_their_outputs(variant: str) -> None:
+    spec = spec_of(variant, "moving_mnist" if variant == "convlstm" else "mnist")
+    model = build_model(spec, shape_of(spec))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = torch.get_rng_state()
+    whole, *parts = layers_of(model)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert whole.parameters == sum(p.numel() for p in model.parameters())
+    if variant == "capsnet":
+        assert whole.output == (10,)
+        assert any(part.name.startswith("network.") and part.output for part in parts)
+    if variant == "convlstm":
+        assert whole.output == (10, 1, 64, 64)
