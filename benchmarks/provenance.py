@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 import tomllib
@@ -63,6 +64,8 @@ def provenance() -> Provenance:
         cpu=_cpu(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         gpu=_gpu(),
+        host=platform.node() or None,
+        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from enum import StrEnum
@@ -58,13 +57,6 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Addition(BaseModel):
     """Says what `capsbench add` adds to a sweep."""
 
@@ -95,10 +87,12 @@ class Options(BaseModel):
     ] = ()
     engine: Annotated[EngineName, typer.Option(help="Where runs are made.")] = EngineName.processes
     workers: Annotated[
-        int,
+        int | None,
         Field(ge=1),
-        typer.Option(min=1, help="Runs at once; decides no figure.", show_default="cores"),
-    ] = usable_cores()
+        typer.Option(
+            min=1, help="Runs at once; decides no figure.", show_default="GPUs, else cores"
+        ),
+    ] = None
     scheduler: Annotated[
         str | None,
         typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
@@ -276,7 +270,10 @@ def finished(choice: Options, results: Path) -> bool:
     """
     try:
         cells = ResultsFolder(results).ledgers()
-        return load_options(results) == choice and not any(cell.left for cell in cells)
+        last = load_options(results)
+        if choice.device is Device.auto:
+            choice = choice.model_copy(update={"device": last.device})
+        return last == choice and not any(cell.left for cell in cells)
     except InputError:
         return False
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import torch
 from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,7 @@ from models import registry
 from models.variant import Hyperparameters, Shape
 from sweeps import run_counts, space
 from sweeps.options import Options
+from sweeps.placement import Placement
 from sweeps.space import Space
 from sweeps.start_points import Points
 
@@ -178,19 +180,25 @@ def show(
     choice: Options,
     cells: list[tuple[str, str]],
     points: Points,
-    device: str,
+    placement: Placement,
     console: Console,
 ) -> None:
     """Prints the plan of cells, and the time that all take by so many workers."""
+    # The GPUs may be those of workers elsewhere.
+    absent = placement.device == "cuda" and not torch.cuda.is_available()
+    device = "cpu" if absent else placement.device
+    if absent:
+        console.print("Timed on the CPU: this machine has no GPU, as its workers have.")
     with console.status("timing a training step of each cell"):
         planned = list(plan_cells(choice, cells, points, device))
     console.print(_table(choice, planned))
     alone = sum(row.seconds for row in planned)
     threads = profiles.load_profile(choice.profile).threads
     summary = f"{len(planned)} cells: {duration(alone)} by one worker of {threads} threads"
-    if choice.workers > 1:
-        spread = duration(alone / choice.workers)
-        summary += f"; {spread} at least by {choice.workers} that do not slow each other down"
+    workers = choice.workers or placement.workers
+    if workers > 1:
+        spread = duration(alone / workers)
+        summary += f"; {spread} at least by {workers} that do not slow each other down"
     console.print(f"{summary}.\n{NOTE}")
 
 

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import optuna
-import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from benchmarks import interrupts, profiles
-from benchmarks.cli import require_gpu
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
@@ -28,6 +25,7 @@ from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Engine, Inline, Job, WorkerContext
 from sweeps.options import LOCK, STOP, Addition, Device, EngineName
+from sweeps.placement import Placement, place
 from sweeps.progress import Progress
 from sweeps.report_process import Report
 from sweeps.retry import Selection, set_aside
@@ -69,6 +67,8 @@ def sweep(
     choice.log.require_login()
     _require_names(choice)
     points = _start_points(choice)
+    placement = place(choice, results)
+    choice = choice.model_copy(update={"device": Device(placement.device)})
     with _alone(results), studies.storage(results, choice.storage) as storage:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
         choice = _with_stored_plan(choice, results)
@@ -81,9 +81,9 @@ def sweep(
         choice.save(results)  # before the ledgers: a plan that was added to twice would be wrong
         for cell in cells:
             cell.write()
-        _announce(choice, cells, points)
+        _announce(choice, cells, points, placement)
         with Progress(cells, results) as progress, interrupts.grace_period(interrupts.DRIVER_GRACE):
-            _Driver(cells, choice, results, progress, report).drive()
+            _Driver(cells, choice, results, progress, report, placement).drive()
         choice.model_copy(update={"plan": {}, "adding": None}).save(results)
         return cells
 
@@ -104,14 +104,19 @@ def show_plan(choice: options.Options) -> None:
     """
     _require_names(choice)
     points = _start_points(choice)
-    plan.show(choice, options.choose(choice.only), points, _device(choice.device), Console())
+    plan.show(choice, options.choose(choice.only), points, place(choice), Console())
 
 
-def _announce(choice: options.Options, cells: list[Cell], points: start_points.Points) -> None:
+def _announce(
+    choice: options.Options,
+    cells: list[Cell],
+    points: start_points.Points,
+    placement: Placement,
+) -> None:
     """Prints the plan of what remains of a sweep whose runs are long."""
     remaining = [(cell.variant, cell.dataset) for cell in cells if not cell.done]
     if choice.profile is ProfileName.published and remaining:
-        plan.show(choice, remaining, points, _device(choice.device), Console(stderr=True))
+        plan.show(choice, remaining, points, placement, Console(stderr=True))
 
 
 @contextmanager
@@ -194,7 +199,7 @@ def _cells(
             profile=profile,
             source=_source(choice, profile),
             sampler=choice.sampler,
-            device=_device(choice.device),
+            device="cuda" if choice.device is Device.cuda else "cpu",
             start=start,
         )
         grown = choice.plan.get(specs.study, Planned())
@@ -206,12 +211,6 @@ def _cells(
     return cells
 
 
-def _device(wanted: Device) -> Literal["cpu", "cuda"]:
-    if wanted is Device.cuda:
-        require_gpu()
-    return "cuda" if wanted is not Device.cpu and torch.cuda.is_available() else "cpu"
-
-
 class _Driver:
     def __init__(
         self,
@@ -220,9 +219,10 @@ class _Driver:
         results: Path,
         progress: Progress,
         report: Report | None,
+        placement: Placement,
     ) -> None:
         self.cells, self.results, self.progress, self.report = cells, results, progress, report
-        self.choice = choice
+        self.choice, self.placement = choice, placement
         # The driver has fetched what there is: workers that see it only read.
         self.source = DataSource(choice.data)
         self.site = WorkerContext(
@@ -293,12 +293,13 @@ class _Driver:
     def _submit(self, cell: Cell, job: Job) -> None:
         if self.engine is None:
             # As late as that: where nothing remains to do, no worker is started.
-            choice = self.choice
+            self.placement.announce()
             self.engine = engines.start(
-                choice.engine,
-                choice.workers,
-                gpus=torch.cuda.device_count() if _device(choice.device) == "cuda" else 0,
-                scheduler=choice.scheduler,
+                self.choice.engine,
+                self.placement.workers,
+                devices=self.placement.devices,
+                scheduler=self.choice.scheduler,
+                needs_gpu=self.placement.device == "cuda",
             )
         if isinstance(self.engine, Inline):
             self._store()  # this job may take hours

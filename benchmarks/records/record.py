@@ -98,6 +98,10 @@ class Provenance(Frozen):
     cpu: str
     cpu_capability: str = Field(description="vector instructions that PyTorch uses, such as AVX2")
     gpu: str | None = None
+    host: str | None = Field(None, description="name of the machine")
+    visible_devices: str | None = Field(
+        None, description="GPUs that the process saw, as CUDA_VISIBLE_DEVICES names them"
+    )
     data: DataInfo | None = None
 
     DECIDE_BITS: ClassVar = ("torch", "numpy", "pytorch-lightning", "torchmetrics")

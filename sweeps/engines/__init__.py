@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sweeps.engines.base import Engine, Job, WorkerContext, execute
 from sweeps.engines.inline import Inline
 from sweeps.engines.processes import Processes
@@ -11,15 +13,38 @@ __all__ = ["Engine", "Inline", "Job", "Processes", "WorkerContext", "execute", "
 
 
 def start(
-    engine: EngineName, workers: int, *, gpus: int = 0, scheduler: str | None = None
+    engine: EngineName,
+    workers: int,
+    *,
+    devices: Sequence[str] = (),
+    scheduler: str | None = None,
+    needs_gpu: bool = False,
 ) -> Engine:
-    """The executor of an engine. Raises InputError where `scheduler` does not answer."""
+    """Starts the executor of an engine.
+
+    Args:
+        engine: its name.
+        workers: how many workers it has on this machine.
+        devices: the GPUs of this machine that the workers get in turn.
+        scheduler: the address of a Dask scheduler, whose workers then serve.
+        needs_gpu: whether only those of the scheduler's workers serve that see a GPU.
+
+    Returns:
+        The executor.
+
+    Raises:
+        InputError: if no scheduler answers there.
+    """
     match engine:
         case EngineName.inline:
             return Inline()
         case EngineName.processes:
-            return Processes(workers, gpus)
+            return Processes(workers, devices)
         case EngineName.dask:
             from sweeps.engines import dask  # which takes its time
 
-            return dask.join(scheduler) if scheduler else dask.local(workers, gpus)
+            return (
+                dask.join(scheduler, needs_gpu=needs_gpu)
+                if scheduler
+                else dask.local(workers, devices)
+            )

@@ -85,5 +85,8 @@ class Engine(Executor):
         """Gives a job to a worker. When it has ended, its files lie in the site's results."""
         return self.submit(execute, job, site)
 
+    def abandon(self, future: Future[Any]) -> None:
+        """Ends the worker of a run that does not come back: the run ends with `BrokenExecutor`."""
+
     def kill(self) -> None:
         """Ends what runs at once, without a checkpoint; elsewhere, once the driver is missed."""

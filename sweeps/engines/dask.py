@@ -1,257 +1,281 @@
-"""The Dask engine: workers on this machine, or on all those that a scheduler knows.
-
-A worker needs this package, the scheduler's address, and the data or a way to fetch it. It sees
-the driver's results folder, or sends what a run leaves: then a run whose worker was lost begins
-anew, where it otherwise goes on from its checkpoint.
-"""
+"""The Dask engine: workers on this machine, or those that a scheduler knows."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
-from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster, get_worker
-from distributed.core import Status
-from distributed.worker import Worker
+import distributed
+from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster
 
-from benchmarks import interrupts
 from benchmarks.allocator import keep_freed_memory
-from benchmarks.datasets.dataset import DataSource
-from benchmarks.provenance import provenance
-from benchmarks.records.atomic_files import token_of, write_atomically
+from benchmarks.records.atomic_files import token_of
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import RunRecord, changes
-from sweeps.engines.base import Engine, Job, WorkerContext, execute
+from benchmarks.records.record import RunRecord
+from sweeps.engines.base import Engine, Job, WorkerContext
+from sweeps.engines.crew import RESOURCE, START, Crew, Member, submit
 from sweeps.engines.devices import gpu_environment
-
-RESOURCE = "run"
-"""Each worker offers one, for a GPU or some cores of its own: it makes one run at a time."""
+from sweeps.engines.remote import RemoteJob, make_run, unpack
 
 JOIN_SECONDS = 15
+INTRODUCTION_SECONDS = 120.0
+"""How long a worker may take to import PyTorch and say whether it sees a GPU."""
 
 _QUIET = logging.CRITICAL
 """The driver says what fails."""
 
 _CLOSE_SECONDS = 10
 _LOOK_SECONDS = 0.5
-_UNWANTED = ("released", "cancelled", "forgotten")
 
 P = ParamSpec("P")
-S = TypeVar("S")
 T = TypeVar("T")
 
 
-def local(workers: int, gpus: int = 0) -> Engine:
-    """A cluster of this machine, which ends with the sweep. Where there are GPUs, each worker sees
-    one.
-    """
-    import dask
+def local(workers: int, devices: Sequence[str] = ()) -> Engine:
+    """Starts a cluster of this machine, which ends with the sweep.
 
+    Args:
+        workers: how many.
+        devices: the GPUs that they get in turn.
+    """
     keep_freed_memory()
-    # The driver counts how often a run's worker died.
-    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    count_no_failures()
     quiet = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     common = {"nthreads": 1, "resources": {RESOURCE: 1}, "memory_limit": 0}
     common |= {"host": "127.0.0.1", "silence_logs": _QUIET, **quiet}
     cluster = SpecCluster(
         scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", **quiet}},
         workers={
-            worker: {"cls": Nanny, "options": {**common, "env": gpu_environment(worker, gpus)}}
+            worker: {"cls": Nanny, "options": {**common, "env": gpu_environment(worker, devices)}}
             for worker in range(workers)
         },
         silence_logs=_QUIET,
     )
-    return Dask(Client(cluster, set_as_default=False), cluster)
+    client = Client(cluster, set_as_default=False)
+    return Dask(client, Crew(client, trusted=True), cluster)
 
 
-def join(address: str) -> Engine:
-    """The cluster of a scheduler that is there. Raises InputError where it does not answer."""
+def count_no_failures() -> None:
+    """Has schedulers of this process report a worker's first death: the driver counts them."""
+    import dask
+
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+
+
+def join(address: str, *, needs_gpu: bool = False) -> Engine:
+    """Joins the cluster of a scheduler that is there.
+
+    Args:
+        address: of the scheduler.
+        needs_gpu: whether only workers that see a GPU serve.
+
+    Raises:
+        InputError: if no scheduler answers there.
+    """
+    client = _client(address)
+    crew = Crew(client, needs_gpu=needs_gpu)
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        print(
+            f"capsbench: no worker has joined {address} yet; one does with "
+            f"{START.replace('ADDRESS', address)}",
+            file=sys.stderr,
+        )
+    return Dask(client, crew)
+
+
+def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
+    """Chooses the device for `--device auto` by what the scheduler's workers have now.
+
+    Args:
+        address: of the scheduler.
+
+    Returns:
+        `cuda` if a worker that can serve sees a GPU, else `cpu`; and the reason in words.
+
+    Raises:
+        InputError: if no scheduler answers there, or no worker that can serve has joined.
+    """
+    client = _client(address)
     try:
-        client = Client(address, timeout=JOIN_SECONDS, set_as_default=False)
+        crew = Crew(client, needs_gpu=True)
+        until = time.monotonic() + INTRODUCTION_SECONDS
+        crew.look()
+        while any(m.introduction for m in crew.members.values()) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+            crew.look()
+    finally:
+        client.close()
+    if crew.slots:
+        return "cuda", f"--device auto, and workers of {address} see GPUs"
+    if crew.members:
+        return "cpu", f"--device auto, and no worker of {address} sees a GPU"
+    raise InputError(
+        f"--device auto: no worker has joined {address} yet whose device could be used: start the "
+        "workers first, or give --device cpu or --device cuda"
+    )
+
+
+def _client(address: str) -> Client:
+    try:
+        return Client(address, timeout=JOIN_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}): "
             "start one with `dask scheduler`, or name its address"
         ) from None
-    engine = Dask(client)
-    if engine.workers == 0:
-        print(
-            f"capsbench: no worker has joined {address} yet; one does with `dask worker {address} "
-            f"--nthreads 1 --memory-limit 0 --resources {RESOURCE}=1`",
-            file=sys.stderr,
-        )
-    return engine
+
+
+@dataclass
+class _Errand:
+    """A call that waits for a worker, or is with one."""
+
+    call: Callable[[], Any]
+    receive: Callable[[Any], Any]
+    outer: Future[Any]
+    member: Member | None = None
+    inner: distributed.Future | None = None
 
 
 class Dask(Engine):
-    """Runs spread over the workers of a Dask cluster; a driver that ends leaves none at work."""
+    """Runs spread over the workers of a Dask cluster; a driver that ends leaves none at work.
 
-    def __init__(self, client: Client, cluster: SpecCluster | None = None) -> None:
-        self._client, self._cluster = client, cluster
-        self._executor = client.get_executor(pure=False, resources={RESOURCE: 1})
+    Args:
+        client: of the scheduler.
+        crew: its workers.
+        cluster: ends with the engine; None: the scheduler goes on without it.
+    """
+
+    def __init__(self, client: Client, crew: Crew, cluster: SpecCluster | None = None) -> None:
+        self._client, self._crew, self._cluster = client, crew, cluster
         self._address: str = client.scheduler_info(n_workers=0)["address"]
+        self._errands: list[_Errand] = []
+        self._queue: deque[_Errand] = deque()
+        self._lock, self._wake, self._ended = threading.RLock(), threading.Event(), False
+        with self._lock:
+            self._crew.look()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     @property
     def workers(self) -> int:
-        if self._client.status != "running":
-            return 0
-        known = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return sum(int(worker["resources"].get(RESOURCE, 0)) for worker in known)
+        return self._crew.slots if self._client.status == "running" else 0
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        return self._translated(self._executor.submit(fn, *args, **kwargs), lambda result: result)
+        return self._queued(partial(fn, *args, **kwargs), lambda result: result)
 
     def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
         results = site.results.resolve()
-        site = replace(site, results=results)
-        errand = RemoteJob(job, site, token_of(results), conditions(job))
-        return self._translated(self._executor.submit(_run, errand), partial(_unpack, results))
+        remote = RemoteJob(job, replace(site, results=results), token_of(results))
+        return self._queued(partial(make_run, remote), partial(unpack, results))
 
-    def _translated(self, inner: Future[S], receive: Callable[[S], T]) -> Future[T]:
-        """A future with what `receive` makes of the result, and every engine's errors."""
-        outer: Future[T] = Future()
+    def abandon(self, future: Future[Any]) -> None:
+        for errand in [e for e in self._errands if e.outer is future]:
+            member = errand.member
+            self._settle(errand, BrokenExecutor("its worker does not come back"))
+            if member is not None:
+                member.accepted = False
+                threading.Thread(target=self._restart, args=(member,), daemon=True).start()
 
-        def ended(inner: Future[S]) -> None:
+    def _restart(self, member: Member) -> None:
+        """Has the nanny of a worker, if it has one, end it and start another."""
+        with suppress(Exception):  # what does not answer stays left out
+            self._client.restart_workers(
+                [member.address], timeout=_CLOSE_SECONDS, raise_for_error=False
+            )
+
+    def _queued(self, call: Callable[[], Any], receive: Callable[[Any], T]) -> Future[T]:
+        errand = _Errand(call, receive, Future())
+        with self._lock:
+            self._errands.append(errand)
+            self._queue.append(errand)
+        self._wake.set()
+        return errand.outer
+
+    def _serve(self) -> None:
+        """Gives waiting calls to free workers, and ends the calls of workers that have gone."""
+        while not self._ended:
+            self._wake.wait(_LOOK_SECONDS)
+            self._wake.clear()
             try:
-                outer.set_result(receive(inner.result()))
-            except KilledWorker as error:
-                outer.set_exception(BrokenExecutor(f"the worker at {error.last_worker} died"))
-            except CancelledError:
-                outer.set_exception(
-                    InputError(
-                        f"the Dask scheduler at {self._address} is gone: start it and its workers "
-                        "again, then go on with `capsbench resume`"
-                    )
-                )
-            except Exception as error:
-                outer.set_exception(error)
+                with self._lock:
+                    self._dispatch()
+            except Exception:
+                if self._client.status == "running" and not self._ended:
+                    continue  # the scheduler did not answer in time
+            if self._client.status not in ("running", "connecting") and not self._ended:
+                self._lose_scheduler()
 
-        inner.add_done_callback(ended)
-        return outer
+    def _dispatch(self) -> None:
+        gone = self._crew.look()
+        for errand in [e for e in self._errands if e.member and e.member.address in gone]:
+            assert errand.member is not None
+            self._settle(errand, BrokenExecutor(f"the worker at {errand.member.address} is gone"))
+        while self._queue and (member := self._crew.free()) is not None:
+            errand = self._queue.popleft()
+            member.running += 1
+            errand.member = member
+            errand.inner = submit(self._client, errand.call, member.address)
+            errand.inner.add_done_callback(partial(self._take, errand))
+
+    def _take(self, errand: _Errand, inner: distributed.Future) -> None:
+        """Passes the result of a call on; every engine has the same errors."""
+        try:
+            self._settle(errand, result=errand.receive(inner.result()))
+        except KilledWorker as error:
+            self._settle(errand, BrokenExecutor(f"the worker at {error.last_worker} died"))
+        except Exception as error:
+            if inner.status in ("cancelled", "lost"):
+                return  # by this engine, or with the scheduler
+            self._settle(errand, error)
+
+    def _settle(
+        self, errand: _Errand, error: BaseException | None = None, result: Any = None
+    ) -> None:
+        """Ends the future of a call, once."""
+        with self._lock:
+            if errand not in self._errands:
+                return
+            self._errands.remove(errand)
+            if errand.member is not None:
+                errand.member.running -= 1
+            errand.inner = None  # releases the task
+        with suppress(InvalidStateError):
+            if error is None:
+                errand.outer.set_result(result)
+            else:
+                errand.outer.set_exception(error)
+        self._wake.set()
+
+    def _lose_scheduler(self) -> None:
+        for errand in list(self._errands):
+            self._settle(
+                errand,
+                InputError(
+                    f"the Dask scheduler at {self._address} is gone: start it and its workers "
+                    "again, then go on with `capsbench resume`"
+                ),
+            )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """With `cancel_futures` it ends at once what is running, too."""
+        if wait and not cancel_futures:
+            for errand in list(self._errands):
+                with suppress(Exception):
+                    errand.outer.result()
+        self._ended = True
+        self._wake.set()
         if self._client.status == "running":
-            self._executor.shutdown(wait=wait and not cancel_futures)
+            running = [e.inner for e in list(self._errands) if e.inner is not None]
+            self._client.cancel(running, force=True)
         self._client.close()
         if self._cluster is not None:
             self._cluster.close(timeout=_CLOSE_SECONDS)
-
-
-@dataclass(frozen=True)
-class RemoteJob:
-    """A job as it is sent to a worker that may be elsewhere."""
-
-    job: Job
-    site: WorkerContext
-    token: str
-    conditions: dict[str, str | None]
-
-
-def conditions(job: Job) -> dict[str, str | None]:
-    """Lists what the driver and a worker must agree on, so that a run has the same bits anywhere.
-
-    A driver without a GPU cannot know that of a worker.
-    """
-    device = job.spec.device
-    return provenance().conditions(None if device == "cuda" else device)
-
-
-@dataclass(frozen=True)
-class RemoteResult:
-    """What comes back: the record, and the run's files where the driver cannot see them."""
-
-    record: RunRecord
-    files: dict[str, bytes] = field(default_factory=dict)
-
-
-def _run(errand: RemoteJob) -> RemoteResult:
-    """What a Dask worker does."""
-    worker = get_worker()
-    # What there is to say of the data, the driver has said.
-    logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)
-    if changed := changes(errand.conditions, conditions(errand.job)):
-        raise InputError(
-            f"the Dask worker at {worker.address} works under other conditions than the driver "
-            f"({changed}): give both the same code and libraries, and where processors differ the "
-            "same ATEN_CPU_CAPABILITY, then go on with `capsbench resume`"
-        )
-    own = Path(worker.local_directory) / "capsbench"
-    site = replace(errand.site, source=_data(errand.site, own))
-    with _while_wanted(worker):
-        if _sees(site.results, errand.token):
-            return RemoteResult(execute(errand.job, site))
-        own.mkdir(exist_ok=True)
-        (own / ".token").write_text(errand.token)  # it stands for the driver's folder
-        record = execute(errand.job, replace(site, results=own))
-        return RemoteResult(record, _pack(RunFolder(own, record.run_id).path))
-
-
-def _sees(results: Path, token: str) -> bool:
-    try:
-        return (results / ".token").read_text() == token
-    except OSError:
-        return False
-
-
-def _data(site: WorkerContext, own: Path) -> DataSource:
-    """The driver's data where it is seen, else that of $BENCH_DATA, else what can be fetched."""
-    if site.source.root.is_dir():
-        return site.source
-    named = os.environ.get("BENCH_DATA")
-    return DataSource(Path(named) if named else own / "data", site.download)
-
-
-def _pack(home: Path) -> dict[str, bytes]:
-    """What a run left, but for its lock."""
-    files = (path for path in sorted(home.rglob("*")) if path.name != ".lock")
-    return {
-        path.relative_to(home).as_posix(): path.read_bytes()
-        for path in files
-        if path.is_file() and not path.is_symlink()
-    }
-
-
-def _unpack(results: Path, parcel: RemoteResult) -> RunRecord:
-    """Puts what came back where the run's files lie; last the record, which says: all is there."""
-    home = RunFolder(results, parcel.record.run_id).path
-    for name in sorted(parcel.files, key=lambda name: name == "record.json"):
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"a Dask worker sent a file called {name!r}: it is not taken")
-        path = home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, parcel.files[name])
-    return parcel.record
-
-
-@contextmanager
-def _while_wanted(worker: Worker) -> Iterator[None]:
-    """Ends this process, at the run's next checkpoint, where the driver that asked for the task is
-    gone, which Dask would go on with, or where the worker is asked to end.
-
-    A nanny that is not to end too starts another.
-    """
-    key, done = worker.get_current_task(), threading.Event()
-
-    def watch() -> None:
-        while not done.wait(_LOOK_SECONDS):
-            task = worker.state.tasks.get(key)
-            if task is None or task.state in _UNWANTED or worker.status != Status.running:
-                interrupts.request_stop()
-                return
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        done.set()

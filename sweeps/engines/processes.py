@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -32,8 +32,8 @@ class Processes(Engine):
     Takes as many runs at once as there are workers. Where there are GPUs, each worker sees one.
     """
 
-    def __init__(self, workers: int, gpus: int = 0) -> None:
-        self._idle = [_Pool(gpu_environment(worker, gpus)) for worker in range(workers)]
+    def __init__(self, workers: int, devices: Sequence[str] = ()) -> None:
+        self._idle = [_Pool(gpu_environment(worker, devices)) for worker in range(workers)]
         self._busy: dict[Future[Any], _Pool] = {}
 
     @property
@@ -62,6 +62,10 @@ class Processes(Engine):
             _dismiss(self._processes())
         for pool in self._pools():
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def abandon(self, future: Future[Any]) -> None:
+        for process in (self._busy[future]._processes or {}).values():
+            process.kill()  # also ends a process that is stopped
 
     def kill(self) -> None:
         """Ends the workers at once, without a checkpoint."""

@@ -29,9 +29,8 @@ from reports.results import read_results
 from reports.table_files import write_tables
 from reports.tables import build_tables
 from sweeps import engines, space
-from sweeps.engines import Engine, Inline, Job, WorkerContext
-from sweeps.engines import dask as cluster
-from sweeps.engines.devices import gpu_environment
+from sweeps.engines import Engine, Inline, Job, WorkerContext, remote
+from sweeps.engines import dask as dask_engine
 from sweeps.options import EngineName, Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
@@ -296,7 +295,7 @@ def test_what_a_worker_elsewhere_leaves_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that does not see the results folder: its token is another's."""
-    monkeypatch.setattr(cluster, "token_of", lambda results: "of another folder")
+    monkeypatch.setattr(dask_engine, "token_of", lambda results: "of another folder")
     results = tmp_path / "results"
     with engines.start(EngineName.dask, 1) as engine:
         record = engine.begin(job(tmp_path), site(tmp_path, results)).result(PATIENCE)
@@ -310,7 +309,7 @@ def test_a_file_sent_to_a_place_outside_is_not_taken(tmp_path: Path) -> None:
     record = engines.execute(job(tmp_path), site(tmp_path, tmp_path))
     for name in ("../../escaped", "/escaped"):
         with pytest.raises(InputError, match="is not taken"):
-            cluster._unpack(tmp_path / "results", cluster.RemoteResult(record, {name: b"x"}))
+            remote.unpack(tmp_path / "results", remote.RemoteResult(record, {name: b"x"}))
     assert not list(tmp_path.rglob("escaped"))
 
 
@@ -369,12 +368,6 @@ def answers(address: str) -> bool:
 
 
 def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "JOIN_SECONDS", 1)
+    monkeypatch.setattr(dask_engine, "JOIN_SECONDS", 1)
     with pytest.raises(InputError, match="no Dask scheduler answers there"):
         engines.start(EngineName.dask, 1, scheduler="tcp://127.0.0.1:9")
-
-
-def test_each_worker_sees_one_gpu() -> None:
-    seen = [gpu_environment(worker, 2).get("CUDA_VISIBLE_DEVICES") for worker in range(3)]
-    assert seen == ["0", "1", "0"]
-    assert gpu_environment(0, 0) == {}

@@ -12,7 +12,6 @@ from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 
 import pytest
-from reports.records import load
 
 from benchmarks import interrupts
 from benchmarks.cli import main
@@ -24,7 +23,8 @@ from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
 from benchmarks.runs import recording
 from benchmarks.runs.run import give_up
-from reports.tables import flags
+from reports.flags import flags
+from reports.results import read_results
 from sweeps import engines, watchdog
 from sweeps.__main__ import app
 from sweeps.engines import Inline, Job, WorkerContext
@@ -378,11 +378,11 @@ def test_a_damaged_record_stops_neither_sweep_nor_report(
     before, cell = digests(tmp_path), cell_of(tmp_path)
     run = RunFolder(tmp_path, cell[role][0])
     run.record.write_bytes(content)
-    results = load(tmp_path)
+    results = read_results(tmp_path)
     assert len(results.runs) == len(before) - 1
     assert "1 damaged runs are left out" in " ".join(flags(results))
     capsys.readouterr()
     sweep(CHOICE, tmp_path)
     assert "the run is re-run, and the old record is kept as" in capsys.readouterr().err
     assert (digests(tmp_path), cell_of(tmp_path)) == (before, cell)
-    assert not load(tmp_path).damaged
+    assert not read_results(tmp_path).damaged
