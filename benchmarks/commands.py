@@ -69,6 +69,8 @@ def make_run(
     console = Console()
     console.print(f"run {spec.run_id}")
     _warn_of_slow_products(console, spec)
+    folder = RunFolder(results, spec.run_id)
+    before = folder.read_bytes()
     record = run(
         spec,
         source=source,
@@ -79,9 +81,8 @@ def make_run(
         keep=choice.keep,
     )
     _show(console, record, results)
-    home = RunFolder(results, record.run_id).path
-    if not (home / curves.FILE_NAME).exists():
-        curves.draw_curves(home, f"{variant} on {dataset}, seed {spec.seed}")
+    if folder.read_bytes() != before or not (folder.path / curves.FILE_NAME).exists():
+        curves.draw_curves(folder.path, f"{variant} on {dataset}, seed {spec.seed}")
     return record
 
 

@@ -128,21 +128,24 @@ def retry(
 
     Trials that were proposed from the result of a re-run trial are proposed again if it changes.
     """
-    from sweeps import retry as retries
+    from sweeps.retry import Runs, Selection
 
     results = folder or results
-    selection = retries.Selection(reason, tuple(only or ()), other_code)
+    selection = Selection(reason, tuple(only or ()), other_code)
     options.choose(selection.only)
+    choice = _stored(results, data) if (results / "sweep.json").exists() else None
+    studies = choice.studies() if choice else ()
+    runs = Runs(results, selection, studies)
     if dry_run:
-        for run, why in retries.chosen(results, selection):
+        for run, _, why in (*runs.single, *runs.of_sweep):
             print(f"{run.run_id}: {why}")
         return
-    retries.require_any(results, selection)
-    if (results / "sweep.json").exists():
-        _sweep(_stored(results, data), results, retried=selection)
-    records = retries.rerun(results, selection, data_folder(data))
+    runs.require_any(results, studies)
+    records = runs.rerun_single(choice.data if choice else data_folder(data))
     for record in records:
         print(f"{record.run_id}: {record.status}{f' ({record.reason})' if record.reason else ''}")
+    if choice and runs.of_sweep:
+        _sweep(choice, results, retried=selection)
     raise SystemExit(1 if any(record.status == "failed" for record in records) else 0)
 
 
