@@ -440,8 +440,8 @@ def test_an_enqueued_point_keeps_its_trial_when_the_study_is_rewritten(
         cell.store()
         work(cell, tmp_path, 1, random.Random(0), 100)
         number = [t.params["lr"] for t in cell.trials].index(3e-3)
-        tried, failing = cell.trials[number], cell.trials[number - before]
-        spec = cell.specs.trial(failing.number, failing.params)
+        tried, failing = cell.trials[number], number - before
+        spec = cell.specs.trial(failing, cell.trials[failing].params)
     for state in ("FAIL", "COMPLETE"):
         shutil.rmtree(tmp_path / "runs" / spec.run_id)
         if state == "FAIL":
