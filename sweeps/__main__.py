@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from benchmarks import interrupts
-from benchmarks.cli import Data, Results, command, data_folder
+from benchmarks.cli import Data, Offline, Results, command, data_folder
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError
 from models import registry
@@ -122,6 +123,7 @@ def retry(
         bool, typer.Option("--dry-run", help="Print what would be re-run, and end there.")
     ] = False,
     data: OtherData = None,
+    offline: Offline = False,
     results: Results = Path("results"),
 ) -> None:
     """Re-runs failed trials, finals and single runs; the record of each failure is kept.
@@ -141,7 +143,9 @@ def retry(
             print(f"{run.run_id}: {why}")
         return
     runs.require_any(results, studies)
-    records = runs.rerun_single(choice.data if choice else data_folder(data))
+    offline = offline or (choice is not None and choice.offline)
+    root = choice.data if choice else data_folder(data)
+    records = runs.rerun_single(DataSource(root, "none" if offline else "small"))
     for record in records:
         print(f"{record.run_id}: {record.status}{f' ({record.reason})' if record.reason else ''}")
     if choice and runs.of_sweep:

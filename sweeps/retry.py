@@ -108,35 +108,44 @@ class Runs:
         for chosen in self.of_sweep:
             self._set_aside(chosen)
 
-    def rerun_single(self, data: Path) -> list[RunRecord]:
+    def rerun_single(self, source: DataSource) -> list[RunRecord]:
         """Re-runs the runs of no sweep, one after the other.
 
         Args:
-            data: the folder of the datasets.
+            source: where the data is. For a run on a stand-in nothing is downloaded.
 
         Returns:
             The new records.
 
         Raises:
-            InputError: if the data is not that of a run.
+            InputError: if the data is not that of a run, whose record then stays.
         """
         from benchmarks.runs.run import run
 
         records = []
         for chosen in self.single:
-            data_of_run = chosen.record.data
-            standin = data_of_run is not None and DataState.stand_in in data_of_run.states
-            source = DataSource(data, "none" if standin else "small")
-            self._set_aside(chosen)
-            records.append(run(chosen.record.spec, source=source, results=chosen.run.results))
+            data = chosen.record.data
+            standin = data is not None and DataState.stand_in in data.states
+            where = DataSource(source.root) if standin else source
+            aside, record = self._set_aside(chosen), chosen.run.record
+            try:
+                records.append(run(chosen.record.spec, source=where, results=chosen.run.results))
+            finally:
+                if not record.exists():  # so that the next retry finds it
+                    aside.replace(record)
         return records
 
-    def _set_aside(self, chosen: Chosen) -> None:
-        """Renames a record; that of a failure becomes `failed-1.json`, `failed-2.json`…"""
+    def _set_aside(self, chosen: Chosen) -> Path:
+        """Renames a record; that of a failure becomes `failed-1.json`, `failed-2.json`…
+
+        Returns:
+            Its new path.
+        """
         run = chosen.run
         number = 1 + len(list(run.path.glob("failed-*.json")))
         name = "record.replaced" if self._selection.other_code else f"failed-{number}.json"
         run.set_aside(f"run {run.run_id} is re-run ({printable(chosen.why)})", name)
+        return run.path / name
 
 
 def _named_by(ledgers: Iterable[CellLedger]) -> set[str]:
