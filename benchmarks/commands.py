@@ -68,11 +68,10 @@ def make_run(
         require_gpu()
     choice.log.require_login()
     console = Console()
-    scoring, known = scoring_of(spec), RunFolder(results, spec.run_id).read() is not None
-    console.print(
-        f"run {spec.run_id}{' has a record: nothing is trained' if known else ''}", soft_wrap=True
-    )
+    console.print(f"run {spec.run_id}")
     warn_of_slow_products(console, spec)
+    scoring, folder = scoring_of(spec), RunFolder(results, spec.run_id)
+    before = folder.read_bytes()
     record = run(
         spec,
         source=source,
@@ -85,10 +84,12 @@ def make_run(
         debug=choice.debug,
         keep=choice.keep,
     )
+    known = before is not None and folder.read_bytes() == before
+    if known:
+        console.print("the run has a record: nothing was trained")
     _show(console, record, results)
-    home = RunFolder(results, record.run_id).path
-    if not (home / curves.FILE_NAME).exists():
-        curves.draw_curves(home, f"{variant} on {dataset}, seed {spec.seed}")
+    if not known or not (folder.path / curves.FILE_NAME).exists():
+        curves.draw_curves(folder.path, f"{variant} on {dataset}, seed {spec.seed}")
     return record
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from benchmarks import interrupts
-from benchmarks.cli import Data, Results, command, data_folder
+from benchmarks.cli import Data, Offline, Results, command, data_folder
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError
 from models import registry
@@ -131,27 +132,33 @@ def retry(
         bool, typer.Option("--dry-run", help="Print what would be re-run, and end there.")
     ] = False,
     data: OtherData = None,
+    offline: Offline = False,
     results: Results = Path("results"),
 ) -> None:
     """Re-runs failed trials, finals and single runs; the record of each failure is kept.
 
     Trials that were proposed from the result of a re-run trial are proposed again if it changes.
     """
-    from sweeps import retry as retries
+    from sweeps.retry import Runs, Selection
 
     results = folder or results
-    selection = retries.Selection(reason, tuple(only or ()), other_code)
+    selection = Selection(reason, tuple(only or ()), other_code)
     options.choose(selection.only)
+    choice = _stored(results, data) if (results / "sweep.json").exists() else None
+    studies = choice.studies() if choice else ()
+    runs = Runs(results, selection, studies)
     if dry_run:
-        for run, why in retries.chosen(results, selection):
+        for run, _, why in (*runs.single, *runs.of_sweep):
             print(f"{run.run_id}: {why}")
         return
-    retries.require_any(results, selection)
-    if (results / "sweep.json").exists():
-        _sweep(_stored(results, data), results, retried=selection)
-    records = retries.rerun(results, selection, data_folder(data))
+    runs.require_any(results, studies)
+    offline = offline or (choice is not None and choice.offline)
+    root = choice.data if choice else data_folder(data)
+    records = runs.rerun_single(DataSource(root, "none" if offline else "small"))
     for record in records:
         print(f"{record.run_id}: {record.status}{f' ({record.reason})' if record.reason else ''}")
+    if choice and runs.of_sweep:
+        _sweep(choice, results, retried=selection)
     raise SystemExit(1 if any(record.status == "failed" for record in records) else 0)
 
 

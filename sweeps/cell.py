@@ -26,7 +26,8 @@ from sweeps.engines import Job
 from sweeps.importance import importance
 from sweeps.proposals import Proposal, Proposals, best
 from sweeps.pruners import FrozenPruner
-from sweeps.studies import Enqueued, StoredStudy, same_result
+from sweeps.stored_trials import Enqueued, same_result
+from sweeps.studies import StoredStudy
 
 NOTHING = Planned()
 

@@ -15,6 +15,7 @@ from benchmarks.records.spec import Budget, Direction, Role, RunSpec
 from benchmarks.specification import Machine, data_of, specify
 from models import registry
 from sweeps import space
+from sweeps.options import study_name
 from sweeps.run_counts import bases_of
 from sweeps.study_configuration import Sampler
 
@@ -48,7 +49,7 @@ class CellSpecs:
     ) -> None:
         self.variant, self.dataset, self.profile = variant, dataset, profile
         self.task = registry.available()[variant].task
-        self.study = f"{variant}-{dataset}-{profile.name}"
+        self.study = study_name(variant, dataset, profile.name)
         self.space = self._space_of(variant)
         self.strategy = self.space.strategy.sampled_by(sampler)
         self.start: list[Any] = [self.space.point(point) for point in start]

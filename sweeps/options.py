@@ -171,6 +171,10 @@ class Options(BaseModel):
         """Says how many finals a cell has: the command line's number, or the profile's."""
         return profile.finals if self.seeds is None else self.seeds
 
+    def studies(self) -> set[str]:
+        """Returns the names of the studies of the chosen cells."""
+        return {study_name(*cell, self.profile) for cell in choose(self.only)}
+
     def covering(self, only: tuple[str, ...]) -> Options:
         """Adds cells to these options.
 
@@ -182,6 +186,11 @@ class Options(BaseModel):
         """
         choose(only)
         return self.model_copy(update={"only": (*self.only, *only) if self.only else ()})
+
+
+def study_name(variant: str, dataset: str, profile: ProfileName) -> str:
+    """Returns the name of a cell's study, which is also that of its ledger."""
+    return f"{variant}-{dataset}-{profile.value}"
 
 
 def load_options(results: Path) -> Options:

@@ -28,7 +28,7 @@ from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Direction
 from sweeps import samplers
 from sweeps.space import Space
-from sweeps.studies import was_enqueued
+from sweeps.stored_trials import was_enqueued
 from sweeps.study_configuration import Sampler
 
 NEWEST = 2_000

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError, printable
 from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import DataState, RunRecord, changes
 
 
@@ -39,92 +42,112 @@ class Selection:
         return f"failed: {reason}" if (self.reason or "").lower() in reason.lower() else None
 
 
-def chosen(results: Path, selection: Selection) -> list[tuple[RunFolder, str]]:
-    """Finds the runs that a selection chooses. Damaged records are left to the sweep.
+class Chosen(NamedTuple):
+    """Names a run that shall be re-run."""
+
+    run: RunFolder
+    record: RunRecord
+    why: str
+
+
+class Runs:
+    """Finds the runs of a results folder that a selection chooses.
+
+    Damaged records are left out, as they are re-run anyway; so are runs of cells that the sweep of
+    the folder does not cover any more.
 
     Args:
-        results: the results folder. If it holds a sweep, its cells' runs are looked at; else all.
+        results: the results folder.
         selection: which runs are re-run.
-
-    Returns:
-        The folder of each run, and why it is re-run; bases come first, as other runs need them.
+        studies: the names of the studies that the sweep of the folder covers.
 
     Raises:
         InputError: if a record or a ledger is of another version.
     """
-    folder = ResultsFolder(results)
-    ledgers = folder.ledgers()
-    named = [run_id for cell in ledgers for run_id in (*cell.bases, *cell.trials, *cell.finals)]
-    run_ids = named if ledgers else sorted(path.name for path in folder.runs.glob("*"))
-    found: dict[str, tuple[bool, RunFolder, str]] = {}
-    for run in (RunFolder(results, run_id) for run_id in dict.fromkeys(run_ids)):
-        record = None if run.damage(weights=False) else run.read()
-        if record is not None and (why := selection.why(record)) is not None:
-            found[run.run_id] = (record.role != "base", run, why)
-    return [(run, why) for _, run, why in sorted(found.values(), key=lambda each: each[0])]
+
+    def __init__(self, results: Path, selection: Selection, studies: Collection[str]) -> None:
+        self._selection = selection
+        folder = ResultsFolder(results)
+        ledgers = folder.ledgers()
+        named = _named_by(ledgers)
+        covered = _named_by(cell for cell in ledgers if cell.study in studies)
+        self.of_sweep: list[Chosen] = []
+        """Runs that the sweep makes again if they have no record."""
+        self.single: list[Chosen] = []
+        """Runs of no sweep; bases come first, as other runs need them."""
+        for path in sorted(folder.runs.glob("*")):
+            run = RunFolder(results, path.name)
+            record = None if run.damage(weights=False) else run.read()
+            if record is None or (why := selection.why(record)) is None:
+                continue
+            if run.run_id in covered:
+                self.of_sweep.append(Chosen(run, record, why))
+            elif run.run_id not in named and record.study is None:
+                self.single.append(Chosen(run, record, why))
+        self.single.sort(key=lambda chosen: chosen.record.role != "base")
+
+    def require_any(self, results: Path, studies: Collection[str]) -> None:
+        """Checks that a run was chosen.
+
+        Args:
+            results: the results folder.
+            studies: as for the class.
+
+        Raises:
+            InputError: if none was; the sentence names the reasons of failures that there are.
+        """
+        if self.of_sweep or self.single:
+            return
+        failed = Runs(results, Selection(), studies)
+        reasons = sorted({printable(each.why) for each in (*failed.of_sweep, *failed.single)})
+        there = f"its runs {'; '.join(reasons[:5])}" if reasons else "none of its runs has failed"
+        raise InputError(f"nothing to retry in {results}: {there}")
+
+    def set_aside(self) -> None:
+        """Renames the records of the sweep's runs, so that the sweep re-runs them, and says so."""
+        for chosen in self.of_sweep:
+            self._set_aside(chosen)
+
+    def rerun_single(self, source: DataSource) -> list[RunRecord]:
+        """Re-runs the runs of no sweep, one after the other.
+
+        Args:
+            source: where the data is. For a run on a stand-in nothing is downloaded.
+
+        Returns:
+            The new records.
+
+        Raises:
+            InputError: if the data is not that of a run, whose record then stays.
+        """
+        from benchmarks.runs.run import run
+
+        records = []
+        for chosen in self.single:
+            data = chosen.record.data
+            standin = data is not None and DataState.stand_in in data.states
+            where = DataSource(source.root) if standin else source
+            aside, record = self._set_aside(chosen), chosen.run.record
+            try:
+                records.append(run(chosen.record.spec, source=where, results=chosen.run.results))
+            finally:
+                if not record.exists():  # so that the next retry finds it
+                    aside.replace(record)
+        return records
+
+    def _set_aside(self, chosen: Chosen) -> Path:
+        """Renames a record; that of a failure becomes `failed-1.json`, `failed-2.json`…
+
+        Returns:
+            Its new path.
+        """
+        run = chosen.run
+        number = 1 + len(list(run.path.glob("failed-*.json")))
+        name = "record.replaced" if self._selection.other_code else f"failed-{number}.json"
+        run.set_aside(f"run {run.run_id} is re-run ({printable(chosen.why)})", name)
+        return run.path / name
 
 
-def require_any(results: Path, selection: Selection) -> None:
-    """Checks that a selection chooses a run.
-
-    Args:
-        results: the results folder.
-        selection: which runs are re-run.
-
-    Raises:
-        InputError: if it chooses none; the sentence names the reasons of failures that there are.
-    """
-    if chosen(results, selection):
-        return
-    reasons = sorted({printable(why) for _, why in chosen(results, Selection())})
-    there = f"its runs {'; '.join(reasons[:5])}" if reasons else "none of its runs has failed"
-    raise InputError(f"nothing to retry in {results}: {there}")
-
-
-def set_aside(results: Path, selection: Selection) -> None:
-    """Renames the records of the chosen runs, so that a sweep re-runs them, and says so.
-
-    The record of a failure is kept in the folder of its run, as `failed-1.json`, `failed-2.json`…
-
-    Args:
-        results: the results folder.
-        selection: which runs are re-run.
-
-    Raises:
-        InputError: if a record or a ledger is of another version.
-    """
-    for run, why in chosen(results, selection):
-        _set_aside(run, why, selection)
-
-
-def rerun(results: Path, selection: Selection, data: Path) -> list[RunRecord]:
-    """Re-runs the chosen runs of a results folder without a sweep, one after the other.
-
-    Args:
-        results: the results folder.
-        selection: which runs are re-run.
-        data: the folder of the datasets.
-
-    Returns:
-        The new records.
-
-    Raises:
-        InputError: if a record is of another version, or the data is not that of a run.
-    """
-    from benchmarks.runs.run import run
-
-    records = []
-    for folder, why in chosen(results, selection):
-        record = folder.read()
-        assert record is not None
-        standin = record.data is not None and DataState.stand_in in record.data.states
-        source = DataSource(data, "none" if standin else "small")
-        _set_aside(folder, why, selection)
-        records.append(run(record.spec, source=source, results=results, study=record.study))
-    return records
-
-
-def _set_aside(run: RunFolder, why: str, selection: Selection) -> None:
-    number = 1 + len(list(run.path.glob("failed-*.json")))
-    name = "record.replaced" if selection.other_code else f"failed-{number}.json"
-    run.set_aside(f"run {run.run_id} is re-run ({printable(why)})", name)
+def _named_by(ledgers: Iterable[CellLedger]) -> set[str]:
+    """Returns the ids of the runs that ledgers name."""
+    return {run_id for cell in ledgers for run_id in (*cell.bases, *cell.trials, *cell.finals)}

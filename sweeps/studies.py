@@ -11,11 +11,8 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -31,9 +28,15 @@ from benchmarks.records.spec import Direction
 from sweeps import rewriting
 from sweeps.journals import IDENTITY, open_journal
 from sweeps.options import passwords_in, without_password
-
-FIXED = "fixed_params"
-"""The attribute in which Optuna keeps an enqueued point."""
+from sweeps.stored_trials import (
+    FIXED,
+    Enqueued,
+    is_enqueued,
+    is_ours,
+    numbered,
+    same_result,
+    was_enqueued,
+)
 
 _OPTUNAS_FIRST_TABLES = {"studies", "version_info"}
 
@@ -113,15 +116,6 @@ def _require_ours_or_empty(url: str, named: str) -> None:
         )
 
 
-@dataclass
-class Enqueued:
-    """Names a point that a user enqueued, as `Study.enqueue_trial` does."""
-
-    place: int
-    """The number of its trial in the storage; it changes when the study is rewritten."""
-    params: dict[str, Any]
-
-
 class StoredStudy:
     """Holds one study, which is a view of the records of its runs.
 
@@ -162,9 +156,11 @@ class StoredStudy:
             else:
                 _compare(name, json.loads(kept), identity)
             stored = self._study.get_trials(deepcopy=False)
-        ours = map(_numbered, filter(_is_ours, stored))
-        self._database = sorted(ours, key=lambda t: t.number)
-        """The trials in the storage."""
+        ours = map(numbered, filter(is_ours, stored))
+        self._earlier = sorted(ours, key=lambda t: t.number)
+        """The trials that were in the storage when it was opened."""
+        self._database = [*self._earlier]
+        """The trials that are in the storage."""
         self.trials: list[FrozenTrial] = []
         """The trials that the records confirm, in the order of their numbers."""
         self._noted = set(attributes)
@@ -192,11 +188,11 @@ class StoredStudy:
 
     def unconfirmed(self) -> list[FrozenTrial]:
         """Returns the stored trials that are not among `trials`, in the order of their numbers."""
-        return self._database[len(self.trials) :]
+        return self._earlier[len(self.trials) :]
 
     def confirm(self) -> None:
         """Takes the next stored trial into `trials`: the records say the same."""
-        self.trials.append(self._database[len(self.trials)])
+        self.trials.append(self._earlier[len(self.trials)])
         self._kept = len(self.trials)
 
     def earlier(self, number: int) -> FrozenTrial | None:
@@ -208,22 +204,21 @@ class StoredStudy:
         Returns:
             The trial; None if the storage has none, or one that was proposed from other results.
         """
-        stored = number < len(self._database) and number < self._valid
-        return self._database[number] if stored else None
+        return self._earlier[number] if number < min(len(self._earlier), self._valid) else None
 
     def enqueued(self) -> list[Enqueued]:
         """Returns the points that were enqueued since the last call; prints what else is new."""
         with _answering(self._name):
             stored = self._study.get_trials(deepcopy=False)
-        new = [t for t in stored if not _is_ours(t) and t.number not in self._known]
+        new = [t for t in stored if not is_ours(t) and t.number not in self._known]
         self._known |= {trial.number for trial in new}
-        if foreign := [str(trial.number) for trial in new if not _is_enqueued(trial)]:
+        if foreign := [str(trial.number) for trial in new if not is_enqueued(trial)]:
             print(
                 f"capsbench: study {self._name} holds trials that no sweep made "
                 f"({', '.join(foreign)}): they are kept, and no proposal is made from them",
                 file=sys.stderr,
             )
-        points = [Enqueued(t.number, t.system_attrs[FIXED]) for t in new if _is_enqueued(t)]
+        points = [Enqueued(t.number, t.system_attrs[FIXED]) for t in new if is_enqueued(t)]
         self._given += points
         return points
 
@@ -245,7 +240,7 @@ class StoredStudy:
         earlier = self.earlier(number)
         if earlier is not None and not same_result(earlier, trial):
             self._valid = min(self._valid, number + self._lag)
-            again = len(self._database) - number - self._lag
+            again = len(self._earlier) - number - self._lag
             print(
                 f"capsbench: the records say otherwise than study {self._name} of trial {number}: "
                 "the study is rewritten"
@@ -291,7 +286,7 @@ class StoredStudy:
 
     def _write(self, trial: FrozenTrial) -> None:
         stored = self._study.get_trials(deepcopy=False)
-        if sum(map(_is_ours, stored)) != len(self._database):
+        if sum(map(is_ours, stored)) != len(self._database):
             raise InputError(
                 f"study {self._name} is written by another driver too: give each results folder "
                 "a --storage of its own; studies are rebuilt there from the runs' records"
@@ -316,8 +311,8 @@ class StoredStudy:
         kept: list[FrozenTrial] = []
         with _answering(self._name):
             for trial in self._study.get_trials():
-                number = _numbered(trial).number
-                if _is_ours(trial) and number >= count:
+                number = numbered(trial).number
+                if is_ours(trial) and number >= count:
                     if not was_enqueued(trial):
                         continue
                     if number < self._valid:
@@ -326,7 +321,7 @@ class StoredStudy:
                     fixed = {FIXED: trial.system_attrs[FIXED]}
                     kept.append(create_trial(state=TrialState.WAITING, system_attrs=fixed))
                 else:
-                    if _is_ours(trial):
+                    if is_ours(trial):
                         trial.user_attrs["number"] = number
                     kept.append(trial)
                 moved[trial.number] = len(kept) - 1
@@ -353,46 +348,6 @@ class StoredStudy:
             storage.set_trial_user_attr(trial_id, name, attribute)
         storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # which notes the time
         storage.set_trial_state_values(trial_id, trial.state, trial.values)
-
-
-def same_result(one: FrozenTrial, other: FrozenTrial) -> bool:
-    """Returns whether two trials have equal runs and results; what they cost may differ."""
-    return _result(one) == _result(other)
-
-
-def _result(trial: FrozenTrial) -> tuple[object, ...]:
-    attributes = trial.user_attrs
-    return (
-        trial.state,
-        trial.values,
-        trial.intermediate_values,
-        attributes["run_ids"],
-        attributes.get("reason"),
-    )
-
-
-def was_enqueued(trial: FrozenTrial) -> bool:
-    """Whether a stored trial tried a point that a user enqueued."""
-    return FIXED in trial.system_attrs
-
-
-def _is_ours(trial: FrozenTrial) -> bool:
-    return trial.state.is_finished() and "run_ids" in trial.user_attrs
-
-
-def _is_enqueued(trial: FrozenTrial) -> bool:
-    """Whether a point waits to be tried, or its result was not wholly written."""
-    begun = trial.state == TrialState.RUNNING and "run_ids" in trial.user_attrs
-    return was_enqueued(trial) and (trial.state == TrialState.WAITING or begun)
-
-
-def _numbered(trial: FrozenTrial) -> FrozenTrial:
-    """Returns a stored trial with its number in the sweep."""
-    number = trial.user_attrs.get("number", trial.number)
-    if number != trial.number:
-        trial = copy(trial)  # the storage keeps the other
-        trial.number = number
-    return trial
 
 
 @contextmanager

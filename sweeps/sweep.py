@@ -28,7 +28,7 @@ from sweeps.options import LOCK, STOP, Addition, Device, EngineName
 from sweeps.placement import Placement, place
 from sweeps.progress import Progress
 from sweeps.report_process import Report
-from sweeps.retry import Selection, set_aside
+from sweeps.retry import Runs, Selection
 
 ATTEMPTS = 3
 """How often a run is begun whose worker died, before it is recorded as failed."""
@@ -73,7 +73,7 @@ def sweep(
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
         choice = _with_stored_plan(choice, results)
         if retried is not None:
-            set_aside(results, retried)
+            Runs(results, retried, choice.studies()).set_aside()
         cells = _cells(choice, results, storage, points, adding or Addition())
         if adding is not None:
             plan = {cell.study: cell.plan for cell in cells}

@@ -96,13 +96,18 @@ class RunFolder:
         """Returns the path of the trained weights."""
         return self.path / "weights.safetensors"
 
+    @property
+    def results(self) -> Path:
+        """Returns the path of the results folder."""
+        return self.path.parents[1]
+
     def sibling(self, run_id: str) -> RunFolder:
         """Returns the folder of another run in the same results folder.
 
         Args:
             run_id: the id of the other run.
         """
-        return RunFolder(self.path.parents[1], run_id)
+        return RunFolder(self.results, run_id)
 
     def read_bytes(self) -> bytes | None:
         """Reads the record without parsing it.

@@ -15,6 +15,11 @@ import pytest
 
 from benchmarks.__main__ import app
 from benchmarks.cli import main
+from benchmarks.commands import make_run
+from benchmarks.profiles import ProfileName
+from benchmarks.records.atomic_files import write_json
+from benchmarks.records.folders import RunFolder
+from benchmarks.run_options import RunOptions
 from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +115,26 @@ def test_a_final_is_evaluated_already_and_predicts(made: tuple[Path, str], tmp_p
     assert done.returncode == 0, done.stderr
     assert re.search(r"x\.npy\[1\] +\d +-?[\d.]+", done.stdout)
     assert (tmp_path / "out" / "predictions.csv").read_text().startswith("sample,class,score of 0")
+
+
+def test_a_run_of_other_code_is_re_run_with_its_picture_or_kept_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choice = RunOptions(profile=ProfileName.smoke, offline=True, epochs=1)
+    places = {"data": tmp_path / "none", "results": tmp_path}
+    record = make_run("linear", "usps", choice, **places)
+    folder = RunFolder(tmp_path, record.run_id)
+    provenance = record.provenance.model_copy(update={"code_version": "older"})
+    older = record.sealed(provenance=provenance)
+    write_json(folder.record, older.model_dump(mode="json"))
+    picture = folder.path / "curves.png"
+    picture.write_bytes(b"older")
+    keep = choice.model_copy(update={"keep": True})
+    assert make_run("linear", "usps", keep, **places) == older
+    assert picture.read_bytes() == b"older"
+    assert make_run("linear", "usps", choice, **places).digest == record.digest
+    assert "(code_version was older, is " in capsys.readouterr().err
+    assert picture.read_bytes() != b"older"
 
 
 def test_weights_and_biases_mirrors_the_record(made: tuple[Path, str]) -> None:

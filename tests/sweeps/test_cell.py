@@ -441,24 +441,31 @@ def test_a_rewriting_that_a_crash_cuts_off_loses_no_trial_of_others(
     assert ledger(tmp_path)["states"] == {"complete": TRIALS, "pruned": 0, "fail": 0}
 
 
-def test_an_enqueued_point_whose_trial_failed_keeps_its_trial(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_enqueued_point_keeps_its_trial_when_the_study_is_rewritten(
+    before: int, tmp_path: Path
+) -> None:
+    """Whether its own trial had failed, or the one before, whose result it did not know."""
     with opened(tmp_path, trials=4) as cell:
         work(cell, tmp_path, 1, random.Random(0), 1)
         enqueue(tmp_path, {"lr": 3e-3})
         cell.store()
         work(cell, tmp_path, 1, random.Random(0), 100)
         number = [t.params["lr"] for t in cell.trials].index(3e-3)
-        spec = cell.specs.trial(number, cell.trials[number].params)
-    recorded(tmp_path, spec, [], reason="its worker died 3 times")
-    for reason, states in (("", ["FAIL"]), (None, ["COMPLETE"])):
-        if reason is None:
-            shutil.rmtree(tmp_path / "runs" / spec.run_id)
+        tried, failing = cell.trials[number], number - before
+        spec = cell.specs.trial(failing, cell.trials[failing].params)
+    for state in ("FAIL", "COMPLETE"):
+        shutil.rmtree(tmp_path / "runs" / spec.run_id)
+        if state == "FAIL":
+            recorded(tmp_path, spec, [], reason="its worker died 3 times")
         run_all(tmp_path, trials=4)
         with studies.storage(tmp_path) as storage:
             study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
-            tried = [t for t in study.trials if t.params.get("lr") == 3e-3]
-        assert [t.state.name for t in tried] == states
-        assert [t.user_attrs["run_ids"] for t in tried] == [[spec.run_id]]
+            found = [t for t in study.trials if t.params.get("lr") == 3e-3]
+            (run,) = [t for t in study.trials if t.user_attrs["run_ids"] == [spec.run_id]]
+        assert [t.user_attrs["run_ids"] for t in found] == [tried.user_attrs["run_ids"]]
+        assert run.state.name == state
+        assert len(study.trials) == 4
 
 
 def test_a_base_that_is_damaged_when_all_is_done_is_re_run(tmp_path: Path) -> None:

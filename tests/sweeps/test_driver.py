@@ -292,14 +292,41 @@ def test_retry_re_runs_failed_finals_and_runs_of_no_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep(CHOICE, tmp_path)
-    final = RunFolder(tmp_path, cell_of(tmp_path)["finals"][1])
-    spec, digest = final.read().spec, final.read().digest
-    for results in (tmp_path, tmp_path / "single"):
-        give_up(spec, results=results, study=None, reason="its worker died 3 times")
-        assert call(monkeypatch, "retry", "--results", str(results)) == 0
-        run = RunFolder(results, spec.run_id)
-        assert run.read().digest == digest
-        assert (run.path / "failed-1.json").exists()
+    final = RunFolder(tmp_path, cell_of(tmp_path)["finals"][1]).read()
+    single = final.spec.model_copy(update={"seed": 1})
+    for results, specs in ((tmp_path, [final.spec, single]), (tmp_path / "none", [single])):
+        for spec in specs:
+            give_up(spec, results=results, study=None, reason="its worker died 3 times")
+        assert call(monkeypatch, "retry", "--offline", "--results", str(results)) == 0
+        runs = [RunFolder(results, spec.run_id) for spec in specs]
+        assert [run.read().status for run in runs] == ["complete"] * len(runs)
+        assert all((run.path / "failed-1.json").exists() for run in runs)
+    assert RunFolder(tmp_path, final.run_id).read().digest == final.digest
+
+
+def test_retry_of_a_run_whose_data_is_not_there_leaves_its_record(tmp_path: Path) -> None:
+    sweep(CHOICE, tmp_path / "sweep")
+    run_id = cell_of(tmp_path / "sweep")["finals"][0]
+    spec = RunFolder(tmp_path / "sweep", run_id).read().spec
+    record = give_up(
+        spec.model_copy(update={"data_sha256": "0" * 64}),
+        results=tmp_path,
+        study=None,
+        reason="its worker died 3 times",
+    )
+    with pytest.raises(InputError, match="was specified with other data"):
+        app(["retry", "--offline", str(tmp_path)], standalone_mode=False)
+    assert RunFolder(tmp_path, record.run_id).read() == record
+
+
+def test_retry_leaves_runs_of_cells_that_the_sweep_does_not_cover(tmp_path: Path) -> None:
+    """No one would re-run them, once their records are set aside."""
+    sweep(CHOICE, tmp_path)
+    run_id = fail(tmp_path, 0, "its worker died 3 times")
+    CHOICE.model_copy(update={"only": ("cnn/usps",)}).save(tmp_path)
+    with pytest.raises(InputError, match="nothing to retry"):
+        app(["retry", "--results", str(tmp_path)], standalone_mode=False)
+    assert RunFolder(tmp_path, run_id).read().status == "failed"
 
 
 def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
