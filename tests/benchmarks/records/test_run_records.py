@@ -16,7 +16,7 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from tests.reports.results_folder import Files, sweep
 
-FREE = {"run_id", "study", "traceback", "digest", "costs", "provenance"}
+FREE = {"run_id", "study", "traceback", "test_losses", "digest", "costs", "provenance"}
 """Fields in which records of equal specs may differ, or that follow from the spec."""
 
 
