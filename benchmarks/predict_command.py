@@ -15,6 +15,7 @@ from benchmarks.runs.trained import TrainedModel, load_model
 
 SHOWN_ROWS = 20
 SHOWN_CLASSES = 3
+SHOWN_FILES = 6
 PLACES = ("second", "third")
 
 
@@ -47,7 +48,9 @@ def predict_files(run: str, files: Sequence[Path], *, out: Path | None, results:
         )
         return
     written = write_answers(answers, trained, inputs.samples, out)
-    console.print(f"wrote {', '.join(path.name for path in written)} into {out}", soft_wrap=True)
+    names = ", ".join(path.name for path in written[:SHOWN_FILES])
+    more = f" and {len(written) - SHOWN_FILES} more" if len(written) > SHOWN_FILES else ""
+    console.print(f"wrote {names}{more} into {out}", soft_wrap=True, highlight=False)
 
 
 def _print(console: Console, trained: TrainedModel, answers: Answers) -> None:

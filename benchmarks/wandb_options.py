@@ -17,7 +17,7 @@ from models.registry import nearest
 
 
 class WandbOptions(BaseModel):
-    """How a run is shown in Weights & Biases; it decides no number."""
+    """Says how a run is shown in Weights & Biases and TensorBoard; this decides no number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

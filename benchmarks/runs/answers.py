@@ -78,12 +78,13 @@ def write_answers(
         folder: the folder; it is made if it does not exist, and files of equal names are replaced.
 
     Returns:
-        The written files.
+        The written files; animations stand beside pictures of the same name and are left out.
 
     Raises:
         OSError: if a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / TABLE, *(folder / f"{name}.npy" for name in answers.arrays)]
     with replacing(folder / TABLE) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(answers.columns)
@@ -102,8 +103,9 @@ def write_answers(
                 _batch(trained, shown),
                 truth=trained.task != "prediction" or all(s.future is not None for s in shown),
             )
-            save_pictures(folder, pictures, title=f"{title}\n{names}", prefix=prefix)
-    return sorted(path for path in folder.iterdir() if path.is_file())
+            drawn = save_pictures(folder, pictures, title=f"{title}\n{names}", prefix=prefix)
+        written += drawn.values()
+    return written
 
 
 def _stacked(trained: TrainedModel, x: Sequence[Tensor]) -> Iterator[Tensor]:

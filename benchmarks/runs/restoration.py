@@ -72,8 +72,8 @@ def evaluate(
         return run(
             spec, source=source, results=results, log=log, fit=partial(restore, record=record)
         )
-    except InputError:
-        if new:
+    except BaseException:
+        if new:  # nothing half-written is left, also after an interruption
             shutil.rmtree(folder.sibling(spec.run_id).path, ignore_errors=True)
         raise
 
@@ -104,7 +104,9 @@ def restore(
     # The task fits its probes in the last epoch's validation, on the training samples of the epoch.
     epoch = trainer.fit_loop.epoch_progress.current
     epoch.completed = record.epochs - 1
-    _require_equal(score_on_validation(prepared, trainer), record)
+    found = score_on_validation(prepared, trainer)
+    if record.spec.deterministic:
+        _require_equal(found, record)
     epoch.completed = record.epochs
     journal.load_state_dict(
         {

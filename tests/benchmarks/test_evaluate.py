@@ -23,6 +23,7 @@ from benchmarks.runs import evaluation, other_data
 from benchmarks.runs.other_data import score_on
 from benchmarks.runs.preparation import load_data
 from benchmarks.runs.restoration import evaluate, final_of
+from benchmarks.tasks import autoencoding
 from benchmarks.tasks.prediction import frame_metrics
 from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
 from tests.mirror import agrees
@@ -32,6 +33,7 @@ CELLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "dropout": ("cnn", "mnist", CASES["cnn"]),
     "probes": ("autoencoder", "mnist", {}),
     "probes of generated images": ("autoencoder", "moving_mnist", {}),
+    "more samples for the test": ("autoencoder", "moving_mnist", {}),
     "no gradients": ("kmeans", "mnist", {}),
     "frames": ("convlstm", "moving_mnist", CASES["convlstm"]),
     "two digits": ("linear", "moving_mnist", {}),
@@ -44,6 +46,8 @@ def test_an_evaluated_run_equals_the_final_bit_for_bit(
     cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variant, dataset, settings = CELLS[cell]
+    if cell == "more samples for the test":
+        monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 30)
     trial = spec_of(variant, dataset, epochs=2, **settings)
     final = made(final_of(trial), tmp_path / "trained")
     assert any(name.startswith("test/") for name in final.metrics), final.traceback
@@ -184,3 +188,19 @@ def test_other_data_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=why):
             score_on(record, dataset, source=NOWHERE, results=tmp_path)
     assert not (RunFolder(tmp_path, record.run_id).path / "other-data").exists()
+
+
+def test_an_interrupted_evaluation_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = made(spec_of("linear", epochs=1), tmp_path)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluation, "score_on_test", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(trial.run_id, source=NOWHERE, results=tmp_path)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [trial.run_id]
+    assert evaluate(trial.run_id, source=NOWHERE, results=tmp_path).complete

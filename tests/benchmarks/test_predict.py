@@ -63,14 +63,16 @@ def recorded(
         patched.setattr(task, "update", remember)
         evaluate(run_id, source=NOWHERE, results=results)
     batch, prediction = seen[-1]
-    return torch.cat(tuple(batch), dim=1).numpy() if len(batch[1].shape) == 5 else batch[
-        0
-    ].numpy(), prediction.numpy()
+    x = torch.cat(tuple(batch), dim=1) if batch[1].ndim == 5 else batch[0]
+    return x.numpy(), prediction.float().numpy()
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_answers_to_test_images_are_those_of_the_evaluation(
-    results: Path, images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    spec = spec_of("cnn", epochs=1, precision=precision, **CASES["cnn"])
+    images = made(spec, results).run_id
     x, scores = recorded(Classification, images, results, monkeypatch)
     assert len(x) == 20
     for pixels in (x, (x * 255).round().astype(np.uint8), x[:, 0], np.moveaxis(x, 1, -1)):
