@@ -122,8 +122,8 @@ class MovingSprites:
 def moving_sprites(split: Split, *, distinct: bool, device: torch.device | str) -> MovingSprites:
     """Makes still images move: two grey images per clip, or one colour image per clip.
 
-    Grey images of other sizes are resized to 28×28 by bilinear interpolation. Colour images that are
-    larger than 32×32 or not square are resized to 32×32 by averaging areas.
+    Grey images of other sizes are resized to 28×28 by bilinear interpolation. Colour images that
+    are larger than 32×32 or not square are resized to 32×32 by averaging areas.
 
     Args:
         split: the images and their classes.
