@@ -8,11 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import datasets, own_variants
+from benchmarks import data_commands, datasets, own_variants
 from benchmarks.cli import Data, Offline, Results, announced, command, data_folder, require_gpu
 from benchmarks.declared_options import declared_by
 from benchmarks.lightning import import_lightning
-from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions, Where
 from models import registry
@@ -23,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_commands.app, name="data")
 
 Variant = Annotated[
     str,
@@ -44,7 +44,10 @@ def run(
     variant: Variant,
     dataset: Annotated[
         str,
-        typer.Argument(help=f"One of {', '.join((*datasets.names(), *datasets.extra_names()))}."),
+        typer.Argument(
+            help=f"One of {', '.join((*datasets.names(), *datasets.extra_names()))}, or one of "
+            "your own; `capsbench data` lists them."
+        ),
     ],
     set_: Settings = None,
     data: Data = None,
@@ -129,20 +132,6 @@ def predict(
         from benchmarks.predict_command import predict_files
 
     predict_files(run, files, out=out, results=results)
-
-
-@app.command("data")
-def data_(
-    data: Data = None,
-    profile: Annotated[
-        ProfileName, typer.Option(help="Profile that says what is downloaded.")
-    ] = ProfileName.quick,
-    offline: Offline = False,
-) -> None:
-    """Shows the state, samples, shape, SHA-256 of the decoded arrays and folder of each dataset."""
-    from benchmarks.commands import show_data
-
-    show_data(load_profile(profile), root=data_folder(data), offline=offline)
 
 
 @app.command()

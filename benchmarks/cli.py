@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from benchmarks import interrupts
+from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
 
 Data = Annotated[
@@ -30,7 +30,7 @@ Offline = Annotated[
 
 
 def data_folder(data: Path | None) -> Path:
-    """Finds the folder of the datasets.
+    """Finds the folder of the datasets, and makes the user's own datasets in it known.
 
     Args:
         data: the value of the option `--data`. Without it, $BENCH_DATA names the folder; without
@@ -50,7 +50,9 @@ def data_folder(data: Path | None) -> Path:
             f"{origin} {named} is not a folder: name the folder that holds the datasets, or leave "
             f"{origin} out"
         )
-    return (named or Path("data")).resolve()
+    folder = (named or Path("data")).resolve()
+    datasets.use_folder(folder)
+    return folder
 
 
 @contextmanager

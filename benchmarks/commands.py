@@ -127,7 +127,9 @@ def warn_of_slow_products(console: Console, spec: RunSpec) -> None:
 
 
 def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
-    """Prints a table of the datasets that are columns of the tables, with one row per part.
+    """Prints a table of the datasets that are columns of tables, with one row per part.
+
+    The user's own datasets in the data folder are among them.
 
     Args:
         profile: says what may be downloaded, and how large stand-ins are.
@@ -142,7 +144,7 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("dataset", "part", "state", "samples", "shape", "sha256", "where"):
         table.add_column(heading, overflow="fold")
-    for name in datasets.names():
+    for name in (*datasets.names(), *datasets.own_names()):
         for part in _parts(name, budget, source):
             shape = " × ".join(map(str, part.shape))
             table.add_row(name, part.part, part.state, part.samples, shape, part.sha256, part.path)

@@ -75,10 +75,11 @@ def specify(
         InputError: if a name is unknown, a value is impossible, the variant cannot be trained on
             the dataset, or the data cannot be read.
     """
+    source = source or DataSource(Path("data"))
+    datasets.use_folder(source.root)
     entry = _entry(variant, dataset)
     plan = profiles.load_profile(profile) if isinstance(profile, ProfileName) else profile
     chosen = recipe(variant, dataset, plan.name)
-    source = source or DataSource(Path("data"))
     values = chosen.resolve(hyperparameters or {})
     spent = chosen.budget(
         plan,

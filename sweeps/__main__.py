@@ -41,6 +41,16 @@ def run(
     given: dict[str, Any],
     data: Data = None,
     results: Results = Path("results"),
+    datasets_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--datasets",
+            metavar="NAME",
+            help="Datasets to run, one of your own too; with --only, its cells on them; "
+            "repeatable.",
+            show_default="all but your own",
+        ),
+    ] = None,
     start: Annotated[
         list[Path] | None,
         typer.Option(
@@ -64,8 +74,10 @@ def run(
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
     own = options.add_variants(variants or (), results)
+    folder = data_folder(data)
+    given["only"] = options.columns(datasets_ or (), tuple(given["only"]))
     points = start_points.read(start or (), given["profile"])
-    choice = Options(**given, data=data_folder(data), start=points, variants=own)
+    choice = Options(**given, data=folder, start=points, variants=own)
     if dry_run:
         _show_plan(choice)
     else:
@@ -216,10 +228,11 @@ def status(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(data: Data = None) -> None:
     """Shows the matrix: every variant, its task, and the datasets it runs on."""
     from sweeps.sweep_status import show_matrix
 
+    data_folder(data)
     show_matrix()
 
 

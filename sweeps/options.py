@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -214,7 +214,7 @@ def load_options(results: Path) -> Options:
 
 
 def restore_options(results: Path) -> Options:
-    """Reads the options of a results folder, and adds the variants of users' files that they name.
+    """Reads the options of a results folder, and adds the user's own variants and datasets.
 
     Args:
         results: the results folder of a sweep.
@@ -223,6 +223,7 @@ def restore_options(results: Path) -> Options:
         InputError: if the folder has no sweep, or a file of a variant is missing or changed.
     """
     choice = load_options(results)
+    datasets.use_folder(choice.data)
     for sha256 in choice.variants.values():
         own_variants.provide(results, sha256)
     return choice
@@ -330,9 +331,12 @@ def _name(pair: str) -> str:
     return unquote_plus(pair.partition("=")[0])
 
 
-def matrix() -> list[tuple[str, str]]:
-    """Lists every cell, (variant, dataset): those whose dataset serves the variant's task."""
-    columns = {name: datasets.find(name) for name in datasets.names()}
+def matrix(own: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Lists every cell, (variant, dataset): those whose dataset serves the variant's task.
+
+    The names of the user's own datasets are given, since they are not part of every sweep.
+    """
+    columns = {name: datasets.find(name) for name in (*datasets.names(), *own)}
     variants = registry.available().values()
     return [(v.name, d) for v in variants for d, data in columns.items() if v.task in data.forms]
 
@@ -340,12 +344,22 @@ def matrix() -> list[tuple[str, str]]:
 def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
     """The cells whose `variant/dataset` matches one of the patterns; all, where there is none.
 
+    Cells of the user's own datasets are chosen only by patterns that end in the dataset's name, so
+    that a dataset that is added later changes no sweep.
+
     Raises InputError, which names the option, for a pattern that matches nothing.
     """
-    cells = {f"{v}/{d}": (v, d) for v, d in matrix()}
+    named = {pattern.rpartition("/")[2] for pattern in patterns}
+    own = datasets.own_names()
+    cells = {f"{v}/{d}": (v, d) for v, d in matrix(name for name in own if name in named)}
     chosen = set()
     for pattern in patterns:
-        found = {cell for cell in cells if fnmatchcase(cell, pattern)}
+        found = {
+            cell
+            for cell, (_, dataset) in cells.items()
+            if fnmatchcase(cell, pattern)
+            and (dataset not in own or pattern.rpartition("/")[2] == dataset)
+        }
         if not found:
             raise InputError(
                 f"{option} {pattern!r} matches no cell: write variant/dataset, with * for any, as "
@@ -354,3 +368,30 @@ def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[s
             )
         chosen |= found
     return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
+
+
+def columns(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
+    """Limits the patterns of cells to datasets.
+
+    Args:
+        names: the names of the datasets; if there are none, the patterns are not limited.
+        only: patterns of cells, as `variant/dataset`; if there are none, all cells are meant.
+
+    Returns:
+        The patterns of the cells that are on one of the datasets.
+
+    Raises:
+        InputError: if a name is unknown, or no pattern matches one of the datasets.
+    """
+    known = (*datasets.names(), *datasets.own_names())
+    for name in names:
+        if name not in known:
+            raise InputError(f"--datasets {name!r}: {registry.nearest(name, known)}")
+    parts = [pattern.rpartition("/") for pattern in only or ("*/*",)]
+    limited = tuple(f"{v}/{name}" for v, _, d in parts for name in names if fnmatchcase(name, d))
+    if names and not limited:
+        raise InputError(
+            f"--only {', '.join(only)} has no cell on {', '.join(names)}: leave one of --only and "
+            "--datasets out"
+        )
+    return limited if names else only

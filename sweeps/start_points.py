@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from benchmarks import wording
+from benchmarks import datasets, wording
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
@@ -129,8 +129,9 @@ def _of_results(results: Path, profile: ProfileName) -> Points:
 
     found: Points = {}
     left_out: list[str] = []
+    own = datasets.own_names()
     for ledger in _ledgers(results):
-        if ledger.best is None or (ledger.variant, ledger.dataset) not in matrix():
+        if ledger.best is None or (ledger.variant, ledger.dataset) not in matrix(own):
             continue
         variant, dataset = ledger.variant, ledger.dataset
         searched = space.load_space(variant, registry.variant(variant), profile, dataset=dataset)

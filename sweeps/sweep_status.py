@@ -24,11 +24,12 @@ def show_matrix() -> None:
     """Prints every variant with its task and what it sees of each dataset, then what it is."""
     matrix = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     words = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for heading in ("task", "variant", *datasets.names()):
+    columns = (*datasets.names(), *datasets.own_names())
+    for heading in ("task", "variant", *columns):
         matrix.add_column(heading, no_wrap=True)
     words.add_column(no_wrap=True)
     for entry in registry.available().values():
-        forms = (_form(entry.task, dataset) for dataset in datasets.names())
+        forms = (_form(entry.task, dataset) for dataset in columns)
         matrix.add_row(entry.task, entry.name, *forms)
         words.add_row(entry.name, entry.summary)
     console = Console()

@@ -1,7 +1,8 @@
 """Finds the datasets, with one file per dataset; their names are read without importing the files.
 
 A file of this folder defines a dataset if it assigns `DATASET = …(name="…", column=…)` at its top
-level. The dataset's name is the name of the file.
+level. The dataset's name is the name of the file. The user's own datasets are files in the data
+folder (`own_datasets.py`); a process knows those of one data folder at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from models.registry import nearest
 if TYPE_CHECKING:
     from benchmarks.datasets.dataset import Dataset
 
+OWN_FOLDER, OWN_ENDING = "own", ".safetensors"
+"""The folder in the data folder, and the ending, of the files of the user's own datasets."""
+_root: Path | None = None
+"""The data folder whose own datasets are known."""
+
 
 def names() -> tuple[str, ...]:
     """Lists the names of the datasets that are columns of the tables, in the order of columns."""
@@ -30,8 +36,29 @@ def extra_names() -> tuple[str, ...]:
     return tuple(name for name, column in _declared().items() if column is None)
 
 
+def use_folder(root: Path) -> None:
+    """Makes the user's own datasets of a data folder known in this process, and no others.
+
+    Args:
+        root: the folder of the datasets; it need not exist.
+    """
+    global _root
+    _root = root
+
+
+def own_names() -> tuple[str, ...]:
+    """Lists the names of the user's own datasets in the data folder, in alphabetical order.
+
+    The list is empty before `use_folder` is called.
+    """
+    folder = None if _root is None else _root / OWN_FOLDER
+    paths = [] if folder is None else folder.glob(f"[a-z]*{OWN_ENDING}")
+    found = {path.name.removesuffix(OWN_ENDING) for path in paths}
+    return tuple(sorted(found - {*names(), *extra_names()}))
+
+
 def find(name: str) -> Dataset:
-    """Imports the file of a dataset and returns the dataset.
+    """Imports the file of a dataset and returns the dataset, or finds one of the user's own.
 
     Args:
         name: the name of the dataset.
@@ -40,12 +67,17 @@ def find(name: str) -> Dataset:
         The dataset.
 
     Raises:
-        InputError: if no dataset has this name.
+        InputError: if no dataset has this name, or the file of an own dataset is damaged.
         ValueError: if the file declares another name, or a column that is not a literal number.
     """
     known = (*names(), *extra_names())
+    if name in own_names():
+        from benchmarks.datasets import own_datasets
+
+        assert _root is not None
+        return own_datasets.find(own_datasets.path_of(_root.absolute(), name))
     if name not in known:
-        raise InputError(f"no dataset is called {name!r}: {nearest(name, known)}")
+        raise InputError(f"no dataset is called {name!r}: {nearest(name, (*known, *own_names()))}")
     dataset: Dataset = importlib.import_module(f"{__name__}.{name}").DATASET
     if (dataset.name, dataset.column) != (name, _declared()[name]):
         raise ValueError(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from benchmarks.datasets import OWN_FOLDER
 from benchmarks.records.errors import InputError
 
 PROBE_SECONDS = 6.0
@@ -25,8 +26,6 @@ RETRIES = 2
 """How often a failed download is retried."""
 SEARCHED, DEPTH = 20_000, 4
 """Number of files and folders, and depth of folders, that a search for look-alikes covers."""
-OWN = "own"
-"""The folder of the user's own datasets in the data folder."""
 _DATA = re.compile(
     r"(^|/)[^./]+$|[^/]\.(7z|arff|bin|bmp|bz2|csv|gz|h5|hdf5|idx\d?.ubyte|jpe?g|mat|np[yz]|parquet"
     r"|pickle|pkl|png|pth?|rar|t|tar|test|tgz|tfrecord|train|txt|xz|zip)$",
@@ -91,6 +90,11 @@ class Layout:
     other_datasets: str = "(?!)"
     """A regular expression of names of other datasets, whose files have the same names. A folder is
     not searched if its path, from the name of the data folder on, contains such a name."""
+    remedy: str = (
+        "replace it with a complete copy of the official file, or delete it, and it is downloaded "
+        "again."
+    )
+    """What to do about a file that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class Place:
         return file.find(self.folder) or self.folder / file.name
 
     def _decode(self, path: Path) -> Any:
-        with explain_read_errors(path):
+        with explain_read_errors(path, self.layout.remedy):
             return self.layout.decode(path)
 
 
@@ -142,13 +146,14 @@ class UnavailableError(Exception):
 
 
 @contextlib.contextmanager
-def explain_read_errors(path: Path) -> Iterator[None]:
+def explain_read_errors(path: Path, remedy: str) -> Iterator[None]:
     """Converts any exception in the context to an InputError that names the file.
 
     All exceptions are caught, because a parser may raise any exception for a damaged file.
 
     Args:
         path: the file, or the folder of the files, that is read in the context.
+        remedy: what to do about a file that cannot be read.
 
     Raises:
         InputError: if the context raises an exception.
@@ -159,10 +164,7 @@ def explain_read_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
-        raise InputError(
-            f"{path} cannot be read ({reason}): replace it with a complete copy of the official "
-            "file, or delete it, and it is downloaded again."
-        ) from error
+        raise InputError(f"{path} cannot be read ({reason}): {remedy}") from error
 
 
 def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -> list[Place]:
@@ -260,7 +262,7 @@ def find_lookalike(root: Path, pattern: str) -> Path | None:
     looked = 0
     for folder, folders, names in os.walk(root):
         inner = Path(folder).relative_to(root)
-        folders[:] = sorted(name for name in folders if name[0] != "." and name != OWN)
+        folders[:] = sorted(name for name in folders if name[0] != "." and name != OWN_FOLDER)
         if len(inner.parts) >= DEPTH:
             folders.clear()
         looked += len(folders) + len(names)

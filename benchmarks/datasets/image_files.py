@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.datasets.packed_files import read_bounded
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+MAX_BYTES = 1 << 28
+"""Largest size of a file in bytes."""
 MAX_PIXELS = 1 << 24
 """Largest number of pixels; a file that claims more is refused before it is decoded."""
 
@@ -33,8 +37,10 @@ def open_image(source: Path | bytes) -> Image:
     """
     from PIL import Image
 
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source
-    image: Image.Image = Image.open(stream, formats=FORMATS)
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            source = read_bounded(stream, MAX_BYTES)
+    image: Image.Image = Image.open(io.BytesIO(source), formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"it has {image.width} × {image.height} pixels")
     if getattr(image, "n_frames", 1) > 1:

@@ -20,7 +20,9 @@ from benchmarks.datasets.random_numbers import integers_below, random_words
 from benchmarks.datasets.task_data import Split
 
 DIGIT = 28
-"""Height and width to which grey images are resized; colour images are not resized."""
+"""Height and width to which grey images are resized."""
+COLOURED = 32
+"""Height and width to which larger colour images, and those that are not square, are resized."""
 SPEED = 0.1
 """Share of the free room by which a sprite moves per frame; for digits, 3.6 of 36 pixels."""
 CANVAS = 64
@@ -120,7 +122,8 @@ class MovingSprites:
 def moving_sprites(split: Split, *, distinct: bool, device: torch.device | str) -> MovingSprites:
     """Makes still images move: two grey images per clip, or one colour image per clip.
 
-    Grey images of other sizes are resized to 28×28 by bilinear interpolation.
+    Grey images of other sizes are resized to 28×28 by bilinear interpolation. Colour images that
+    are larger than 32×32 or not square are resized to 32×32 by averaging areas.
 
     Args:
         split: the images and their classes.
@@ -134,6 +137,10 @@ def moving_sprites(split: Split, *, distinct: bool, device: torch.device | str) 
     digits = sprites.shape[1] == 1
     if digits and sprites.shape[-2:] != (DIGIT, DIGIT):
         resized = F.interpolate(sprites.double(), size=(DIGIT, DIGIT), mode="bilinear")
+        sprites = resized.round().to(torch.uint8)
+    height, width = sprites.shape[-2:]
+    if height != width or height > COLOURED:
+        resized = F.interpolate(sprites.double(), size=(COLOURED, COLOURED), mode="area")
         sprites = resized.round().to(torch.uint8)
     return MovingSprites(
         sprites=sprites.to(device),

@@ -79,38 +79,37 @@ def read_rows(path: Path, columns: Columns | None = None) -> Iterator[Row]:
         ValueError: if the file is not such a file, or is too large.
     """
     for shard in shards_of(path):
-        yield from _read_file(shard, columns)
+        yield from _read_file(shard, columns or columns_of(shard))
 
 
-def class_names(path: Path, columns: Columns | None = None) -> list[str] | None:
+def class_names(path: Path, columns: Columns) -> list[str] | None:
     """Reads the names of the classes that the hub's library stores with a Parquet file.
 
     Args:
         path: the file.
-        columns: the columns of images and labels; by default found by their usual names.
+        columns: the columns of images and labels.
 
     Returns:
         The names in the order of the labels; None if the file does not name them.
     """
     import pyarrow.parquet
 
-    schema = pyarrow.parquet.read_schema(path)
-    chosen = columns or find_columns(schema.names)
+    metadata = pyarrow.parquet.read_schema(path).metadata or {}
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        names = features[chosen.label]["names"]
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        names = features[columns.label]["names"]
     except (KeyError, TypeError, ValueError):
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
-def find_columns(names: list[str], image: str | None = None, label: str | None = None) -> Columns:
-    """Finds the columns of images and labels.
+def columns_of(path: Path, image: str | None = None, label: str | None = None) -> Columns:
+    """Finds the columns of images and labels in a Parquet file.
 
     Args:
-        names: the names of all columns.
-        image: the name of the column of images, if it is known.
-        label: the name of the column of labels, if it is known.
+        path: the file.
+        image: the name of the column of images; by default one of the usual names.
+        label: the name of the column of labels; by default one of the usual names.
 
     Returns:
         The two names.
@@ -118,32 +117,34 @@ def find_columns(names: list[str], image: str | None = None, label: str | None =
     Raises:
         ValueError: if a column is not there.
     """
-    listed = ", ".join(names)[:100]
+    import pyarrow.parquet
 
-    def choose(given: str | None, usual: tuple[str, ...], what: str) -> str:
+    names = pyarrow.parquet.read_schema(path).names
+
+    def choose(given: str | None, usual: tuple[str, ...], option: str) -> str:
         found = [name for name in ((given,) if given else usual) if name in names]
         if not found:
-            raise ValueError(f"it has no column of {what}: its columns are {listed}")
+            listed = ", ".join(names)[:100]
+            raise ValueError(f"it has no column of {option}: its columns are {listed}")
         return str(found[0])
 
     return Columns(choose(image, IMAGE_COLUMNS, "images"), choose(label, LABEL_COLUMNS, "labels"))
 
 
-def _read_file(path: Path, columns: Columns | None) -> Iterator[Row]:
+def _read_file(path: Path, columns: Columns) -> Iterator[Row]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as file:
         rows = file.metadata.num_rows
-        chosen = columns or find_columns(file.schema_arrow.names)
         if rows > MAX_ROWS:
             raise ValueError(f"it claims {rows} rows")
         groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
         if sum(group.total_byte_size for group in groups) > MAX_BYTES:
             raise ValueError(f"it unpacks to more than {MAX_BYTES >> 30} GiB")
-        for batch in file.iter_batches(batch_size=_BATCH, columns=list(chosen)):
-            images, labels = (batch.column(name).to_pylist() for name in chosen)
+        for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
+            images, labels = (batch.column(name).to_pylist() for name in columns)
             for image, label in zip(images, labels, strict=True):
-                yield _row(image, label, chosen)
+                yield _row(image, label, columns)
 
 
 def _row(image: Any, label: Any, columns: Columns) -> Row:

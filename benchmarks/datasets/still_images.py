@@ -108,6 +108,8 @@ class ImageDataset(Dataset):
     render: Callable[[str, int], Split] | None = None
     """Renders a stand-in from a part, `train` or `test`, and a number of samples; None: the dataset
     has no stand-in."""
+    state: DataState | None = None
+    """The state of the data; None: checksums and numbers of samples decide it."""
     lookalike: str = "(?!)"
     """A regular expression of file names that look like the dataset. If such a file is found in the
     data folder, and the dataset is not, the file is named, and no stand-in is used."""
@@ -306,7 +308,7 @@ def _real(dataset: ImageDataset, root: Path, download: bool) -> StillImages | No
 
 def _read_place(dataset: ImageDataset, place: Place) -> StillImages:
     parts = place.decoded()
-    with explain_read_errors(place.folder):
+    with explain_read_errors(place.folder, place.layout.remedy):
         train, test = dataset.join(parts)
         _check(dataset, "train", train)
         _check(dataset, "test", test)
@@ -316,7 +318,7 @@ def _read_place(dataset: ImageDataset, place: Place) -> StillImages:
         train=train,
         test=test,
         classes=dataset.classes,
-        state=state_of(place, partial=fewer),
+        state=dataset.state or state_of(place, partial=fewer),
         sha256=fingerprint_of((train.images, train.labels, test.images, test.labels)),
         path=str(place.folder),
     )

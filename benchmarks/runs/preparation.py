@@ -52,6 +52,7 @@ def load_data(spec: RunSpec, source: DataSource) -> TaskData:
     Raises:
         InputError: if the data cannot be read, or has another fingerprint than the spec says.
     """
+    datasets.use_folder(source.root)
     config = config_of(spec)
     data = datasets.find(spec.dataset).load(
         registry.available()[spec.variant].task,

@@ -57,7 +57,8 @@ SCORES_NOTE = """\
 - **data** is the state of the data: *official* (the published files, checksum known), *unofficial*
   (reads well, differs from them), *partial* (fewer samples than official), *generated* (moving
   sequences made from another dataset's images), *stand-in* (rendered, not the dataset at all: such
-  figures say nothing of it). Several states in one cell are joined by +.
+  figures say nothing of it), *own* (the user's own dataset). Several states in one cell are
+  joined by +.
 """
 
 LEADERBOARD_NOTE = (

@@ -1,4 +1,4 @@
-"""Clears the caches of datasets after each test, and finds the folder of the real data."""
+"""Clears what datasets keep in memory after each test, and finds the folder of the real data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import datasets
 from benchmarks.datasets import data_files, moving_mnist, still_images
 
 
@@ -20,6 +21,7 @@ def _forget() -> Iterator[None]:
         data_files._answers,
     ):
         cached.cache_clear()
+    datasets._root = None
 
 
 @pytest.fixture

@@ -1,0 +1,200 @@
+"""Stores and finds the user's own datasets of still images: one definition of their format.
+
+The dataset `pets` is the file `own/pets.safetensors` in the data folder. It holds four arrays,
+training images and labels, test images and labels, and a header that describes them. The file is
+written once, by `capsbench data add`, and read like the files of any other dataset.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from benchmarks.datasets import OWN_ENDING, OWN_FOLDER
+from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.still_images import ImageDataset, fingerprint_of
+from benchmarks.datasets.task_data import Split
+from benchmarks.records.atomic_files import replacing
+from benchmarks.records.errors import InputError, first_fault
+from benchmarks.records.record import DataState
+from benchmarks.records.spec import Frozen
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""A name of a dataset is part of file names, of run ids and of patterns of cells."""
+COLUMN = 1_000
+"""Place of own datasets among the columns of the tables, behind all others."""
+_KEY = "capsbench"
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_LONGEST_HEADER = 1 << 24
+
+
+class Header(Frozen):
+    """Describes an own dataset; it is stored as JSON in the metadata of the file."""
+
+    version: int = Field(1, ge=1, le=1)
+    name: str = Field(pattern=f"^{NAME.pattern}$")
+    shape: tuple[int, int, int] = Field(description="channels, height and width of an image")
+    classes: tuple[str, ...] = Field(min_length=2, description="names of the classes, by label")
+    samples: tuple[int, int] = Field(description="numbers of training and test images")
+    sha256: str = Field(description="fingerprint of the four arrays")
+    source: str = Field(description="path of what was added")
+    notes: tuple[str, ...] = Field(description="what was changed or left out, in sentences")
+
+
+class Added(NamedTuple):
+    """Holds the images and classes of a dataset that is to be stored."""
+
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What was changed or left out, in sentences."""
+
+
+def path_of(root: Path, name: str) -> Path:
+    """Returns the path of the file of an own dataset.
+
+    Args:
+        root: the folder of the datasets.
+        name: the name of the own dataset.
+    """
+    return root / OWN_FOLDER / f"{name}{OWN_ENDING}"
+
+
+def store(root: Path, name: str, source: Path, added: Added, *, replace: bool) -> Header:
+    """Stores an own dataset. A file with the same arrays is left as it is.
+
+    Args:
+        root: the folder of the datasets.
+        name: the name of the dataset, which no other kind of dataset has.
+        source: the path of what was added.
+        added: the images and classes.
+        replace: whether a dataset of this name with other arrays is replaced.
+
+    Returns:
+        The header of the stored file.
+
+    Raises:
+        InputError: if there is such a dataset with other arrays, and `replace` is false.
+        OSError: if the file cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    arrays = (added.train.images, added.train.labels, added.test.images, added.test.labels)
+    channels, height, width = added.train.images.shape[1:]
+    header = Header(
+        name=name,
+        shape=(channels, height, width),
+        classes=added.classes,
+        samples=(len(added.train.labels), len(added.test.labels)),
+        sha256=fingerprint_of(arrays),
+        source=str(source.absolute()),
+        notes=added.notes,
+    )
+    path = path_of(root, name)
+    if path.exists() and not replace:
+        stored = read_header(path)
+        if (stored.sha256, stored.classes) == (header.sha256, header.classes):
+            return stored
+        raise InputError(
+            f"{path} is another dataset called {name}, from {stored.source}: add this one under "
+            "another name, or replace that one with --replace"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contiguous = {n: np.ascontiguousarray(a) for n, a in zip(_ARRAYS, arrays, strict=True)}
+    with replacing(path) as temporary:
+        save_file(contiguous, temporary, {_KEY: header.model_dump_json()})
+    return header
+
+
+def read_header(path: Path) -> Header:
+    """Reads the header of the file of an own dataset; the arrays are not read.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The header.
+
+    Raises:
+        InputError: if the file has no such header.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            content = stream.read(min(size, _LONGEST_HEADER))
+        header = Header.model_validate_json(json.loads(content)["__metadata__"][_KEY])
+    except ValidationError as error:
+        raise _damaged(path, first_fault(error)) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _damaged(path, "it has no header") from None
+    if header.name != path.name.removesuffix(OWN_ENDING):
+        raise _damaged(path, f"its header has the name {header.name}")
+    return header
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{path} is not a stored dataset ({reason}): {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    name = path.name.removesuffix(OWN_ENDING)
+    return f"restore the file, or delete it and call `capsbench data add {name} PATH` again."
+
+
+def find(path: Path) -> ImageDataset:
+    """Makes the dataset of a file; equal files give the same object.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        InputError: if the file has no header of an own dataset.
+    """
+    return _dataset(read_header(path), path)
+
+
+@lru_cache(maxsize=64)
+def _dataset(header: Header, path: Path) -> ImageDataset:
+    def decode(path: Path) -> tuple[Split, Split]:
+        return _read_arrays(path, header.sha256)
+
+    return ImageDataset(
+        name=header.name,
+        column=COLUMN,
+        shape=header.shape,
+        classes=len(header.classes),
+        samples=header.samples,
+        layouts=(
+            Layout(
+                folders=(OWN_FOLDER,), files=(File(path.name),), decode=decode, remedy=_remedy(path)
+            ),
+        ),
+        join=_only,
+        state=DataState.own,
+    )
+
+
+def _only(parts: list[Any]) -> tuple[Split, Split]:
+    train, test = parts[0]
+    return train, test
+
+
+def _read_arrays(path: Path, sha256: str) -> tuple[Split, Split]:
+    """Reads the arrays of a file. Raises ValueError if they differ from the fingerprint."""
+    from safetensors.numpy import load_file
+
+    arrays = load_file(path)
+    found = [arrays[name] for name in _ARRAYS]
+    if fingerprint_of(found) != sha256:
+        raise ValueError("its arrays differ from its fingerprint")
+    return Split(*found[:2]), Split(*found[2:])

@@ -1,0 +1,207 @@
+"""Reads what a user adds as an own dataset, and checks it.
+
+This is a folder of images per class, an .npz or .npy file, a Parquet file or a folder of such
+files, or a Python script with torch datasets. What it is, is recognised by content.
+"""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.datasets import parquet_files
+from benchmarks.datasets.array_files import NPY, ZIP, read_arrays, to_labels, to_pixels
+from benchmarks.datasets.data_files import explain_read_errors
+from benchmarks.datasets.image_files import open_image, pixels_of
+from benchmarks.datasets.image_folders import read_folder
+from benchmarks.datasets.own_datasets import Added
+from benchmarks.datasets.own_parts import Found, Part, PartBuilder, assemble
+from benchmarks.records.errors import InputError
+
+PARQUET = b"PAR1"
+_REMEDY = "correct it, and add it again"
+_IMAGES = ("x_{}", "X_{}", "{}_images", "{}_image", "{}_data", "{}_x", "images_{}")
+_LABELS = ("y_{}", "Y_{}", "{}_labels", "{}_label", "{}_targets", "{}_y", "labels_{}")
+_ALL_IMAGES = ("images", "image", "x", "X", "data", "arr_0")
+_ALL_LABELS = ("labels", "label", "y", "Y", "targets", "target", "arr_1")
+_PARTS = {"train": "train", "training": "train", "test": "test", "val": "val", "valid": "val"}
+
+
+class Choice(NamedTuple):
+    """Holds the options of `capsbench data add` that say how a source is read."""
+
+    images: str | None = None
+    """Name of the array or of the column of images; None: one of the usual names."""
+    labels: str | None = None
+    """Name of the array or of the column of labels; for an .npy file, the file of labels."""
+    size: tuple[int, int] | None = None
+    """Height and width to which images are resized; None: images keep their size."""
+    test_share: float = 0.2
+    """Share of the images that become test images, if the source has no test images."""
+
+
+def read_source(path: Path, choice: Choice) -> Added:
+    """Reads and checks what a user adds.
+
+    Args:
+        path: the folder or file.
+        choice: how it is read.
+
+    Returns:
+        The images and classes.
+
+    Raises:
+        InputError: if the source cannot be read, or no run could use it.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: name a folder or a file")
+    with explain_read_errors(path, _REMEDY):
+        found = _reader(path)(path, choice)
+        return assemble(path, found, size=choice.size, test_share=choice.test_share)
+
+
+def _reader(path: Path) -> Callable[[Path, Choice], Found]:
+    if path.is_dir():
+        return _parquet_folder if any(path.rglob("*.parquet")) else _image_folder
+    with path.open("rb") as stream:
+        start = stream.read(len(NPY))
+    for magic, reader in {NPY: _array, ZIP: _arrays, PARQUET: _parquet}.items():
+        if start.startswith(magic):
+            return reader
+    if path.suffix == ".py":
+        return _script
+    raise InputError(
+        f"{path} is in no form that is read: give a folder with one folder of images per class, an "
+        ".npz or .npy file, a Parquet file, or a .py file that makes torch datasets"
+    )
+
+
+def _image_folder(path: Path, choice: Choice) -> Found:
+    return read_folder(path)
+
+
+def _array(path: Path, choice: Choice) -> Found:
+    if choice.labels is None:
+        raise InputError(f"{path} has no labels: name their .npy file with --labels FILE")
+    labels = Path(choice.labels)
+    with explain_read_errors(labels, _REMEDY):
+        (numbers,) = read_arrays(labels).values()
+        numbers = to_labels(numbers)
+    (images,) = read_arrays(path).values()
+    return Found({"train": _of_arrays(images, numbers)})
+
+
+def _arrays(path: Path, choice: Choice) -> Found:
+    arrays = read_arrays(path)
+
+    def pick(given: str | None, usual: Iterable[str]) -> np.ndarray | None:
+        names = (given,) if given else usual
+        return next((arrays[name] for name in names if name in arrays), None)
+
+    parts = {}
+    for word, part in _PARTS.items():
+        images = pick(None, (name.format(word) for name in _IMAGES))
+        labels = pick(None, (name.format(word) for name in _LABELS))
+        if images is not None and labels is not None:
+            parts[part] = _of_arrays(images, to_labels(labels))
+    if not parts or choice.images or choice.labels:
+        images, labels = pick(choice.images, _ALL_IMAGES), pick(choice.labels, _ALL_LABELS)
+        if images is None or labels is None:
+            raise InputError(
+                f"{path} has no arrays with the usual names of images and labels: it has "
+                f"{', '.join(sorted(arrays))[:100]}: name them with --images NAME and --labels NAME"
+            )
+        parts = {"train": _of_arrays(images, to_labels(labels))}
+    return Found(parts)
+
+
+def _of_arrays(images: np.ndarray, labels: np.ndarray) -> Part:
+    """Brings an array of images into the order samples, channels, height, width."""
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim != 4:
+        raise ValueError(f"its images are {images.shape}, not (samples, height, width[, channels])")
+    first, last = (images.shape[axis] in (1, 3) for axis in (1, 3))
+    if first == last:
+        raise ValueError(
+            f"its images are {images.shape}, where no axis can be told to be the 1 or 3 channels"
+        )
+    pixels = to_pixels(images)
+    return Part(list(pixels if first else pixels.transpose(0, 3, 1, 2)), labels.tolist())
+
+
+def _parquet(path: Path, choice: Choice) -> Found:
+    return _of_parquet({"train": path}, choice)
+
+
+def _parquet_folder(path: Path, choice: Choice) -> Found:
+    """Finds the first file of each part by name, such as `train-00000-of-00003.parquet`."""
+    files: dict[str, Path] = {}
+    for file in sorted(path.rglob("*.parquet")):
+        word = file.name.split("-")[0].split(".")[0].replace("validation", "valid")
+        if word not in _PARTS:
+            raise InputError(
+                f"{file} is neither training nor test images by its name: name one file, or call "
+                "the files train… and test…"
+            )
+        files.setdefault(_PARTS[word], file)
+        if file.parent != files[_PARTS[word]].parent:
+            raise InputError(f"{path} holds several datasets: name the folder {file.parent}")
+    return _of_parquet(files, choice)
+
+
+def _of_parquet(files: Mapping[str, Path], choice: Choice) -> Found:
+    parts, names = {}, None
+    for part, path in files.items():
+        with explain_read_errors(path, _REMEDY):
+            columns = parquet_files.columns_of(path, choice.images, choice.labels)
+            builder = PartBuilder()
+            for number, (content, label) in enumerate(parquet_files.read_rows(path, columns)):
+                with explain_read_errors(path / f"row {number}", _REMEDY):
+                    builder.add(pixels_of(open_image(content)), label)
+            parts[part] = builder.part()
+            names = names or parquet_files.class_names(path, columns)
+    return Found(parts, names)
+
+
+def _script(path: Path, choice: Choice) -> Found:
+    """Runs a script, and reads its map-style datasets `train` and, if it has one, `test`."""
+    defined = runpy.run_path(str(path))
+    if "train" not in defined:
+        raise InputError(f"{path} defines no dataset called train: assign a torch Dataset to it")
+    parts = {}
+    for part in ("train", "test"):
+        dataset = defined.get(part)
+        if dataset is not None:
+            builder = PartBuilder()
+            for index in range(len(dataset)):
+                image, label = dataset[index]
+                builder.add(_pixels(image), _label(label))
+            parts[part] = builder.part()
+    classes = defined.get("classes") or getattr(defined["train"], "classes", None)
+    return Found(parts, None if classes is None else [str(name) for name in classes])
+
+
+def _pixels(image: Any) -> np.ndarray:
+    """Converts an item's image: a PIL image, an array (H, W[, C]) or a tensor (C, H, W)."""
+    if hasattr(image, "convert"):
+        return pixels_of(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    tensor = hasattr(image, "detach")
+    array = image.detach().cpu().numpy() if tensor else np.asarray(image)
+    # Where the images of a dataset are read one by one, none may decide how numbers are meant.
+    if array.dtype != np.uint8 and not (array.dtype.kind == "f" and array.max(initial=0) <= 1):
+        raise ValueError("an item's image holds neither bytes nor numbers of 0 to 1")
+    array = to_pixels(array)
+    if array.ndim == 2:
+        return array[None]
+    if array.ndim != 3 or array.shape[0 if tensor else 2] not in (1, 3):
+        raise ValueError(f"an item's image is {array.shape}, without an axis of 1 or 3 channels")
+    return array if tensor else array.transpose(2, 0, 1)
+
+
+def _label(label: Any) -> int | str:
+    return label if isinstance(label, str) else int(label)
