@@ -120,6 +120,8 @@ class Cell:
         self._take_enqueued()
         self._recover_finals()
         self._changed = False
+        self.held: str | None = None
+        """Why this cell rests in this sweep: another process holds one of its runs."""
         self.write()
 
     def _kept(self) -> tuple[Planned, int]:

@@ -29,6 +29,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
+from sweeps.slurm_options import SlurmOptions
 from sweeps.study_configuration import Sampler
 
 LOCK = ".driver.lock"
@@ -44,6 +45,7 @@ class EngineName(StrEnum):
     inline = "inline"
     processes = "processes"
     dask = "dask"
+    slurm = "slurm"
 
 
 class Device(StrEnum):
@@ -81,6 +83,7 @@ class Options(BaseModel):
         str | None,
         typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
     ] = None
+    slurm: SlurmOptions = SlurmOptions()
     sampler: Annotated[
         Sampler | None,
         typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),
