@@ -33,8 +33,8 @@ def checkout(place: Path) -> Path:
     # As an installation in place does: a line in a file names the checkout.
     site = _environment(place / ".venv")
     (site / "capsbench.pth").write_text(f"{place}\n{sysconfig.get_path('purelib')}\n")
-    _script(place / ".venv", "capsbench", "from capsbench import entry; entry()")
-    _script(place / ".venv", "dask", "from dask.__main__ import main; main()")
+    _script(place / ".venv", "capsbench", "from capsbench import entry as main")
+    _script(place / ".venv", "dask", "from dask.__main__ import main")
     return place
 
 
@@ -50,7 +50,7 @@ def dask_alone(place: Path) -> Path:
             source = Path(str(package.locate_file(top)))
             if source.exists() and top != "__pycache__" and not (site / top).exists():
                 (site / top).symlink_to(source)
-    _script(place / ".venv", "dask", "from dask.__main__ import main; main()")
+    _script(place / ".venv", "dask", "from dask.__main__ import main")
     return place
 
 
@@ -59,9 +59,12 @@ def _environment(place: Path) -> Path:
     return place / _SITE
 
 
-def _script(environment: Path, name: str, code: str) -> None:
+def _script(environment: Path, name: str, imported: str) -> None:
+    """Writes a command as pip does: processes that it spawns import it, and may not call `main`."""
     path = environment / "bin" / name
-    path.write_text(f"#!{environment}/bin/python\n{code}\n")
+    path.write_text(
+        f"#!{environment}/bin/python\n{imported}\n\nif __name__ == '__main__':\n    main()\n"
+    )
     path.chmod(0o755)
 
 

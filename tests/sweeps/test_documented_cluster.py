@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,15 +46,19 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def wait_for(port: int) -> None:
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(holds: Callable[[], bool], told: Path | None = None) -> None:
     until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < until
-            time.sleep(0.2)
+    while not holds():
+        assert time.monotonic() < until, told and told.read_text()
+        time.sleep(0.2)
 
 
 @pytest.mark.slow
@@ -81,29 +85,37 @@ def test_the_documented_dask_cluster_serves_and_refuses_workers_one_by_one(
         )
 
     start(f"{scheduler} --host 127.0.0.1 --port {port}", dask_alone(tmp_path / "scheduler"))
-    wait_for(port)
+    wait_until(lambda: answers(port))
     right = checkout(tmp_path / "right")
     wrong = checkout(tmp_path / "wrong")
     with (wrong / "models" / "baselines.py").open("a") as file:
         file.write("# another version\n")
     start(worker, wrong)
+    start(worker, tmp_path / "scheduler")
     start(worker.replace("--resources run=1", ""), right)
-    start(worker, right)
     own = checkout(tmp_path / "driver")
     asked = "--profile smoke --only linear/usps --trials 2 --finals 1 --offline --device cpu"
-    done = subprocess.run(
-        ["bash", "-c", f"{driver} {asked} --results results"],
-        cwd=own,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "has other code than the driver" in done.stderr
-    assert "offers no resource `run`" in done.stderr
-    assert done.stderr.count(" serves, on ") == 1
-    assert "runs are computed on cpu: --device cpu, on the workers of tcp://" in done.stderr
+    told = tmp_path / "told.txt"
+    with told.open("wb") as file:
+        sweeping = subprocess.Popen(
+            ["bash", "-c", f"{driver} {asked} --results results"],
+            cwd=own,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            start_new_session=True,
+        )
+    processes.append(sweeping)
+    wait_until(lambda: told.read_text().count(" gets no run: ") == 3, told)
+    assert "has other code than the driver" in told.read_text()
+    assert "offers no resource `run`" in told.read_text()
+    assert "cannot serve (ModuleNotFoundError: No module named 'sweeps')" in told.read_text()
+    wait_until(lambda: "no worker can serve this sweep; it waits" in told.read_text(), told)
+    assert sweeping.poll() is None
+    start(worker, right)
+    assert sweeping.wait(PATIENCE) == 0, told.read_text()
+    assert told.read_text().count(" serves, on ") == 1
+    assert "runs are computed on cpu: --device cpu, on the workers" in told.read_text()
     choice = Options(
         profile=ProfileName.smoke,
         data=tmp_path / "no-data",
