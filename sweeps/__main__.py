@@ -299,10 +299,17 @@ def _sweep(
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),
         )
-    failed = [cell for cell in cells if cell.failure is not None]
+    failed = [cell for cell in cells if cell.done and cell.failure is not None]
     for cell in failed:
         print(f"capsbench: {cell.study} has no final: {cell.failure}", file=sys.stderr)
-    raise SystemExit(1 if failed else code)
+    held = [cell for cell in cells if cell.held is not None]
+    for cell in held:
+        print(
+            f"capsbench: {cell.study} is not done: {cell.held} with `capsbench resume --results "
+            f"{results}`",
+            file=sys.stderr,
+        )
+    raise SystemExit(1 if failed or held else code)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,8 @@ class Cell:
         self._take_enqueued()
         self._recover_finals()
         self._changed = False
+        self.held: str | None = None
+        """Why this cell rests in this sweep: another process holds one of its runs."""
 
     def _read_ledger(self) -> CellLedger | None:
         """Reads the ledger, which alone knows the plan and the retries so far."""

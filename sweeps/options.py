@@ -32,6 +32,7 @@ from benchmarks.records.ledger import Planned
 from benchmarks.records.record import DataState
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
+from sweeps.slurm_options import SlurmOptions
 from sweeps.study_configuration import Sampler
 
 LOCK = ".driver.lock"
@@ -47,6 +48,7 @@ class EngineName(StrEnum):
     inline = "inline"
     processes = "processes"
     dask = "dask"
+    slurm = "slurm"
 
 
 class Device(StrEnum):
@@ -97,6 +99,7 @@ class Options(BaseModel):
         str | None,
         typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
     ] = None
+    slurm: SlurmOptions = SlurmOptions()
     sampler: Annotated[
         Sampler | None,
         typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),

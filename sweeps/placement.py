@@ -59,6 +59,8 @@ def place(choice: Options, results: Path | None = None) -> Placement:
         choice = choice.model_copy(update={"device": kept})
     if choice.engine is EngineName.dask and choice.scheduler is not None:
         return _on_cluster(choice, choice.scheduler)
+    if choice.engine is EngineName.slurm:
+        return _on_slurm(choice)
     return _here(choice)
 
 
@@ -80,6 +82,18 @@ def _on_cluster(choice: Options, scheduler: str) -> Placement:
 
     device, reason = dask.choose_device(scheduler)
     return Placement(device, reason, 1)
+
+
+def _on_slurm(choice: Options) -> Placement:
+    """Places runs on Slurm's nodes, by what each job asks for; this machine needs no GPU."""
+    if choice.workers is None:
+        raise InputError("--engine slurm: say with --workers how many jobs there may be at once")
+    gpus = choice.slurm.devices
+    if choice.device is Device.cuda and not gpus:
+        raise InputError("--device cuda on Slurm: give --slurm-devices 1, or each job has no GPU")
+    if choice.device is Device.cpu or not gpus:
+        return Placement("cpu", f"each Slurm job asks for {gpus or 'no'} GPU", choice.workers)
+    return Placement("cuda", f"each Slurm job asks for {gpus} GPU", choice.workers)
 
 
 def _here(choice: Options) -> Placement:

@@ -68,6 +68,11 @@ class Progress:
         """The worker of a run has died; it will be given to another."""
         self._say(f"[yellow]begun again[/] {job.spec.run_id}: its worker died")
 
+    def hold(self, cell: Cell, job: Job) -> None:
+        """Says that another process holds a run, and that its cell rests."""
+        del self._running[job.spec.run_id]
+        self._say(f"[red]left out[/] {cell.study}: {escape(str(cell.held))}")
+
     def end(self, cell: Cell, job: Job, record: RunRecord) -> None:
         """A run's record is there."""
         del self._running[job.spec.run_id]

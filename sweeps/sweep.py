@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, wait
@@ -15,7 +16,8 @@ from rich.console import Console
 from benchmarks import interrupts, profiles
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import ProfileName
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import InputError, RunHeldError
+from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
@@ -23,7 +25,8 @@ from models import registry
 from sweeps import engines, options, plan, run_counts, space, start_points, studies
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
-from sweeps.engines import Engine, Inline, Job, WorkerContext
+from sweeps.deadlines import Deadlines
+from sweeps.engines import Engine, Inline, Job, SlurmJobs, WorkerContext
 from sweeps.options import LOCK, STOP, Addition, Device, EngineName
 from sweeps.placement import Placement, place
 from sweeps.progress import Progress
@@ -31,7 +34,8 @@ from sweeps.report_process import Report
 from sweeps.retry import Runs, Selection
 
 ATTEMPTS = 3
-"""How often a run is begun whose worker died, before it is recorded as failed."""
+"""How often a run is begun whose worker died and that has come no further since, before it is
+recorded as failed."""
 
 REPORT_SECONDS = 10.0
 """The report's process starts when so much time is left: it takes a part of it to start."""
@@ -234,9 +238,12 @@ class _Driver:
             ),
             log=choice.log,
         )
+        self.deadlines = Deadlines(results, self.site.epoch_seconds)
         self.engine: Engine | None = None
         self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}
         self.deaths: Counter[str] = Counter()
+        self.steps: dict[str, int] = {}
+        """By run id, the step of its checkpoint when its worker last died."""
 
     def drive(self) -> None:
         try:
@@ -245,6 +252,7 @@ class _Driver:
                 finished, _ = wait(self.pending, _TICK, return_when="FIRST_COMPLETED")
                 for future in finished:
                     self._take(future)
+                self._abandon_overdue()
                 self.progress.update()
                 if self.report is not None and self.progress.seconds_left() < REPORT_SECONDS:
                     self.report.prepare()
@@ -276,7 +284,7 @@ class _Driver:
     def _fill(self) -> bool:
         """Submits jobs until every worker has one. Says whether it submitted any."""
         submitted = False
-        for cell in self.cells:
+        for cell in [cell for cell in self.cells if cell.held is None]:
             while len(self.pending) < self._workers() and (job := cell.next()) is not None:
                 self._submit(cell, job)
                 submitted = True
@@ -300,39 +308,81 @@ class _Driver:
                 devices=self.placement.devices,
                 scheduler=self.choice.scheduler,
                 needs_gpu=self.placement.device == "cuda",
+                slurm=SlurmJobs(
+                    self.choice.slurm,
+                    profiles.load_profile(self.choice.profile).threads,
+                    self.results,
+                ),
             )
         if isinstance(self.engine, Inline):
             self._store()  # this job may take hours
         self.progress.begin(cell, job)
+        self.deadlines.begin(job.spec.run_id)
         self.pending[self.engine.begin(job, self.site)] = (cell, job)
 
     def _take(self, future: Future[RunRecord]) -> None:
         cell, job = self.pending.pop(future)
+        self.deadlines.end(job.spec.run_id)
         try:
             record = future.result()
         except BrokenExecutor:
-            self.deaths[job.spec.run_id] += 1
+            self._count_death(job.spec.run_id)
             if self.deaths[job.spec.run_id] < ATTEMPTS:
                 cell.retry()
                 self.progress.retry(job)
                 self._submit(cell, job)
                 return
             record = self._give_up(job)
+        except RunHeldError as error:
+            cell.held = str(error)
+            self.progress.hold(cell, job)
+            return
+        except (InputError, OSError):
+            raise
+        except Exception as error:
+            # It is this run's, and costs no other.
+            reason = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+            record = self._failed(job, reason, "".join(traceback.format_exception(error)))
         cell.take(record)
         self.progress.end(cell, job, record)
 
+    def _count_death(self, run_id: str) -> None:
+        """Counts a worker's death; those of a run count anew where it has come further since."""
+        from benchmarks.runs.checkpoints import Checkpoints
+
+        step = Checkpoints(RunFolder(self.results, run_id).path).step()
+        if step > self.steps.get(run_id, step):
+            self.deaths[run_id] = 0  # such as a long run on short Slurm jobs
+        self.steps[run_id] = step
+        self.deaths[run_id] += 1
+
+    def _abandon_overdue(self) -> None:
+        """Gives up workers whose runs show no sign of life; their runs are begun again."""
+        if self.engine is None:
+            return
+        overdue = self.deadlines.overdue(remote=self.engine.remote)
+        for future, (_, job) in self.pending.items():
+            if job.spec.run_id in overdue:
+                self.deadlines.end(job.spec.run_id)
+                self.engine.abandon(future)
+
     def _give_up(self, job: Job) -> RunRecord:
-        from benchmarks.runs.run import give_up
         from sweeps import watchdog
 
         hung = watchdog.hung(self.results, job.spec.run_id)
         limit = f"no epoch ended within {self.choice.epoch_hours:g} h"
         why = f", at last as {limit}" if hung else f" (out of memory, killed, or {limit})"
+        return self._failed(job, f"its worker died {ATTEMPTS} times{why}", hung)
+
+    def _failed(self, job: Job, reason: str, trace: str | None) -> RunRecord:
+        """Records a run as failed on behalf of its worker."""
+        from benchmarks.runs.run import give_up
+
         return give_up(
             job.spec,
             results=self.results,
             study=job.study,
-            reason=f"its worker died {ATTEMPTS} times{why}",
-            traceback=hung,
+            reason=reason,
+            traceback=trace,
             log=job.shown(self.choice.log),
         )

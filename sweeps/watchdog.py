@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from benchmarks.records.folders import RunFolder
+from sweeps.deadlines import HUNG
 
 
 class Watchdog(pl.Callback):
@@ -47,7 +48,7 @@ class Watchdog(pl.Callback):
 
 def place(results: Path, run_id: str) -> Path:
     """Where a run's watchdog writes."""
-    return RunFolder(results, run_id).path / "hung.txt"
+    return RunFolder(results, run_id).path / HUNG
 
 
 def hung(results: Path, run_id: str) -> str | None:

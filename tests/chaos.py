@@ -83,7 +83,7 @@ def main(
 ) -> None:
     """Attacks sweeps until there were so many kills."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
-        tally = attack(keep or Path(scratch), kills, seed, only or list(EngineName))
+        tally = attack(keep or Path(scratch), kills, seed, only or list(_GROUNDS))
     print(tally)
     raise SystemExit(1 if tally.different else 0)
 

@@ -18,6 +18,10 @@ class InputError(Exception):
     """
 
 
+class RunHeldError(InputError):
+    """Reports that another process holds the folder of a run. Other runs can go on."""
+
+
 def first_fault(error: ValidationError) -> str:
     """Describes the first fault of a stored file that pydantic finds, in one line.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -14,7 +16,7 @@ from benchmarks import interrupts, own_variants
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.provenance import provenance
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import RunHeldError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord, changes
 from benchmarks.records.spec import RunSpec, Stop
@@ -26,6 +28,9 @@ from benchmarks.runs.recording import Outcome
 from benchmarks.runs.views import Views
 from benchmarks.runs.weights import save_weights
 from benchmarks.wandb_options import PLAIN, WandbOptions
+
+LOCK = ".lock"
+"""The file in a run's folder that the process holds that makes the run; it names the process."""
 
 LOCK_SECONDS = 20.0
 """Seconds that a run waits for another process to release its folder, for instance a dying one."""
@@ -231,18 +236,28 @@ def _locked(folder: RunFolder) -> Iterator[None]:
     """Makes the folder of a run and locks it.
 
     Raises:
-        InputError: if another process holds the lock for more than `LOCK_SECONDS`.
+        RunHeldError: if another process holds the lock for more than `LOCK_SECONDS`.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.path / ".lock", timeout=LOCK_SECONDS)
+    lock = FileLock(folder.path / LOCK, timeout=LOCK_SECONDS)
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(
-            f"run {folder.run_id} is being made by another process: wait for that process, or stop "
-            "it"
+        raise RunHeldError(
+            f"run {folder.run_id} is being made by another process{_holder(folder)}: wait for "
+            "that process, or end it, and go on afterwards"
         ) from None
+    with suppress(OSError):  # a full disk is reported where results are written
+        (folder.path / LOCK).write_text(f"process {os.getpid()} on {platform.node()}")
     try:
         yield
     finally:
         lock.release()
+
+
+def _holder(folder: RunFolder) -> str:
+    """Names the process that holds the lock of a run, if the lock says it."""
+    try:
+        return f" ({named})" if (named := (folder.path / LOCK).read_text()) else ""
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from sweeps.engines.base import Engine, Job, WorkerContext, execute
 from sweeps.engines.inline import Inline
 from sweeps.engines.processes import Processes
 from sweeps.options import EngineName
+from sweeps.slurm_options import SlurmOptions
 
-__all__ = ["Engine", "Inline", "Job", "Processes", "WorkerContext", "execute", "start"]
+__all__ = ["Engine", "Inline", "Job", "Processes", "SlurmJobs", "WorkerContext", "execute", "start"]
+
+
+@dataclass(frozen=True)
+class SlurmJobs:
+    """Says what the jobs of a sweep ask of Slurm."""
+
+    options: SlurmOptions
+    threads: int
+    """The cores of each job."""
+    results: Path
 
 
 def start(
@@ -19,6 +32,7 @@ def start(
     devices: Sequence[str] = (),
     scheduler: str | None = None,
     needs_gpu: bool = False,
+    slurm: SlurmJobs | None = None,
 ) -> Engine:
     """Starts the executor of an engine.
 
@@ -27,13 +41,14 @@ def start(
         workers: how many workers it has on this machine.
         devices: the GPUs of this machine that the workers get in turn.
         scheduler: the address of a Dask scheduler, whose workers then serve.
-        needs_gpu: whether only those of the scheduler's workers serve that see a GPU.
+        needs_gpu: whether only those workers of a scheduler, or of Slurm, serve that see a GPU.
+        slurm: what each Slurm job asks for.
 
     Returns:
         The executor.
 
     Raises:
-        InputError: if no scheduler answers there.
+        InputError: if no scheduler answers there, or Slurm cannot be used.
     """
     match engine:
         case EngineName.inline:
@@ -47,4 +62,15 @@ def start(
                 dask.join(scheduler, needs_gpu=needs_gpu)
                 if scheduler
                 else dask.local(workers, devices)
+            )
+        case EngineName.slurm:
+            from sweeps.engines.slurm import start as start_slurm
+
+            assert slurm is not None
+            return start_slurm(
+                slurm.options,
+                workers,
+                threads=slurm.threads,
+                results=slurm.results,
+                needs_gpu=needs_gpu,
             )

@@ -81,6 +81,11 @@ class Engine(Executor):
     def workers(self) -> int:
         """As many runs as may be begun at this moment; workers may join and leave."""
 
+    @property
+    def remote(self) -> bool:
+        """Says whether workers may be where they do not see the driver's results folder."""
+        return False
+
     def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
         """Gives a job to a worker. When it has ended, its files lie in the site's results."""
         return self.submit(execute, job, site)

@@ -169,6 +169,10 @@ class Dask(Engine):
     def workers(self) -> int:
         return self._crew.slots if self._client.status == "running" else 0
 
+    @property
+    def remote(self) -> bool:
+        return not self._crew.trusted
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._queued(partial(fn, *args, **kwargs), lambda result: result)
 
@@ -256,14 +260,15 @@ class Dask(Engine):
         self._wake.set()
 
     def _lose_scheduler(self) -> None:
+        self._fail(
+            f"the Dask scheduler at {self._address} is gone: start it and its workers again, then "
+            "go on with `capsbench resume`"
+        )
+
+    def _fail(self, why: str) -> None:
+        """Ends all calls with an InputError."""
         for errand in list(self._errands):
-            self._settle(
-                errand,
-                InputError(
-                    f"the Dask scheduler at {self._address} is gone: start it and its workers "
-                    "again, then go on with `capsbench resume`"
-                ),
-            )
+            self._settle(errand, InputError(why))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """With `cancel_futures` it ends at once what is running, too."""

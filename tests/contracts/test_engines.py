@@ -56,7 +56,7 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.fixture(scope="module", params=list(EngineName))
+@pytest.fixture(scope="module", params=[EngineName.inline, *WITH_WORKERS])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with engines.start(request.param, 1) as engine:
         yield engine
@@ -125,6 +125,11 @@ def linger(place: Path) -> None:
     time.sleep(PATIENCE)
 
 
+def stop_here() -> None:
+    """Stops this process, as a debugger or a dying disk does."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def stay(place: Path) -> None:
     """Does not leave when asked."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -167,6 +172,17 @@ def test_a_worker_that_hangs_is_a_worker_that_died(spread: Engine, tmp_path: Pat
         spread.submit(hang, 0.5, place).result(PATIENCE)
     assert " in hang\n" in place.read_text()
     assert spread.submit(sum_of, 1, 2).result(PATIENCE) == 3
+
+
+@pytest.mark.parametrize("name", WITH_WORKERS)
+def test_a_stopped_worker_that_is_abandoned_is_replaced(name: EngineName) -> None:
+    with engines.start(name, 1) as engine:
+        future = engine.submit(stop_here)
+        time.sleep(2)
+        engine.abandon(future)
+        with pytest.raises(BrokenExecutor):
+            future.result(PATIENCE)
+        assert engine.submit(sum_of, 1, 2).result(PATIENCE) == 3
 
 
 @pytest.mark.parametrize("name", WITH_WORKERS)

@@ -12,6 +12,7 @@ from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from benchmarks import interrupts
 from benchmarks.cli import main
@@ -21,11 +22,12 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
-from benchmarks.runs import recording
+from benchmarks.runs import recording, run
+from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.run import give_up
 from reports.flags import flags
 from reports.results import read_results
-from sweeps import engines, watchdog
+from sweeps import deadlines, engines, watchdog
 from sweeps.__main__ import app
 from sweeps.engines import Inline, Job, WorkerContext
 from sweeps.options import Addition, EngineName, Options, finished, load_options
@@ -413,3 +415,109 @@ def test_a_damaged_record_stops_neither_sweep_nor_report(
     assert "the run is re-run, and the old record is kept as" in capsys.readouterr().err
     assert (digests(tmp_path), cell_of(tmp_path)) == (before, cell)
     assert not read_results(tmp_path).damaged
+
+
+class Silent(Inline):
+    """An engine whose runs show no sign of life until they are abandoned, but for the last ones."""
+
+    def __init__(self, silent: int) -> None:
+        self.silent, self.waiting = silent, list[Future[RunRecord]]()
+
+    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+        self.silent -= 1
+        if self.silent < 0:
+            return super().begin(job, site)
+        self.waiting.append(Future())
+        return self.waiting[-1]
+
+    def abandon(self, future: Future[RunRecord]) -> None:
+        assert future in self.waiting
+        future.set_exception(BrokenExecutor("it was stopped"))
+
+
+def test_a_worker_that_shows_no_sign_of_life_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stopped process cannot keep a limit of its own: the driver waited without end."""
+    engine = Silent(2)
+    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(deadlines, "MARGIN", -10.0)
+    choice = CHOICE.model_copy(update={"engine": EngineName.processes, "epoch_hours": 1e-3})
+    (cell,) = sweep(choice, tmp_path)
+    assert cell.done
+    assert len(engine.waiting) == 2
+    assert capsys.readouterr().err.count("begun again") == 2
+
+
+def test_a_limit_counts_from_the_last_epoch_that_the_results_show(tmp_path: Path) -> None:
+    metrics = RunFolder(tmp_path, "run").metrics
+    metrics.parent.mkdir(parents=True)
+    limits = deadlines.Deadlines(tmp_path, -deadlines.MARGIN)  # no time at all
+    limits.begin("run")
+    assert limits.overdue(remote=False) == {"run"}
+    assert limits.overdue(remote=True) == set()  # its worker may not see the results folder
+    (metrics.parent / deadlines.HUNG).touch()
+    assert limits.overdue(remote=True) == {"run"}
+    metrics.write_text("{}\n")
+    assert limits.overdue(remote=True) == set()
+    limits.end("run")
+    assert limits.overdue(remote=False) == set()
+
+
+def test_a_run_that_another_process_holds_costs_its_cell_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(CHOICE, tmp_path / "undisturbed")
+    first = next(iter(digests(tmp_path / "undisturbed")))
+    two = CHOICE.model_copy(update={"only": ("linear/usps", "linear/mnist")})
+    monkeypatch.setattr(run, "LOCK_SECONDS", 0.1)
+    home = RunFolder(tmp_path, first).path
+    home.mkdir(parents=True)
+    (home / run.LOCK).write_text("process 4711 on another")
+    with FileLock(home / run.LOCK):
+        other, held = sweep(two, tmp_path)
+    assert not held.done
+    assert f"{first} is being made by another process (process 4711 on another)" in str(held.held)
+    assert other.done
+    assert "left out linear-usps-smoke: run" in capsys.readouterr().err
+    _, held = sweep(two, tmp_path)
+    assert held.done
+    assert digests(tmp_path).items() >= digests(tmp_path / "undisturbed").items()
+
+
+def test_an_error_that_nobody_expects_costs_its_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Faulty(Inline):
+        """Its first run ends with a fault of this code."""
+
+        runs = 0
+
+        def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+            self.runs += 1
+            if self.runs > 1:
+                return super().begin(job, site)
+            future: Future[RunRecord] = Future()
+            future.set_exception(KeyError("no such thing"))
+            return future
+
+    monkeypatch.setattr(engines, "start", lambda *_, **__: Faulty())
+    (cell,) = sweep(CHOICE, tmp_path)
+    assert cell.done
+    records = [RunFolder(tmp_path, run_id).read() for run_id in digests(tmp_path)]
+    (record,) = [record for record in records if record.status == "failed"]
+    assert record.reason == "KeyError: 'no such thing'"
+    assert "Traceback" in record.traceback or "KeyError" in record.traceback
+
+
+def test_a_run_that_comes_further_each_time_is_begun_as_often_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long run on short Slurm jobs, for instance: its deaths are no fault of its own."""
+    engine = Fragile({0: 5})
+    steps = iter((0, 0, 10, 20, 30))
+    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(Checkpoints, "step", lambda _: next(steps))
+    (cell,) = sweep(CHOICE, tmp_path)
+    assert cell.done
+    assert {RunFolder(tmp_path, run_id).read().status for run_id in engine.runs} == {"complete"}
