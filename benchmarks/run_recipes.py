@@ -16,7 +16,7 @@ from pydantic import JsonValue, ValidationError
 from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, Role
-from benchmarks.space_files import SpaceFile
+from benchmarks.space_files import Section, SpaceFile
 from models import registry
 from models.variant import Variant
 
@@ -107,7 +107,12 @@ def recipe(variant: str, dataset: str, profile: ProfileName, *, path: Path | Non
 
 
 def recipe_of(
-    variant: str, cls: type[Variant], dataset: str, profile: ProfileName, path: Path | None = None
+    variant: str,
+    cls: type[Variant],
+    dataset: str,
+    profile: ProfileName,
+    path: Path | None = None,
+    changes: Section | None = None,
 ) -> Recipe:
     """Reads the recipe of a variant that need not be registered.
 
@@ -117,6 +122,7 @@ def recipe_of(
         dataset: the name of the dataset.
         profile: the profile's name.
         path: the space file; by default the file of this name in `sweeps/spaces`.
+        changes: replaces entries of the file.
 
     Returns:
         The recipe.
@@ -124,7 +130,7 @@ def recipe_of(
     Raises:
         InputError: if the space file is missing or wrong.
     """
-    file = SpaceFile(variant, cls.Config, path)
+    file = SpaceFile(variant, cls.Config, path, changes)
     apart = {**cls.presets.get(dataset, {}), **file.given(profile)}
     return Recipe(variant, dataset, apart, cls.Config, file.section(profile).budget)
 

@@ -64,13 +64,19 @@ class SpaceFile:
         variant: the name of the variant.
         config: the class of its hyper-parameters.
         path: the file; by default the variant's file in `sweeps/spaces`.
+        changes: replaces entries of the file under every profile. The values that it sets are not
+            searched; if it has ranges, studies vary exactly these.
 
     Raises:
         InputError: if the file is missing, or an entry is unknown or has a wrong type.
     """
 
     def __init__(
-        self, variant: str, config: type[Hyperparameters], path: Path | None = None
+        self,
+        variant: str,
+        config: type[Hyperparameters],
+        path: Path | None = None,
+        changes: Section | None = None,
     ) -> None:
         self.path, self.config = path or FOLDER / f"{variant}.yaml", config
         self._added = path is None
@@ -87,10 +93,20 @@ class SpaceFile:
         profiles = self.mapping("profiles", content.get("profiles") or {})
         self.known("profile", profiles, [name.value for name in ProfileName])
         self._sections = {n: self._section(f"profile {n}", v) for n, v in profiles.items()}
+        self._changes = changes or Section()
+        self._check_changes(self._changes)
 
     def section(self, profile: ProfileName) -> Section:
         """Returns the entries for a profile; they are empty if the file does not name it."""
-        return self._sections.get(profile.value, Section())
+        of_file, changes = self._sections.get(profile.value, Section()), self._changes
+        search = of_file.search if changes.search is None else changes.search
+        if search is not None:
+            search = {name: entry for name, entry in search.items() if name not in changes.set}
+        return Section(
+            set={**of_file.set, **changes.set},
+            search=search,
+            budget={**of_file.budget, **changes.budget},
+        )
 
     def given(self, profile: ProfileName) -> dict[str, Any]:
         """Returns the values that replace defaults under a profile, by hyper-parameter."""
@@ -173,6 +189,13 @@ class SpaceFile:
             raise InputError(
                 f"{self.path.name} is not readable YAML ({reason}): correct it"
             ) from None
+
+    def _check_changes(self, changes: Section) -> None:
+        """Checks changes, and adds their ranges to those of the file."""
+        self.check("set", changes.set)
+        self.known("hyper-parameter", changes.search or (), self.config.model_fields)
+        for name, entry in (changes.search or {}).items():
+            self.search = {**self.search, name: {**self.search.get(name, {}), **entry}}
 
     def _section(self, where: str, value: Any) -> Section:
         value = self.mapping(where, value or {})

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 
 from benchmarks import interrupts
 from benchmarks.cli import Data, Offline, Results, command, data_folder
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import InputError, first_fault
 from models import registry
-from sweeps import options, start_points, worker_server
+from sweeps import experiment as experiments
+from sweeps import matrix, options, start_points, worker_server
 from sweeps.options import Addition, EngineName, Options
 from sweeps.report_process import Report
 
@@ -38,7 +40,17 @@ OtherData = Annotated[
 @app.command()
 @declared_by(Options)
 def run(
+    context: typer.Context,
     given: dict[str, Any],
+    experiment: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help="A YAML file that names variants, datasets, ranges and budget; options replace "
+            "its values.",
+            show_default=False,
+        ),
+    ] = None,
     data: Data = None,
     results: Results = Path("results"),
     datasets_: Annotated[
@@ -73,11 +85,22 @@ def run(
     ] = False,
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
-    own = options.add_variants(variants or (), results)
+    plan = experiments.Experiment() if experiment is None else experiments.read(experiment)
+    own = options.add_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
-    given["only"] = options.columns(datasets_ or (), tuple(given["only"]))
+    given |= {
+        name: value
+        for name, value in plan.options.items()
+        if not _on_command_line(context, name)
+    }
+    only = tuple(given["only"]) or plan.only
+    given["only"] = matrix.columns(datasets_ or plan.datasets, only)
+    given["changes"] = plan.changes()
     points = start_points.read(start or (), given["profile"])
-    choice = Options(**given, data=folder, start=points, variants=own)
+    try:
+        choice = Options(**given, data=folder, start=points, variants=own)
+    except ValidationError as error:
+        raise InputError(f"{experiment}: {first_fault(error)}") from None
     if dry_run:
         _show_plan(choice)
     else:
@@ -155,7 +178,7 @@ def retry(
 
     results = folder or results
     selection = Selection(reason, tuple(only or ()), other_code)
-    options.choose(selection.only)
+    matrix.choose(selection.only)
     choice = _stored(results, data) if (results / "sweep.json").exists() else None
     studies = choice.studies() if choice else ()
     runs = Runs(results, selection, studies)
@@ -249,7 +272,7 @@ def speed(
 
     names = variant or ["linear", "cnn"]
     for name in names:
-        options.choose((f"{name}/mnist",), option="VARIANT")
+        matrix.choose((f"{name}/mnist",), option="VARIANT")
         if registry.available()[name].task != "classification":
             raise InputError(f"{name} is no classifier, which the plain recipe trains")
     show(names, trials, data_folder(data))
@@ -268,8 +291,14 @@ def _stored(results: Path, data: Path | None) -> Options:
     return choice
 
 
+def _on_command_line(context: typer.Context, name: str) -> bool:
+    """Returns whether the user gave an option."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _show_plan(choice: Options) -> None:
-    options.choose(choice.only)  # before the slow imports
+    matrix.choose(choice.only)  # before the slow imports
     from sweeps.sweep import show_plan
 
     show_plan(choice)
@@ -282,7 +311,7 @@ def _sweep(
     adding: Addition | None = None,
     retried: Selection | None = None,
 ) -> NoReturn:
-    options.choose(choice.only)  # before the slow imports: a typing mistake is told at once
+    matrix.choose(choice.only)  # before the slow imports: a typing mistake is told at once
     report = Report(results)
     asked = adding is not None or retried is not None or not options.finished(choice, results)
     if choice.engine is EngineName.processes and asked:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import JsonValue
@@ -11,7 +12,8 @@ from benchmarks import metrics
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Profile
 from benchmarks.records.seeds import derive_seed
-from benchmarks.records.spec import Budget, Direction, Role, RunSpec
+from benchmarks.records.spec import Budget, Direction, Precision, Role, RunSpec
+from benchmarks.space_files import Section
 from benchmarks.specification import Machine, data_of, specify
 from models import registry
 from sweeps import space
@@ -33,7 +35,9 @@ class CellSpecs:
         source: where the data is.
         sampler: replaces the one of the variant's space file.
         device: where runs are computed.
+        precision: the numbers that layers compute with.
         start: the points that the study starts from, beside the recipe.
+        changes: says by variant what replaces entries of its space file.
     """
 
     def __init__(
@@ -45,8 +49,11 @@ class CellSpecs:
         source: DataSource,
         sampler: Sampler | None = None,
         device: Literal["cpu", "cuda"] = "cpu",
+        precision: Precision = "32-true",
         start: Sequence[Mapping[str, JsonValue]] = (),
+        changes: Callable[[str], Section] = lambda variant: Section(),
     ) -> None:
+        self._changes, self._machine = changes, Machine(device=device, precision=precision)
         self.variant, self.dataset, self.profile = variant, dataset, profile
         self.task = registry.available()[variant].task
         self.study = study_name(variant, dataset, profile.name)
@@ -58,7 +65,7 @@ class CellSpecs:
         self.directions = metrics.directions(self.task, dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
         self._base_variant = registry.variant(variant).base_variant
-        self._device, self._source = device, source
+        self._source = source
 
     @property
     def objectives(self) -> list[Direction]:
@@ -79,9 +86,9 @@ class CellSpecs:
             "startup": self.profile.startup,
             "warmup": self.profile.warmup,
             "threads": self.profile.threads,
-            "device": self._device,
+            "device": self._machine.device,
             "seed": SEED,
-        }
+        } | ({} if self._machine.precision == "32-true" else {"precision": self._machine.precision})
 
     def trial(self, number: int, params: Mapping[str, Any], place: int = 0) -> RunSpec:
         """Specifies a run of a trial.
@@ -116,7 +123,11 @@ class CellSpecs:
 
     def _space_of(self, variant: str) -> space.Space:
         return space.load_space(
-            variant, registry.variant(variant), self.profile.name, dataset=self.dataset
+            variant,
+            registry.variant(variant),
+            self.profile.name,
+            dataset=self.dataset,
+            changes=self._changes(variant),
         )
 
     def _spec(self, role: Role, params: Mapping[str, Any], seed: int, *, base: int) -> RunSpec:
@@ -132,13 +143,22 @@ class CellSpecs:
         seed = derive_seed(SEED, base=number)
         return self._specified(self._base_variant, "base", seed=seed, budget_role=upper)
 
-    def _specified(self, variant: str, role: Role, **rest: Any) -> RunSpec:
+    def _specified(
+        self,
+        variant: str,
+        role: Role,
+        hyperparameters: Mapping[str, Any] = MappingProxyType({}),
+        **rest: Any,
+    ) -> RunSpec:
+        changes = self._changes(variant)
         return specify(
             variant,
             self.dataset,
             profile=self.profile,
             role=role,
+            hyperparameters={**changes.set, **hyperparameters},
+            budget=changes.budget,
             source=self._source,
-            machine=Machine(device=self._device),
+            machine=self._machine,
             **rest,
         )

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote_plus
 
 import typer
 from filelock import FileLock, Timeout
@@ -30,9 +27,13 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.record import DataState
+from benchmarks.records.spec import Precision
+from benchmarks.space_files import Section
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
+from sweeps.matrix import choose
 from sweeps.slurm_options import SlurmOptions
+from sweeps.storage_urls import without_password
 from sweeps.study_configuration import Sampler
 
 LOCK = ".driver.lock"
@@ -135,6 +136,21 @@ class Options(BaseModel):
             "--finals", "--seeds", min=1, help="Finals per cell.", show_default="the profile's"
         ),
     ] = None
+    epochs: Annotated[
+        int | None,
+        Field(ge=1),
+        typer.Option(min=1, help="Epochs of each run.", show_default="the profile's"),
+    ] = None
+    train_samples: Annotated[
+        int | None,
+        Field(ge=1),
+        typer.Option(min=1, help="Training samples per epoch.", show_default="the profile's"),
+    ] = None
+    precision: Annotated[Precision, typer.Option(help="Numbers that layers compute with.")] = (
+        "32-true"
+    )
+    changes: dict[str, Section] = {}
+    """By variant, what an experiment's file replaces in the variant's space file."""
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto
     start: dict[str, list[dict[str, JsonValue]]] = {}
     """Points that studies try after the recipe, by cell, as variant/dataset."""
@@ -173,6 +189,17 @@ class Options(BaseModel):
     def finals_asked(self, profile: profiles.Profile) -> int:
         """Says how many finals a cell has: the command line's number, or the profile's."""
         return profile.finals if self.seeds is None else self.seeds
+
+    def changes_of(self, variant: str) -> Section:
+        """Returns what replaces entries of a variant's space file in this sweep.
+
+        Args:
+            variant: the variant's name.
+        """
+        numbers = {"epochs": self.epochs, "train_samples": self.train_samples}
+        budget = {name: number for name, number in numbers.items() if number is not None}
+        known = self.changes.get(variant, Section())
+        return known.model_copy(update={"budget": {**known.budget, **budget}})
 
     def studies(self) -> set[str]:
         """Returns the names of the studies of the chosen cells."""
@@ -303,98 +330,3 @@ def ask_to_stop(results: Path) -> None:
             return
         lock.release()
     raise InputError(f"no sweep is at work in {results}: name its folder with --results")
-
-
-_SECRET = re.compile(r"pass(?!file)|pwd|secret|token", re.IGNORECASE)
-"""What the names of a URL's parameters hold whose values are nobody else's."""
-
-
-def without_password(url: str) -> str:
-    """Returns a database's URL without its password, or a path as it is."""
-    if "://" not in url:
-        return url
-    place, mark, query = re.sub(r"^([^/@]*://[^:/@]*):.*@", r"\1@", url).partition("?")
-    kept = [pair for pair in query.split("&") if not _SECRET.search(_name(pair))]
-    return place + mark + "&".join(kept) if kept else place
-
-
-def passwords_in(url: str) -> list[str]:
-    """Lists what of a database's URL may not be printed, as it is written and decoded."""
-    found: list[str] = []
-    if (user := re.match(r"[^/@]*://[^:/@]*:(.*)@", url)) is not None:
-        found += user[1].split("@")  # a driver takes the first @ for the end of a password
-    for pair in url.partition("?")[2].split("&"):
-        if _SECRET.search(_name(pair)):
-            found.append(pair.partition("=")[2])
-    return [text for part in found if part for text in {part, unquote_plus(part)}]
-
-
-def _name(pair: str) -> str:
-    """Returns the name of a parameter written as name=value."""
-    return unquote_plus(pair.partition("=")[0])
-
-
-def matrix(own: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """Lists every cell, (variant, dataset): those whose dataset serves the variant's task.
-
-    The names of the user's own datasets are given, since they are not part of every sweep.
-    """
-    columns = {name: datasets.find(name) for name in (*datasets.names(), *own)}
-    variants = registry.available().values()
-    return [(v.name, d) for v in variants for d, data in columns.items() if v.task in data.forms]
-
-
-def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
-    """The cells whose `variant/dataset` matches one of the patterns; all, where there is none.
-
-    Cells of the user's own datasets are chosen only by patterns that end in the dataset's name, so
-    that a dataset that is added later changes no sweep.
-
-    Raises InputError, which names the option, for a pattern that matches nothing.
-    """
-    named = {pattern.rpartition("/")[2] for pattern in patterns}
-    own = datasets.own_names()
-    cells = {f"{v}/{d}": (v, d) for v, d in matrix(name for name in own if name in named)}
-    chosen = set()
-    for pattern in patterns:
-        found = {
-            cell
-            for cell, (_, dataset) in cells.items()
-            if fnmatchcase(cell, pattern)
-            and (dataset not in own or pattern.rpartition("/")[2] == dataset)
-        }
-        if not found:
-            raise InputError(
-                f"{option} {pattern!r} matches no cell: write variant/dataset, with * for any, as "
-                f"`capsbench list` names them; "
-                f"{registry.nearest(pattern, cells, cutoff=0.3)}"
-            )
-        chosen |= found
-    return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
-
-
-def columns(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
-    """Limits the patterns of cells to datasets.
-
-    Args:
-        names: the names of the datasets; if there are none, the patterns are not limited.
-        only: patterns of cells, as `variant/dataset`; if there are none, all cells are meant.
-
-    Returns:
-        The patterns of the cells that are on one of the datasets.
-
-    Raises:
-        InputError: if a name is unknown, or no pattern matches one of the datasets.
-    """
-    known = (*datasets.names(), *datasets.own_names())
-    for name in names:
-        if name not in known:
-            raise InputError(f"--datasets {name!r}: {registry.nearest(name, known)}")
-    parts = [pattern.rpartition("/") for pattern in only or ("*/*",)]
-    limited = tuple(f"{v}/{name}" for v, _, d in parts for name in names if fnmatchcase(name, d))
-    if names and not limited:
-        raise InputError(
-            f"--only {', '.join(only)} has no cell on {', '.join(names)}: leave one of --only and "
-            "--datasets out"
-        )
-    return limited if names else only

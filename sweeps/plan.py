@@ -80,18 +80,18 @@ def _row(
     start: Sequence[Mapping[str, JsonValue]],
     device: str,
 ) -> Row:
-    chosen = _space(variant, profile, dataset)
+    chosen = _space(variant, choice, dataset)
     trials = run_counts.trials_of(choice, profile, chosen, start)
     finals = choice.finals_asked(profile)
     trial, final = (chosen.budget(profile, role) for role in ROLES)
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
-    seconds = runs * _run_seconds(variant, dataset, profile, trial, device, tested=False)
-    seconds += finals * _run_seconds(variant, dataset, profile, final, device, tested=True)
+    seconds = runs * _run_seconds(variant, dataset, choice, trial, device, tested=False)
+    seconds += finals * _run_seconds(variant, dataset, choice, final, device, tested=True)
     base_variant = registry.variant(variant).base_variant
-    bases = [] if base_variant is None else _bases(base_variant, dataset, profile, trials, finals)
+    bases = [] if base_variant is None else _bases(base_variant, dataset, choice, trials, finals)
     for budget in bases:
         assert base_variant is not None
-        seconds += _run_seconds(base_variant, dataset, profile, budget, device, tested=False)
+        seconds += _run_seconds(base_variant, dataset, choice, budget, device, tested=False)
     shown = trial if trials else final
     task = registry.available()[variant].task
     return Row(
@@ -108,10 +108,10 @@ def _row(
 
 
 def _bases(
-    base_variant: str, dataset: str, profile: Profile, trials: int, finals: int
+    base_variant: str, dataset: str, choice: Options, trials: int, finals: int
 ) -> list[Budget]:
     """Lists the budgets of a cell's bases."""
-    base = _space(base_variant, profile, dataset)
+    base, profile = _space(base_variant, choice, dataset), profiles.load_profile(choice.profile)
 
     def budget_of(role: Role) -> Budget:
         return base.budget(profile, role)
@@ -119,8 +119,14 @@ def _bases(
     return [budget_of(role) for _, role in run_counts.bases_of(trials, finals, budget_of)]
 
 
-def _space(variant: str, profile: Profile, dataset: str) -> Space:
-    return space.load_space(variant, registry.variant(variant), profile.name, dataset=dataset)
+def _space(variant: str, choice: Options, dataset: str) -> Space:
+    return space.load_space(
+        variant,
+        registry.variant(variant),
+        choice.profile,
+        dataset=dataset,
+        changes=choice.changes_of(variant),
+    )
 
 
 def _config(variant: str, chosen: Space) -> Hyperparameters:
@@ -128,15 +134,16 @@ def _config(variant: str, chosen: Space) -> Hyperparameters:
 
 
 def _run_seconds(
-    variant: str, dataset: str, profile: Profile, budget: Budget, device: str, *, tested: bool
+    variant: str, dataset: str, choice: Options, budget: Budget, device: str, *, tested: bool
 ) -> float:
     """Estimates the seconds of one run with the recipe's hyper-parameters."""
-    config = _config(variant, _space(variant, profile, dataset))
+    config = _config(variant, _space(variant, choice, dataset))
     base_variant = registry.variant(variant).base_variant
-    base = base_variant and _config(base_variant, _space(base_variant, profile, dataset))
+    base = base_variant and _config(base_variant, _space(base_variant, choice, dataset))
     task, data = registry.available()[variant].task, datasets.find(dataset)
+    threads = profiles.load_profile(choice.profile).threads
     shape = data.shape_of(task, Frames.of(config))
-    times = _times(variant, shape, config, base or None, profile.threads, device)
+    times = _times(variant, shape, config, base or None, threads, device)
     sizes = data.sizes_of(task, budget)
     batch = min(config.batch_size, sizes.train)
     trained = sizes.train // batch * batch

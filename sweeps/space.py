@@ -26,7 +26,7 @@ from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, Role
 from benchmarks.run_recipes import Recipe, recipe_of
-from benchmarks.space_files import SpaceFile
+from benchmarks.space_files import Section, SpaceFile
 from models.variant import Variant
 from sweeps.study_configuration import StudyConfiguration
 
@@ -172,6 +172,7 @@ def load_space(
     path: Path | None = None,
     *,
     dataset: str | None = None,
+    changes: Section | None = None,
 ) -> Space:
     """Reads and checks a variant's space, with its presets for a dataset.
 
@@ -181,13 +182,14 @@ def load_space(
         profile: the profile's name.
         path: the space file, by default the variant's own.
         dataset: whose presets count; by default none.
+        changes: replaces entries of the file.
 
     Raises:
         InputError: for an unknown or ill-typed entry, with the nearest known one; for a range that
             does not contain the recipe's value.
     """
-    file = SpaceFile(variant, cls.Config, path)
-    recipe = recipe_of(variant, cls, dataset or "", profile, path)
+    file = SpaceFile(variant, cls.Config, path, changes)
+    recipe = recipe_of(variant, cls, dataset or "", profile, path, changes)
     space = _Reader(file).read(recipe, profile)
     where = f"profile {profile.value}" + (f" on {dataset}" if dataset else "")
     _require_recipe(file.path, space, where)

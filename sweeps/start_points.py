@@ -31,7 +31,7 @@ from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from models import registry
 from models.registry import nearest
-from sweeps.options import choose, matrix
+from sweeps.matrix import choose, matrix
 
 if TYPE_CHECKING:
     from sweeps.space import Space

@@ -27,7 +27,7 @@ from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Direction
 from sweeps import rewriting
 from sweeps.journals import IDENTITY, open_journal
-from sweeps.options import passwords_in, without_password
+from sweeps.storage_urls import passwords_in, without_password
 from sweeps.stored_trials import (
     FIXED,
     Enqueued,

@@ -22,7 +22,7 @@ from benchmarks.records.ledger import Planned
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from models import registry
-from sweeps import engines, options, plan, run_counts, space, start_points, studies
+from sweeps import engines, matrix, options, plan, run_counts, space, start_points, studies
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.deadlines import Deadlines
@@ -108,7 +108,7 @@ def show_plan(choice: options.Options) -> None:
     """
     _require_names(choice)
     points = _start_points(choice)
-    plan.show(choice, options.choose(choice.only), points, place(choice), Console())
+    plan.show(choice, matrix.choose(choice.only), points, place(choice), Console())
 
 
 def _announce(
@@ -148,7 +148,7 @@ def _alone(results: Path) -> Iterator[None]:
 def _require_names(choice: options.Options) -> None:
     """Raises InputError where the pattern of run names gives none for a chosen variant."""
     profile = profiles.load_profile(choice.profile)
-    for variant, dataset in options.choose(choice.only):
+    for variant, dataset in matrix.choose(choice.only):
         config = registry.variant(variant).Config()
         spec = RunSpec(
             variant=variant,
@@ -171,11 +171,15 @@ def _start_points(choice: options.Options) -> start_points.Points:
             + " plans none: leave --start out, or give --trials 1 or more"
         )
     found: start_points.Points = {}
-    for variant, dataset in options.choose(choice.only):
+    for variant, dataset in matrix.choose(choice.only):
         cell = f"{variant}/{dataset}"
         if cell in choice.start:
             chosen = space.load_space(
-                variant, registry.variant(variant), choice.profile, dataset=dataset
+                variant,
+                registry.variant(variant),
+                choice.profile,
+                dataset=dataset,
+                changes=choice.changes_of(variant),
             )
             found[cell] = start_points.checked(chosen, choice.start[cell], cell)
     return found
@@ -195,7 +199,7 @@ def _cells(
     more = Planned(trials=adding.trials, finals=adding.finals)
     profile = profiles.load_profile(choice.profile)
     cells = []
-    for variant, dataset in options.choose(choice.only):
+    for variant, dataset in matrix.choose(choice.only):
         start = points.get(f"{variant}/{dataset}", [])
         specs = CellSpecs(
             variant,
@@ -204,7 +208,9 @@ def _cells(
             source=_source(choice, profile),
             sampler=choice.sampler,
             device="cuda" if choice.device is Device.cuda else "cpu",
+            precision=choice.precision,
             start=start,
+            changes=choice.changes_of,
         )
         grown = choice.plan.get(specs.study, Planned())
         planned = Planned(

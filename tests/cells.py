@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import datasets
-from sweeps.options import matrix
+from sweeps.matrix import matrix
 
 CELLS_WITHOUT_FILES = [
     (variant, dataset) for variant, dataset in matrix() if not datasets.find(dataset).needs_files

@@ -16,7 +16,8 @@ from benchmarks.profiles import ProfileName
 from benchmarks.timing import SampleTimes
 from sweeps import plan
 from sweeps.__main__ import app
-from sweeps.options import Options, matrix
+from sweeps.matrix import matrix
+from sweeps.options import Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
 from tests.sweeps.test_cell import opened

@@ -19,7 +19,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
 from benchmarks.specification import specify
 from models import registry
-from sweeps.options import matrix
+from sweeps.matrix import matrix
 from sweeps.sweep_status import show_matrix
 
 ROOT = Path(__file__).parents[3]

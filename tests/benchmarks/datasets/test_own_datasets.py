@@ -23,7 +23,7 @@ from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
 from benchmarks.specification import specify
-from sweeps import options
+from sweeps import matrix
 from sweeps.__main__ import app as sweeps
 
 CLASSES = ("cat", "dog")
@@ -181,20 +181,20 @@ def test_a_sweep_and_its_tables_have_it_as_a_column(
 
 
 def test_only_a_sweep_that_names_it_has_it(tmp_path: Path) -> None:
-    before = options.choose(()), options.choose(("linear/*",))
+    before = matrix.choose(()), matrix.choose(("linear/*",))
     add(tmp_path, npz(tmp_path))
-    assert (options.choose(()), options.choose(("linear/*",))) == before
-    assert options.choose(("linear/pets",)) == [("linear", "pets")]
-    assert options.columns(["pets"], ()) == ("*/pets",)
-    assert options.columns(["pets", "usps"], ("linear/*", "cnn/u*")) == (
+    assert (matrix.choose(()), matrix.choose(("linear/*",))) == before
+    assert matrix.choose(("linear/pets",)) == [("linear", "pets")]
+    assert matrix.columns(["pets"], ()) == ("*/pets",)
+    assert matrix.columns(["pets", "usps"], ("linear/*", "cnn/u*")) == (
         "linear/pets",
         "linear/usps",
         "cnn/usps",
     )
     with pytest.raises(InputError, match="did you mean 'pets'"):
-        options.columns(["pet"], ())
+        matrix.columns(["pet"], ())
     with pytest.raises(InputError, match="no cell on pets"):
-        options.columns(["pets"], ("linear/usps",))
+        matrix.columns(["pets"], ("linear/usps",))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+"""Reads the file of an experiment: what `capsbench sweep experiment.yaml` sweeps.
+
+    variants: [cnn, ./mynet.py]
+    datasets: [mnist, usps]
+    profile: quick
+    trials: 20
+    finals: 5
+    epochs: 3
+    train_samples: 2000
+    precision: bf16-mixed
+    set:
+      cnn: {width: 32}
+    search:
+      cnn:
+        lr: {low: 1.0e-4, high: 1.0e-2, log: true}
+
+Everything is optional. `set` gives hyper-parameters a value under which all runs of the variant
+are made; `search` has the ranges that its study varies, as a space file has them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks import own_variants
+from benchmarks.records.errors import InputError, first_fault
+from benchmarks.space_files import Section
+from models import registry
+from models.registry import nearest
+
+OPTIONS = {"finals": "seeds"}
+"""Keys of the file that are fields of `Options` under another name."""
+
+
+class Experiment(BaseModel):
+    """Holds the content of an experiment's file. None: the command line's option counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variants: list[str] = []
+    datasets: list[str] = []
+    profile: str | None = None
+    trials: int | None = None
+    finals: int | None = None
+    epochs: int | None = None
+    train_samples: int | None = None
+    precision: str | None = None
+    sampler: str | None = None
+    engine: str | None = None
+    workers: int | None = None
+    values: dict[str, dict[str, Any]] = Field({}, alias="set")
+    search: dict[str, dict[str, dict[str, Any]]] = {}
+
+    @property
+    def files(self) -> list[Path]:
+        """Returns the Python files among `variants`."""
+        return [Path(name) for name in self.variants if name.endswith(".py")]
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """Returns the patterns of the cells of all `variants`; none if the file names no variant.
+
+        Raises:
+            InputError: if a file of a variant is wrong.
+        """
+        names: list[str] = []
+        for text in self.variants:
+            names += own_variants.add(Path(text)) if text.endswith(".py") else [text]
+        return tuple(f"{name}/*" for name in names)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Returns the values of options by field of `Options`; those that the file does not name
+        are left out."""
+        own = {"variants", "datasets", "values", "search"}
+        given = self.model_dump(exclude=own, exclude_none=True)
+        return {OPTIONS.get(name, name): value for name, value in given.items()}
+
+    def changes(self) -> dict[str, Section]:
+        """Returns by variant what replaces entries of its space file.
+
+        Raises:
+            InputError: if a variant is unknown.
+        """
+        named = {*self.values, *self.search}
+        for name in named:
+            if name not in registry.available():
+                raise InputError(registry.unknown(name))
+        return {
+            name: Section(set=self.values.get(name, {}), search=self.search.get(name))
+            for name in sorted(named)
+        }
+
+
+def read(path: Path) -> Experiment:
+    """Reads the file of an experiment.
+
+    Args:
+        path: a YAML file.
+
+    Returns:
+        The experiment; paths of variants' files are relative to the file.
+
+    Raises:
+        InputError: if the file cannot be read, or a key or value is unknown.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): name a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not readable YAML ({reason}): correct it") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must be a mapping of keys such as `variants` and `datasets`")
+    known = ["set" if name == "values" else name for name in Experiment.model_fields]
+    for key in content:
+        if key not in known:
+            raise InputError(f"{path} has no key {key!r}: {nearest(str(key), known)}")
+    try:
+        experiment = Experiment.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_fault(error)}") from None
+    placed = [
+        str(path.parent / name) if name.endswith(".py") else name for name in experiment.variants
+    ]
+    return experiment.model_copy(update={"variants": placed})

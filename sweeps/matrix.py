@@ -1,0 +1,76 @@
+"""Lists the cells of the matrix, and those that patterns choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from benchmarks import datasets
+from benchmarks.records.errors import InputError
+from models import registry
+
+
+def matrix(own: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Lists every cell, (variant, dataset): those whose dataset serves the variant's task.
+
+    The names of the user's own datasets are given, since they are not part of every sweep.
+    """
+    columns = {name: datasets.find(name) for name in (*datasets.names(), *own)}
+    variants = registry.available().values()
+    return [(v.name, d) for v in variants for d, data in columns.items() if v.task in data.forms]
+
+
+def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
+    """The cells whose `variant/dataset` matches one of the patterns; all, where there is none.
+
+    Cells of the user's own datasets are chosen only by patterns that end in the dataset's name, so
+    that a dataset that is added later changes no sweep.
+
+    Raises InputError, which names the option, for a pattern that matches nothing.
+    """
+    named = {pattern.rpartition("/")[2] for pattern in patterns}
+    own = datasets.own_names()
+    cells = {f"{v}/{d}": (v, d) for v, d in matrix(name for name in own if name in named)}
+    chosen = set()
+    for pattern in patterns:
+        found = {
+            cell
+            for cell, (_, dataset) in cells.items()
+            if fnmatchcase(cell, pattern)
+            and (dataset not in own or pattern.rpartition("/")[2] == dataset)
+        }
+        if not found:
+            raise InputError(
+                f"{option} {pattern!r} matches no cell: write variant/dataset, with * for any, as "
+                f"`capsbench list` names them; "
+                f"{registry.nearest(pattern, cells, cutoff=0.3)}"
+            )
+        chosen |= found
+    return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
+
+
+def columns(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
+    """Limits the patterns of cells to datasets.
+
+    Args:
+        names: the names of the datasets; if there are none, the patterns are not limited.
+        only: patterns of cells, as `variant/dataset`; if there are none, all cells are meant.
+
+    Returns:
+        The patterns of the cells that are on one of the datasets.
+
+    Raises:
+        InputError: if a name is unknown, or no pattern matches one of the datasets.
+    """
+    known = (*datasets.names(), *datasets.own_names())
+    for name in names:
+        if name not in known:
+            raise InputError(f"--datasets {name!r}: {registry.nearest(name, known)}")
+    parts = [pattern.rpartition("/") for pattern in only or ("*/*",)]
+    limited = tuple(f"{v}/{name}" for v, _, d in parts for name in names if fnmatchcase(name, d))
+    if names and not limited:
+        raise InputError(
+            f"--only {', '.join(only)} has no cell on {', '.join(names)}: leave one of --only and "
+            "--datasets out"
+        )
+    return limited if names else only

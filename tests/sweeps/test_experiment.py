@@ -1,0 +1,104 @@
+"""The file of an experiment: what it says is swept, and a wrong word in it is one sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import ResultsFolder, RunFolder
+from sweeps import experiment
+from sweeps.__main__ import app
+from sweeps.options import load_options
+from tests.sweeps.test_driver import NoReport
+
+TEXT = """
+variants: [linear]
+datasets: [usps]
+profile: smoke
+trials: 2
+finals: 1
+epochs: 1
+train_samples: 64
+precision: 32-true
+set: {linear: {weight_decay: 0.125}}
+search: {linear: {lr: {low: 1.0e-4, high: 1.0e-2, log: true}}}
+engine: inline
+"""
+
+
+def swept(folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str, text: str = TEXT) -> Path:
+    """Sweeps an experiment, without a report."""
+    monkeypatch.setattr("sweeps.__main__.Report", NoReport)
+    (folder / "experiment.yaml").write_text(text)
+    (folder / "data").mkdir()
+    arguments = [
+        "run",
+        str(folder / "experiment.yaml"),
+        "--offline",
+        "--data",
+        str(folder / "data"),
+    ]
+    with pytest.raises(SystemExit) as left:
+        app([*arguments, "--results", str(folder / "results"), *more], standalone_mode=False)
+    assert left.value.code == 0
+    return folder / "results"
+
+
+def specs(results: Path) -> list[dict[str, Any]]:
+    (ledger,) = ResultsFolder(results).ledgers()
+    records = [RunFolder(results, run_id).read() for run_id in (*ledger.trials, *ledger.finals)]
+    return [record.spec.model_dump(mode="json") for record in records if record is not None]
+
+
+def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = swept(tmp_path, monkeypatch, "--finals", "2")
+    made = specs(results)
+    assert [spec["role"] for spec in made] == ["trial"] * 2 + ["final"] * 2
+    assert {spec["budget"]["train_samples"] for spec in made} == {64}
+    assert {spec["hyperparameters"]["weight_decay"] for spec in made} == {0.125}, "it is not varied"
+    assert len({spec["hyperparameters"]["lr"] for spec in made if spec["role"] == "trial"}) == 2
+    before = {path: path.read_bytes() for path in results.rglob("record.json")}
+    assert load_options(results).changes["linear"].set == {"weight_decay": 0.125}
+    with pytest.raises(SystemExit):
+        app(["resume", "--results", str(results)], standalone_mode=False)
+    assert {path: path.read_bytes() for path in results.rglob("record.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("datsets: [usps]", "has no key 'datsets': did you mean 'datasets'?"),
+        ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
+        ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
+        ("set: {linear: {lr: -1}}", "linear.yaml: set: lr: Input should be greater than 0"),
+        ("variants: [linar]", "matches no cell"),
+        ("datasets: [upsp]", "did you mean 'usps'?"),
+        ("trials: many", "trials: Input should be a valid integer"),
+        ("precision: 31-true", "precision: Input should be '32-true' or 'bf16-mixed'"),
+        ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
+        ("search: {linear: {lr: {low: 1}}}", "linear.yaml: "),
+        ("[", "is not readable YAML"),
+    ],
+)
+def test_a_wrong_word_is_one_sentence(
+    change: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = change.partition(":")[0]
+    kept = "".join(line + "\n" for line in TEXT.splitlines() if not line.startswith(f"{key}:"))
+    with pytest.raises(InputError, match=re.escape(reason)):
+        swept(tmp_path, monkeypatch, text=f"{kept}{change}\n")
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_a_missing_file_is_one_sentence_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        experiment.read(tmp_path / "none.yaml")
+    (tmp_path / "x.yaml").write_text(json.dumps({"variants": ["cnn", "mynet.py"]}))
+    assert experiment.read(tmp_path / "x.yaml").variants == ["cnn", str(tmp_path / "mynet.py")]
