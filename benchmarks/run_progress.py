@@ -61,7 +61,8 @@ class Opening(pl.Callback):
 class EpochLines(pl.Callback):
     """Prints one line per epoch; on a terminal, a bar below the lines shows the current epoch.
 
-    A line has the losses and the primary metric, and marks the best epoch so far.
+    A line has the losses and the primary metric, and marks an epoch that is better than all before
+    it. Without the bar it also has the time left.
 
     Args:
         console: where to print.
@@ -155,10 +156,10 @@ class EpochLines(pl.Callback):
             texts.append(f"validation loss {metrics['validation/loss']:.4g}")
         score = metrics.get(f"validation/{self._metric}")
         if score is not None:
-            best = self._better(journal.scores()[:epoch])
-            mark = " (best)" if score == best else ""
+            scores = journal.scores()[:epoch]
+            mark = " (best)" if scores.index(self._better(scores)) == epoch - 1 else ""
             texts.append(f"{self._metric} {score:.4g}{mark}")
-        if left is not None and epoch != last:
+        if left is not None and epoch != last and self._bar is None:  # the bar has it
             texts.append(f"{_short(left)} left")
         self._console.print("  ".join(texts), soft_wrap=True, highlight=False)
 

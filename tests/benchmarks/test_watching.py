@@ -53,7 +53,7 @@ def test_each_epoch_is_a_line_that_marks_the_best(tmp_path: Path) -> None:
     )
     assert [int(line[0]) for line in lines] == [1, 2, 3]
     assert [float(line[1]) for line in lines] == pytest.approx(record.history, rel=1e-3)
-    best = [max(record.history[: i + 1]) == score for i, score in enumerate(record.history)]
+    best = [score > max(record.history[:i], default=-1) for i, score in enumerate(record.history)]
     assert [bool(line[2]) for line in lines] == best
     assert "model   Linear, 7,850 trained parameters" in told
     assert "data    mnist (stand-in), 48 training and 20 validation samples, batches of 16" in told
