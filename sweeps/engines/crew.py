@@ -29,6 +29,8 @@ class Member:
     """Runs that it makes at once."""
     introduction: Future | None = None
     """Of this worker, until it has introduced itself."""
+    found: Introduction | None = None
+    """What it has said of itself."""
     accepted: bool = False
     running: int = 0
 
@@ -41,11 +43,13 @@ class Crew:
         client: of the scheduler.
         needs_gpu: whether a worker must see a GPU.
         trusted: whether all workers are known to be as this process, which has started them.
+        quiet: whether nothing is printed.
     """
 
     client: Client
     needs_gpu: bool = False
     trusted: bool = False
+    quiet: bool = False
     members: dict[str, Member] = field(default_factory=dict)
     _said_none: bool = False
 
@@ -94,6 +98,7 @@ class Crew:
         member.introduction = None
         try:
             found: Introduction = introduction.result()
+            member.found = found
         except Exception as error:
             # It has died, and is gone soon; or its environment lacks what it needs.
             why = f"cannot serve ({type(error).__name__}: {error}): start it with {START}"
@@ -116,16 +121,20 @@ class Crew:
         else:
             member.accepted = True
             self._said_none = False
-            _say(f"the worker at {member.address} serves, {found}")
+            self._say(f"the worker at {member.address} serves, {found}")
 
     def _refuse(self, member: Member, why: str) -> None:
-        _say(f"the worker at {member.address} gets no run: it {why}")
+        self._say(f"the worker at {member.address} gets no run: it {why}")
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            print(f"capsbench: {text}", file=sys.stderr)
 
     def _say_if_none_serves(self) -> None:
         waits = self.members and not self.slots
         if waits and not any(m.introduction for m in self.members.values()) and not self._said_none:
             self._said_none = True
-            _say("no worker can serve this sweep; it waits for one that can")
+            self._say("no worker can serve this sweep; it waits for one that can")
 
 
 def submit(client: Client, call: Callable[[], Any], address: str) -> Future:
@@ -137,7 +146,3 @@ def submit(client: Client, call: Callable[[], Any], address: str) -> Future:
         allow_other_workers=False,
         pure=False,
     )
-
-
-def _say(text: str) -> None:
-    print(f"capsbench: {text}", file=sys.stderr)

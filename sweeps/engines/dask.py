@@ -99,14 +99,14 @@ def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
         address: of the scheduler.
 
     Returns:
-        `cuda` if a worker that can serve sees a GPU, else `cpu`; and the reason in words.
+        `cuda` if a worker sees a GPU, else `cpu`; and the reason in words.
 
     Raises:
-        InputError: if no scheduler answers there, or no worker that can serve has joined.
+        InputError: if no scheduler answers there, or no worker has introduced itself.
     """
     client = _client(address)
     try:
-        crew = Crew(client, needs_gpu=True)
+        crew = Crew(client, needs_gpu=True, quiet=True)
         until = time.monotonic() + INTRODUCTION_SECONDS
         crew.look()
         while any(m.introduction for m in crew.members.values()) and time.monotonic() < until:
@@ -114,9 +114,10 @@ def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
             crew.look()
     finally:
         client.close()
-    if crew.slots:
+    found = [member.found for member in crew.members.values() if member.found is not None]
+    if any(introduction.gpu for introduction in found):
         return "cuda", f"--device auto, and workers of {address} see GPUs"
-    if crew.members:
+    if found:
         return "cpu", f"--device auto, and no worker of {address} sees a GPU"
     raise InputError(
         f"--device auto: no worker has joined {address} yet whose device could be used: start the "

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 
 from benchmarks import datasets, interrupts
 from benchmarks.datasets.dataset import DataSource
@@ -46,6 +47,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestWarning"),
     pytest.mark.usefixtures("collected"),
 ]
+PRETEND = """
+import os
+import torch
+gpu = os.environ["PRETENDED_GPU"]
+torch.cuda.is_available = lambda: bool(gpu)
+torch.cuda.get_device_name = lambda: gpu
+"""
+"""What a worker runs first, so that it sees a GPU, or none, whatever its machine has."""
+
 WITH_WORKERS = [EngineName.processes, EngineName.dask]
 
 
@@ -372,6 +382,40 @@ def test_workers_join_late_and_a_lost_scheduler_is_one_sentence(
         worker.kill()
         worker.wait()
         engine.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("gpu", ["", "A GPU"])
+def test_auto_means_what_the_workers_of_a_scheduler_have(
+    gpu: str,
+    scheduler: tuple[str, subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    address, _ = scheduler
+    until(lambda: answers(address))
+    with pytest.raises(InputError, match=r"no worker has joined .* give --device cpu or"):
+        dask_engine.choose_device(address)
+    (tmp_path / "pretend.py").write_text(PRETEND)
+    preloaded = f"['{tmp_path}/pretend.py']"
+    monkeypatch.setitem(ENVIRONMENT, "DASK_DISTRIBUTED__WORKER__PRELOAD", preloaded)
+    monkeypatch.setitem(ENVIRONMENT, "PRETENDED_GPU", gpu)
+    worker = dask("worker", address, "--nthreads", "1", "--resources", "run=1", "--no-dashboard")
+    try:
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        assert dask_engine.choose_device(address)[0] == ("cuda" if gpu else "cpu")
+        assert capsys.readouterr().err == ""
+        engine = engines.start(EngineName.dask, 1, scheduler=address, needs_gpu=True)
+        told: list[str] = []
+        until(lambda: "the worker at" in (told.append(capsys.readouterr().err) or "".join(told)))
+        assert ("sees no GPU, which" in "".join(told)) == (not gpu)
+        assert (": A GPU" in "".join(told)) == bool(gpu)
+        assert engine.workers == (1 if gpu else 0)
+        engine.shutdown(cancel_futures=True)
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def answers(address: str) -> bool:
