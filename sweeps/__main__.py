@@ -89,9 +89,7 @@ def run(
     own = options.add_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
     given |= {
-        name: value
-        for name, value in plan.options.items()
-        if not _on_command_line(context, name)
+        name: value for name, value in plan.options.items() if not _on_command_line(context, name)
     }
     only = tuple(given["only"]) or plan.only
     given["only"] = matrix.columns(datasets_ or plan.datasets, only)

@@ -43,7 +43,7 @@ def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[s
             raise InputError(
                 f"{option} {pattern!r} matches no cell: write variant/dataset, with * for any, as "
                 f"`capsbench list` names them; "
-                f"{registry.nearest(pattern, cells, cutoff=0.3)}"
+                f"{datasets.hint(pattern, cells)}"
             )
         chosen |= found
     return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
@@ -65,7 +65,7 @@ def columns(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
     known = (*datasets.names(), *datasets.own_names())
     for name in names:
         if name not in known:
-            raise InputError(f"--datasets {name!r}: {registry.nearest(name, known)}")
+            raise InputError(f"--datasets {name!r}: {datasets.hint(name, known)}")
     parts = [pattern.rpartition("/") for pattern in only or ("*/*",)]
     limited = tuple(f"{v}/{name}" for v, _, d in parts for name in names if fnmatchcase(name, d))
     if names and not limited:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,10 +52,23 @@ def own_names() -> tuple[str, ...]:
 
     The list is empty before `use_folder` is called.
     """
-    folder = None if _root is None else _root / OWN_FOLDER
-    paths = [] if folder is None else folder.glob(f"[a-z]*{OWN_ENDING}")
+    paths = [] if _root is None else (_root / OWN_FOLDER).glob(f"[a-z]*{OWN_ENDING}")
     found = {path.name.removesuffix(OWN_ENDING) for path in paths}
     return tuple(sorted(found - {*names(), *extra_names()}))
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Writes a hint for an unknown name of a dataset or of a cell.
+
+    Args:
+        name: the unknown name.
+        known: the known names.
+
+    Returns:
+        The most similar known name or the known names, and where own datasets are looked for.
+    """
+    where = "" if _root is None else f"; your own datasets are those in {_root / OWN_FOLDER}"
+    return f"{nearest(name, known, cutoff=0.3 if '/' in name else 0.6)}{where}"
 
 
 def find(name: str) -> Dataset:
@@ -77,7 +91,7 @@ def find(name: str) -> Dataset:
         assert _root is not None
         return own_datasets.find(own_datasets.path_of(_root.absolute(), name))
     if name not in known:
-        raise InputError(f"no dataset is called {name!r}: {nearest(name, (*known, *own_names()))}")
+        raise InputError(f"no dataset is called {name!r}: {hint(name, (*known, *own_names()))}")
     dataset: Dataset = importlib.import_module(f"{__name__}.{name}").DATASET
     if (dataset.name, dataset.column) != (name, _declared()[name]):
         raise ValueError(

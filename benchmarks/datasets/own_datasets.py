@@ -166,7 +166,7 @@ def find(path: Path) -> ImageDataset:
 @lru_cache(maxsize=64)
 def _dataset(header: Header, path: Path) -> ImageDataset:
     def decode(path: Path) -> tuple[Split, Split]:
-        return _read_arrays(path, header.sha256)
+        return _read_arrays(path, header)
 
     return ImageDataset(
         name=header.name,
@@ -189,12 +189,14 @@ def _only(parts: list[Any]) -> tuple[Split, Split]:
     return train, test
 
 
-def _read_arrays(path: Path, sha256: str) -> tuple[Split, Split]:
-    """Reads the arrays of a file. Raises ValueError if they differ from the fingerprint."""
+def _read_arrays(path: Path, header: Header) -> tuple[Split, Split]:
+    """Reads the arrays of a file. Raises ValueError if they differ from the header."""
     from safetensors.numpy import load_file
 
     arrays = load_file(path)
     found = [arrays[name] for name in _ARRAYS]
-    if fingerprint_of(found) != sha256:
+    if fingerprint_of(found) != header.sha256:
         raise ValueError("its arrays differ from its fingerprint")
+    if (len(found[1]), len(found[3])) != header.samples:
+        raise ValueError("its arrays differ from its header")
     return Split(*found[:2]), Split(*found[2:])

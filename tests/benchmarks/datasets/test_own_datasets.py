@@ -80,7 +80,7 @@ def script(root: Path) -> Path:
     path.write_text(
         "import numpy as np, torch\n"
         "from torch.utils.data import TensorDataset\n"
-        f"arrays = np.load({str(root / 'pets.npz')!r})\n"
+        f"with np.load({str(root / 'pets.npz')!r}) as file:\n    arrays = dict(file)\n"
         "def part(name):\n"
         "    images = torch.from_numpy(arrays[f'x_{name}']).permute(0, 3, 1, 2) / 255\n"
         "    return TensorDataset(images, torch.from_numpy(arrays[f'y_{name}']))\n"
@@ -242,8 +242,11 @@ def test_an_unknown_name_is_refused_with_those_in_the_data_folder(tmp_path: Path
     add(tmp_path, npz(tmp_path))
     with pytest.raises(InputError, match="did you mean 'pets'"):
         specify("linear", "petz", source=DataSource(tmp_path / "data"))
-    with pytest.raises(InputError, match="no dataset is called 'pets'"):
-        specify("linear", "pets", source=DataSource(tmp_path / "elsewhere"))
+    elsewhere = tmp_path / "elsewhere"
+    with pytest.raises(InputError, match=f"no dataset is called 'pets'.* in {elsewhere / 'own'}"):
+        specify("linear", "pets", source=DataSource(elsewhere))
+    with pytest.raises(InputError, match=f"linear/pets' matches no .* in {elsewhere / 'own'}"):
+        options.choose(("linear/pets",))
 
 
 def test_images_of_several_sizes_are_resized_where_asked(tmp_path: Path) -> None:
