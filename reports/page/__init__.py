@@ -104,7 +104,9 @@ def _suffixes(table: str) -> list[str]:
 
 def _formats(figures: Sequence[Drawing], folder: Path) -> list[str]:
     """Lists the formats in which the figures are in a folder."""
-    return [name for name in FORMATS if all((folder / f"{f.name}.{name}").is_file() for f in figures)]
+    return [
+        name for name in FORMATS if all((folder / f"{f.name}.{name}").is_file() for f in figures)
+    ]
 
 
 def _read(path: Path) -> str:

@@ -116,7 +116,9 @@ def _lead(groups: Sequence[list[RankedCell]]) -> Iterator[Piece]:
         named = ", ".join(
             one_line(f"{ranked.cell.variant} on {ranked.cell.dataset}") for ranked in certain
         )
-        yield f"Certain: {named}. " + ("" if len(certain) == len(scored) else "Elsewhere it is open.")
+        yield f"Certain: {named}. " + (
+            "" if len(certain) == len(scored) else "Elsewhere it is open."
+        )
     else:
         yield "On none is that certain."
 
@@ -251,5 +253,3 @@ def _published(groups: Sequence[list[RankedCell]], profile: str) -> Iterator[Pie
     if profile not in FULL_BUDGETS:
         yield f". None of these can be compared: profile {one_line(profile)} trains less than papers do"
     yield ". A click on a name says what differs."
-
-
