@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = ("svg", "png", "pdf")
+USUAL = ("svg", "png")
+FORMATS = (*USUAL, "pdf")
 _LINE = "#d1d2d3"
 
 _STYLE = {
@@ -79,10 +80,8 @@ def drawings(results: Results) -> list[Drawing]:
     return [*_drawings(results)]
 
 
-def write_figures(
-    figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = FORMATS
-) -> None:
-    """Writes `<name>.svg`, `.png` and `.pdf` for each figure, and deletes those of other results."""
+def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL) -> None:
+    """Writes `<name>.<format>` for each figure and format, and deletes those of other results."""
     known_path = folder / "drawn.json"
     known = _known(known_path)
     keys = {

@@ -20,7 +20,6 @@ from reports.score_texts import (
     is_rate,
     score_text,
 )
-from reports.tables.leaderboard_table import shown_floors
 
 CLOSE_RATE = 0.02
 """Two points of a hundred: a cheaper variant that is so close to the best is named."""
@@ -251,5 +250,6 @@ def _published(groups: Sequence[list[RankedCell]], profile: str) -> Iterator[Pie
         elif profile in FULL_BUDGETS:
             yield " (not comparable)"
     if profile not in FULL_BUDGETS:
-        yield f". None of these can be compared: profile {one_line(profile)} trains less than papers do"
+        yield ". None of these can be compared: "
+        yield f"profile {one_line(profile)} trains less than papers do"
     yield ". A click on a name says what differs."

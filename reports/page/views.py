@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
 from reports.formats import one_line
 from reports.intervals import mean
 from reports.page.page_format import Entry
