@@ -19,7 +19,11 @@ def made_by(results: Results) -> list[tuple[str, str]]:
     """Lists facts on what made the finished runs, as pairs of a name and words."""
     runs = results.every_run
     facts = [run.provenance for run in runs]
-    devices = {f"{one.cpu}, {one.gpu or 'no GPU'}, {one.platform}" for one in facts}
+    systems = [one.platform.partition("-")[0] for one in facts]
+    devices = {
+        f"{one.cpu}, {one.gpu or 'no GPU'}, {system}"
+        for one, system in zip(facts, systems, strict=True)
+    }
     versions = {f"capsbench {one.version or 'older than 0.2'}" for one in facts}
     torch = {f"torch {v}" for one in facts if (v := one.versions.get("torch"))}
     return [

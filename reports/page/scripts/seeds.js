@@ -16,6 +16,7 @@ function showSeeds(place, cell) {
     el("div", {}, tested),
   );
   note.hidden = false;
+  place.querySelector("button").setAttribute("aria-describedby", note.id);
   const [at, own] = [place.getBoundingClientRect(), note.getBoundingClientRect()];
   const left = Math.max(8, Math.min(at.left, innerWidth - own.width - 8));
   const below = at.bottom + own.height + 12 < innerHeight || at.top < own.height + 12;
@@ -49,4 +50,3 @@ function seedStrip(cell, scaled) {
 }
 
 addEventListener("keydown", (event) => event.key === "Escape" && hideSeeds());
-addEventListener("scroll", hideSeeds, { passive: true });
