@@ -33,8 +33,8 @@ def build(
         list[str] | None,
         typer.Option(
             "--format",
-            help="csv, parquet, markdown, latex, svg, png or html; repeatable.",
-            show_default="all",
+            help="csv, parquet, markdown, latex, svg, png, pdf or html; repeatable.",
+            show_default="all but pdf",
         ),
     ] = None,
     headline: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import records
 from benchmarks.records.atomic_files import sha256_of
@@ -15,8 +16,13 @@ from reports.formats import write
 from reports.results import Results, read_results
 from reports.tables import TABLES, build_tables
 
+if TYPE_CHECKING:
+    from reports.figures import Drawing
+
 PARTS = (*TABLES, "figures", "page")
-FORMATS = ("csv", "parquet", "markdown", "latex", "svg", "png", "html")
+FORMATS = ("csv", "parquet", "markdown", "latex", "svg", "png", "pdf", "html")
+USUAL = tuple(name for name in FORMATS if name != "pdf")
+"""Formats that are written unless others are asked for; PDF would take half as long again."""
 
 
 def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> Results:
@@ -25,7 +31,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     Args:
         root: the results folder.
         only: names from PARTS to write; empty: all.
-        formats: names from FORMATS to write; empty: all.
+        formats: names from FORMATS to write; empty: USUAL.
 
     Raises:
         InputError: if a part or format is unknown, or the results cannot be read.
@@ -33,10 +39,10 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     """
     _known("part", only, PARTS)
     _known("format", formats, FORMATS)
-    parts, wanted = set(only or PARTS), set(formats or FORMATS)
+    parts, wanted = set(only or PARTS), set(formats or USUAL)
     report = root / "report"
     results = read_results(root)
-    whole = {*PARTS, *FORMATS} == {*parts, *wanted}
+    whole = {*PARTS, *USUAL} == {*parts, *wanted}
     key, kept = _key(results), root / FOLDER / "whole.txt"
     if whole and (report / "index.html").is_file() and _read(kept) == key + _written(report):
         return results
@@ -49,12 +55,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
         sentences = flags(results)
         methods = methods_paragraph(results, sentences) if "leaderboard" in chosen else ""
         write_tables(chosen, report / "tables", wanted, sentences, methods)
-    drawn = {"svg", "png"} & wanted if "figures" in parts else set()
-    if page or drawn:
-        from reports.figures import drawings, write_figures
-
-        figures = drawings(results)
-        write_figures(figures, report / "figures", sorted(drawn | ({"svg"} if page else set())))
+    figures = _draw(results, report, parts, wanted)
     remove_other_curves(results)
     if page:
         from reports.page import write_page
@@ -65,6 +66,18 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     else:
         kept.unlink(missing_ok=True)
     return results
+
+
+def _draw(results: Results, report: Path, parts: set[str], wanted: set[str]) -> list[Drawing]:
+    """Writes the figures in the wanted formats, and lists them; none if they are not asked for."""
+    from reports.figures import FORMATS, drawings, write_figures
+
+    formats = [name for name in FORMATS if name in wanted]
+    if "figures" not in parts or not formats:
+        return []
+    figures = drawings(results)
+    write_figures(figures, report / "figures", formats)
+    return figures
 
 
 def _key(results: Results) -> str:

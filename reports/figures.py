@@ -31,14 +31,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = ("svg", "png")
-LINE, PAPER = "#d1d2d3", "#ffffff"
-"""Colours, with `INK`, that a page may replace by its own."""
+USUAL = ("svg", "png")
+FORMATS = (*USUAL, "pdf")
+_LINE = "#d1d2d3"
 
 _STYLE = {
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
     "text.parse_math": False,  # a $ in a name is a $
     "svg.fonttype": "none",  # text stays text
+    "pdf.fonttype": 42,  # TrueType: publishers refuse the other type
     "axes.formatter.useoffset": False,
     "axes.labelsize": 9,
     "axes.linewidth": 0.8,
@@ -49,10 +50,17 @@ _STYLE = {
     "legend.fontsize": 8,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
-    "grid.color": LINE,
+    "grid.color": _LINE,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
+
+_UNDATED = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+}
+"""Metadata that would differ between drawings of the same numbers, by format."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,8 @@ def drawings(results: Results) -> list[Drawing]:
     return [*_drawings(results)]
 
 
-def write_figures(
-    figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = FORMATS
-) -> None:
-    """Writes `<name>.svg` and `<name>.png` for each figure, and deletes those of other results."""
+def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL) -> None:
+    """Writes `<name>.<format>` for each figure and format, and deletes those of other results."""
     known_path = folder / "drawn.json"
     known = _known(known_path)
     keys = {
@@ -108,8 +114,7 @@ def _rendered(figure: Drawing, names: Sequence[str]) -> Iterator[tuple[str, byte
         drawn = figure.draw()
         for name in names:
             image = io.BytesIO()
-            undated = {"Software": None} if name.endswith(".png") else {"Date": None}
-            drawn.savefig(image, format=name[-3:], dpi=200, metadata=undated)
+            drawn.savefig(image, format=name[-3:], dpi=200, metadata=_UNDATED[name[-3:]])
             yield name, image.getvalue()
 
 

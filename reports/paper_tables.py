@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from reports.formats import readable, stem, tex
-from reports.intervals import RATE, SCALES
+from reports.formats import stem, tex
 from reports.ranking import BELOW
 from reports.results import Results
+from reports.score_texts import is_rate, score_texts
 
 WIDTH = 343.0
 """Points: LaTeX's narrowest usual text block, one column of 10 pt on paper, has 345."""
@@ -181,21 +180,13 @@ def _variant_lines(name: str, rows: Sequence[Mapping[Hashable, Any] | None]) -> 
 
 def _score(row: Mapping[Hashable, Any]) -> tuple[str, str]:
     """Returns the mean and the ends of its interval; rates are in percent, with 1 or 2 decimals."""
-    rate = SCALES.get(row["metric"]) is RATE
-    mean, low, high = ((100 if rate else 1) * row[name] for name in ("mean", "ci_low", "ci_high"))
-    if math.isnan(mean):
-        return "", ""
-    half = (high - low) / 2
-    if not (math.isfinite(half) and half > 0):
-        return (f"{mean:.1f}" if rate else readable(mean)), ""
-    decimals = max(0, 1 - math.floor(math.log10(half)))
-    decimals = min(2, max(1, decimals)) if rate else decimals
-    return f"{mean:.{decimals}f}", f"{low:.{decimals}f}, {high:.{decimals}f}"
+    mean, low, high = score_texts(row["metric"], row["mean"], row["ci_low"], row["ci_high"])
+    return mean, f"{low}, {high}" if low else ""
 
 
 def _unit(row: pd.Series[Any]) -> str:
     """Writes the unit of a dataset's metric, and an arrow in the better direction."""
-    percent = r"\% " if SCALES.get(row["metric"]) is RATE else ""
+    percent = r"\% " if is_rate(row["metric"]) else ""
     arrow = r"$\uparrow$" if row["direction"] == "maximize" else r"$\downarrow$"
     return rf"{{\scriptsize {percent}{arrow}}}"
 

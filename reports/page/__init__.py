@@ -4,45 +4,35 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
-import re
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.figures import LINE, PAPER, Drawing
+from reports.figures import FORMATS, Drawing
 from reports.flags import flags
-from reports.formats import one_line, plus_minus, readable, write
-from reports.page.cell_runs import cell_runs, group_name
-from reports.page.heatmaps import matrices, settings
-from reports.page.page_tables import first_column, leaderboards, published_columns, with_records
-from reports.page.thumbnails import pictures
-from reports.plots import INK
+from reports.formats import one_line, write
+from reports.page.boards import boards
+from reports.page.cells import MARKS, cell_data
+from reports.page.made_by import made_by
+from reports.page.page_format import PageData
+from reports.page.summary import summaries
+from reports.page.table_data import table_data
+from reports.page.views import VIEWS
 from reports.ranking import rankings
 from reports.results import Results
 from reports.table_files import SUFFIXES
+from reports.tables import DATA_TABLES, TABLES
 from reports.tables.floor_tables import count_sentences
 
 HERE = Path(__file__).parent
-SECTIONS = {
-    "matrix": "Matrix",
-    "leaderboard": "Leaderboards",
-    "floors": "Floors",
-    "ranks": "Across datasets",
-    "published": "Published figures",
-    "curves": "Learning curves",
-    "costs": "Costs",
-    "settings": "Settings",
-    "pictures": "Pictures",
-    "failures": "Failures",
-    "data": "Data",
-    "provenance": "Provenance",
-    "cells": "Runs",
-}
+VENDORED = ("d3.min.js", "plot.umd.min.js")
+"""Libraries in `vendored/`, in the order in which they are loaded."""
+SCRIPTS = ("dom", "address", "tables", "charts", "seeds", "drawer", "matrix", "dataset", "main")
+"""Files in `scripts/`, in the order in which they are joined."""
 
 
 def write_page(
@@ -51,104 +41,78 @@ def write_page(
     figures: Sequence[Drawing],
     folder: Path,
 ) -> None:
-    """Writes `index.html`. The SVG files of the figures must exist."""
+    """Writes `index.html`.
+
+    Args:
+        results: the results.
+        tables: all tables by name.
+        figures: those whose files are beside the page; it links to them.
+        folder: where to write.
+    """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {
-        "shown": _shown,
-        "breadth": _breadth,
-        "numeric": _numeric,
-        "first_column": first_column,
-        "with_records": with_records,
-    }
-    script = (HERE / "page.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.globals["row_class"] = _row_class
     groups = [*rankings(results)]
+    libraries = "\n".join(_read(HERE / "vendored" / name) for name in VENDORED)
+    script = "\n".join(_read(HERE / "scripts" / f"{name}.js") for name in SCRIPTS)
     page = environment.get_template("index.html.j2").render(
         title="capsbench: variants on datasets",
-        summary=_summary(results),
+        facts=made_by(results),
         counts=count_sentences(results),
         flags=flags(results),
-        sections=SECTIONS.items(),
-        suffixes=SUFFIXES.values(),
-        tables=tables,
-        leaderboards=leaderboards(tables["leaderboard"], groups),
-        published=published_columns(tables["published"]),
-        matrices=matrices(results, groups),
-        settings=[*settings(results)],
-        figures=_by_kind(figures, folder / "figures"),
-        pictures=pictures(results),
-        cells=[cell_runs(results, cell) for cell in results.cells],
-        style=Markup((HERE / "page.css").read_text("utf-8")),
+        summaries=summaries(groups),
+        views=VIEWS,
+        marks=MARKS,
+        rows={name: len(table) for name, table in tables.items()},
+        files=[(name, _suffixes(name)) for name in TABLES],
+        figures=[(figure.name, one_line(figure.title)) for figure in figures],
+        figure_formats=_formats(figures, folder / "figures"),
+        style=Markup(_read(HERE / "page.css")),
+        data=Markup(_json(page_data(results, tables))),
+        libraries=Markup(libraries),
         script=Markup(script),
-        script_hash=f"sha256-{digest}",
+        hashes=[_hash(libraries), _hash(script)],
     )
     write(folder / "index.html", page)
 
 
-def _summary(results: Results) -> str:
-    runs = results.runs
-    done = sum(cell.progress == "done" for cell in results.cells)
-    failed = sum(run.status == "failed" for run in runs)
-    saved = sum(cell.ledger.epochs.saved for cell in results.cells)
-    profiles = ", ".join(sorted({cell.profile for cell in results.cells}))
-    return (
-        f"{len(results.cells)} cells, {done} of them done; {len(runs)} runs, {failed} failed; "
-        f"{saved:,} epochs saved by pruning; profile {profiles}."
+def page_data(results: Results, tables: Mapping[str, pd.DataFrame]) -> PageData:
+    """Collects all that the page's scripts show.
+
+    Args:
+        results: the results.
+        tables: all tables by name.
+    """
+    groups = [*rankings(results)]
+    return PageData(
+        boards=boards(results, groups),
+        cells={s.cell.study: cell_data(results, s, group) for group in groups for s in group},
+        tables=table_data(tables, groups),
     )
 
 
-def _by_kind(
-    figures: Sequence[Drawing], folder: Path
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Groups figures by kind, then by task and profile."""
-    kinds: dict[str, dict[str, list[dict[str, Any]]]] = {
-        kind: {} for kind in ("comparison", "ranks", "curves", "costs")
-    }
-    for figure in figures:
-        group = kinds[figure.name.partition("-")[0]].setdefault(group_name(*figure.group), [])
-        group.append(_figure(figure, folder))
-    return kinds
+def _json(data: PageData) -> str:
+    """Writes JSON that may stand in a script element: no text in it can end the element."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _figure(figure: Drawing, folder: Path) -> dict[str, Any]:
-    """Reads a figure as SVG with the colours of the page and without ids."""
-    path = folder / f"{figure.name}.svg"
-    svg = path.read_text("utf-8")
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = svg.replace(INK, "currentColor").replace(LINE, "var(--line)")
-    svg = svg.replace(PAPER, "none")
-    label = Markup('<svg role="img" aria-label="{}"').format(figure.title)
-    svg = svg.replace("<svg", label, 1)
-    return {"name": figure.name, "title": one_line(figure.title), "svg": Markup(svg)}
+def _suffixes(table: str) -> list[str]:
+    formats = ("csv", "parquet") if table in DATA_TABLES else SUFFIXES
+    return [SUFFIXES[name] for name in formats]
 
 
-def _breadth(value: Any) -> str:
-    """Returns the CSS class of a text: short ones stay on a line, long ones can be unfolded."""
-    length = len(str(value))
-    return "short" if length <= 24 else "long" if length > 48 else ""
+def _formats(figures: Sequence[Drawing], folder: Path) -> list[str]:
+    """Lists the formats in which the figures are in a folder."""
+    return [
+        name for name in FORMATS if all((folder / f"{f.name}.{name}").is_file() for f in figures)
+    ]
 
 
-def _row_class(mark: str, kind: str = "variant") -> str:
-    """Returns the CSS class of a row or cell: `floor`, or its mark in one word."""
-    return "floor" if kind == "floor" else mark.replace(" ", "-")
+def _read(path: Path) -> str:
+    return path.read_text("utf-8")
 
 
-def _numeric(column: pd.Series[Any]) -> bool:
-    return pd.api.types.is_numeric_dtype(column)
-
-
-def _shown(value: Any, spread: float | None = None) -> str:
-    """Writes an entry of a table, with its spread if there is one."""
-    if value is pd.NA or value is None:
-        return ""
-    if spread is not None and math.isfinite(spread):
-        return " ± ".join(plus_minus(value, spread))
-    if isinstance(value, float):
-        return readable(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _hash(script: str) -> str:
+    """Returns the hash by which the content security policy allows a script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

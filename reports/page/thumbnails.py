@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.folders import RunFolder
 from reports.curve_index import FOLDER
 from reports.formats import one_line, stem, write
-from reports.results import Results
+from reports.page.page_format import Picture
+from reports.results import Cell, Results
 
 WIDTH = 360
 """Width in pixels; a click opens the whole picture."""
@@ -20,31 +20,20 @@ LARGEST = 20_000_000
 """Pixels of a picture, at most; larger ones are left out."""
 
 
-def pictures(results: Results) -> list[dict[str, Any]]:
-    """Groups the pictures of each variant's first completed final by task, dataset and profile.
-
-    Within a group, pictures are sorted by kind, such as reconstructions, then by variant.
-    """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for cell in results.cells:
-        for run in cell.scored[:1]:
-            for path in sorted(RunFolder(results.root, run.run_id).path.glob("*.png")):
-                source = _small(path, results.root)
-                if source is None:
-                    continue
-                group = one_line(f"{cell.dataset} ({cell.task}, profile {cell.profile})")
-                # The name may be any text; the run id was checked.
-                href = f"../runs/{run.run_id}/{quote(path.name)}"
-                kind = one_line(path.stem.replace("_", " "))
-                shown = {"variant": one_line(cell.variant), "kind": kind, "href": href}
-                groups.setdefault(group, []).append(shown | source)
-    return [
-        {"name": name, "pictures": sorted(shown, key=lambda p: (p["kind"], p["variant"]))}
-        for name, shown in groups.items()
-    ]
+def pictures(results: Results, cell: Cell) -> list[Picture]:
+    """Makes small copies of the pictures of a cell's first completed final, sorted by name."""
+    found = []
+    for run in cell.scored[:1]:
+        for path in sorted(RunFolder(results.root, run.run_id).path.glob("*.png")):
+            # The name may be any text; the run id was checked.
+            href = f"../runs/{run.run_id}/{quote(path.name)}"
+            kind = one_line(path.stem.replace("_", " "))
+            if picture := _small(path, results.root, kind, href):
+                found.append(picture)
+    return found
 
 
-def _small(path: Path, root: Path) -> dict[str, Any] | None:
+def _small(path: Path, root: Path, kind: str, href: str) -> Picture | None:
     """Returns a small copy as data URL, and its size; None if the file is no picture or too large.
 
     Small copies are stored in `report/index/pictures`.
@@ -64,7 +53,7 @@ def _small(path: Path, root: Path) -> dict[str, Any] | None:
     with Image.open(io.BytesIO(content)) as image:
         width, height = image.size
     source = f"data:image/webp;base64,{base64.b64encode(content).decode()}"
-    return {"src": source, "width": width, "height": height}
+    return Picture(kind=kind, href=href, src=source, width=width, height=height)
 
 
 def _made(path: Path) -> bytes | None:

@@ -98,7 +98,7 @@ def trials_of(cell: Cell) -> pd.DataFrame:
     found, names = study_trials(cell), searched(cell)
     table = frame(TRIAL, (_row(trial) for trial in found))
     for name in names:
-        values = [_plain(trial.runs[0].spec.hyperparameters.get(name)) for trial in found]
+        values = [plain(trial.runs[0].spec.hyperparameters.get(name)) for trial in found]
         table[f"params_{one_line(name)}"] = values
     return table
 
@@ -207,7 +207,7 @@ def _number_or_text(value: Any) -> tuple[float, str]:
     return math.nan, json.dumps(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Makes a value fit for a cell of a DataFrame: lists and objects become JSON."""
     if value is None or isinstance(value, bool | int | float):
         return value

@@ -35,6 +35,15 @@ def test_equal_results_give_equal_figures(tmp_path):
     assert drawn(files, tmp_path / "a") == drawn(files, tmp_path / "b")
 
 
+def test_pdf_is_drawn_where_it_is_asked_for_and_is_the_same_each_time(tmp_path):
+    figures = drawings(read_results(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path)))
+    for name in ("a", "b"):
+        write_figures(figures[:1], tmp_path / name, ["pdf"])
+    first, second = (next((tmp_path / name).glob("*.pdf")).read_bytes() for name in ("a", "b"))
+    assert first.startswith(b"%PDF")
+    assert first == second
+
+
 def test_drawing_leaves_the_style_as_it_was(tmp_path):
     before = dict(mpl.rcParams)
     drawn(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path)

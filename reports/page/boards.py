@@ -1,0 +1,112 @@
+"""Builds the matrix of the page: a board per task and profile, with rows by mean place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from reports.aggregates import across
+from reports.flags import mixtures, test_set
+from reports.floor_scores import Floor
+from reports.formats import one_line
+from reports.intervals import Estimate, mean
+from reports.page.page_format import Board, Column, Entry, Row
+from reports.page.views import entry, head, number
+from reports.published import Published, published_figures
+from reports.ranking import RankedCell, place
+from reports.results import Cell, Results
+from reports.score_texts import score_text
+from reports.tables.leaderboard_table import shown_floors
+
+Groups = Sequence[Sequence[RankedCell]]
+
+
+def boards(results: Results, groups: Sequence[list[RankedCell]]) -> list[Board]:
+    """Builds one board per task and profile.
+
+    Args:
+        results: the results.
+        groups: the rankings of each task, dataset and profile.
+    """
+    mixed = mixtures(results)
+    skills = {(a.task, a.profile): a.skills for a in across(results)}
+    found: dict[tuple[str, str], list[list[RankedCell]]] = {}
+    for group in groups:
+        found.setdefault((group[0].cell.task, group[0].cell.profile), []).append(group)
+    return [
+        Board(
+            task=one_line(task),
+            profile=one_line(profile),
+            columns=[_column(group, mixed.get(place(group[0].cell), [])) for group in members],
+            rows=_rows(members, skills.get((task, profile), {})),
+        )
+        for (task, profile), members in found.items()
+    ]
+
+
+def mean_places(groups: Groups) -> dict[str, float]:
+    """Averages each variant's place over the datasets on which it has a score; NaN without one."""
+    found: dict[str, list[int]] = {}
+    for group in groups:
+        for number_, ranked in enumerate(group, start=1):
+            places = found.setdefault(ranked.cell.variant, [])
+            if ranked.score.n:
+                places.append(number_)
+    return {variant: mean(places) for variant, places in found.items()}
+
+
+def _rows(groups: Groups, skills: Mapping[str, Estimate]) -> list[Row]:
+    cells: dict[str, dict[str, str]] = {}
+    for group in groups:
+        for ranked in group:
+            by_dataset = cells.setdefault(ranked.cell.variant, {})
+            by_dataset[one_line(ranked.cell.dataset)] = ranked.cell.study
+    places = mean_places(groups)
+    order = sorted(places, key=lambda v: (math.isnan(places[v]), places[v], v))
+    return [_row(v, places[v], skills.get(v), cells[v]) for v in order]
+
+
+def _row(variant: str, place: float, skill: Estimate | None, cells: dict[str, str]) -> Row:
+    known = skill is not None and math.isfinite(skill.mean)
+    between = known and skill is not None and math.isfinite(skill.low)
+    return Row(
+        variant=one_line(variant),
+        place=number(place),
+        skill=f"{skill.mean:.2f}" if skill and known else "",
+        skill_interval=f"{skill.low:.2f} to {skill.high:.2f}" if skill and between else "",
+        cells=cells,
+    )
+
+
+def _column(group: list[RankedCell], mixed: list[str]) -> Column:
+    cell = group[0].cell
+    tests = sorted({test_set(r.samples) for s in group for r in s.cell.scored if r.samples})
+    return Column(
+        dataset=one_line(cell.dataset),
+        metric=head(cell),
+        tested="; ".join((*(tests if len(tests) == 1 else []), *mixed)),
+        floor=_floor(shown_floors(group)[:1]),
+        published=_published(cell),
+    )
+
+
+def _floor(best: Sequence[Floor]) -> Entry:
+    """Shows the best trivial answer of a dataset."""
+    return entry(score_text(best[0].metric, best[0].value), best[0].name) if best else entry("–")
+
+
+def _published(cell: Cell) -> Entry:
+    """Shows the best published figure of a dataset by the primary metric, of whatever model."""
+    figures = [
+        figure
+        for figure in published_figures()
+        if (figure.task, figure.dataset, figure.metric) == (cell.task, cell.dataset, cell.metric)
+    ]
+    if not figures:
+        return entry("–")
+    best = min(figures, key=lambda f: _order(f, cell))
+    return entry(score_text(best.metric, best.value), one_line(best.model))
+
+
+def _order(figure: Published, cell: Cell) -> float:
+    return -figure.value if cell.direction == "maximize" else figure.value
