@@ -246,7 +246,7 @@ def test_an_unknown_name_is_refused_with_those_in_the_data_folder(tmp_path: Path
     with pytest.raises(InputError, match=f"no dataset is called 'pets'.* in {elsewhere / 'own'}"):
         specify("linear", "pets", source=DataSource(elsewhere))
     with pytest.raises(InputError, match=f"linear/pets' matches no .* in {elsewhere / 'own'}"):
-        options.choose(("linear/pets",))
+        matrix.choose(("linear/pets",))
 
 
 def test_images_of_several_sizes_are_resized_where_asked(tmp_path: Path) -> None:
