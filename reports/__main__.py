@@ -37,6 +37,25 @@ def build(
             show_default="all but pdf",
         ),
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also add the page, the tables and an archive to a static site in this folder.",
+        ),
+    ] = None,
+    site_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The sweep's name there.", show_default="the results folder's"
+        ),
+    ] = None,
+    wandb: Annotated[
+        bool,
+        typer.Option(
+            "--wandb", help="Also log leaderboard and scores into an offline Weights & Biases run."
+        ),
+    ] = False,
     headline: Annotated[
         bool,
         typer.Option("--headline", help="Write the headline table of this checkout instead."),
@@ -59,7 +78,17 @@ def build(
         from reports.build import build as build_report
         from reports.terminal_tables import show
 
-        show(build_report(results, only or (), formats or ()), Console())
+        found = build_report(results, only or (), formats or ())
+        show(found, Console())
+        if wandb:
+            from reports.tables import build_tables
+            from reports.wandb_tables import SHOWN, log_tables
+
+            typer.echo(f"Send with: wandb sync {log_tables(build_tables(found, SHOWN), results)}")
+        if site is not None:
+            from reports.site import add_to_site
+
+            typer.echo(f"Site: {add_to_site(found, site, site_name)}")
     page = results / "report" / "index.html"
     typer.echo(f"Report: {page if page.is_file() else page.parent}")
 

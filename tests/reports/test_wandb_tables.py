@@ -1,0 +1,24 @@
+"""Tables in Weights & Biases: an offline run has them, complete."""
+
+from __future__ import annotations
+
+import json
+
+from results_folder import sweep
+
+from reports.results import read_results
+from reports.tables import build_tables
+from reports.wandb_tables import SHOWN, log_tables
+
+
+def test_an_offline_run_has_the_leaderboard_and_the_scores(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    root = sweep(variants=("linear",), datasets=("mnist",)).write(tmp_path / "results")
+    tables = build_tables(read_results(root), SHOWN)
+    folder = log_tables(tables, root)
+    assert folder.parent == root / "wandb"
+    for name in SHOWN:
+        (file,) = folder.rglob(f"{name}*.table.json")
+        logged = json.loads(file.read_text())
+        assert logged["columns"] == list(tables[name].columns)
+        assert len(logged["data"]) == len(tables[name]) > 0
