@@ -47,7 +47,7 @@ def test_a_certain_winner_is_named_with_its_lead(tmp_path):
     scores = {"cnn": [0.97, 0.971, 0.972], "linear": [0.9, 0.901, 0.902]}
     lead, sentence, _ = sentences(scored(tmp_path, scores))
     assert "Certain: cnn on mnist." in lead
-    assert sentence.startswith("cnn is best with 97.1 % (95 %: ")
+    assert sentence.startswith("cnn is best with 97.10 % (95 %: ")
     assert "7.0 points ahead of linear." in sentence
     assert "none within two points of it is cheaper" in sentence
     assert sentence.endswith("Tested on 2,000 of 10,000 test samples, stratified, 3 seeds.")
