@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import data_commands, datasets, own_variants
-from benchmarks.cli import Data, Offline, Results, announced, command, data_folder, require_gpu
+from benchmarks.cli import Data, Offline, Results, announced, chosen_device, command, data_folder
 from benchmarks.declared_options import declared_by
 from benchmarks.lightning import import_lightning
 from benchmarks.records.errors import InputError
@@ -156,7 +156,9 @@ def speed(
     profiled: Annotated[
         bool, typer.Option("--profiled", help="Also show which operators take the time.")
     ] = False,
-    device: Annotated[Where, typer.Option(help="Device that computes the steps.")] = "cpu",
+    device: Annotated[
+        Where, typer.Option(help="Device that computes the steps; auto: a GPU if there is one.")
+    ] = "auto",
 ) -> None:
     """Compares the speed of each variant's training step with that of its textbook version.
 
@@ -171,9 +173,8 @@ def speed(
         if len(names) != 1:
             raise InputError("--set applies to one variant: name exactly one variant")
         Recipe(names[0], "", {}, registry.variant(names[0]).Config, {}).resolve(settings)
-    if device == "cuda":
-        require_gpu()
-    print_speed(names or None, threads, batch, settings, device=device, profiled=profiled)
+    where = chosen_device(device)
+    print_speed(names or None, threads, batch, settings, device=where, profiled=profiled)
 
 
 def _variant(text: str) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import curves, datasets, processor, run_progress
-from benchmarks.cli import require_gpu
+from benchmarks.cli import chosen_device
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.folders import RunFolder
@@ -59,13 +59,11 @@ def make_run(
         source=source,
         machine=Machine(
             choice.threads,
-            choice.device,
+            chosen_device(choice.device),
             cast(Precision, choice.precision),
             deterministic=not choice.non_deterministic,
         ),
     )
-    if spec.device == "cuda":
-        require_gpu()
     choice.log.require_login()
     console = Console()
     console.print(f"run {spec.run_id}")

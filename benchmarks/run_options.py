@@ -12,7 +12,7 @@ from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
-Where = Literal["cpu", "cuda"]
+Where = Literal["auto", "cpu", "cuda"]
 
 
 class RunOptions(BaseModel):
@@ -61,7 +61,9 @@ class RunOptions(BaseModel):
             show_default="profile's",
         ),
     ] = None
-    device: Annotated[Where, typer.Option(help="Device that computes the run.")] = "cpu"
+    device: Annotated[
+        Where, typer.Option(help="Device that computes the run; auto: a GPU if there is one.")
+    ] = "auto"
     non_deterministic: Annotated[
         bool,
         typer.Option("--non-deterministic", help="Allow operations whose results vary."),

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import app
-from benchmarks.cli import main
+from benchmarks.cli import chosen_device, main
 from benchmarks.commands import make_run
 from benchmarks.profiles import ProfileName
 from benchmarks.records.atomic_files import write_json
+from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.run_options import RunOptions
 from tests.mirror import agrees
@@ -212,3 +213,15 @@ def test_a_sign_that_a_terminal_lacks_ends_no_command(encoding: str) -> None:
     assert done.stdout.decode(encoding).strip() == (
         "28 × 28 ?" if encoding == "utf-8" else "28 ? 28 ?"
     )
+
+
+@pytest.mark.parametrize("available", [False, True])
+def test_a_run_takes_a_gpu_if_there_is_one(
+    available: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: available)
+    assert chosen_device(RunOptions().device) == ("cuda" if available else "cpu")
+    assert chosen_device("cpu") == "cpu"
+    if not available:
+        with pytest.raises(InputError, match="finds no GPU on this machine: use --device cpu"):
+            chosen_device("cuda")
