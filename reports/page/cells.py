@@ -93,7 +93,7 @@ def _facts(ranked: RankedCell) -> Iterator[tuple[str, str]]:
         yield "by seed", "; ".join(seeds)
         yield "tested on", _test_words(cell)
         yield "floors", _floor_words(ranked)
-        yield "published", _published_words(ranked)
+        yield from _published(ranked)
         yield "cost", _cost_words(cell)
     trials = cell.ledger.states.finished
     yield (
@@ -135,20 +135,26 @@ def _floor_words(ranked: RankedCell) -> str:
     return ", ".join(floors) or "none in the records"
 
 
-def _published_words(ranked: RankedCell) -> str:
-    """Says how far the published figure is, and whether the two can be compared."""
+def _published(ranked: RankedCell) -> Iterator[tuple[str, str]]:
+    """Says how far the published figure is, whether the two can be compared, and where it is from.
+
+    Yields:
+        Names and sentences.
+    """
     cell = ranked.cell
     figure = beside(cell, cell.metric)
     if figure is None:
-        return "no figure is known for this variant, dataset and metric"
+        yield "published", "no figure is known for this variant, dataset and metric"
+        return
     distance = gap(ranked.score.mean, cell, figure)
     value = f"{score_text(cell.metric, figure.value)} ({figure.model})"
-    why = "; ".join(differences(cell, figure))
     if math.isnan(distance):
-        return f"{value}, which can't be compared with ours: {why}. Source: {figure.source}"
-    way = "better" if distance >= 0 else "worse"
-    words = difference_words(cell.metric, abs(distance))
-    return f"{value}; ours is {words} {way}. What differs: {why}. Source: {figure.source}"
+        yield "published", f"{value}; it can't be compared with ours"
+    else:
+        words = difference_words(cell.metric, abs(distance))
+        yield "published", f"{value}; ours is {words} {'better' if distance >= 0 else 'worse'}"
+    yield "what differs", "; ".join(differences(cell, figure))
+    yield "source", figure.source
 
 
 def _cost_words(cell: Cell) -> str:

@@ -99,7 +99,7 @@ def test_a_distance_to_a_paper_is_measured_only_where_the_budget_is_the_papers(
 def test_the_date_is_that_of_the_runs_even_in_a_copy(tmp_path):
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.write(tmp_path)
-    for number, run in enumerate(files.records):
+    for number, run in enumerate(files.cells["cnn-mnist-quick"]["finals"]):
         (tmp_path / "runs" / run / "wandb" / f"offline-run-2026030{1 + number % 2}_101112-x").mkdir(
             parents=True
         )

@@ -11,17 +11,18 @@ function chart(label, options) {
   return el("figure", { class: "chart" }, el("figcaption", {}, label), drawn);
 }
 
-/** Draws curves [{name, points: [[epoch, value]]}]; null where none has two epochs. */
-function curveChart(label, curves, options = {}) {
-  if (!curves.some((curve) => curve.points.length > 1)) return null;
-  const points = curves.flatMap(({ name, group = name, points: own }) =>
+/** Draws curves [{name, points: [[epoch, value]]}]; those of a single epoch are left out. */
+function curveChart(label, curves) {
+  const long = curves.filter((curve) => curve.points.length > 1);
+  if (!long.length) return null;
+  const points = long.flatMap(({ name, group = name, points: own }) =>
     own.map(([epoch, value]) => ({ epoch, value, name, group })),
   );
   const values = points.map(({ value }) => value).filter((value) => value > 0);
   const wide = values.length === points.length && Math.max(...values) > 20 * Math.min(...values);
   return chart(label, {
-    height: 220,
-    ...options,
+    height: 230,
+    marginBottom: 42,
     x: { label: "epoch", ticks: wholeTicks(points.map((point) => point.epoch)), tickFormat: "d" },
     y: { label: null, grid: true, type: wide ? "log" : "linear" },
     color: { legend: true },
@@ -49,6 +50,7 @@ function scoreChart(cells) {
   return chart(`Test ${shown[0].metric}${unit}: dot: mean, line: 95 % interval, ticks: seeds`, {
     height: 50 + 24 * shown.length,
     marginLeft: 130,
+    insetLeft: 8,
     x: { label: null, grid: true },
     y: { label: null, domain: shown.map((cell) => cell.variant) },
     marks: [
@@ -70,6 +72,8 @@ function costChart(cells) {
   return chart(`Test ${shown[0].metric} against seconds of a run; joined: none is both cheaper and better`, {
     height: 300,
     marginRight: 90,
+    marginBottom: 42,
+    inset: 12,
     x: { type: "log", label: "seconds of a run, mean over seeds", ticks: 5, tickFormat: "~s", grid: true },
     y: { label: null, grid: true },
     marks: [

@@ -29,7 +29,7 @@ function drawerParts(cell) {
 }
 
 function pairs(list) {
-  return el("dl", {}, list.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+  return el("dl", {}, list.map(([name, text]) => el("div", {}, el("dt", {}, `${name}:`), " ", el("dd", {}, text))));
 }
 
 function runParts(cell) {
