@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from reports.headline.document import (
     BEGIN,
@@ -18,6 +22,7 @@ from reports.headline.document import (
     with_table,
 )
 from reports.headline.rows import RECORDS, add_records, headline_rows, measured_rows
+from reports.headline.weights import pack_weights
 from reports.intervals import mean
 
 ROWS = measured_rows()
@@ -86,3 +91,23 @@ def test_adding_the_runs_of_another_results_folder_takes_headline_runs_alone(
 ) -> None:
     assert add_records(tmp_path, tmp_path / "records") == []
     assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+def test_weights_are_packed_for_a_release_if_they_are_those_of_the_records(tmp_path: Path) -> None:
+    (one, *_) = sorted(RECORDS.glob("*.json"))
+    content = b"weights"
+    known = json.loads(one.read_bytes())
+    known["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / one.name).write_text(json.dumps(known))
+    weights = RunFolder(tmp_path, one.stem).weights
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(content)
+    archive = tmp_path / "weights.tar"
+    assert pack_weights(tmp_path, archive, tmp_path / "records") == [one.stem]
+    with tarfile.open(archive) as tar:
+        assert tar.getnames() == ["SHA256SUMS", f"{one.stem}.safetensors"]
+        assert tar.extractfile(f"{one.stem}.safetensors").read() == content  # type: ignore[union-attr]
+    weights.write_bytes(b"others")
+    with pytest.raises(InputError, match="is missing or not that of the headline record"):
+        pack_weights(tmp_path, archive, tmp_path / "records")
