@@ -127,29 +127,45 @@ def show_again(
 
 @app.command()
 def compare(
-    a: Annotated[
-        Path,
-        typer.Argument(metavar="RESULTS_A", help="The folder that RESULTS_B is compared with."),
+    things: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RESULTS_A RESULTS_B | RUN_ID RUN_ID …",
+            help="Two results folders, or runs of the folder that --results names.",
+        ),
     ],
-    b: Annotated[
-        Path, typer.Argument(metavar="RESULTS_B", help="The folder whose changes are printed.")
-    ],
+    results: Folder = Path("results"),
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every column.")] = False,
 ) -> None:
-    """Print what changed from A to B: paired differences over the seeds that both have."""
+    """Print what changed from one results folder to another, or put runs side by side.
+
+    Of folders: paired differences over the seeds that both have. Of runs: what differs in their
+    specs, and their metrics; their curves are drawn too.
+    """
     with _errors_as_sentences():
         from rich.console import Console
 
         from reports import formats
-        from reports.compare import compare as compare_results
-        from reports.results import read_results
-        from reports.terminal_tables import show_comparison
+        from reports.terminal_tables import show_comparison, show_runs
 
-        found = compare_results(read_results(a), read_results(b))
+        folders = [Path(thing) for thing in things if (Path(thing) / "runs").is_dir()]
+        if len(folders) == len(things) == 2:
+            from reports.compare import compare as compare_results
+            from reports.results import read_results
+
+            found = compare_results(*map(read_results, folders))
+            show = show_comparison
+        else:
+            from reports.compare_runs import compare_runs, draw_curves, read_runs
+
+            records = read_runs(results, things)
+            found = compare_runs(records)
+            show = show_runs
+            typer.echo(f"Curves: {draw_curves(results, records)}", err=True)
         if csv:
             typer.echo(formats.csv(found), nl=False)
         else:
-            show_comparison(found, Console())
+            show(found, Console())
 
 
 @contextmanager

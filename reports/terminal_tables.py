@@ -106,6 +106,21 @@ def show_comparison(table: pd.DataFrame, console: Console) -> None:
     console.print(compare.NOTE, highlight=False)
 
 
+def show_runs(table: pd.DataFrame, console: Console) -> None:
+    """Prints what `compare_runs` found: one row per value, and a letter in place of each run id."""
+    letters = {run_id: _letter(place) for place, run_id in enumerate(table.columns[2:])}
+    for run_id, letter in letters.items():
+        console.print(f"{letter}  {run_id}", highlight=False)
+    for kind, rows in table.groupby("kind", sort=False):
+        shown = rows.drop(columns="kind").rename(columns={"name": kind, **letters})
+        console.print(_plain(shown))
+
+
+def _letter(place: int) -> str:
+    """Returns A to Z, then the number."""
+    return chr(ord("A") + place) if place < 26 else str(place + 1)
+
+
 def _plain(frame: pd.DataFrame) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in frame:

@@ -1,0 +1,44 @@
+"""Runs side by side: what differs is listed, and what cannot be compared is one sentence."""
+
+from __future__ import annotations
+
+import pytest
+from results_folder import sweep
+from typer.testing import CliRunner
+
+from reports.__main__ import app
+
+
+def compared(root, *things):
+    return CliRunner().invoke(app, ["compare", *things, "--results", str(root)])
+
+
+def test_what_differs_is_listed_beside_all_metrics(tmp_path):
+    files = sweep(variants=("linear",), datasets=("mnist",))
+    root = files.write(tmp_path)
+    one, two = files.cells["linear-mnist-quick"]["finals"][:2]
+    done = compared(root, one, two, "--csv")
+    assert done.exit_code == 0, done.output
+    rows = {line.split(",")[1]: line.split(",")[2:] for line in done.stdout.splitlines()}
+    assert rows["name"] == [one, two]
+    assert rows["learning_rate"] == ["0.001", "0.0005"]
+    assert "routing" not in rows, "both runs have the same"
+    accuracy = [files.records[run]["metrics"]["test/accuracy"] for run in (one, two)]
+    assert rows["test/accuracy"] == [f"{value:.6g}" for value in accuracy]
+    assert (root / "report" / "compared-runs.png").stat().st_size > 5000
+    assert compared(root, one, two).exit_code == 0
+
+
+@pytest.mark.parametrize("things", [(), ("only-one",), ("none-1", "none-2")])
+def test_what_cannot_be_compared_is_one_sentence(tmp_path, things):
+    root = sweep(variants=("linear",), datasets=("mnist",)).write(tmp_path)
+    done = compared(root, *things)
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
+
+
+def test_two_folders_are_compared_as_before(tmp_path):
+    one, two = (sweep(variants=("linear",)).write(tmp_path / name) for name in ("a", "b"))
+    done = compared(tmp_path, str(one), str(two))
+    assert done.exit_code == 0, done.output
+    assert "verdict" in done.stdout
