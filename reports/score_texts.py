@@ -45,6 +45,11 @@ def score_text(metric: str, score: float) -> str:
     return f"{text} %" if text and is_rate(metric) else text
 
 
+def published_text(metric: str, figure: float) -> str:
+    """Writes a published figure with the digits that it was published with, up to four."""
+    return f"{round(100 * figure, 2):g} %" if is_rate(metric) else f"{figure:.4g}"
+
+
 def difference_text(metric: str, difference: float) -> str:
     """Writes a difference of two scores without its unit: of rates in points of a hundred."""
     if math.isnan(difference):

@@ -15,7 +15,7 @@ from reports.page.views import entry, head, number
 from reports.published import Published, published_figures
 from reports.ranking import RankedCell, place
 from reports.results import Cell, Results
-from reports.score_texts import score_text
+from reports.score_texts import published_text, score_text
 from reports.tables.leaderboard_table import shown_floors
 
 Groups = Sequence[Sequence[RankedCell]]
@@ -105,7 +105,7 @@ def _published(cell: Cell) -> Entry:
     if not figures:
         return entry("–")
     best = min(figures, key=lambda f: _order(f, cell))
-    return entry(score_text(best.metric, best.value), one_line(best.model))
+    return entry(published_text(best.metric, best.value), one_line(best.model))
 
 
 def _order(figure: Published, cell: Cell) -> float:

@@ -22,6 +22,7 @@ from reports.score_texts import (
     difference_words,
     duration,
     factor,
+    published_text,
     score_text,
     score_texts,
 )
@@ -147,7 +148,7 @@ def _published(ranked: RankedCell) -> Iterator[tuple[str, str]]:
         yield "published", "no figure is known for this variant, dataset and metric"
         return
     distance = gap(ranked.score.mean, cell, figure)
-    value = f"{score_text(cell.metric, figure.value)} ({figure.model})"
+    value = f"{published_text(cell.metric, figure.value)} ({figure.model})"
     if math.isnan(distance):
         yield "published", f"{value}; it can't be compared with ours"
     else:

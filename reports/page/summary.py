@@ -18,6 +18,7 @@ from reports.score_texts import (
     difference_words,
     duration,
     is_rate,
+    published_text,
     score_text,
 )
 
@@ -243,7 +244,7 @@ def _published(groups: Sequence[list[RankedCell]], profile: str) -> Iterator[Pie
         yield "; " if place else ""
         yield link(ranked)
         yield f" on {one_line(ranked.cell.dataset)} {score_text(metric, ranked.score.mean)} here, "
-        yield f"{score_text(metric, figure.value)} published"
+        yield f"{published_text(metric, figure.value)} published"
         if math.isfinite(distance):
             way = "better" if distance >= 0 else "worse"
             yield f" ({difference_words(metric, abs(distance))} {way})"

@@ -11,7 +11,14 @@ from reports.page.page_format import Entry
 from reports.published import beside, gap
 from reports.ranking import RankedCell
 from reports.results import Cell
-from reports.score_texts import difference_text, duration, is_rate, score_text, score_texts
+from reports.score_texts import (
+    difference_text,
+    duration,
+    is_rate,
+    published_text,
+    score_text,
+    score_texts,
+)
 
 VIEWS = {
     "score": "score",
@@ -107,11 +114,12 @@ def _published(ranked: RankedCell) -> Entry:
     if figure is None or not ranked.score.n:
         return entry("–" if figure is None else "no final")
     if math.isnan(gap(ranked.score.mean, cell, figure)):
-        ours, theirs = (score_text(cell.metric, v) for v in (ranked.score.mean, figure.value))
-        return entry(f"{ours.removesuffix(' %')} of {theirs}", NOT_COMPARABLE)
+        ours = score_text(cell.metric, ranked.score.mean).removesuffix(" %")
+        theirs = published_text(cell.metric, figure.value)
+        return entry(f"{ours} of {theirs}", NOT_COMPARABLE)
     share = ranked.score.mean / figure.value if figure.value else math.nan
     order = -share if cell.direction == "maximize" else share
-    return entry(f"{share:.1%}", f"of {score_text(cell.metric, figure.value)}", order)
+    return entry(f"{share:.1%}", f"of {published_text(cell.metric, figure.value)}", order)
 
 
 def _cost(ranked: RankedCell, group: Sequence[RankedCell], name: str) -> Entry:
