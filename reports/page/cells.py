@@ -197,7 +197,7 @@ def _run(results: Results, cell: Cell, run: RunRecord) -> Run:
         "metrics by epoch": "metrics.jsonl",
         "W&B folder": "wandb/",
     }
-    command = ["python", "-m", "benchmarks", "reproduce", run.run_id]
+    command = ["capsbench", "reproduce", run.run_id]
     roles = {"trial": "best trial", "base": f"base ({one_line(run.variant)})"}
     return Run(
         id=run.run_id,
