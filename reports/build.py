@@ -13,7 +13,7 @@ from benchmarks.records.errors import InputError
 from reports.curve_index import FOLDER, remove_other_curves
 from reports.flags import flags
 from reports.formats import write
-from reports.results import Results, read_results
+from reports.results import CHECKED, Results, read_results
 from reports.tables import TABLES, build_tables
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     parts, wanted = set(only or PARTS), set(formats or USUAL)
     report = root / "report"
     results = read_results(root)
+    write(root / CHECKED, "".join(f"{mark}\n" for mark in sorted(results.undamaged)))
     whole = {*PARTS, *USUAL} == {*parts, *wanted}
     key, kept = _key(results), root / FOLDER / "whole.txt"
     if whole and (report / "index.html").is_file() and _read(kept) == key + _written(report):

@@ -118,6 +118,8 @@ class Results:
     """Finished runs that belong to no study, as `capsbench run` makes them."""
     unreadable: tuple[str, ...] = ()
     """Says of each run outside cells whose record cannot be read why that is."""
+    undamaged: frozenset[str] = frozenset()
+    """Hashes of the record and the metrics of each run whose damage was checked."""
     damaged: tuple[str, ...] = ()
     """Phrases that name the damaged files of runs that are left out."""
     key: str = ""
@@ -165,7 +167,7 @@ def read_results(root: Path) -> Results:
         OSError: if a file cannot be read.
     """
     ledgers = ResultsFolder(root).ledgers()
-    records = _Records(root)
+    records = _Records(root, _checked(root))
     cells = [
         Cell(
             ledger=ledger,
@@ -187,7 +189,15 @@ def read_results(root: Path) -> Results:
     for ledger in ledgers:
         digest.update(ledger.model_dump_json().encode())
     ordered = tuple(sorted(cells, key=lambda cell: cell.order))
-    return Results(root, ordered, single, unreadable, tuple(records.damaged), digest.hexdigest())
+    return Results(
+        root,
+        ordered,
+        single,
+        unreadable,
+        frozenset(records.undamaged),
+        tuple(records.damaged),
+        digest.hexdigest(),
+    )
 
 
 def _task_of(run: RunRecord) -> str:
@@ -198,11 +208,25 @@ def _task_of(run: RunRecord) -> str:
     return "classification" if names & {"accuracy", "exact_match"} else "prediction"
 
 
+CHECKED = Path("report") / "index" / "undamaged.txt"
+"""Hashes of runs that were found undamaged, one per line; `capsbench report` writes it."""
+
+
+def _checked(root: Path) -> set[str]:
+    try:
+        return set((root / CHECKED).read_text().split())
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
 @dataclass
 class _Records:
     """Reads each record of a results folder once, however many cells name it."""
 
     root: Path
+    checked: set[str] = field(default_factory=set)
+    """Hashes of the files of undamaged runs, from an earlier report; a check takes milliseconds."""
+    undamaged: set[str] = field(default_factory=set)
     sha256: dict[str, str] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     _read: dict[str, RunRecord | None] = field(default_factory=dict)
@@ -215,13 +239,21 @@ class _Records:
         if run_id not in self._read:
             folder = RunFolder(self.root, run_id)
             content = folder.read_bytes()
-            if content is not None and (fault := folder.damage(weights=False)) is not None:
-                self.damaged.append(fault)
+            if content is not None and not self._is_whole(folder, content):
                 content = None
             self._read[run_id] = None if content is None else folder.parse(content)
             if content is not None:
                 self.sha256[run_id] = hashlib.sha256(content).hexdigest()
         return self._read[run_id]
+
+    def _is_whole(self, folder: RunFolder, content: bytes) -> bool:
+        """Returns whether a run is undamaged, and keeps the damage."""
+        mark = folder.content_hash(content)
+        if mark not in self.checked and (fault := folder.damage(weights=False)) is not None:
+            self.damaged.append(fault)
+            return False
+        self.undamaged.add(mark)
+        return True
 
     def outside(self) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
         """Reads the runs that were not asked for before.

@@ -6,6 +6,7 @@ from results_folder import sweep
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
+from reports.build import build
 from reports.flags import flags
 from reports.results import read_results
 
@@ -293,3 +294,13 @@ def test_importance_is_read_from_the_ledger(tmp_path):
         "lr": 0.75,
         "width": 0.25,
     }
+
+
+def test_a_run_that_was_whole_in_an_earlier_report_is_checked_again_if_a_file_changed(tmp_path):
+    files = sweep(variants=("linear",), datasets=("mnist",))
+    root = files.write(tmp_path)
+    build(root)
+    assert not read_results(root).damaged
+    run = RunFolder(root, next(iter(files.records)))
+    run.metrics.write_text(run.metrics.read_text().replace("0.", "0.9", 1))
+    assert left_out(root, run.run_id) == f"{run.metrics} is damaged"
