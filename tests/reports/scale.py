@@ -1,6 +1,6 @@
 """Measures how long reports take, with a results folder of any size.
 
-    python tests/reports/scale.py --runs 10000 --epochs 100
+    python -m tests.reports.scale --runs 10000 --epochs 100
 
 prints seconds, processor seconds and peak memory of the first build, of one where nothing changed
 and of one where a run did, the size of the page, and how long Chromium takes to open it.
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from results_folder import sweep
+from tests.reports.results_folder import sweep
 
 DATASETS = ("cifar10", "mnist", "moving_mnist", "svhn", "usps")
 VARIANTS = 20
