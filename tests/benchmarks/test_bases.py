@@ -177,16 +177,24 @@ def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
     assert made(record.spec, tmp_path / "again").digest == record.digest
 
 
-def test_missing_or_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
+def test_a_base_with_damaged_weights_is_re_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = upper()
-    made(spec.base, tmp_path)
+    base = made(spec.base, tmp_path)
     path = RunFolder(tmp_path, spec.base.run_id).weights
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
-        made(spec, tmp_path)
-    path.unlink()
+    assert made(spec, tmp_path).digest == made(spec, tmp_path / "again").digest
+    assert "weights.safetensors is damaged: the run is re-run" in capsys.readouterr().err
+    assert RunFolder(tmp_path, base.run_id).read().digest == base.digest
+
+
+def test_missing_weights_of_a_base_are_one_sentence(tmp_path: Path) -> None:
+    spec = upper()
+    made(spec.base, tmp_path)
+    RunFolder(tmp_path, spec.base.run_id).weights.unlink()
     with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
     assert RunFolder(tmp_path, spec.run_id).read() is None

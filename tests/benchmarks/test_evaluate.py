@@ -106,6 +106,7 @@ def test_a_machine_that_computes_other_bits_is_refused(
     record["metrics"]["validation/loss"] += 1e-12
     lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     record["digest"] = RunRecord.digest_of(record, lines)
+    record["seal"] = RunRecord.seal_of(record)
     folder.record.write_text(json.dumps(record))
     refused(trial.run_id, tmp_path, "this machine computes validation/loss")
 
@@ -116,14 +117,16 @@ def test_weights_of_another_training_are_refused(tmp_path: Path) -> None:
     state = load_file(path)
     next(iter(state.values())).mul_(1.5)
     save_file(state, path)
-    refused(trial.run_id, tmp_path, r"weights\.safetensors does not match the record")
+    refused(trial.run_id, tmp_path, r"weights\.safetensors is damaged")
 
 
 def test_weights_of_an_older_version_are_evaluated(tmp_path: Path) -> None:
     """Files of older versions have no metadata; their checksum is that of the whole file."""
     trial = made(spec_of("linear", epochs=1), tmp_path)
-    path = RunFolder(tmp_path, trial.run_id).weights
-    save_file(load_file(path), path)
+    folder = RunFolder(tmp_path, trial.run_id)
+    save_file(load_file(folder.weights), folder.weights)
+    older = trial.sealed(weights_file_sha256=None)
+    folder.record.write_text(older.model_dump_json())
     found = evaluate(trial.run_id, source=NOWHERE, results=tmp_path)
     assert found.digest == made(final_of(trial.spec), tmp_path / "trained").digest
 
