@@ -24,6 +24,7 @@ REFRESH_SECONDS = 0.2
 """Seconds between two updates of the live bar: on a GPU, each update waits for the loss."""
 
 BAR_WIDTH = 12
+SMALLEST_BAR = 4
 
 
 class Opening(pl.Callback):
@@ -208,7 +209,7 @@ class LiveBar:
             texts: the texts after the bar; where the terminal is narrow, the last are left out.
         """
         self._due = time.monotonic() + REFRESH_SECONDS
-        taken = len(f"{name} {'━' * BAR_WIDTH} {done}/{total}")
+        taken = len(f"{name} {'━' * SMALLEST_BAR} {done}/{total}")
         while texts and taken + sum(2 + len(text) for text in texts) > self._console.width:
             texts = texts[:-1]
         self._progress.update(

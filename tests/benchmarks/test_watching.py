@@ -78,7 +78,7 @@ def test_a_narrow_terminal_has_the_first_texts_of_the_bar() -> None:
     )
     bar.stop()
     line = re.sub(r"\x1b\[[\d;?]*\w", "", shown.getvalue())
-    assert len(re.findall("[━╸╺]", line)) >= run_progress.BAR_WIDTH
+    assert len(re.findall("[━╸╺]", line)) >= run_progress.SMALLEST_BAR
     assert "loss 0.1234" in line
     assert "samples/s" not in line
 
