@@ -75,10 +75,12 @@ def announced(text: str) -> Iterator[None]:
 
 
 def duration(seconds: float) -> str:
-    """Formats a number of seconds for people, such as `3 min 07 s` or `2 h 05 min`."""
+    """Formats a number of seconds for people, such as `7 s`, `3 min 07 s` or `2 h 05 min`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def chosen_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:

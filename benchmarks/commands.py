@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +16,7 @@ from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from benchmarks.records.spec import Budget, Precision, RunSpec
+from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.result_tables import print_metrics
 from benchmarks.run_options import RunOptions
 from benchmarks.runs.preparation import unused_terms
@@ -60,7 +61,7 @@ def make_run(
         machine=Machine(
             choice.threads,
             chosen_device(choice.device),
-            cast(Precision, choice.precision),
+            choice.precision,
             deterministic=not choice.non_deterministic,
         ),
     )
@@ -108,6 +109,17 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
     )
     console.print(f"digest {record.digest[:16]}")
     console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
+    for line in _next_commands(record, results):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _next_commands(record: RunRecord, results: Path) -> Iterator[str]:
+    """Yields what a user can do with a finished run, one line per command."""
+    at = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    if record.complete and record.role == "trial":
+        yield f"next: `capsbench evaluate {record.run_id}{at}` scores it on test data"
+    if record.complete and record.weights_sha256 is not None:
+        yield f"next: `capsbench predict {record.run_id} FILE{at}` uses it on files"
 
 
 def _counts(costs: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ Importing this module is fast.
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,6 +98,8 @@ def add(
     added = own_sources.read_source(path, choice)
     header = own_datasets.store(root, name, path, added, replace=replace)
     _print(header, added, own_datasets.path_of(root, name))
+    at = "" if data is None else f" --data {shlex.quote(str(data))}"
+    print(f"next: `capsbench run cnn {name}{at}`, `capsbench sweep --datasets {name}{at}`")
 
 
 def _require_name(name: str) -> None:
@@ -142,4 +145,3 @@ def _print(header: Header, added: Added, path: Path) -> None:
     for note in header.notes:
         print(note)
     print(f"stored in {path}, fingerprint {header.sha256}")
-    print(f"next: capsbench run cnn {header.name}, capsbench sweep --datasets {header.name}")

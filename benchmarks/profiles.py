@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks import datasets
@@ -28,6 +29,14 @@ class ProfileName(StrEnum):
     standard = "standard"
     paper = "paper"
     published = "published"
+
+
+PROFILE_OPTION = typer.Option(
+    metavar="NAME",
+    help=f"How much a run may spend: {', '.join(ProfileName)}. smoke takes minutes and downloads "
+    "nothing.",
+)
+"""The option `--profile`; with a list of all names as its metavar, the help would break them."""
 
 
 class Profile(BaseModel):

@@ -8,8 +8,9 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.cli import Offline
-from benchmarks.profiles import ProfileName
+from benchmarks.profiles import PROFILE_OPTION, ProfileName
 from benchmarks.records.errors import InputError
+from benchmarks.records.spec import Precision
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
 Where = Literal["auto", "cpu", "cuda"]
@@ -20,9 +21,7 @@ class RunOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    profile: Annotated[ProfileName, typer.Option(help="How much the run may spend.")] = (
-        ProfileName.quick
-    )
+    profile: Annotated[ProfileName, PROFILE_OPTION] = ProfileName.quick
     hyperparameters: dict[str, Any] = {}
     base: Annotated[
         str | None,
@@ -52,7 +51,9 @@ class RunOptions(BaseModel):
     final: Annotated[
         bool, typer.Option("--final", help="Also score the run on test data, once, at the end.")
     ] = False
-    precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true"
+    precision: Annotated[Precision, typer.Option(help="Numbers that layers compute with.")] = (
+        "32-true"
+    )
     threads: Annotated[
         int | None,
         typer.Option(

@@ -23,6 +23,9 @@ from models.variant import Variant
 REFRESH_SECONDS = 0.2
 """Seconds between two updates of the live bar: on a GPU, each update waits for the loss."""
 
+BAR_WIDTH = 12
+SMALLEST_BAR = 4
+
 
 class Opening(pl.Callback):
     """Prints the model, the device, the data and the layers, once per model, before its first use.
@@ -42,13 +45,14 @@ class Opening(pl.Callback):
             return
         self._model = weakref.ref(model)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        counts, threads = data.counts, torch.get_num_threads()
+        counts, threads, epochs = data.counts, torch.get_num_threads(), trainer.max_epochs or 1
         lines = {
             "model": f"{type(model).__name__}, {parameters:,} trained parameters",
             "device": f"{_device(pl_module.device)}, {threads} CPU thread{'s' * (threads > 1)}, "
             f"{trainer.precision}",
             "data": f"{data.info.dataset} ({data.info.state}), {counts.train:,} training and "
-            f"{counts.validation:,} validation samples, batches of {model.config.batch_size}",
+            f"{counts.validation:,} validation samples",
+            "budget": f"{epochs} epoch{'s' * (epochs > 1)}, batches of {model.config.batch_size}",
         }
         for name, text in lines.items():
             self._console.print(f"{name:<7} {text}", soft_wrap=True, highlight=False)
@@ -108,15 +112,15 @@ class EpochLines(pl.Callback):
             texts.append(f"{self._metric} {running:.4g}")
         rate = self._pace.steps_per_second
         if rate is not None:
+            texts.append(f"{duration(self._left(trainer, batch_idx + 1) or 0)} left")
             texts.append(f"{_rounded(rate * len(batch[0]))} samples/s")
-            texts.append(f"{_short(self._left(trainer, batch_idx + 1) or 0)} left")
-        self._bar.show(f"epoch {trainer.current_epoch + 1}/{epochs}", batch_idx + 1, steps, texts)
+        self._bar.show(_epoch(trainer.current_epoch + 1, epochs), batch_idx + 1, steps, texts)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._pace.begin()
         if self._bar is not None and trainer.state.fn == "fit":
-            steps, epochs = int(trainer.num_training_batches), trainer.max_epochs
-            name = f"epoch {trainer.current_epoch + 1}/{epochs}"
+            steps, epochs = int(trainer.num_training_batches), trainer.max_epochs or 1
+            name = _epoch(trainer.current_epoch + 1, epochs)
             self._bar.show(name, steps, steps, ["validation"])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -149,9 +153,8 @@ class EpochLines(pl.Callback):
     def _print_epoch(
         self, trainer: pl.Trainer, journal: Journal, line: Mapping[str, Any], left: float | None
     ) -> None:
-        epoch, metrics, last = line["epoch"], line["metrics"], trainer.max_epochs
-        texts = [f"epoch {epoch:>{len(str(last))}}/{last}"]
-        texts.append(f"loss {metrics['train/loss']:.4g}")
+        epoch, metrics, last = line["epoch"], line["metrics"], trainer.max_epochs or 1
+        texts = [_epoch(epoch, last), f"loss {metrics['train/loss']:.4g}"]
         if "validation/loss" in metrics:
             texts.append(f"validation loss {metrics['validation/loss']:.4g}")
         score = metrics.get(f"validation/{self._metric}")
@@ -160,7 +163,7 @@ class EpochLines(pl.Callback):
             mark = " (best)" if scores.index(self._better(scores)) == epoch - 1 else ""
             texts.append(f"{self._metric} {score:.4g}{mark}")
         if left is not None and epoch != last and self._bar is None:  # the bar has it
-            texts.append(f"{_short(left)} left")
+            texts.append(f"{duration(left)} left")
         self._console.print("  ".join(texts), soft_wrap=True, highlight=False)
 
     def _stop(self) -> None:
@@ -178,7 +181,7 @@ class LiveBar:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=BAR_WIDTH),
             TextColumn("{task.completed}/{task.total}  {task.fields[texts]}"),
             console=console,
             transient=True,
@@ -186,6 +189,7 @@ class LiveBar:
         )
         self._row = self._progress.add_task("", total=1, texts="")
         self._due = 0.0
+        self._console = console
 
     def start(self) -> None:
         """Shows the bar."""
@@ -202,9 +206,12 @@ class LiveBar:
             name: the text before the bar.
             done: number of finished steps.
             total: number of all steps.
-            texts: the texts after the bar.
+            texts: the texts after the bar; where the terminal is narrow, the last are left out.
         """
         self._due = time.monotonic() + REFRESH_SECONDS
+        taken = len(f"{name} {'━' * SMALLEST_BAR} {done}/{total}")
+        while texts and taken + sum(2 + len(text) for text in texts) > self._console.width:
+            texts = texts[:-1]
         self._progress.update(
             self._row, description=name, completed=done, total=total, texts="  ".join(texts)
         )
@@ -233,12 +240,13 @@ def _journal(trainer: pl.Trainer) -> Journal:
     return next(c for c in cast(Any, trainer).callbacks if isinstance(c, Journal))
 
 
+def _epoch(number: int, last: int) -> str:
+    """Formats the number of an epoch, as wide as that of the last one."""
+    return f"epoch {number:>{len(str(last))}}/{last}"
+
+
 def _device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-def _short(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
 
 
 def _rounded(number: float) -> str:

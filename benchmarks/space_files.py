@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -42,7 +42,9 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget
 from models import registry
 from models.registry import nearest
-from models.variant import Hyperparameters
+
+if TYPE_CHECKING:
+    from models.variant import Hyperparameters  # imports torch
 
 FOLDER = Path(__file__).resolve().parent.parent / "sweeps" / "spaces"
 

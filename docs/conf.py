@@ -7,7 +7,8 @@ with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as file:
     release = tomllib.load(file)["project"]["version"]
 
 project = "capsbench"
-extensions = ["myst_parser"]
+extensions = ["myst_nb"]  # Markdown and notebooks
+nb_execution_mode = "off"  # the outputs in the notebook are shown; a test executes it
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"capsbench {release}"

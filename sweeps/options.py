@@ -21,7 +21,7 @@ from pydantic import (
 
 from benchmarks import datasets, own_variants, profiles
 from benchmarks.cli import Offline
-from benchmarks.profiles import ProfileName
+from benchmarks.profiles import PROFILE_OPTION, ProfileName
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
@@ -78,9 +78,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    profile: Annotated[ProfileName, typer.Option(help="How much a run may spend.")] = (
-        ProfileName.quick
-    )
+    profile: Annotated[ProfileName, PROFILE_OPTION] = ProfileName.quick
     data: Path
     only: Annotated[
         tuple[str, ...],
@@ -88,7 +86,10 @@ class Options(BaseModel):
             help="Cells to run, as variant/dataset with * for any; repeatable.", show_default=False
         ),
     ] = ()
-    engine: Annotated[EngineName, typer.Option(help="Where runs are made.")] = EngineName.processes
+    engine: Annotated[
+        EngineName,
+        typer.Option(metavar="NAME", help=f"Where runs are made: {', '.join(EngineName)}."),
+    ] = EngineName.processes
     workers: Annotated[
         int | None,
         Field(ge=1),
@@ -103,7 +104,11 @@ class Options(BaseModel):
     slurm: SlurmOptions = SlurmOptions()
     sampler: Annotated[
         Sampler | None,
-        typer.Option(help="Who proposes trials.", show_default="the space file's, tpe"),
+        typer.Option(
+            metavar="NAME",
+            help=f"Who proposes trials: {', '.join(Sampler)}.",
+            show_default="the space file's, tpe",
+        ),
     ] = None
     storage: Annotated[
         str | None,

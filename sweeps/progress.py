@@ -20,6 +20,9 @@ from benchmarks.records.record import RunRecord
 from sweeps.cell import Cell
 from sweeps.engines import Job
 
+BAR_WIDTH = 30
+"""Columns of the bar, at most: a narrow terminal has fewer."""
+
 
 class Progress:
     """Cells done, runs under way with epoch and metric, time left."""
@@ -85,7 +88,8 @@ class Progress:
         for cell in self._cells:
             if cell.done and cell.study not in self._announced:
                 self._announced.add(cell.study)
-                self._say(f"{self._count()} {cell.study}: {_result(cell)}; {self._left()} left")
+                left = f"; {self._left()} left" if self._remaining() else ""
+                self._say(f"{self._count()} {cell.study}: {_result(cell)}{left}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
@@ -120,13 +124,14 @@ class Progress:
     def _view(self) -> RenderableType:
         planned = sum(cell.planned for cell in self._cells)
         done = planned - self._remaining()
-        head = Table.grid(padding=(0, 2))
-        head.add_row(
-            ProgressBar(total=planned, completed=done, width=30),
-            f"{len(self._announced)} of {len(self._cells)} cells",
-            f"{done} of {planned} runs",
-            f"{duration(time.monotonic() - self._begun)} gone, {self._left()} left",
+        left = f", {self._left()} left" if done < planned else ""
+        text = (
+            f"  {len(self._announced)} of {len(self._cells)} cells  {done} of {planned} runs  "
+            f"{duration(time.monotonic() - self._begun)} gone{left}"
         )
+        width = min(BAR_WIDTH, max(1, self._console.width - len(text)))
+        head = Table.grid()
+        head.add_row(ProgressBar(total=planned, completed=done, width=width), text)
         body = Table.grid(padding=(0, 2))
         for run_id, (cell, job, begun) in list(self._running.items()):
             epoch, metrics = RunFolder(self._results, run_id).finished_epochs()

@@ -56,7 +56,7 @@ def _unbroken(text: str) -> str:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=any(headings))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings[:-1]:
         table.add_column(heading, no_wrap=True)
     table.add_column(headings[-1])
@@ -68,7 +68,10 @@ def _section(title: str, rows: Iterator[tuple[str, ...]]) -> list[RenderableType
     found = list(rows)
     if not found:
         return []
-    table = _table(*("" for _ in found[0]))
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    for _ in found[0][1:]:
+        table.add_column()
     for row in found:
         table.add_row(*row)
     return ["", Text(title, style="bold"), Padding(table, (0, 0, 0, 2))]

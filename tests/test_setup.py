@@ -24,6 +24,10 @@ def pins(lock: str) -> set[str]:
     return {pin + (marker or "") for pin, marker in PIN.findall(text)}
 
 
+def versions(lock: str) -> set[str]:
+    return {pin.partition(" ; ")[0] for pin in pins(lock)}
+
+
 def declared() -> dict[str, list[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = {
@@ -47,7 +51,8 @@ def test_the_lock_holds_what_pyproject_pins() -> None:
     assert torch in declared()["run"]
     assert run <= pins("requirements.lock")
     assert {d.lower() for d in declared()["test"]} <= pins("requirements-test.lock")
-    assert pins("requirements.lock") <= pins("requirements-test.lock")
+    # What the test lock needs on every Python, the other lock may need on some alone.
+    assert versions("requirements.lock") <= versions("requirements-test.lock")
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-test.lock"])

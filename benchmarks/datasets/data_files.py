@@ -192,7 +192,7 @@ def find_or_download(layouts: Sequence[Layout], root: Path, *, download: bool) -
     if complete:
         return complete
     part = next((p for p in places if len(p.missing) < len(p.layout.files)), None)
-    reason = "downloads are off"
+    reason = "downloads are off, as with --offline or profile smoke"
     if download:
         target = part if part is not None and _has_addresses(part) else places[0]
         try:

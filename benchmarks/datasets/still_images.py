@@ -301,7 +301,12 @@ def _real(dataset: ImageDataset, root: Path, download: bool) -> StillImages | No
         require_no_lookalike(
             dataset.name, root, dataset.lookalike, _official(dataset.layouts[0], root), reason
         )
-        _log.warning("%s: not found in %s (%s): using a stand-in", dataset.name, root, reason)
+        _log.warning(
+            "%s: not found in %s (%s): using a stand-in; --data names another folder",
+            dataset.name,
+            root,
+            reason,
+        )
         return None
     return read_first(places, lambda place: _read_place(dataset, place))
 

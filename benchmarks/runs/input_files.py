@@ -19,6 +19,8 @@ from benchmarks.runs.trained import TrainedModel
 from models.variant import ClipShape, PointShape
 
 ARRAYS = (".npy",)
+COLOURS = {"L": "grey"}
+"""By Pillow's name of a mode, ours, if it is another."""
 
 
 class Sample(NamedTuple):
@@ -150,7 +152,7 @@ def _frames(path: Path, trained: TrainedModel) -> tuple[np.ndarray, str | None]:
     frames = []
     try:
         with Image.open(path) as image:
-            was = f"{image.width}×{image.height} {image.mode}"
+            was = f"{image.width}×{image.height} {COLOURS.get(image.mode, image.mode)}"
             same = image.size == (shape.width, shape.height) and image.mode == mode
             for frame in ImageSequence.Iterator(image):
                 if frame.mode.startswith(("I", "F")):
@@ -169,6 +171,5 @@ def _frames(path: Path, trained: TrainedModel) -> tuple[np.ndarray, str | None]:
         raise InputError(f"{path} is not a readable image: {error}") from None
     note = None
     if not same:
-        colours = "grey" if mode == "L" else "RGB"
-        note = f"{path.name}: converted from {was} to {shape.width}×{shape.height} {colours}"
+        note = f"{path.name}: converted from {was} to {shape.width}×{shape.height} {COLOURS[mode]}"
     return np.stack(frames), note

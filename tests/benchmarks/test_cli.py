@@ -175,7 +175,6 @@ def test_options_come_from_the_config() -> None:
         (("run", "linear", "usps", *SMALL, "--set", "l=1"), "did you mean 'lr'"),
         (("run", "linear", "usps", *SMALL, "--set", "lr"), "write --set NAME=VALUE"),
         (("run", "linear", "usps", *SMALL, "--set", "lr=-1"), "greater than 0"),
-        (("run", "linear", "usps", *SMALL, "--precision", "16"), "precision"),
         (("reproduce", "nothing"), "has no record of a run 'nothing'"),
         (("evaluate", "nothing"), "has no record of a run 'nothing'"),
         (("predict", "nothing", "x.png"), "has no record of a run 'nothing'"),
@@ -196,6 +195,42 @@ def test_bad_input_is_one_sentence(
     assert left.value.code == 2
     assert message in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["cnn", "mnist", "--set", "widht=3"], "did you mean 'width'"),
+        (["cnn", "mnist", "--set", "width=none"], "width"),
+        (["cnn", "mnist", "--precision", "bf17"], "--precision"),
+        (["cnn", "mnist", "--show", "first"], "--show"),
+        (["ocae", "mnist", "--base", "nothing"], "nothing"),
+    ],
+)
+def test_a_mistake_is_named_before_data_is_looked_for(
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A download of some minutes must not come before the sentence."""
+
+    def looked_for(*_: object, **__: object) -> None:
+        raise AssertionError("data was looked for")
+
+    monkeypatch.setattr("benchmarks.datasets.still_images.find_or_download", looked_for)
+    where = ["--data", str(tmp_path), "--results", str(tmp_path / "results")]
+    with pytest.raises(SystemExit) as leaving:
+        main(lambda: app(["run", *arguments, *where]))
+    assert leaving.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+def test_help_names_each_profile_whole_and_says_which_downloads_nothing() -> None:
+    told = call("run", "--help").stdout
+    assert all(re.search(rf"\b{name}\b", told) for name in ProfileName)
+    assert "smoke takes minutes and downloads nothing" in told
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

@@ -56,7 +56,8 @@ def test_each_epoch_is_a_line_that_marks_the_best(tmp_path: Path) -> None:
     best = [score > max(record.history[:i], default=-1) for i, score in enumerate(record.history)]
     assert [bool(line[2]) for line in lines] == best
     assert "model   Linear, 7,850 trained parameters" in told
-    assert "data    mnist (stand-in), 48 training and 20 validation samples, batches of 16" in told
+    assert "data    mnist (stand-in), 48 training and 20 validation samples\n" in told
+    assert "budget  3 epochs, batches of 16\n" in told
     assert "1 CPU thread, 32-true" in told
 
 
@@ -66,6 +67,20 @@ def test_a_resumed_run_shows_the_epochs_before(tmp_path: Path) -> None:
     told = watched(spec, tmp_path)
     assert re.findall(r"epoch (\d)/2", told) == ["1", "2"]
     assert "resumed at step 4" in told
+
+
+def test_a_narrow_terminal_has_the_first_texts_of_the_bar() -> None:
+    shown = io.StringIO()
+    bar = run_progress.LiveBar(Console(file=shown, force_terminal=True, width=60))
+    bar.start()
+    bar.show(
+        "epoch 10/40", 1234, 5678, ["loss 0.1234", "accuracy 0.9", "2 h 05 min left", "9 samples/s"]
+    )
+    bar.stop()
+    line = re.sub(r"\x1b\[[\d;?]*\w", "", shown.getvalue())
+    assert len(re.findall("[━╸╺]", line)) >= run_progress.SMALLEST_BAR
+    assert "loss 0.1234" in line
+    assert "samples/s" not in line
 
 
 @pytest.mark.parametrize("variant", ["cnn", "autoencoder"])

@@ -70,6 +70,7 @@ def test_every_variant_is_described(
     for name in cls.Config.model_fields:
         assert any(line.startswith(f"{name} ") for line in lines), name
     assert not re.search(r"Ge\(|Le\(|Literal|<class|e-0\d", found.output)
+    assert not re.search(r"\w…", found.output), "a text is cut off"
     assert ("Presets, by dataset" in found.output) == bool(cls.presets)
     assert ("Budget of the source" in found.output) == bool(cls.published_budgets)
 
@@ -89,6 +90,11 @@ def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(rf"^  lr +{wide}, logarithmic +all but quick *$", told, re.MULTILINE)
     assert re.search(rf"^ +{narrow}, logarithmic +quick *$", told, re.MULTILINE)
     told = CliRunner().invoke(app, ["options", "capsnet"]).output
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow_told = CliRunner().invoke(app, ["options", "capsnet"]).output
+    assert re.search(
+        r"^  reconstruction_weight +0.0001 .* all but quick *$", narrow_told, re.MULTILINE
+    )
     assert re.search(
         r"0\.0001 … 0\.01, logarithmic, where reconstruction is yes +all but quick", told
     )
