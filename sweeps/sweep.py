@@ -334,7 +334,7 @@ class _Driver:
         except BrokenExecutor:
             self._count_death(job.spec.run_id)
             if self.deaths[job.spec.run_id] < ATTEMPTS:
-                cell.retry()
+                cell.count_retry()
                 self.progress.retry(job)
                 self._submit(cell, job)
                 return
