@@ -15,10 +15,10 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError, first_fault
 from models import registry
-from sweeps import experiment as experiments
 from sweeps import matrix, options, start_points, worker_server
+from sweeps.experiment import Experiment, read_experiment
 from sweeps.options import Addition, EngineName, Options
-from sweeps.report_process import Report
+from sweeps.report_process import ReportProcess
 
 if TYPE_CHECKING:
     from sweeps.retry import Selection
@@ -85,16 +85,16 @@ def run(
     ] = False,
 ) -> None:
     """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
-    plan = experiments.Experiment() if experiment is None else experiments.read(experiment)
+    plan = Experiment() if experiment is None else read_experiment(experiment)
     own = options.add_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)
     }
     only = tuple(given["only"]) or plan.only
-    given["only"] = matrix.columns(datasets_ or plan.datasets, only)
+    given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
     given["changes"] = plan.changes()
-    points = start_points.read(start or (), given["profile"])
+    points = start_points.read_start_points(start or (), given["profile"])
     try:
         choice = Options(**given, data=folder, start=points, variants=own)
     except ValidationError as error:
@@ -172,14 +172,14 @@ def retry(
 
     Trials that were proposed from the result of a re-run trial are proposed again if it changes.
     """
-    from sweeps.retry import Runs, Selection
+    from sweeps.retry import RunsToRetry, Selection
 
     results = folder or results
     selection = Selection(reason, tuple(only or ()), other_code)
-    matrix.choose(selection.only)
+    matrix.choose_cells(selection.only)
     choice = _stored(results, data) if (results / "sweep.json").exists() else None
     studies = choice.studies() if choice else ()
-    runs = Runs(results, selection, studies)
+    runs = RunsToRetry(results, selection, studies)
     if dry_run:
         for run, _, why in (*runs.single, *runs.of_sweep):
             print(f"{run.run_id}: {why}")
@@ -225,7 +225,7 @@ def merge(
 
     The digest of each run is checked; what does not match is refused, with exit code 1.
     """
-    from sweeps.merge import merge as merge_sources
+    from sweeps.merge import merge_sources
 
     merged = merge_sources(sources, results)
     for sentence in merged.refused:
@@ -266,14 +266,14 @@ def speed(
     data: Data = None,
 ) -> None:
     """Measures trials an hour, beside a plain recipe of Optuna, Lightning and Weights & Biases."""
-    from sweeps.trials_per_hour import show
+    from sweeps.trials_per_hour import print_trials_per_hour
 
     names = variant or ["linear", "cnn"]
     for name in names:
-        matrix.choose((f"{name}/mnist",), option="VARIANT")
+        matrix.choose_cells((f"{name}/mnist",), option="VARIANT")
         if registry.available()[name].task != "classification":
             raise InputError(f"{name} is no classifier, which the plain recipe trains")
-    show(names, trials, data_folder(data))
+    print_trials_per_hour(names, trials, data_folder(data))
 
 
 def _stored(results: Path, data: Path | None) -> Options:
@@ -296,7 +296,7 @@ def _on_command_line(context: typer.Context, name: str) -> bool:
 
 
 def _show_plan(choice: Options) -> None:
-    matrix.choose(choice.only)  # before the slow imports
+    matrix.choose_cells(choice.only)  # before the slow imports
     from sweeps.sweep import show_plan
 
     show_plan(choice)
@@ -309,11 +309,11 @@ def _sweep(
     adding: Addition | None = None,
     retried: Selection | None = None,
 ) -> NoReturn:
-    matrix.choose(choice.only)  # before the slow imports: a typing mistake is told at once
-    report = Report(results)
-    asked = adding is not None or retried is not None or not options.finished(choice, results)
+    matrix.choose_cells(choice.only)  # before the slow imports: a typing mistake is told at once
+    report = ReportProcess(results)
+    asked = adding is not None or retried is not None or not options.is_finished(choice, results)
     if choice.engine is EngineName.processes and asked:
-        worker_server.start()
+        worker_server.start_worker_server()
     try:
         from sweeps.sweep import sweep
 

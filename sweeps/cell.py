@@ -19,7 +19,7 @@ from sweeps.cell_records import CellRecords
 from sweeps.cell_specs import CellSpecs
 from sweeps.cell_trials import CellTrials, FinalParameters, State
 from sweeps.engines import Job
-from sweeps.importance import importance
+from sweeps.importance import compute_importance
 from sweeps.studies import StoredStudy
 
 NOTHING = Planned()
@@ -28,7 +28,8 @@ NOTHING = Planned()
 class Cell:
     """Decides from the records alone what remains to do in a cell.
 
-    `next()` returns the next job that the known results allow; `take()` takes its record.
+    `next_job()` returns the next job that the known results allow; `take_record()` takes the
+    record of that job.
 
     Args:
         specs: makes the specs of the cell's runs.
@@ -173,7 +174,7 @@ class Cell:
             return "no final completed" + (f"; the first: {reasons[0]}" if reasons else "")
         return None
 
-    def next(self) -> Job | None:
+    def next_job(self) -> Job | None:
         """Returns the next job.
 
         A job whose record exists already is taken as done. A job whose base has not ended waits,
@@ -189,7 +190,7 @@ class Cell:
             base = job.spec.base
             final = job.spec.role == "final"
             if (record := self._records.read(job.spec.run_id, weights=final)) is not None:
-                self.take(record)
+                self.take_record(record)
             elif base is None or self._has_ended(base):
                 self._trials.mark(job.spec.run_id, State.running)
                 return job
@@ -250,14 +251,14 @@ class Cell:
     @cached_property
     def _importance(self) -> dict[str, float]:
         """Computes the importance of each searched hyper-parameter, once all trials are stored."""
-        return importance(self.trials, self.specs.direction)
+        return compute_importance(self.trials, self.specs.direction)
 
     @cached_property
     def _bases_wanted(self) -> list[RunSpec]:
         return self.specs.bases(self.trials_wanted, self.finals_wanted)
 
-    def take(self, record: RunRecord) -> None:
-        """Takes the record of a job that `next` returned. Nothing is written before `store`.
+    def take_record(self, record: RunRecord) -> None:
+        """Takes the record of a job that `next_job` returned. Nothing is written before `store`.
 
         Args:
             record: the record.
@@ -266,14 +267,14 @@ class Cell:
             self.bases[record.run_id] = record
         elif record.role == "final":
             self.finals[record.run_id] = record
-        self._trials.take(record)
+        self._trials.take_record(record)
         self._changed = True
 
     def store(self) -> None:
         """Writes the study and the ledger, if a record was taken since the last call.
 
-        `take` does not write, so that no worker waits for it. What a crash loses, a resumed sweep
-        restores from the records.
+        `take_record` does not write, so that no worker waits for it. What a crash loses, a resumed
+        sweep restores from the records.
 
         Raises:
             InputError: if the study cannot be written.
@@ -281,7 +282,7 @@ class Cell:
         if self._changed:
             self._stored.store()
             self._take_enqueued()
-            self.write()
+            self.write_ledger()
             self._changed = False
 
     def _take_enqueued(self) -> None:
@@ -295,9 +296,9 @@ class Cell:
     def count_retry(self) -> None:
         """Counts a run that is retried because its worker died, and writes the ledger."""
         self._retries += 1
-        self.write()
+        self.write_ledger()
 
-    def write(self) -> None:
+    def write_ledger(self) -> None:
         """Writes the ledger of the cell, from which reports know which finals count.
 
         While stored trials are only confirmed or repeated, the ledger keeps its trials and finals,

@@ -18,7 +18,7 @@ from benchmarks.specification import Machine, data_of, specify
 from models import registry
 from sweeps import space
 from sweeps.options import study_name
-from sweeps.run_counts import bases_of
+from sweeps.run_counts import list_bases
 from sweeps.study_configuration import Sampler
 
 SEED = 0
@@ -117,7 +117,7 @@ class CellSpecs:
         def budget_of(role: Role) -> Budget:
             return lower.budget(self.profile, role)
 
-        wanted = bases_of(trials, finals, budget_of)
+        wanted = list_bases(trials, finals, budget_of)
         bases = [self._base(number, role) for number, role in wanted]
         return [base for base in bases if base is not None]
 

@@ -17,7 +17,7 @@ from sweeps import pruners, space
 from sweeps.cell_records import CellRecords
 from sweeps.cell_specs import SEED, CellSpecs
 from sweeps.engines import Job
-from sweeps.proposals import Proposal, Proposals, best
+from sweeps.proposals import Proposal, Proposals, best_trial
 from sweeps.pruners import FrozenPruner
 from sweeps.stored_trials import Enqueued, same_result
 from sweeps.studies import StoredStudy
@@ -141,7 +141,7 @@ class CellTrials:
             return None
         if self.wanted == 0:
             return FinalParameters(self._specs.space.recipe, ())
-        trial = best(self.finished, self._specs.objectives)
+        trial = best_trial(self.finished, self._specs.objectives)
         return None if trial is None else FinalParameters(trial.params, trial.user_attrs["run_ids"])
 
     def next_job(self) -> Job | None:
@@ -194,17 +194,17 @@ class CellTrials:
     def _pruner(self) -> optuna.pruners.BasePruner:
         """Returns the pruner that stops runs of trials between epochs."""
         profile, epochs = self._specs.profile, self._specs.trial_budget.epochs
-        return pruners.make(self._strategy.pruner, profile=profile, epochs=epochs)
+        return pruners.make_pruner(self._strategy.pruner, profile=profile, epochs=epochs)
 
     @cached_property
-    def _pruner_notes(self) -> pruners.Notes:
-        return pruners.Notes(self._pruner, self._specs.direction, self._specs.study)
+    def _pruner_notes(self) -> pruners.PrunerNotes:
+        return pruners.PrunerNotes(self._pruner, self._specs.direction, self._specs.study)
 
     def _frozen(
         self,
         pruner: optuna.pruners.BasePruner,
         number: int,
-        notes: pruners.Notes | None = None,
+        notes: pruners.PrunerNotes | None = None,
     ) -> FrozenPruner:
         """Makes a pruner that compares with the results that trial `number` may know."""
         known = self._proposals.known(number)
@@ -221,7 +221,7 @@ class CellTrials:
             if trial.run_id == run_id:
                 trial.state = state
 
-    def take(self, record: RunRecord) -> None:
+    def take_record(self, record: RunRecord) -> None:
         """Takes the record of a run into the trials that wait for it; other records are ignored.
 
         Args:
@@ -253,7 +253,7 @@ class CellTrials:
         left = self._strategy.seeds - len(trial.records)
         if left < 1 or any(r.status == "failed" for r in trial.records):
             return False
-        pruner = self._frozen(pruners.over_seeds(), trial.proposal.number)
+        pruner = self._frozen(pruners.make_seed_pruner(), trial.proposal.number)
         return pruner([record.score for record in trial.records])
 
     def take_enqueued(self) -> None:

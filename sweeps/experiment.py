@@ -96,7 +96,7 @@ class Experiment(BaseModel):
         }
 
 
-def read(path: Path) -> Experiment:
+def read_experiment(path: Path) -> Experiment:
     """Reads the file of an experiment.
 
     Args:

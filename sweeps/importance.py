@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmarks.records.spec import Direction
 
 
-def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, float]:
+def compute_importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, float]:
     """Shares of the completed trials' spread by the first objective, by parameter; they sum to 1.
 
     By PED-ANOVA (Watanabe et al. 2023), which draws nothing at random: equal trials give equal

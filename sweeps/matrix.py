@@ -10,7 +10,7 @@ from benchmarks.records.errors import InputError
 from models import registry
 
 
-def matrix(own: Iterable[str] = ()) -> list[tuple[str, str]]:
+def list_cells(own: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Lists every cell, (variant, dataset): those whose dataset serves the variant's task.
 
     The names of the user's own datasets are given, since they are not part of every sweep.
@@ -20,7 +20,7 @@ def matrix(own: Iterable[str] = ()) -> list[tuple[str, str]]:
     return [(v.name, d) for v in variants for d, data in columns.items() if v.task in data.forms]
 
 
-def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
+def choose_cells(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
     """The cells whose `variant/dataset` matches one of the patterns; all, where there is none.
 
     Cells of the user's own datasets are chosen only by patterns that end in the dataset's name, so
@@ -30,7 +30,7 @@ def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[s
     """
     named = {pattern.rpartition("/")[2] for pattern in patterns}
     own = datasets.own_names()
-    cells = {f"{v}/{d}": (v, d) for v, d in matrix(name for name in own if name in named)}
+    cells = {f"{v}/{d}": (v, d) for v, d in list_cells(name for name in own if name in named)}
     chosen = set()
     for pattern in patterns:
         found = {
@@ -49,7 +49,7 @@ def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[s
     return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
 
 
-def columns(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
+def limit_to_datasets(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
     """Limits the patterns of cells to datasets.
 
     Args:

@@ -27,7 +27,7 @@ class Merged:
     """One sentence for each run or cell that is left out."""
 
 
-def merge(sources: Sequence[Path], results: Path) -> Merged:
+def merge_sources(sources: Sequence[Path], results: Path) -> Merged:
     """Merges archives and results folders into a new results folder.
 
     The digest of each run is computed again from its record and metrics. Runs that two sources

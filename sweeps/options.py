@@ -31,7 +31,7 @@ from benchmarks.records.spec import Precision
 from benchmarks.space_files import Section
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
-from sweeps.matrix import choose
+from sweeps.matrix import choose_cells
 from sweeps.slurm_options import SlurmOptions
 from sweeps.storage_urls import without_password
 from sweeps.study_configuration import Sampler
@@ -203,7 +203,7 @@ class Options(BaseModel):
 
     def studies(self) -> set[str]:
         """Returns the names of the studies of the chosen cells."""
-        return {study_name(*cell, self.profile) for cell in choose(self.only)}
+        return {study_name(*cell, self.profile) for cell in choose_cells(self.only)}
 
     def covering(self, only: tuple[str, ...]) -> Options:
         """Adds cells to these options.
@@ -214,7 +214,7 @@ class Options(BaseModel):
         Raises:
             InputError: if a pattern matches no cell.
         """
-        choose(only)
+        choose_cells(only)
         return self.model_copy(update={"only": (*self.only, *only) if self.only else ()})
 
 
@@ -303,7 +303,7 @@ def require_data(choice: Options, results: Path) -> None:
             )
 
 
-def finished(choice: Options, results: Path) -> bool:
+def is_finished(choice: Options, results: Path) -> bool:
     """Says whether the last sweep of a results folder had these options, and left no run to make.
 
     Records that are gone meanwhile are not missed here.

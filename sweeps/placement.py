@@ -39,7 +39,7 @@ class Placement:
             print(f"capsbench: GPU {name}: {word} {numbers} of {self.workers}", file=sys.stderr)
 
 
-def place(choice: Options, results: Path | None = None) -> Placement:
+def place_runs(choice: Options, results: Path | None = None) -> Placement:
     """Decides where the runs of a sweep are computed.
 
     Args:

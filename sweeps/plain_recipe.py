@@ -30,7 +30,7 @@ from models.variant import Images, Variant
 from sweeps import space
 
 
-class Stock(pl.LightningModule):
+class PlainClassifier(pl.LightningModule):
     """A classifier as Lightning's tutorials have it."""
 
     def __init__(self, model: Variant) -> None:
@@ -59,7 +59,7 @@ class Stock(pl.LightningModule):
         return {"optimizer": recipe.optimizer, "lr_scheduler": schedule}
 
 
-class Pruning(pl.Callback):
+class PruningCallback(pl.Callback):
     """Ends a run where Optuna's pruner says so."""
 
     def __init__(self, trial: optuna.Trial) -> None:
@@ -73,7 +73,7 @@ class Pruning(pl.Callback):
                 raise optuna.TrialPruned
 
 
-def study(
+def run_plain_study(
     variant: str, dataset: str, trials: int, data: str, folder: str, pruned: bool
 ) -> list[float]:
     """Searches, in a folder of its own. Returns the clock's time at the end of each trial."""
@@ -97,14 +97,14 @@ def study(
             max_epochs=budget.epochs,
             deterministic=True,
             logger=WandbLogger(project="plain", offline=True, save_dir=folder),
-            callbacks=[Pruning(trial)] if pruned else [],
+            callbacks=[PruningCallback(trial)] if pruned else [],
             enable_progress_bar=False,
             enable_model_summary=False,
             plugins=[one_process()],
         )
         try:
             trainer.fit(
-                Stock(cls(shape=samples.shape, config=config)),
+                PlainClassifier(cls(shape=samples.shape, config=config)),
                 DataLoader(train, config.batch_size, shuffle=True, drop_last=True),
                 DataLoader(validation, config.batch_size),
             )
@@ -130,4 +130,4 @@ def _tensors(samples: Any) -> TensorDataset:
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
-    print(json.dumps(study(**arguments)))
+    print(json.dumps(run_plain_study(**arguments)))

@@ -37,7 +37,7 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedCell:
     """Holds the plan of one cell."""
 
     variant: str
@@ -57,7 +57,7 @@ class Row:
 
 def plan_cells(
     choice: Options, cells: Iterable[tuple[str, str]], points: Points, device: str
-) -> Iterable[Row]:
+) -> Iterable[PlannedCell]:
     """Plans cells, one after the other, and times their steps; needs no data.
 
     Args:
@@ -79,9 +79,9 @@ def _row(
     dataset: str,
     start: Sequence[Mapping[str, JsonValue]],
     device: str,
-) -> Row:
+) -> PlannedCell:
     chosen = _space(variant, choice, dataset)
-    trials = run_counts.trials_of(choice, profile, chosen, start)
+    trials = run_counts.count_trials(choice, profile, chosen, start)
     finals = choice.finals_asked(profile)
     trial, final = (chosen.budget(profile, role) for role in ROLES)
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
@@ -94,7 +94,7 @@ def _row(
         seconds += _run_seconds(base_variant, dataset, choice, budget, device, tested=False)
     shown = trial if trials else final
     task = registry.available()[variant].task
-    return Row(
+    return PlannedCell(
         variant,
         dataset,
         trials,
@@ -116,7 +116,7 @@ def _bases(
     def budget_of(role: Role) -> Budget:
         return base.budget(profile, role)
 
-    return [budget_of(role) for _, role in run_counts.bases_of(trials, finals, budget_of)]
+    return [budget_of(role) for _, role in run_counts.list_bases(trials, finals, budget_of)]
 
 
 def _space(variant: str, choice: Options, dataset: str) -> Space:
@@ -183,7 +183,7 @@ def _times(
     )
 
 
-def show(
+def print_plan(
     choice: Options,
     cells: list[tuple[str, str]],
     points: Points,
@@ -209,7 +209,7 @@ def show(
     console.print(f"{summary}.\n{NOTE}")
 
 
-def _table(choice: Options, planned: list[Row]) -> Table:
+def _table(choice: Options, planned: list[PlannedCell]) -> Table:
     table = Table(
         title=f"Plan of profile {choice.profile.value}",
         box=None,

@@ -140,24 +140,24 @@ class Proposals:
         sampler: Sampler = Sampler.tpe,
         start: Sequence[dict[str, Any]] = (),
     ) -> None:
-        samplers.check(sampler, space, study)
+        samplers.check_sampler(sampler, space, study)
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
         self._seed = derive_seed(seed, study=study)
         self._enqueued: dict[int, dict[str, Any]] = {}
         """By number, the points that a user enqueued while the study grew."""
-        self._planned = planned(space, start, sampler=sampler, seed=self._seed)
+        self._planned = planned_points(space, start, sampler=sampler, seed=self._seed)
         self._mirror = optuna.create_study(storage=WindowedStorage(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._repeated: dict[int, FrozenTrial] = {}
         """By number, the trials that were repeated: the mirror has not seen them."""
         self._shown = 0
-        self._told = 0
+        self._ended = 0
         self.proposed = 0
 
     @property
     def limit(self) -> int | None:
         """Counts the different trials that there are: see `limit` of this module."""
-        most = limit(self._space, self._sampler, self._planned)
+        most = most_trials(self._space, self._sampler, self._planned)
         return None if most is None else most + len(self._enqueued)
 
     def enqueue(self, point: dict[str, Any]) -> int:
@@ -175,7 +175,7 @@ class Proposals:
     @property
     def ready(self) -> bool:
         """Whether the results that the next proposal is made of are known."""
-        return all(n in self._results for n in range(self._told, self._known(self.proposed)))
+        return all(n in self._results for n in range(self._ended, self._known(self.proposed)))
 
     def _known(self, number: int) -> int:
         """How many results trial `number` may know of."""
@@ -185,7 +185,7 @@ class Proposals:
         """The next trial. Only when `ready`."""
         number = self.proposed
         self._show(number)
-        self._mirror.sampler = samplers.make(
+        self._mirror.sampler = samplers.make_sampler(
             self._sampler,
             self._space,
             seed=self._seed,
@@ -204,13 +204,13 @@ class Proposals:
     def _show(self, number: int) -> None:
         """Brings the mirror to what trial `number` may know."""
         known = self._known(number)
-        for n in range(self._told, min(known, self._shown)):
-            _tell(self._mirror, n, self._results[n])
+        for n in range(self._ended, min(known, self._shown)):
+            _end_trial(self._mirror, n, self._results[n])
         for n in range(self._shown, number):
             running = n >= known
             trial = self._repeated[n] if running else self._results[n]
             self._mirror.add_trial(_seen(trial, running=running))
-        self._told, self._shown = known, number
+        self._ended, self._shown = known, number
 
     def skip(self, trial: FrozenTrial) -> None:
         """Takes the next trial as proposed and finished: the stored study has it.
@@ -254,7 +254,7 @@ class Proposals:
         return [self._results[n] for n in range(self._known(number))]
 
 
-def planned(
+def planned_points(
     space: Space,
     start: Sequence[dict[str, Any]],
     *,
@@ -269,11 +269,11 @@ def planned(
         sampler: the study's; a grid adds its own points. None: no grid.
         seed: decides the order of a grid.
     """
-    grid = samplers.grid(space, seed=seed) if sampler is Sampler.grid else []
+    grid = samplers.grid_points(space, seed=seed) if sampler is Sampler.grid else []
     return _distinct([space.recipe, *start, *grid])
 
 
-def limit(space: Space, sampler: Sampler, planned: Sequence[dict[str, Any]]) -> int | None:
+def most_trials(space: Space, sampler: Sampler, planned: Sequence[dict[str, Any]]) -> int | None:
     """Counts the different trials that a study can have.
 
     Returns:
@@ -314,7 +314,7 @@ def _last(trial: FrozenTrial) -> dict[int, float]:
     return {max(steps): steps[max(steps)]} if steps else {}
 
 
-def _tell(study: optuna.Study, number: int, result: FrozenTrial) -> None:
+def _end_trial(study: optuna.Study, number: int, result: FrozenTrial) -> None:
     """Ends a running trial, so that it is as if it had been added finished."""
     storage = study._storage
     trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
@@ -326,7 +326,7 @@ def _tell(study: optuna.Study, number: int, result: FrozenTrial) -> None:
     study.tell(number, result.values if complete else None, state=result.state)
 
 
-def best(trials: list[FrozenTrial], directions: list[Direction]) -> FrozenTrial | None:
+def best_trial(trials: list[FrozenTrial], directions: list[Direction]) -> FrozenTrial | None:
     """The complete trial that is best by the first objective, then by the next.
 
     The first of equals; None where none is complete.

@@ -23,7 +23,7 @@ HISTORIES = 1000
 """As many finished trials, the newest, a run is compared with."""
 
 
-def make(pruner: Pruner, *, profile: Profile, epochs: int) -> BasePruner:
+def make_pruner(pruner: Pruner, *, profile: Profile, epochs: int) -> BasePruner:
     """Optuna's pruner, for runs of so many epochs, counted from 1."""
     match pruner:
         case NoPruner():
@@ -41,14 +41,14 @@ def make(pruner: Pruner, *, profile: Profile, epochs: int) -> BasePruner:
                 return optuna.pruners.HyperbandPruner(min(first, epochs), epochs, factor)
 
 
-def over_seeds() -> BasePruner:
+def make_seed_pruner() -> BasePruner:
     """Stops a trial over several seeds once its runs are, seed by seed, worse than the best's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.pruners.WilcoxonPruner()
 
 
-class Notes:
+class PrunerNotes:
     """What a pruner of successive halving notes of a study's trials: the rungs that each reached.
 
     A trial's notes do not depend on the others, so each trial is shown to the pruner once, alone.
@@ -108,16 +108,16 @@ class FrozenPruner:
     direction: Direction
     study: str
     number: int
-    notes: InitVar[Notes | None] = None
+    notes: InitVar[PrunerNotes | None] = None
     _first: int = field(default=0, init=False)
     """The number of the first trial of `known`."""
     _study: optuna.Study | None = field(default=None, init=False)
     _reported: int = field(default=0, init=False)
 
-    def __post_init__(self, notes: Notes | None) -> None:
+    def __post_init__(self, notes: PrunerNotes | None) -> None:
         noted: list[dict[str, Any]] = []
         if keeps_notes(self.pruner):
-            noted = (notes or Notes(self.pruner, self.direction, self.study)).of(self.known)
+            noted = (notes or PrunerNotes(self.pruner, self.direction, self.study)).of(self.known)
         self._first = max(0, len(self.known) - HISTORIES)
         # What is compared alone: a job is sent to a worker.
         self.known = [

@@ -12,7 +12,7 @@ from benchmarks import interrupts
 _LOOK_SECONDS = 0.1
 
 
-class Report:
+class ReportProcess:
     """The report of a results folder. Told in time that it will be asked for, it is made sooner."""
 
     def __init__(self, results: Path) -> None:

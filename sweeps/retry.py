@@ -42,7 +42,7 @@ class Selection:
         return f"failed: {reason}" if (self.reason or "").lower() in reason.lower() else None
 
 
-class Chosen(NamedTuple):
+class ChosenRun(NamedTuple):
     """Names a run that shall be re-run."""
 
     run: RunFolder
@@ -50,7 +50,7 @@ class Chosen(NamedTuple):
     why: str
 
 
-class Runs:
+class RunsToRetry:
     """Finds the runs of a results folder that a selection chooses.
 
     Damaged records are left out, as they are re-run anyway; so are runs of cells that the sweep of
@@ -71,19 +71,19 @@ class Runs:
         ledgers = folder.ledgers()
         named = _named_by(ledgers)
         covered = _named_by(cell for cell in ledgers if cell.study in studies)
-        self.of_sweep: list[Chosen] = []
-        """Runs that the sweep makes again if they have no record."""
-        self.single: list[Chosen] = []
-        """Runs of no sweep; bases come first, as other runs need them."""
+        self.of_sweep: list[ChosenRun] = []
+        """RunsToRetry that the sweep makes again if they have no record."""
+        self.single: list[ChosenRun] = []
+        """RunsToRetry of no sweep; bases come first, as other runs need them."""
         for path in sorted(folder.runs.glob("*")):
             run = RunFolder(results, path.name)
             record = None if run.damage(weights=False) else run.read()
             if record is None or (why := selection.why(record)) is None:
                 continue
             if run.run_id in covered:
-                self.of_sweep.append(Chosen(run, record, why))
+                self.of_sweep.append(ChosenRun(run, record, why))
             elif run.run_id not in named and record.study is None:
-                self.single.append(Chosen(run, record, why))
+                self.single.append(ChosenRun(run, record, why))
         self.single.sort(key=lambda chosen: chosen.record.role != "base")
 
     def require_any(self, results: Path, studies: Collection[str]) -> None:
@@ -98,7 +98,7 @@ class Runs:
         """
         if self.of_sweep or self.single:
             return
-        failed = Runs(results, Selection(), studies)
+        failed = RunsToRetry(results, Selection(), studies)
         reasons = sorted({printable(each.why) for each in (*failed.of_sweep, *failed.single)})
         there = f"its runs {'; '.join(reasons[:5])}" if reasons else "none of its runs has failed"
         raise InputError(f"nothing to retry in {results}: {there}")
@@ -135,7 +135,7 @@ class Runs:
                     aside.replace(record)
         return records
 
-    def _set_aside(self, chosen: Chosen) -> Path:
+    def _set_aside(self, chosen: ChosenRun) -> Path:
         """Renames a record; that of a failure becomes `failed-1.json`, `failed-2.json`…
 
         Returns:

@@ -15,7 +15,7 @@ _WHOLE = "whole"
 """The attribute of a second study that is complete."""
 
 
-def rewrite(
+def rewrite_study(
     storage: BaseStorage, study: optuna.Study, trials: Sequence[FrozenTrial]
 ) -> optuna.Study:
     """Gives a study other trials; its directions and attributes stay.
@@ -36,11 +36,11 @@ def rewrite(
         second.set_user_attr(key, value)
     second.add_trials(trials)
     second.set_user_attr(_WHOLE, True)
-    complete(storage, name)
+    complete_rewriting(storage, name)
     return optuna.load_study(storage=storage, study_name=name)
 
 
-def complete(storage: BaseStorage, name: str) -> None:
+def complete_rewriting(storage: BaseStorage, name: str) -> None:
     """Completes a rewriting that a crash has interrupted; without one, does nothing.
 
     Args:

@@ -9,11 +9,11 @@ from pydantic import JsonValue
 from benchmarks.profiles import Profile
 from benchmarks.records.spec import Budget, Role
 from sweeps.options import Options
-from sweeps.proposals import limit, planned
+from sweeps.proposals import most_trials, planned_points
 from sweeps.space import Space
 
 
-def trials_of(
+def count_trials(
     choice: Options, profile: Profile, space: Space, points: Sequence[Mapping[str, JsonValue]]
 ) -> int:
     """Counts the trials of a study that has enough of them to try all its start points.
@@ -29,14 +29,14 @@ def trials_of(
         more than there are different trials.
     """
     start = [space.point(point) for point in points]
-    needed = len(planned(space, start)) if start else 0
+    needed = len(planned_points(space, start)) if start else 0
     wanted = max(choice.trials_asked(profile), needed)
     sampler = space.strategy.sampled_by(choice.sampler).sampler
-    most = limit(space, sampler, planned(space, start, sampler=sampler))
+    most = most_trials(space, sampler, planned_points(space, start, sampler=sampler))
     return wanted if most is None else min(wanted, most)
 
 
-def bases_of(
+def list_bases(
     trials: int, finals: int, budget_of: Callable[[Role], Budget]
 ) -> list[tuple[int, Role]]:
     """Lists the different bases of a cell whose variant is built on another one.

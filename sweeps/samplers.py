@@ -29,7 +29,9 @@ GRID_POINTS = 4
 """Values that a grid has of a range without steps."""
 
 
-def make(name: Sampler, space: Space, *, seed: int, number: int, startup: int) -> BaseSampler:
+def make_sampler(
+    name: Sampler, space: Space, *, seed: int, number: int, startup: int
+) -> BaseSampler:
     """The sampler for trial `number` of the study that `seed` names, with no state of its own."""
     own = derive_seed(seed, trial=number) % 2**32
     with warnings.catch_warnings():
@@ -55,7 +57,7 @@ def make(name: Sampler, space: Space, *, seed: int, number: int, startup: int) -
                 return optuna.samplers.RandomSampler(seed=own)
 
 
-def check(name: Sampler, space: Space, where: str) -> None:
+def check_sampler(name: Sampler, space: Space, where: str) -> None:
     """Raises InputError where a sampler has nothing to work on."""
     free = [
         key
@@ -131,7 +133,7 @@ def _steps(distribution: IntDistribution | FloatDistribution) -> list[Any]:
     return [distribution.low + n * step for n in range(count)]
 
 
-def grid(space: Space, *, seed: int) -> list[dict[str, Any]]:
+def grid_points(space: Space, *, seed: int) -> list[dict[str, Any]]:
     """Every point of a grid over a space, once, in an order that `seed` draws."""
     points = list(_points(space))
     np.random.default_rng(seed).shuffle(points)

@@ -31,7 +31,7 @@ from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from models import registry
 from models.registry import nearest
-from sweeps.matrix import choose, matrix
+from sweeps.matrix import choose_cells, list_cells
 
 if TYPE_CHECKING:
     from sweeps.space import Space
@@ -45,7 +45,7 @@ _YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeErr
 _EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?e([-+]?)(\d+)", re.ASCII | re.IGNORECASE)
 
 
-def read(paths: Sequence[Path], profile: ProfileName) -> Points:
+def read_start_points(paths: Sequence[Path], profile: ProfileName) -> Points:
     """Reads start points from files and results folders, in this order.
 
     Prints one line for each folder whose best trials are left out in part.
@@ -77,7 +77,7 @@ def _of_file(path: Path) -> Points:
                 f"{where}: {wording.given(pattern)} must have a list of points, each a mapping of "
                 "hyper-parameters to values, such as [{lr: 0.001}]"
             )
-        for variant, dataset in choose((wording.given(pattern),), option=f"{where}:"):
+        for variant, dataset in choose_cells((wording.given(pattern),), option=f"{where}:"):
             found.setdefault(f"{variant}/{dataset}", []).extend(points)
     return found
 
@@ -131,7 +131,7 @@ def _of_results(results: Path, profile: ProfileName) -> Points:
     left_out: list[str] = []
     own = datasets.own_names()
     for ledger in _ledgers(results):
-        if ledger.best is None or (ledger.variant, ledger.dataset) not in matrix(own):
+        if ledger.best is None or (ledger.variant, ledger.dataset) not in list_cells(own):
             continue
         variant, dataset = ledger.variant, ledger.dataset
         searched = space.load_space(variant, registry.variant(variant), profile, dataset=dataset)
@@ -182,7 +182,7 @@ def _point_of(path: Path, space: Space) -> tuple[dict[str, JsonValue], str | Non
     return {name: value for name, value in values.items() if name in possible}, None
 
 
-def checked(
+def check_start_points(
     space: Space, points: Sequence[Mapping[str, JsonValue]], cell: str
 ) -> list[dict[str, JsonValue]]:
     """Checks a cell's points, and leaves out what they need not say.

@@ -42,7 +42,7 @@ _OPTUNAS_FIRST_TABLES = {"studies", "version_info"}
 
 
 @contextmanager
-def storage(results: Path, place: str | None = None) -> Iterator[BaseStorage]:
+def open_storage(results: Path, place: str | None = None) -> Iterator[BaseStorage]:
     """SQLite in a results folder, or what `place` names: a database's URL, or a journal file.
 
     Its connections end with it. Raises InputError.
@@ -145,7 +145,7 @@ class StoredStudy:
     ) -> None:
         self._storage, self._name, self._lag = storage, name, lag
         with _answering(name):
-            rewriting.complete(storage, name)
+            rewriting.complete_rewriting(storage, name)
             self._study = optuna.create_study(
                 storage=storage, study_name=name, directions=directions, load_if_exists=True
             )
@@ -325,7 +325,7 @@ class StoredStudy:
                         trial.user_attrs["number"] = number
                     kept.append(trial)
                 moved[trial.number] = len(kept) - 1
-            self._study = rewriting.rewrite(self._storage, self._study, kept)
+            self._study = rewriting.rewrite_study(self._storage, self._study, kept)
         self._known = {moved[place] for place in self._known if place in moved}
         for point in self._given:
             point.place = moved.get(point.place, point.place)

@@ -28,10 +28,10 @@ from sweeps.cell_specs import CellSpecs
 from sweeps.deadlines import Deadlines
 from sweeps.engines import Engine, Inline, Job, SlurmJobs, WorkerContext
 from sweeps.options import LOCK, STOP, Addition, Device, EngineName
-from sweeps.placement import Placement, place
+from sweeps.placement import Placement, place_runs
 from sweeps.progress import Progress
-from sweeps.report_process import Report
-from sweeps.retry import Runs, Selection
+from sweeps.report_process import ReportProcess
+from sweeps.retry import RunsToRetry, Selection
 
 ATTEMPTS = 3
 """How often a run is begun whose worker died and that has come no further since, before it is
@@ -46,7 +46,7 @@ _TICK = 0.5
 def sweep(
     choice: options.Options,
     results: Path,
-    report: Report | None = None,
+    report: ReportProcess | None = None,
     *,
     adding: Addition | None = None,
     retried: Selection | None = None,
@@ -71,20 +71,20 @@ def sweep(
     choice.log.require_login()
     _require_names(choice)
     points = _start_points(choice)
-    placement = place(choice, results)
+    placement = place_runs(choice, results)
     choice = choice.model_copy(update={"device": Device(placement.device)})
-    with _alone(results), studies.storage(results, choice.storage) as storage:
+    with _alone(results), studies.open_storage(results, choice.storage) as storage:
         (results / STOP).unlink(missing_ok=True)  # asked of the driver before
         choice = _with_stored_plan(choice, results)
         if retried is not None:
-            Runs(results, retried, choice.studies()).set_aside()
+            RunsToRetry(results, retried, choice.studies()).set_aside()
         cells = _cells(choice, results, storage, points, adding or Addition())
         if adding is not None:
             plan = {cell.study: cell.plan for cell in cells}
             choice = choice.model_copy(update={"plan": plan, "adding": adding})
         choice.save(results)  # before the ledgers: a plan that was added to twice would be wrong
         for cell in cells:
-            cell.write()
+            cell.write_ledger()
         _announce(choice, cells, points, placement)
         with Progress(cells, results) as progress, interrupts.grace_period(interrupts.DRIVER_GRACE):
             _Driver(cells, choice, results, progress, report, placement).drive()
@@ -108,7 +108,7 @@ def show_plan(choice: options.Options) -> None:
     """
     _require_names(choice)
     points = _start_points(choice)
-    plan.show(choice, matrix.choose(choice.only), points, place(choice), Console())
+    plan.print_plan(choice, matrix.choose_cells(choice.only), points, place_runs(choice), Console())
 
 
 def _announce(
@@ -120,7 +120,7 @@ def _announce(
     """Prints the plan of what remains of a sweep whose runs are long."""
     remaining = [(cell.variant, cell.dataset) for cell in cells if not cell.done]
     if choice.profile is ProfileName.published and remaining:
-        plan.show(choice, remaining, points, placement, Console(stderr=True))
+        plan.print_plan(choice, remaining, points, placement, Console(stderr=True))
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _alone(results: Path) -> Iterator[None]:
 def _require_names(choice: options.Options) -> None:
     """Raises InputError where the pattern of run names gives none for a chosen variant."""
     profile = profiles.load_profile(choice.profile)
-    for variant, dataset in matrix.choose(choice.only):
+    for variant, dataset in matrix.choose_cells(choice.only):
         config = registry.variant(variant).Config()
         spec = RunSpec(
             variant=variant,
@@ -171,7 +171,7 @@ def _start_points(choice: options.Options) -> start_points.Points:
             + " plans none: leave --start out, or give --trials 1 or more"
         )
     found: start_points.Points = {}
-    for variant, dataset in matrix.choose(choice.only):
+    for variant, dataset in matrix.choose_cells(choice.only):
         cell = f"{variant}/{dataset}"
         if cell in choice.start:
             chosen = space.load_space(
@@ -181,7 +181,7 @@ def _start_points(choice: options.Options) -> start_points.Points:
                 dataset=dataset,
                 changes=choice.changes_of(variant),
             )
-            found[cell] = start_points.checked(chosen, choice.start[cell], cell)
+            found[cell] = start_points.check_start_points(chosen, choice.start[cell], cell)
     return found
 
 
@@ -199,7 +199,7 @@ def _cells(
     more = Planned(trials=adding.trials, finals=adding.finals)
     profile = profiles.load_profile(choice.profile)
     cells = []
-    for variant, dataset in matrix.choose(choice.only):
+    for variant, dataset in matrix.choose_cells(choice.only):
         start = points.get(f"{variant}/{dataset}", [])
         specs = CellSpecs(
             variant,
@@ -214,7 +214,7 @@ def _cells(
         )
         grown = choice.plan.get(specs.study, Planned())
         planned = Planned(
-            trials=max(run_counts.trials_of(choice, profile, specs.space, start), grown.trials),
+            trials=max(run_counts.count_trials(choice, profile, specs.space, start), grown.trials),
             finals=max(choice.finals_asked(profile), grown.finals),
         )
         cells.append(Cell(specs, planned, results=results, storage=storage, more=more))
@@ -228,14 +228,14 @@ class _Driver:
         choice: options.Options,
         results: Path,
         progress: Progress,
-        report: Report | None,
+        report: ReportProcess | None,
         placement: Placement,
     ) -> None:
         self.cells, self.results, self.progress, self.report = cells, results, progress, report
         self.choice, self.placement = choice, placement
         # The driver has fetched what there is: workers that see it only read.
         self.source = DataSource(choice.data)
-        self.site = WorkerContext(
+        self.context = WorkerContext(
             self.source,
             results,
             download=_source(choice, profiles.load_profile(choice.profile)).download,
@@ -244,7 +244,7 @@ class _Driver:
             ),
             log=choice.log,
         )
-        self.deadlines = Deadlines(results, self.site.epoch_seconds)
+        self.deadlines = Deadlines(results, self.context.epoch_seconds)
         self.engine: Engine | None = None
         self.pending: dict[Future[RunRecord], tuple[Cell, Job]] = {}
         self.deaths: Counter[str] = Counter()
@@ -291,7 +291,7 @@ class _Driver:
         """Submits jobs until every worker has one. Says whether it submitted any."""
         submitted = False
         for cell in [cell for cell in self.cells if cell.held is None]:
-            while len(self.pending) < self._workers() and (job := cell.next()) is not None:
+            while len(self.pending) < self._workers() and (job := cell.next_job()) is not None:
                 self._submit(cell, job)
                 submitted = True
         return submitted
@@ -308,7 +308,7 @@ class _Driver:
         if self.engine is None:
             # As late as that: where nothing remains to do, no worker is started.
             self.placement.announce()
-            self.engine = engines.start(
+            self.engine = engines.start_engine(
                 self.choice.engine,
                 self.placement.workers,
                 devices=self.placement.devices,
@@ -324,7 +324,7 @@ class _Driver:
             self._store()  # this job may take hours
         self.progress.begin(cell, job)
         self.deadlines.begin(job.spec.run_id)
-        self.pending[self.engine.begin(job, self.site)] = (cell, job)
+        self.pending[self.engine.begin(job, self.context)] = (cell, job)
 
     def _take(self, future: Future[RunRecord]) -> None:
         cell, job = self.pending.pop(future)
@@ -349,7 +349,7 @@ class _Driver:
             # It is this run's, and costs no other.
             reason = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
             record = self._failed(job, reason, "".join(traceback.format_exception(error)))
-        cell.take(record)
+        cell.take_record(record)
         self.progress.end(cell, job, record)
 
     def _count_death(self, run_id: str) -> None:
@@ -375,7 +375,7 @@ class _Driver:
     def _give_up(self, job: Job) -> RunRecord:
         from sweeps import watchdog
 
-        hung = watchdog.hung(self.results, job.spec.run_id)
+        hung = watchdog.read_hang(self.results, job.spec.run_id)
         limit = f"no epoch ended within {self.choice.epoch_hours:g} h"
         why = f", at last as {limit}" if hung else f" (out of memory, killed, or {limit})"
         return self._failed(job, f"its worker died {ATTEMPTS} times{why}", hung)

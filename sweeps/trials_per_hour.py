@@ -53,7 +53,7 @@ class Timed(NamedTuple):
     """From one trial's end to the next one's, once each worker has ended its first trial."""
 
 
-def show(variants: Sequence[str], trials: int, data: Path) -> None:
+def print_trials_per_hour(variants: Sequence[str], trials: int, data: Path) -> None:
     """Prints one row per search, as soon as it has ended."""
     keep_freed_memory()
     print(_COLUMNS.format(*_HEADINGS), flush=True)

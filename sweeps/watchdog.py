@@ -46,14 +46,14 @@ class Watchdog(pl.Callback):
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._file)
 
 
-def place(results: Path, run_id: str) -> Path:
+def hang_file(results: Path, run_id: str) -> Path:
     """Where a run's watchdog writes."""
     return RunFolder(results, run_id).path / HUNG
 
 
-def hung(results: Path, run_id: str) -> str | None:
+def read_hang(results: Path, run_id: str) -> str | None:
     """Where a run was when its last worker had hung; None where it died of something else."""
     try:
-        return place(results, run_id).read_text(errors="replace") or None
+        return hang_file(results, run_id).read_text(errors="replace") or None
     except FileNotFoundError:
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.allocator import keep_freed_memory
 
 
-def start() -> None:
+def start_worker_server() -> None:
     """Starts the server, which imports while the caller goes on.
 
     Where it is at work already, or workers may need GPUs or cannot be forked, it does nothing.
@@ -24,7 +24,7 @@ def start() -> None:
         _ensure()
 
 
-def context(*, has_gpu: bool) -> BaseContext:
+def process_context(*, has_gpu: bool) -> BaseContext:
     """Says how a worker process starts that has a GPU of its own, or none."""
     if sys.platform != "linux" or has_gpu:
         keep_freed_memory()

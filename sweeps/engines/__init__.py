@@ -12,7 +12,16 @@ from sweeps.engines.processes import Processes
 from sweeps.options import EngineName
 from sweeps.slurm_options import SlurmOptions
 
-__all__ = ["Engine", "Inline", "Job", "Processes", "SlurmJobs", "WorkerContext", "execute", "start"]
+__all__ = [
+    "Engine",
+    "Inline",
+    "Job",
+    "Processes",
+    "SlurmJobs",
+    "WorkerContext",
+    "execute",
+    "start_engine",
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class SlurmJobs:
     results: Path
 
 
-def start(
+def start_engine(
     engine: EngineName,
     workers: int,
     *,
@@ -59,15 +68,15 @@ def start(
             from sweeps.engines import dask  # which takes its time
 
             return (
-                dask.join(scheduler, needs_gpu=needs_gpu)
+                dask.join_cluster(scheduler, needs_gpu=needs_gpu)
                 if scheduler
-                else dask.local(workers, devices)
+                else dask.start_local_cluster(workers, devices)
             )
         case EngineName.slurm:
-            from sweeps.engines.slurm import start as start_slurm
+            from sweeps.engines.slurm import start_slurm_jobs
 
             assert slurm is not None
-            return start_slurm(
+            return start_slurm_jobs(
                 slurm.options,
                 workers,
                 threads=slurm.threads,

@@ -47,25 +47,25 @@ class WorkerContext:
     log: WandbOptions = PLAIN
 
 
-def execute(job: Job, site: WorkerContext) -> RunRecord:
+def execute(job: Job, context: WorkerContext) -> RunRecord:
     """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
     # Here, so that a driver starts without Lightning.
     from benchmarks.runs.run import run
     from sweeps import watchdog
 
     how: dict[str, Any] = {
-        "source": site.source,
-        "results": site.results,
+        "source": context.source,
+        "results": context.results,
         "study": job.study,
         "stop": job.stop,
         "keep": True,  # a sweep says what was made under other conditions, and goes on with it
-        "log": job.shown(site.log),
+        "log": job.shown(context.log),
     }
     try:
-        if site.epoch_seconds is None:
+        if context.epoch_seconds is None:
             return run(job.spec, **how)
-        place = watchdog.place(site.results, job.spec.run_id)
-        with watchdog.Watchdog(site.epoch_seconds, place) as dog:
+        place = watchdog.hang_file(context.results, job.spec.run_id)
+        with watchdog.Watchdog(context.epoch_seconds, place) as dog:
             return run(job.spec, callbacks=[dog], **how)
     except interrupts.Interrupted as leave:
         if multiprocessing.parent_process() is None:
@@ -86,9 +86,9 @@ class Engine(Executor):
         """Says whether workers may be where they do not see the driver's results folder."""
         return False
 
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
-        """Gives a job to a worker. When it has ended, its files lie in the site's results."""
-        return self.submit(execute, job, site)
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
+        """Gives a job to a worker. When it has ended, its files lie in the context's results."""
+        return self.submit(execute, job, context)
 
     def abandon(self, future: Future[Any]) -> None:
         """Ends the worker of a run that does not come back: the run ends with `BrokenExecutor`."""

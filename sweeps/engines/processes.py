@@ -99,7 +99,7 @@ class _Pool(ProcessPoolExecutor):
         self.environment = environment
         super().__init__(
             1,
-            mp_context=worker_server.context(has_gpu=bool(environment)),
+            mp_context=worker_server.process_context(has_gpu=bool(environment)),
             initializer=_begin_worker,
             initargs=({**os.environ, **environment},),
         )

@@ -39,7 +39,7 @@ class RemoteJob:
     """A job as it is sent to a worker that may be elsewhere."""
 
     job: Job
-    site: WorkerContext
+    context: WorkerContext
     token: str
 
 
@@ -69,17 +69,17 @@ class Introduction:
         return f"on {self.host}: {self.gpu}{devices}"
 
 
-def introduce(*, with_gpu: bool) -> Introduction:
+def introduce_worker(*, with_gpu: bool) -> Introduction:
     """Says what the process that calls this is, and whether it sees a GPU if that is asked."""
     return Introduction(
         platform.node(),
-        conditions(with_gpu=with_gpu),
+        shared_conditions(with_gpu=with_gpu),
         provenance().gpu if with_gpu else None,
         os.environ.get(VARIABLE),
     )
 
 
-def conditions(*, with_gpu: bool) -> dict[str, str | None]:
+def shared_conditions(*, with_gpu: bool) -> dict[str, str | None]:
     """Lists what a driver and its workers must agree on: code, libraries, and the processor.
 
     Args:
@@ -119,13 +119,13 @@ def make_run(remote: RemoteJob) -> RemoteResult:
     # What there is to say of the data, the driver has said.
     logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)
     own = Path(worker.local_directory) / "capsbench"
-    site = replace(remote.site, source=_data(remote.site, own))
+    context = replace(remote.context, source=_data(remote.context, own))
     with _while_wanted(worker):
-        if _sees(site.results, remote.token):
-            return RemoteResult(execute(remote.job, site))
+        if _sees(context.results, remote.token):
+            return RemoteResult(execute(remote.job, context))
         own.mkdir(exist_ok=True)
         (own / ".token").write_text(remote.token)  # it stands for the driver's folder
-        record = execute(remote.job, replace(site, results=own))
+        record = execute(remote.job, replace(context, results=own))
         return RemoteResult(record, _pack(RunFolder(own, record.run_id).path))
 
 
@@ -136,12 +136,12 @@ def _sees(results: Path, token: str) -> bool:
         return False
 
 
-def _data(site: WorkerContext, own: Path) -> DataSource:
+def _data(context: WorkerContext, own: Path) -> DataSource:
     """The driver's data where it is seen, else that of $BENCH_DATA, else what can be fetched."""
-    if site.source.root.is_dir():
-        return site.source
+    if context.source.root.is_dir():
+        return context.source
     named = os.environ.get("BENCH_DATA")
-    return DataSource(Path(named) if named else own / "data", site.download)
+    return DataSource(Path(named) if named else own / "data", context.download)
 
 
 def _pack(home: Path) -> dict[str, bytes]:
@@ -154,16 +154,16 @@ def _pack(home: Path) -> dict[str, bytes]:
     }
 
 
-def unpack(results: Path, parcel: RemoteResult) -> RunRecord:
+def store_result(results: Path, result: RemoteResult) -> RunRecord:
     """Puts what came back where the run's files lie; last the record, which says: all is there."""
-    home = RunFolder(results, parcel.record.run_id).path
-    for name in sorted(parcel.files, key=lambda name: name == "record.json"):
+    home = RunFolder(results, result.record.run_id).path
+    for name in sorted(result.files, key=lambda name: name == "record.json"):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise InputError(f"a Dask worker sent a file called {name!r}: it is not taken")
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, parcel.files[name])
-    return parcel.record
+        write_atomically(path, result.files[name])
+    return result.record
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Client
 
 from benchmarks.records.errors import InputError
-from sweeps.engines.crew import RESOURCE, Crew
+from sweeps.engines.cluster_workers import RESOURCE, ClusterWorkers
 from sweeps.engines.dask import Dask, count_no_failures
 from sweeps.slurm_options import SlurmOptions
 
@@ -34,7 +34,7 @@ _SILENT_SECONDS = 60
 """After so many seconds without the driver, a worker ends its job."""
 
 
-def start(
+def start_slurm_jobs(
     options: SlurmOptions, jobs: int, *, threads: int, results: Path, needs_gpu: bool
 ) -> Dask:
     """Submits jobs, which become workers when Slurm starts them.
@@ -59,7 +59,7 @@ def start(
         cluster.close()
         raise
     client = Client(cluster, set_as_default=False)
-    return _Slurm(client, Crew(client, needs_gpu=needs_gpu), cluster, jobs)
+    return _Slurm(client, ClusterWorkers(client, needs_gpu=needs_gpu), cluster, jobs)
 
 
 def _cluster(options: SlurmOptions, threads: int, results: Path) -> SLURMCluster:
@@ -119,13 +119,15 @@ class _Slurm(Dask):
 
     Args:
         client: of the scheduler in this process.
-        crew: its workers.
+        members: its workers.
         cluster: submits the jobs.
         jobs: how many there are at once.
     """
 
-    def __init__(self, client: Client, crew: Crew, cluster: SLURMCluster, jobs: int) -> None:
-        super().__init__(client, crew, cluster)
+    def __init__(
+        self, client: Client, members: ClusterWorkers, cluster: SLURMCluster, jobs: int
+    ) -> None:
+        super().__init__(client, members, cluster)
         self._jobs, self._joined, self._useless = jobs, set[str](), 0
         self._done = threading.Event()
         self._submit_missing()

@@ -17,7 +17,7 @@ from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from sweeps.engines import slurm as slurm_engine
 from sweeps.options import Device, EngineName, Options
-from sweeps.placement import place
+from sweeps.placement import place_runs
 from sweeps.slurm_options import SlurmOptions
 from sweeps.sweep import sweep
 from tests import slurm
@@ -135,10 +135,10 @@ def test_without_slurm_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_device_of_slurm_jobs_is_what_each_asks_for() -> None:
     choice = Options(data=Path("no-such-folder"), engine=EngineName.slurm, workers=3)
-    assert (place(choice).device, place(choice).workers) == ("cpu", 3)
+    assert (place_runs(choice).device, place_runs(choice).workers) == ("cpu", 3)
     with_gpu = choice.model_copy(update={"slurm": SlurmOptions(devices=1)})
-    assert (place(with_gpu).device, place(with_gpu).devices) == ("cuda", ())
+    assert (place_runs(with_gpu).device, place_runs(with_gpu).devices) == ("cuda", ())
     with pytest.raises(InputError, match="--slurm-devices 1"):
-        place(choice.model_copy(update={"device": Device.cuda}))
+        place_runs(choice.model_copy(update={"device": Device.cuda}))
     with pytest.raises(InputError, match="say with --workers how many jobs"):
-        place(choice.model_copy(update={"workers": None}))
+        place_runs(choice.model_copy(update={"workers": None}))

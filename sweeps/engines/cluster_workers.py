@@ -12,7 +12,7 @@ from typing import Any
 from distributed import Client, Future
 
 from benchmarks.records.record import changes
-from sweeps.engines.remote import Call, Introduction, conditions, introduce
+from sweeps.engines.remote import Call, Introduction, introduce_worker, shared_conditions
 
 RESOURCE = "run"
 """Each worker offers one, for a GPU or some cores of its own: it makes one run at a time."""
@@ -21,7 +21,7 @@ START = "`.venv/bin/dask worker ADDRESS --nthreads 1 --memory-limit 0 --resource
 
 
 @dataclass
-class Member:
+class ClusterWorker:
     """A worker that the scheduler knows."""
 
     address: str
@@ -36,7 +36,7 @@ class Member:
 
 
 @dataclass
-class Crew:
+class ClusterWorkers:
     """The workers of a scheduler. A worker that cannot serve is left out, and named once.
 
     Args:
@@ -50,51 +50,51 @@ class Crew:
     needs_gpu: bool = False
     trusted: bool = False
     quiet: bool = False
-    members: dict[str, Member] = field(default_factory=dict)
+    known: dict[str, ClusterWorker] = field(default_factory=dict)
     _said_none: bool = False
 
     @property
     def slots(self) -> int:
         """Counts the runs that all accepted workers make at once."""
-        return sum(m.slots for m in list(self.members.values()) if m.accepted)
+        return sum(m.slots for m in list(self.known.values()) if m.accepted)
 
-    def free(self) -> Member | None:
+    def free(self) -> ClusterWorker | None:
         """Finds an accepted worker that could make one more run."""
-        for member in self.members.values():
+        for member in self.known.values():
             if member.accepted and member.running < member.slots:
                 return member
         return None
 
-    def look(self) -> list[str]:
+    def update(self) -> list[str]:
         """Takes note of workers that have come, have introduced themselves, or have gone.
 
         Returns:
             The addresses of those that have gone.
         """
-        known = self.client.scheduler_info(n_workers=-1)["workers"]
-        gone = [address for address in self.members if address not in known]
+        present = self.client.scheduler_info(n_workers=-1)["workers"]
+        gone = [address for address in self.known if address not in present]
         for address in gone:
-            del self.members[address]
-        for address, facts in known.items():
-            if address not in self.members:
+            del self.known[address]
+        for address, facts in present.items():
+            if address not in self.known:
                 self._welcome(address, int(facts["resources"].get(RESOURCE, 0)))
-        for member in self.members.values():
+        for member in self.known.values():
             if member.introduction is not None and member.introduction.done():
                 self._examine(member, member.introduction)
         self._say_if_none_serves()
         return gone
 
     def _welcome(self, address: str, slots: int) -> None:
-        member = self.members[address] = Member(address, slots)
+        member = self.known[address] = ClusterWorker(address, slots)
         if slots == 0:
             self._refuse(member, f"offers no resource `{RESOURCE}`: start it with {START}")
         elif self.trusted:
             member.accepted = True
         else:
-            call = partial(introduce, with_gpu=self.needs_gpu)
-            member.introduction = submit(self.client, call, address)
+            call = partial(introduce_worker, with_gpu=self.needs_gpu)
+            member.introduction = submit_to_worker(self.client, call, address)
 
-    def _examine(self, member: Member, introduction: Future) -> None:
+    def _examine(self, member: ClusterWorker, introduction: Future) -> None:
         member.introduction = None
         try:
             found: Introduction = introduction.result()
@@ -104,7 +104,7 @@ class Crew:
             why = f"cannot serve ({type(error).__name__}: {error}): start it with {START}"
             self._refuse(member, f"{why} in a checkout that `setup.sh` has set up")
             return
-        changed = changes(conditions(with_gpu=self.needs_gpu), found.conditions)
+        changed = changes(shared_conditions(with_gpu=self.needs_gpu), found.conditions)
         if changed:
             self._refuse(
                 member,
@@ -123,7 +123,7 @@ class Crew:
             self._said_none = False
             self._say(f"the worker at {member.address} serves, {found}")
 
-    def _refuse(self, member: Member, why: str) -> None:
+    def _refuse(self, member: ClusterWorker, why: str) -> None:
         self._say(f"the worker at {member.address} gets no run: it {why}")
 
     def _say(self, text: str) -> None:
@@ -131,13 +131,13 @@ class Crew:
             print(f"capsbench: {text}", file=sys.stderr)
 
     def _say_if_none_serves(self) -> None:
-        waits = self.members and not self.slots
-        if waits and not any(m.introduction for m in self.members.values()) and not self._said_none:
+        waits = self.known and not self.slots
+        if waits and not any(m.introduction for m in self.known.values()) and not self._said_none:
             self._said_none = True
             self._say("no worker can serve this sweep; it waits for one that can")
 
 
-def submit(client: Client, call: Callable[[], Any], address: str) -> Future:
+def submit_to_worker(client: Client, call: Callable[[], Any], address: str) -> Future:
     """Has one worker make a call, for which the scheduler needs no module of this project."""
     return client.submit(
         pickle.loads,
