@@ -39,7 +39,7 @@ from benchmarks.cli import main
 from sweeps import study_configuration
 from sweeps.__main__ import app
 if not {pruned}:
-    strategy.StudyConfiguration.prunes_epochs = property(lambda _: False)
+    study_configuration.StudyConfiguration.prunes_epochs = property(lambda _: False)
 main(app)
 """
 

@@ -63,3 +63,16 @@ def test_rows_are_ratios_to_the_plain_recipe(
 def test_the_pace_leaves_out_each_workers_first_trial() -> None:
     assert trials_per_hour._later([0.0, 1.0, 2.0, 4.0], 1) == pytest.approx(4 / 3)
     assert trials_per_hour._later([0.0, 1.0, 2.0, 4.0], 2) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_the_driver_starts_with_and_without_pruning(pruned: bool) -> None:
+    """The driver is a text, in which no tool finds an unknown name."""
+    done = subprocess.run(
+        [sys.executable, "-c", trials_per_hour._DRIVER.format(pruned=pruned), "run", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
