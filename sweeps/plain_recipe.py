@@ -1,8 +1,8 @@
-"""A search as people write one without this project, for `capsbench sweep-speed` to time.
+"""Runs a search as people write one without this project, so that `sweep-speed` can time it.
 
-Optuna's loop over a stock Lightning trainer: a data loader over tensors in memory, metrics logged
-at each step and epoch, checkpoints, an offline Weights & Biases run per trial. Model, data, budget
-and ranges are those of the profile quick.
+Optuna's loop calls a stock Lightning trainer: a data loader over tensors in memory, metrics logged
+at each step and epoch, checkpoints, and an offline Weights & Biases run per trial. Model, data,
+budget and ranges are those of the profile quick.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sweeps import space
 
 
 class PlainClassifier(pl.LightningModule):
-    """A classifier as Lightning's tutorials have it."""
+    """Trains a classifier in the way of Lightning's tutorials."""
 
     def __init__(self, model: Variant) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class PlainClassifier(pl.LightningModule):
 
 
 class PruningCallback(pl.Callback):
-    """Ends a run where Optuna's pruner says so."""
+    """Prunes a run after an epoch if Optuna's pruner decides so."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial
@@ -76,7 +76,19 @@ class PruningCallback(pl.Callback):
 def run_plain_study(
     variant: str, dataset: str, trials: int, data: str, folder: str, pruned: bool
 ) -> list[float]:
-    """Searches, in a folder of its own. Returns the clock's time at the end of each trial."""
+    """Runs a study of a plain script.
+
+    Args:
+        variant: the name of the variant.
+        dataset: the name of the dataset.
+        trials: the number of trials.
+        data: the path of the folder of the datasets.
+        folder: the path of an empty folder for the study and the W&B runs.
+        pruned: whether trials are pruned.
+
+    Returns:
+        The time at the end of each trial, in seconds since the epoch.
+    """
     profile = load_profile(ProfileName.quick)
     torch.set_num_threads(profile.threads)
     cls = registry.variant(variant)

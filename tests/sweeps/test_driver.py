@@ -360,7 +360,7 @@ def test_a_sweep_whose_data_is_not_there_says_data_is_missing(
     runs = digests(results)
     data.rename(tmp_path / "moved")
     for more in (["resume"], ["add", "--trials", "1"], ["retry", "--reason", ""]):
-        with pytest.raises(InputError, match=r"is not there, .* with --data|^nothing"):
+        with pytest.raises(InputError, match=r"does not exist, .* with --data|^nothing"):
             app([*more, "--results", str(results)], standalone_mode=False)
     empty = tmp_path / "not mounted"
     empty.mkdir()

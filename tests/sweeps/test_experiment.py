@@ -74,7 +74,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("datsets: [usps]", "has no key 'datsets': did you mean 'datasets'?"),
+        ("datsets: [usps]", "the key 'datsets' is unknown: did you mean 'datasets'?"),
         ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
         ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
         ("set: {linear: {lr: -1}}", "linear.yaml: set: lr: Input should be greater than 0"),

@@ -74,7 +74,7 @@ def test_equal_specs_with_other_figures_are_refused(tmp_path: Path) -> None:
     files.run("linear-mnist-quick", "final", 0)["metrics"]["test/accuracy"] = 0.5
     merged = merge_sources([one, files.write(tmp_path / "two")], tmp_path / "both")
     assert len(merged.refused) == 1
-    assert "both are not of the same code and processor" in merged.refused[0]
+    assert "code, libraries or processor differed" in merged.refused[0]
 
 
 def test_cells_with_another_best_trial_are_not_united(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_auto_says_why_it_chose_the_cpu(capsys: pytest.CaptureFixture[str]) -> N
     placement.announce()
     assert (placement.device, placement.devices) == ("cpu", ())
     assert capsys.readouterr().err == (
-        "capsbench: runs are computed on cpu: --device auto, and PyTorch finds no GPU here\n"
+        "capsbench: runs are computed on cpu: --device auto, and PyTorch finds no GPU on this machine\n"
     )
     with pytest.raises(InputError, match="no GPU"):
         place_runs(chosen(device=Device.cuda))
@@ -162,7 +162,7 @@ def test_the_limit_of_open_files_bounds_the_workers(monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match=f"--workers {most + 1}: .* give --workers {most} at most"):
         place_runs(chosen(workers=most + 1))
     assert place_runs(chosen(workers=500, engine=EngineName.inline)) == Placement(
-        "cpu", "--device auto, and PyTorch finds no GPU here", 1
+        "cpu", "--device auto, and PyTorch finds no GPU on this machine", 1
     )
 
 

@@ -153,7 +153,7 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
         row = rf"^{variant}/{dataset} .*\d +<?\d+\.\d\d *$"
         assert re.search(row, told, re.MULTILINE), told
     assert f"{len(list_cells())} cells: " in told
-    assert "Not counted: pruning" in told
+    assert "Not included: pruning" in told
     assert not list(tmp_path.iterdir())
 
 

@@ -140,5 +140,5 @@ def test_the_device_of_slurm_jobs_is_what_each_asks_for() -> None:
     assert (place_runs(with_gpu).device, place_runs(with_gpu).devices) == ("cuda", ())
     with pytest.raises(InputError, match="--slurm-devices 1"):
         place_runs(choice.model_copy(update={"device": Device.cuda}))
-    with pytest.raises(InputError, match="say with --workers how many jobs"):
+    with pytest.raises(InputError, match="give it as --workers"):
         place_runs(choice.model_copy(update={"workers": None}))

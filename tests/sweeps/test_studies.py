@@ -197,7 +197,7 @@ def test_a_torn_journal_is_mended_and_said(
     path.write_bytes(whole + torn.encode())
     with opened(tmp_path, str(path), "torn") as again:
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
-    assert "was torn" in capsys.readouterr().err
+    assert "is incomplete" in capsys.readouterr().err
     assert path.read_bytes().startswith(whole)
 
 
