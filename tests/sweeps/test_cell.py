@@ -20,7 +20,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
-from sweeps import options, space, studies
+from sweeps import options, space, storages
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Job
@@ -57,7 +57,7 @@ def opened(
     sampler: Sampler | None = None,
 ) -> Iterator[Cell]:
     (results / "cells").mkdir(exist_ok=True)
-    with studies.open_storage(results) as storage:
+    with storages.open_storage(results) as storage:
         source = DataSource(results / "no data: stand-ins")
         specs = CellSpecs(
             variant, "usps", profile=profile, source=source, start=start, sampler=sampler
@@ -263,7 +263,7 @@ def test_a_study_begins_with_the_recipe_and_the_points_given(tmp_path: Path) -> 
 
 def enqueue(results: Path, point: dict[str, Any]) -> None:
     """Does what optuna-dashboard does."""
-    with studies.open_storage(results) as storage:
+    with storages.open_storage(results) as storage:
         optuna.load_study(storage=storage, study_name="linear-usps-smoke").enqueue_trial(point)
 
 
@@ -318,7 +318,7 @@ def test_results_of_others_change_no_proposal(tmp_path: Path) -> None:
         with opened(tmp_path / place) as cell:
             work(cell, tmp_path / place, 1, random.Random(0), 4)
         if place == "b":
-            with studies.open_storage(tmp_path / place) as storage:
+            with storages.open_storage(tmp_path / place) as storage:
                 study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
                 study.optimize(lambda t: t.suggest_float("lr", 1e-5, 1e-1, log=True), n_trials=3)
         with opened(tmp_path / place) as cell:
@@ -350,7 +350,7 @@ def params_of(job: Job) -> dict[str, Any]:
 
 
 def stored(results: Path) -> list[tuple[object, ...]]:
-    with studies.open_storage(results) as storage:
+    with storages.open_storage(results) as storage:
         study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
         return [(t.state, t.values, t.params, t.user_attrs["run_ids"]) for t in study.trials]
 
@@ -358,7 +358,7 @@ def stored(results: Path) -> list[tuple[object, ...]]:
 def test_a_study_has_the_finals_test_scores_for_dashboards(tmp_path: Path) -> None:
     with opened(tmp_path, trials=1) as cell:
         work(cell, tmp_path, 1, random.Random(0), 100)
-    with studies.open_storage(tmp_path) as storage:
+    with storages.open_storage(tmp_path) as storage:
         notes = optuna.load_study(storage=storage, study_name="linear-usps-smoke").user_attrs
     for run_id in ledger(tmp_path)["finals"]:
         record = RunFolder(tmp_path, run_id).read()
@@ -416,7 +416,7 @@ def test_a_rewriting_that_a_crash_cuts_off_loses_no_trial_of_others(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_all(tmp_path, failing=0)
-    with studies.open_storage(tmp_path) as storage:
+    with storages.open_storage(tmp_path) as storage:
         study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
         study.optimize(lambda t: t.suggest_float("lr", 1e-5, 1e-1, log=True), n_trials=1)
     enqueue(tmp_path, {"lr": 3e-3})
@@ -430,7 +430,7 @@ def test_a_rewriting_that_a_crash_cuts_off_loses_no_trial_of_others(
         with pytest.raises(KeyboardInterrupt):
             run_all(tmp_path)
     run_all(tmp_path)
-    with studies.open_storage(tmp_path) as storage:
+    with storages.open_storage(tmp_path) as storage:
         names = optuna.get_all_study_names(storage)
         study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
         trials = study.trials
@@ -459,7 +459,7 @@ def test_an_enqueued_point_keeps_its_trial_when_the_study_is_rewritten(
         if state == "FAIL":
             recorded(tmp_path, spec, [], reason="its worker died 3 times")
         run_all(tmp_path, trials=4)
-        with studies.open_storage(tmp_path) as storage:
+        with storages.open_storage(tmp_path) as storage:
             study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
             found = [t for t in study.trials if t.params.get("lr") == 3e-3]
             (run,) = [t for t in study.trials if t.user_attrs["run_ids"] == [spec.run_id]]

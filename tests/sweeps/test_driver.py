@@ -178,7 +178,7 @@ def test_a_second_ctrl_c_waits_for_no_worker(
             signal.raise_signal(number)
         return set(), set()
 
-    monkeypatch.setattr("sweeps.sweep.wait", interrupted)
+    monkeypatch.setattr("sweeps.driver.wait", interrupted)
     with pytest.raises(raised):
         sweep(CHOICE, tmp_path)
     assert engine.ended == ended

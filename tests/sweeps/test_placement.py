@@ -94,7 +94,8 @@ def test_auto_says_why_it_chose_the_cpu(capsys: pytest.CaptureFixture[str]) -> N
     placement.announce()
     assert (placement.device, placement.devices) == ("cpu", ())
     assert capsys.readouterr().err == (
-        "capsbench: runs are computed on cpu: --device auto, and PyTorch finds no GPU on this machine\n"
+        "capsbench: runs are computed on cpu: --device auto, and PyTorch finds no GPU on this "
+        "machine\n"
     )
     with pytest.raises(InputError, match="no GPU"):
         place_runs(chosen(device=Device.cuda))

@@ -76,7 +76,7 @@ def test_a_wrong_file_is_one_sentence(text: str, message: str, tmp_path: Path) -
 
 
 def test_a_missing_file_and_a_folder_without_a_sweep_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         start_points.read_start_points([tmp_path / "none.yaml"], ProfileName.smoke)
     with pytest.raises(InputError, match="no cell of this folder has a best trial"):
         start_points.read_start_points([tmp_path], ProfileName.smoke)

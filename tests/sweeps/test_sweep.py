@@ -439,7 +439,7 @@ def test_a_second_driver_gets_a_sentence(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".driver.lock"):
         done = call(begin(tmp_path))
     assert done.returncode == 2
-    assert "another sweep is at work" in done.stderr
+    assert "another sweep is running" in done.stderr
     assert "Traceback" not in done.stderr
 
 
