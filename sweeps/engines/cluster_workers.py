@@ -1,4 +1,4 @@
-"""The workers of a Dask scheduler: which of them may serve this sweep, and who is free."""
+"""Keeps track of the workers of a Dask scheduler: which are accepted, and which are free."""
 
 from __future__ import annotations
 
@@ -15,35 +15,41 @@ from benchmarks.records.record import changes
 from sweeps.engines.remote import Call, Introduction, introduce_worker, shared_conditions
 
 RESOURCE = "run"
-"""Each worker offers one, for a GPU or some cores of its own: it makes one run at a time."""
+"""The Dask resource of workers: one unit for each run that a worker executes at the same time."""
 
 START = "`.venv/bin/dask worker ADDRESS --nthreads 1 --memory-limit 0 --resources run=1`"
+"""The command that starts a worker, for messages."""
 
 
 @dataclass
 class ClusterWorker:
-    """A worker that the scheduler knows."""
+    """Holds the state of a worker that the scheduler knows."""
 
     address: str
     slots: int
-    """Runs that it makes at once."""
+    """The number of runs that the worker executes at the same time."""
     introduction: Future | None = None
-    """Of this worker, until it has introduced itself."""
+    """The future of the worker's introduction; None after it has arrived."""
     found: Introduction | None = None
-    """What it has said of itself."""
+    """The introduction, after it has arrived."""
     accepted: bool = False
+    """Whether the worker may get runs of this sweep."""
     running: int = 0
+    """The number of runs that the worker executes now."""
 
 
 @dataclass
 class ClusterWorkers:
-    """The workers of a scheduler. A worker that cannot serve is left out, and named once.
+    """Keeps track of the workers of a scheduler.
+
+    A worker that cannot compute this sweep's runs gets none, and a line on stderr says why.
 
     Args:
-        client: of the scheduler.
-        needs_gpu: whether a worker must see a GPU.
-        trusted: whether all workers are known to be as this process, which has started them.
+        client: the client of the scheduler.
+        needs_gpu: whether a worker must have a GPU.
+        trusted: whether this process has started all workers, so that they need no examination.
         quiet: whether nothing is printed.
+        known: the workers by address.
     """
 
     client: Client
@@ -55,21 +61,21 @@ class ClusterWorkers:
 
     @property
     def slots(self) -> int:
-        """Counts the runs that all accepted workers make at once."""
+        """Counts the runs that all accepted workers execute at the same time."""
         return sum(m.slots for m in list(self.known.values()) if m.accepted)
 
     def free(self) -> ClusterWorker | None:
-        """Finds an accepted worker that could make one more run."""
+        """Returns an accepted worker that can take one more run; None if all are busy."""
         for member in self.known.values():
             if member.accepted and member.running < member.slots:
                 return member
         return None
 
     def update(self) -> list[str]:
-        """Takes note of workers that have come, have introduced themselves, or have gone.
+        """Adds new workers, examines introductions that have arrived, and removes lost workers.
 
         Returns:
-            The addresses of those that have gone.
+            The addresses of the lost workers.
         """
         present = self.client.scheduler_info(n_workers=-1)["workers"]
         gone = [address for address in self.known if address not in present]
@@ -100,28 +106,28 @@ class ClusterWorkers:
             found: Introduction = introduction.result()
             member.found = found
         except Exception as error:
-            # It has died, and is gone soon; or its environment lacks what it needs.
-            why = f"cannot serve ({type(error).__name__}: {error}): start it with {START}"
+            # The worker has died and will soon be lost, or its environment lacks a module.
+            why = f"cannot compute runs ({type(error).__name__}: {error}): start it with {START}"
             self._refuse(member, f"{why} in a checkout that `setup.sh` has set up")
             return
         changed = changes(shared_conditions(with_gpu=self.needs_gpu), found.conditions)
         if changed:
             self._refuse(
                 member,
-                f"on {found.host} works under other conditions than the driver ({changed}): give "
-                "both the same code and libraries, and where processors differ the same "
-                "ATEN_CPU_CAPABILITY, and start it again",
+                f"on {found.host} has other conditions than the driver ({changed}): give both the "
+                "same code and libraries, and the same ATEN_CPU_CAPABILITY if their processors "
+                "differ, and start it again",
             )
         elif self.needs_gpu and found.gpu is None:
             self._refuse(
                 member,
-                f"on {found.host} sees no GPU, which this sweep's runs need: start it where there "
-                "is one, or begin a sweep with --device cpu",
+                f"on {found.host} finds no GPU, which the runs of this sweep need: start it on a "
+                "machine with a GPU, or begin a sweep with --device cpu",
             )
         else:
             member.accepted = True
             self._said_none = False
-            self._say(f"the worker at {member.address} serves, {found}")
+            self._say(f"the worker at {member.address} gets runs, {found}")
 
     def _refuse(self, member: ClusterWorker, why: str) -> None:
         self._say(f"the worker at {member.address} gets no run: it {why}")
@@ -134,11 +140,20 @@ class ClusterWorkers:
         waits = self.known and not self.slots
         if waits and not any(m.introduction for m in self.known.values()) and not self._said_none:
             self._said_none = True
-            self._say("no worker can serve this sweep; it waits for one that can")
+            self._say("no worker can compute the runs of this sweep; it waits for one that can")
 
 
 def submit_to_worker(client: Client, call: Callable[[], Any], address: str) -> Future:
-    """Has one worker make a call, for which the scheduler needs no module of this project."""
+    """Submits a call to one worker; the scheduler needs no module of this project for it.
+
+    Args:
+        client: the client of the scheduler.
+        call: the call, which can be pickled.
+        address: the address of the worker.
+
+    Returns:
+        The future of the result.
+    """
     return client.submit(
         pickle.loads,
         pickle.dumps(Call(call)),

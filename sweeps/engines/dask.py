@@ -1,4 +1,4 @@
-"""The Dask engine: workers on this machine, or those that a scheduler knows."""
+"""Defines the Dask engine, for workers on this machine or the workers of a scheduler."""
 
 from __future__ import annotations
 
@@ -33,11 +33,13 @@ from sweeps.engines.devices import gpu_environment
 from sweeps.engines.remote import RemoteJob, make_run, store_result
 
 JOIN_SECONDS = 15
+"""Seconds that a scheduler may take to answer."""
+
 INTRODUCTION_SECONDS = 120.0
-"""How long a worker may take to import PyTorch and say whether it sees a GPU."""
+"""Seconds that a worker may take to import PyTorch and look for a GPU."""
 
 _QUIET = logging.CRITICAL
-"""The driver says what fails."""
+"""The log level of Dask; the driver reports failures itself."""
 
 _CLOSE_SECONDS = 10
 _LOOK_SECONDS = 0.5
@@ -47,11 +49,14 @@ T = TypeVar("T")
 
 
 def start_local_cluster(workers: int, devices: Sequence[str] = ()) -> Engine:
-    """Starts a cluster of this machine, which ends with the sweep.
+    """Starts a Dask cluster on this machine, which ends with the engine.
 
     Args:
-        workers: how many.
-        devices: the GPUs that they get in turn.
+        workers: the number of workers.
+        devices: the GPUs that the workers get in turn.
+
+    Returns:
+        The engine.
     """
     keep_freed_memory()
     count_no_failures()
@@ -71,27 +76,33 @@ def start_local_cluster(workers: int, devices: Sequence[str] = ()) -> Engine:
 
 
 def count_no_failures() -> None:
-    """Has schedulers of this process report a worker's first death: the driver counts them."""
+    """Makes the schedulers of this process report the first death of a worker.
+
+    The driver counts deaths itself; by default Dask retries three times before it reports one.
+    """
     import dask
 
     dask.config.set({"distributed.scheduler.allowed-failures": 0})
 
 
 def join_cluster(address: str, *, needs_gpu: bool = False) -> Engine:
-    """Joins the cluster of a scheduler that is there.
+    """Joins the cluster of a scheduler that runs already.
 
     Args:
-        address: of the scheduler.
-        needs_gpu: whether only workers that see a GPU serve.
+        address: the address of the scheduler.
+        needs_gpu: whether only workers with a GPU are used.
+
+    Returns:
+        The engine; the scheduler and its workers outlive it.
 
     Raises:
-        InputError: if no scheduler answers there.
+        InputError: if no scheduler answers at the address.
     """
     client = _client(address)
     members = ClusterWorkers(client, needs_gpu=needs_gpu)
     if not client.scheduler_info(n_workers=-1)["workers"]:
         print(
-            f"capsbench: no worker has joined {address} yet; one does with "
+            f"capsbench: no worker has joined {address} yet: start one with "
             f"{START.replace('ADDRESS', address)}",
             file=sys.stderr,
         )
@@ -99,16 +110,16 @@ def join_cluster(address: str, *, needs_gpu: bool = False) -> Engine:
 
 
 def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
-    """Chooses the device for `--device auto` by what the scheduler's workers have now.
+    """Chooses the device for `--device auto` from the current workers of a scheduler.
 
     Args:
-        address: of the scheduler.
+        address: the address of the scheduler.
 
     Returns:
-        `cuda` if a worker sees a GPU, else `cpu`; and the reason in words.
+        `cuda` if a worker has a GPU, else `cpu`; and the reason in words.
 
     Raises:
-        InputError: if no scheduler answers there, or no worker has introduced itself.
+        InputError: if no scheduler answers at the address, or no worker has introduced itself.
     """
     client = _client(address)
     try:
@@ -122,12 +133,12 @@ def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
         client.close()
     found = [member.found for member in members.known.values() if member.found is not None]
     if any(introduction.gpu for introduction in found):
-        return "cuda", f"--device auto, and workers of {address} see GPUs"
+        return "cuda", f"--device auto, and workers of {address} have GPUs"
     if found:
-        return "cpu", f"--device auto, and no worker of {address} sees a GPU"
+        return "cpu", f"--device auto, and no worker of {address} has a GPU"
     raise InputError(
-        f"--device auto: no worker has joined {address} yet whose device could be used: start the "
-        "workers first, or give --device cpu or --device cuda"
+        f"--device auto: no worker of {address} has reported its device yet: start the workers "
+        "first, or give --device cpu or --device cuda"
     )
 
 
@@ -136,14 +147,14 @@ def _client(address: str) -> Client:
         return Client(address, timeout=JOIN_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}): "
-            "start one with `dask scheduler`, or name its address"
+            f"--scheduler {address}: no Dask scheduler answers ({type(error).__name__}): start "
+            "one with `dask scheduler`, or name its address"
         ) from None
 
 
 @dataclass
 class _RemoteTask:
-    """A call that waits for a worker, or is with one."""
+    """Holds a call that waits for a worker, or that a worker executes."""
 
     call: Callable[[], Any]
     receive: Callable[[Any], Any]
@@ -153,12 +164,12 @@ class _RemoteTask:
 
 
 class Dask(Engine):
-    """Runs spread over the workers of a Dask cluster; a driver that ends leaves none at work.
+    """Distributes runs over the workers of a Dask cluster. All runs end with the driver.
 
     Args:
-        client: of the scheduler.
-        members: its workers.
-        cluster: ends with the engine; None: the scheduler goes on without it.
+        client: the client of the scheduler.
+        members: the workers of the scheduler.
+        cluster: the cluster, which ends with the engine; None: the scheduler outlives the engine.
     """
 
     def __init__(
@@ -199,8 +210,8 @@ class Dask(Engine):
                 threading.Thread(target=self._restart, args=(member,), daemon=True).start()
 
     def _restart(self, member: ClusterWorker) -> None:
-        """Has the nanny of a worker, if it has one, end it and start another."""
-        with suppress(Exception):  # what does not answer stays left out
+        """Lets the worker's nanny, if it has one, replace the worker."""
+        with suppress(Exception):  # a worker whose nanny does not answer gets no more runs
             self._client.restart_workers(
                 [member.address], timeout=_CLOSE_SECONDS, raise_for_error=False
             )
@@ -214,7 +225,7 @@ class Dask(Engine):
         return task.outer
 
     def _serve(self) -> None:
-        """Gives waiting calls to free workers, and ends the calls of workers that have gone."""
+        """Gives waiting calls to free workers, and fails the calls of lost workers."""
         while not self._ended:
             self._wake.wait(_LOOK_SECONDS)
             self._wake.clear()
@@ -240,20 +251,20 @@ class Dask(Engine):
             task.inner.add_done_callback(partial(self._take, task))
 
     def _take(self, task: _RemoteTask, inner: distributed.Future) -> None:
-        """Passes the result of a call on; every engine has the same errors."""
+        """Passes on the result of a call; translates Dask's errors into those of every engine."""
         try:
             self._settle(task, result=task.receive(inner.result()))
         except KilledWorker as error:
             self._settle(task, BrokenExecutor(f"the worker at {error.last_worker} died"))
         except Exception as error:
             if inner.status in ("cancelled", "lost"):
-                return  # by this engine, or with the scheduler
+                return  # this engine has cancelled the call, or the scheduler is lost
             self._settle(task, error)
 
     def _settle(
         self, task: _RemoteTask, error: BaseException | None = None, result: Any = None
     ) -> None:
-        """Ends the future of a call, once."""
+        """Sets the result or the error of a call, once."""
         with self._lock:
             if task not in self._tasks:
                 return
@@ -275,12 +286,17 @@ class Dask(Engine):
         )
 
     def _fail(self, why: str) -> None:
-        """Ends all calls with an InputError."""
+        """Fails all calls with an InputError."""
         for task in list(self._tasks):
             self._settle(task, InputError(why))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """With `cancel_futures` it ends at once what is running, too."""
+        """Ends the engine.
+
+        Args:
+            wait: whether running and waiting calls may finish first.
+            cancel_futures: whether running and waiting calls are cancelled at once instead.
+        """
         if wait and not cancel_futures:
             for task in list(self._tasks):
                 with suppress(Exception):

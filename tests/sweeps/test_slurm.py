@@ -129,7 +129,7 @@ def test_jobs_whose_worker_cannot_start_end_the_sweep(
 
 def test_without_slurm_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="no command sbatch here"):
+    with pytest.raises(InputError, match="no command sbatch"):
         slurm_engine.start(SlurmOptions(), 1, threads=1, results=tmp_path, needs_gpu=False)
 
 

@@ -89,6 +89,4 @@ def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(rf"^  lr +{wide}, logarithmic +all but quick *$", told, re.MULTILINE)
     assert re.search(rf"^ +{narrow}, logarithmic +quick *$", told, re.MULTILINE)
     told = CliRunner().invoke(app, ["options", "capsnet"]).output
-    assert re.search(
-        r"0\.0001 … 0\.01, logarithmic, where reconstruction is yes +all but quick", told
-    )
+    assert re.search(r"0\.0001 … 0\.01, logarithmic, if reconstruction is yes +all but quick", told)
