@@ -1,1 +1,1 @@
-"""How it is searched: spaces, proposals, engines, and the sweep that drives them."""
+"""Decides which runs to make and where: spaces, proposals, engines, and the sweep itself."""

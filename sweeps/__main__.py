@@ -1,4 +1,4 @@
-"""`python -m sweeps`: run, resume, add, retry, stop, status, export, list, speed."""
+"""Defines the commands of `python -m sweeps`: run, resume, add, retry, stop, status and others."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError, first_fault
 from models import registry
-from sweeps import experiment as experiments
 from sweeps import matrix, options, start_points, worker_server
+from sweeps.experiment import Experiment, read_experiment
 from sweeps.options import Addition, EngineName, Options
-from sweeps.report_process import Report
+from sweeps.report_process import ReportProcess
 
 if TYPE_CHECKING:
     from sweeps.retry import Selection
@@ -58,8 +58,7 @@ def run(
         typer.Option(
             "--datasets",
             metavar="NAME",
-            help="Datasets to run, one of your own too; with --only, its cells on them; "
-            "repeatable.",
+            help="Datasets to run, your own included; limits --only to these datasets; repeatable.",
             show_default="all but your own",
         ),
     ] = None,
@@ -67,34 +66,35 @@ def run(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Points to try after the recipe, each in a trial: a YAML or JSON file of cells "
-            "and points, or an earlier results folder, for its best trials; repeatable.",
+            help="Points to try after the recipe, one per trial: a YAML or JSON file of cells "
+            "and points, or the results folder of an earlier sweep, whose best trials are tried; "
+            "repeatable.",
         ),
     ] = None,
     variants: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="A Python file that registers variants of your own; they join the others; "
-            "repeatable.",
+            help="A Python file that registers variants of your own, which are swept with the "
+            "others; repeatable.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print the plan and the estimated hours, and end there."),
+        typer.Option("--dry-run", help="Print the plan and the estimated hours; run nothing."),
     ] = False,
 ) -> None:
-    """Sweeps the chosen cells, or goes on where that stopped, and writes the report."""
-    plan = experiments.Experiment() if experiment is None else experiments.read(experiment)
+    """Sweeps the chosen cells, or resumes their sweep, and writes the report."""
+    plan = Experiment() if experiment is None else read_experiment(experiment)
     own = options.add_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)
     }
     only = tuple(given["only"]) or plan.only
-    given["only"] = matrix.columns(datasets_ or plan.datasets, only)
+    given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
     given["changes"] = plan.changes()
-    points = start_points.read(start or (), given["profile"])
+    points = start_points.read_start_points(start or (), given["profile"])
     try:
         choice = Options(**given, data=folder, start=points, variants=own)
     except ValidationError as error:
@@ -107,7 +107,7 @@ def run(
 
 @app.command()
 def resume(data: OtherData = None, results: Results = Path("results")) -> None:
-    """Goes on with the sweep of a results folder, with the options of its last `run`."""
+    """Resumes the sweep of a results folder, with the options of its last `run`."""
     _sweep(_stored(results, data), results)
 
 
@@ -118,14 +118,15 @@ def add(
         int, typer.Option("--finals", "--seeds", min=0, help="More finals per cell.")
     ] = 0,
     only: Annotated[
-        list[str] | None, typer.Option(help="More cells, as `run` has them; repeatable.")
+        list[str] | None,
+        typer.Option(help="More cells, as variant/dataset with * for any; repeatable."),
     ] = None,
     data: OtherData = None,
     results: Results = Path("results"),
 ) -> None:
-    """Adds trials, finals or cells to the plan of a sweep, and makes them.
+    """Adds trials, finals or cells to the plan of a sweep, and runs them.
 
-    After an interruption, the same command goes on with the addition and adds nothing more.
+    After an interruption, the same command resumes the addition and adds nothing more.
     """
     if not (trials or seeds or only):
         raise InputError("nothing to add: give --trials, --finals or --only")
@@ -133,8 +134,8 @@ def add(
     adding = Addition(trials=trials, finals=seeds, only=tuple(only or ()))
     if choice.adding == adding:
         print(
-            "capsbench: goes on with this addition, which was interrupted; to add more, call "
-            "`capsbench add` again after it",
+            "capsbench: this addition was interrupted and is resumed; to add more, call "
+            "`capsbench add` again afterwards",
             file=sys.stderr,
         )
         _sweep(choice, results)
@@ -148,7 +149,7 @@ def retry(
         Path | None, typer.Argument(metavar="RESULTS", show_default="that of --results")
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Part of the reason of the failure.", show_default="any")
+        str | None, typer.Option(help="A part of the failure's reason.", show_default="any")
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -158,11 +159,11 @@ def retry(
         bool,
         typer.Option(
             "--other-code",
-            help="Re-run what other code, libraries or another processor made, instead.",
+            help="Re-run instead the runs of other code, other libraries or another processor.",
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be re-run, and end there.")
+        bool, typer.Option("--dry-run", help="Print what would be re-run; run nothing.")
     ] = False,
     data: OtherData = None,
     offline: Offline = False,
@@ -172,14 +173,14 @@ def retry(
 
     Trials that were proposed from the result of a re-run trial are proposed again if it changes.
     """
-    from sweeps.retry import Runs, Selection
+    from sweeps.retry import RunsToRetry, Selection
 
     results = folder or results
     selection = Selection(reason, tuple(only or ()), other_code)
-    matrix.choose(selection.only)
+    matrix.choose_cells(selection.only)
     choice = _stored(results, data) if (results / "sweep.json").exists() else None
     studies = choice.studies() if choice else ()
-    runs = Runs(results, selection, studies)
+    runs = RunsToRetry(results, selection, studies)
     if dry_run:
         for run, _, why in (*runs.single, *runs.of_sweep):
             print(f"{run.run_id}: {why}")
@@ -197,9 +198,9 @@ def retry(
 
 @app.command()
 def stop(results: Results = Path("results")) -> None:
-    """Asks the driver at work in a results folder to leave; what runs ends at a checkpoint."""
+    """Asks the sweep that is running in a results folder to stop; its runs write checkpoints."""
     options.ask_to_stop(results)
-    print(f"asked; go on with `capsbench resume --results {results}`")
+    print(f"the sweep was asked to stop; resume it with `capsbench resume --results {results}`")
 
 
 @app.command()
@@ -207,7 +208,7 @@ def export(
     archive: Annotated[Path, typer.Argument(help="The archive to write, as NAME.tar.gz.")],
     results: Results = Path("results"),
 ) -> None:
-    """Packs what `reports` reads into one archive, byte-identical for equal results."""
+    """Packs the files that reports read into one archive; equal results give equal bytes."""
     from benchmarks.records.archive import pack
 
     print(f"{archive}: {pack(results, archive)} files; unpack it, then `capsbench report`")
@@ -223,9 +224,10 @@ def merge(
 ) -> None:
     """Merges archives of several people or machines into a new results folder.
 
-    The digest of each run is checked; what does not match is refused, with exit code 1.
+    The digest of each run is checked. A run that does not match is left out, and the exit code is
+    1.
     """
-    from sweeps.merge import merge as merge_sources
+    from sweeps.merge import merge_sources
 
     merged = merge_sources(sources, results)
     for sentence in merged.refused:
@@ -240,9 +242,11 @@ def merge(
 @app.command()
 def status(
     results: Results = Path("results"),
-    watch: Annotated[bool, typer.Option("--watch", help="Until all is done, or Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Repeat until the sweep is done, or Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Shows what is done and what remains, cell by cell."""
+    """Shows what is done and what remains, with one row per cell."""
     from sweeps.sweep_status import show_status, watch_status
 
     watch_status(results) if watch else show_status(results)
@@ -250,7 +254,7 @@ def status(
 
 @app.command("list")
 def list_(data: Data = None) -> None:
-    """Shows the matrix: every variant, its task, and the datasets it runs on."""
+    """Shows every variant with its task and the datasets that it runs on."""
     from sweeps.sweep_status import show_matrix
 
     data_folder(data)
@@ -262,25 +266,27 @@ def speed(
     variant: Annotated[
         list[str] | None, typer.Argument(help="Classifiers.", show_default="linear cnn")
     ] = None,
-    trials: Annotated[int, typer.Option(min=4, help="Trials in each study.")] = 24,
+    trials: Annotated[int, typer.Option(min=4, help="Trials per study.")] = 24,
     data: Data = None,
 ) -> None:
-    """Measures trials an hour, beside a plain recipe of Optuna, Lightning and Weights & Biases."""
-    from sweeps.trials_per_hour import show
+    """Measures trials per hour of a sweep and of a plain script with Optuna, Lightning and W&B."""
+    from sweeps.trials_per_hour import print_trials_per_hour
 
     names = variant or ["linear", "cnn"]
     for name in names:
-        matrix.choose((f"{name}/mnist",), option="VARIANT")
+        matrix.choose_cells((f"{name}/mnist",), option="VARIANT")
         if registry.available()[name].task != "classification":
-            raise InputError(f"{name} is no classifier, which the plain recipe trains")
-    show(names, trials, data_folder(data))
+            raise InputError(
+                f"{name} is no classifier, and the plain recipe trains classifiers only: name one"
+            )
+    print_trials_per_hour(names, trials, data_folder(data))
 
 
 def _stored(results: Path, data: Path | None) -> Options:
     """Reads the options of a results folder; `--data` replaces the folder of the datasets.
 
     Raises:
-        InputError: if there are none, or the folder of the datasets is not there.
+        InputError: if the folder has no options, or the folder of the datasets does not exist.
     """
     choice = options.restore_options(results)
     if data is not None:
@@ -290,13 +296,13 @@ def _stored(results: Path, data: Path | None) -> Options:
 
 
 def _on_command_line(context: typer.Context, name: str) -> bool:
-    """Returns whether the user gave an option."""
+    """Returns whether the user gave an option on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def _show_plan(choice: Options) -> None:
-    matrix.choose(choice.only)  # before the slow imports
+    matrix.choose_cells(choice.only)  # reports a typing mistake before the slow imports
     from sweeps.sweep import show_plan
 
     show_plan(choice)
@@ -309,11 +315,11 @@ def _sweep(
     adding: Addition | None = None,
     retried: Selection | None = None,
 ) -> NoReturn:
-    matrix.choose(choice.only)  # before the slow imports: a typing mistake is told at once
-    report = Report(results)
-    asked = adding is not None or retried is not None or not options.finished(choice, results)
+    matrix.choose_cells(choice.only)  # reports a typing mistake before the slow imports
+    report = ReportProcess(results)
+    asked = adding is not None or retried is not None or not options.is_finished(choice, results)
     if choice.engine is EngineName.processes and asked:
-        worker_server.start()
+        worker_server.start_worker_server()
     try:
         from sweeps.sweep import sweep
 
@@ -322,7 +328,7 @@ def _sweep(
     except (KeyboardInterrupt, interrupts.Interrupted) as interruption:
         report.abandon()
         interrupts.end_process(
-            f"interrupted; what has ended is kept. Go on with `capsbench resume --results "
+            f"interrupted; finished runs are kept. Go on with `capsbench resume --results "
             f"{results}` or the same command again.",
             getattr(interruption, "exit_code", 130),
         )

@@ -1,4 +1,4 @@
-"""The ledger of a cell: what its specs and its trials say, beside what the cell knows."""
+"""Makes the ledger of a cell from its specs, its trials and its state."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ def ledger_of(specs: CellSpecs, trials: Sequence[FrozenTrial], **known: Any) -> 
     """Makes the ledger of a cell.
 
     Args:
-        specs: the cell's.
-        trials: those that the study has.
-        known: the fields of `CellLedger` that follow from neither.
+        specs: makes the specs of the cell's runs.
+        trials: the trials that the study has.
+        known: the fields of `CellLedger` that follow neither from the specs nor from the trials.
+
+    Returns:
+        The ledger.
     """
     run_ids = dict.fromkeys(r for t in trials for r in t.user_attrs["run_ids"])
     return CellLedger(
@@ -39,7 +42,7 @@ def ledger_of(specs: CellSpecs, trials: Sequence[FrozenTrial], **known: Any) -> 
 
 
 def _pruned_epochs(specs: CellSpecs, trials: Sequence[FrozenTrial]) -> PrunedEpochs:
-    """Counts the epochs of pruned trials; of several seeds, whole runs."""
+    """Counts the epochs that pruned trials trained and saved; trials of several seeds save runs."""
     each, seeds = specs.trial_budget.epochs, specs.strategy.seeds
     pruned = [t for t in trials if t.state == TrialState.PRUNED]
     had = sum(len(t.intermediate_values) for t in pruned)

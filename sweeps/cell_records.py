@@ -14,7 +14,7 @@ from sweeps.study_configuration import StudyConfiguration
 
 
 class CellRecords:
-    """Reads records, and notes which were made under other conditions than there are now.
+    """Reads records, and notes which were made under other conditions than the current ones.
 
     Args:
         results: the results folder.
@@ -31,11 +31,11 @@ class CellRecords:
 
         Args:
             run_id: the id of the run.
-            weights: whether the run's weights are checked too. Those of trials need not be: nothing
-                in a sweep reads them, and they are many.
+            weights: whether the run's weights are checked too. The weights of trials need no
+                check: a sweep never reads them, and checking many takes time.
 
         Returns:
-            The record; None if there is none or it is damaged.
+            The record; None if the run has none, or it is damaged.
 
         Raises:
             InputError: if the file is not a record of this version.
@@ -49,13 +49,13 @@ class CellRecords:
         return record
 
     def result_of(self, trial: FrozenTrial) -> FrozenTrial | None:
-        """Makes a stored trial again from its runs' records.
+        """Computes the result of a stored trial from the records of its runs.
 
         Args:
             trial: the stored trial.
 
         Returns:
-            The trial; None if one of its runs has no record.
+            The trial with this result; None if one of its runs has no record.
 
         Raises:
             InputError: if a file is not a record of this version.

@@ -1,4 +1,4 @@
-"""The specs of a cell's runs: trials, finals, and the bases that they are built on."""
+"""Makes the specs of a cell's runs: trials, finals, and the bases that they are built on."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from benchmarks.specification import Machine, data_of, specify
 from models import registry
 from sweeps import space
 from sweeps.options import study_name
-from sweeps.run_counts import bases_of
+from sweeps.run_counts import list_bases
 from sweeps.study_configuration import Sampler
 
 SEED = 0
-"""The base seed of all sweeps: what is repeated shall be equal."""
+"""The base seed of all sweeps. It is fixed, so that a repeated sweep gives equal figures."""
 
 
 class CellSpecs:
     """Specifies the runs of a cell.
 
     Args:
-        variant: its name.
-        dataset: its name.
-        profile: the sweep's.
+        variant: the name of the variant.
+        dataset: the name of the dataset.
+        profile: the profile of the sweep.
         source: where the data is.
-        sampler: replaces the one of the variant's space file.
+        sampler: replaces the sampler of the variant's space file.
         device: where runs are computed.
-        precision: the numbers that layers compute with.
-        start: the points that the study starts from, beside the recipe.
-        changes: says by variant what replaces entries of its space file.
+        precision: the floating-point precision of the layers.
+        start: the points that the study tries after the recipe.
+        changes: returns, for the name of a variant, what replaces entries of its space file.
+
+    Raises:
+        InputError: if the space file or a name is wrong, or the data cannot be read.
     """
 
     def __init__(
@@ -69,11 +72,11 @@ class CellSpecs:
 
     @property
     def objectives(self) -> list[Direction]:
-        """The direction of each objective of the study: the primary metric, then a cost, if any."""
+        """Returns the direction of each objective: the primary metric, then the cost, if any."""
         return [self.direction] if self.strategy.cost is None else [self.direction, "minimize"]
 
     def identity(self) -> dict[str, Any]:
-        """Says what must be equal for a study to go on."""
+        """Returns everything that must stay equal while a study grows, as JSON values by name."""
         base = self._base_variant
         return {
             "space": self.space.identity(),
@@ -91,12 +94,15 @@ class CellSpecs:
         } | ({} if self._machine.precision == "32-true" else {"precision": self._machine.precision})
 
     def trial(self, number: int, params: Mapping[str, Any], place: int = 0) -> RunSpec:
-        """Specifies a run of a trial.
+        """Makes the spec of a trial's run.
 
         Args:
-            number: of the trial.
-            params: its searched hyper-parameters.
-            place: of the run among the several seeds of the trial.
+            number: the number of the trial.
+            params: the searched hyper-parameters of the trial.
+            place: the number of the run's seed among the seeds of the trial, from 0.
+
+        Returns:
+            The spec.
         """
         several = self.strategy.seeds > 1
         # All trials have the same seeds, so that they can be compared in pairs.
@@ -104,12 +110,28 @@ class CellSpecs:
         return self._spec("trial", params, seed, base=0)
 
     def final(self, number: int, params: Mapping[str, Any]) -> RunSpec:
-        """Specifies the final with a number, of the best trial's hyper-parameters."""
-        # The same seeds for every variant, so that finals can be compared in pairs.
+        """Makes the spec of a final.
+
+        Args:
+            number: the number of the final, from 0.
+            params: the searched hyper-parameters of the best trial.
+
+        Returns:
+            The spec.
+        """
+        # Every variant has the same seeds, so that finals can be compared in pairs.
         return self._spec("final", params, derive_seed(SEED, final=number), base=number)
 
     def bases(self, trials: int, finals: int) -> list[RunSpec]:
-        """Specifies the bases of so many trials and finals, each once."""
+        """Makes the specs of the bases that a cell's runs are built on, each once.
+
+        Args:
+            trials: the number of trials.
+            finals: the number of finals.
+
+        Returns:
+            The specs; none if the variant needs no base.
+        """
         if self._base_variant is None:
             return []
         lower = self._space_of(self._base_variant)
@@ -117,7 +139,7 @@ class CellSpecs:
         def budget_of(role: Role) -> Budget:
             return lower.budget(self.profile, role)
 
-        wanted = bases_of(trials, finals, budget_of)
+        wanted = list_bases(trials, finals, budget_of)
         bases = [self._base(number, role) for number, role in wanted]
         return [base for base in bases if base is not None]
 
@@ -131,13 +153,13 @@ class CellSpecs:
         )
 
     def _spec(self, role: Role, params: Mapping[str, Any], seed: int, *, base: int) -> RunSpec:
-        """Specifies a run. Trials are built on base 0, each final on one of its own."""
+        """Makes the spec of a run that is built on the base with the number `base`, if on any."""
         return self._specified(
             self.variant, role, hyperparameters=params, seed=seed, base=self._base(base, role)
         )
 
     def _base(self, number: int, upper: Role) -> RunSpec | None:
-        """Specifies the base with a number for a run of the role `upper`, if it needs one."""
+        """Makes the spec of base `number` for runs of the role `upper`; None if they need none."""
         if self._base_variant is None:
             return None
         seed = derive_seed(SEED, base=number)

@@ -1,4 +1,4 @@
-"""How many workers this machine has room for: cores and open files. Importing this is fast."""
+"""Counts the workers that this machine has cores and open files for. Importing this is fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILES_OF_DRIVER = 150
 """Files that a driver holds open beside those of its workers, with room to spare."""
 
 _MOST_FILES = 65_536
-"""An unlimited number is not accepted by every system."""
+"""The largest limit that is requested: some systems refuse an unlimited one."""
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -26,7 +26,7 @@ def usable_cores(root: Path = Path("/")) -> int:
         root: the root of the file system, below which Linux shows the quotas.
 
     Returns:
-        The number of cores of the affinity mask; less where a quota is smaller, rounded up.
+        The number of cores of the affinity mask; if a quota is smaller, the quota rounded up.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -49,7 +49,7 @@ def _quotas(root: Path) -> Iterator[float]:
         mounts += [root / "sys/fs/cgroup" / name for name in ("cpu", "cpu,cpuacct")]
         if not controllers:
             mounts = [root / "sys/fs/cgroup", root / "sys/fs/cgroup/unified"]
-        # A container shows its own group as the root, and the path as it is outside.
+        # A container mounts its own group as the root, but shows the path from outside.
         inside = Path(path.lstrip("/"))
         for mount in mounts:
             for group in (inside, *inside.parents):
@@ -57,7 +57,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _quota(group: Path) -> Iterator[float]:
-    """Yields the quota of one control group, if it has one: of version 2, or of version 1."""
+    """Yields the quota of one control group, of version 2 or 1, in cores; nothing without one."""
     try:
         quota, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -69,15 +69,15 @@ def _quota(group: Path) -> Iterator[float]:
     try:
         if int(quota) > 0:
             yield int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max": there is none
+    except (ValueError, ZeroDivisionError):  # "max" means no quota
         return
 
 
 def raise_file_limit() -> int | None:
-    """Raises this process's limit of open files as far as it may.
+    """Raises this process's limit of open files as far as the system permits.
 
     Returns:
-        The limit; None where the system has none.
+        The new limit; None if the system has no limit.
     """
     try:
         import resource
@@ -93,6 +93,10 @@ def raise_file_limit() -> int | None:
 
 
 def most_processes() -> int | None:
-    """Counts the local worker processes that the limit of open files allows; None: any number."""
+    """Counts the local worker processes that the limit of open files allows.
+
+    Returns:
+        The number; None if the number is not limited.
+    """
     limit = raise_file_limit()
     return None if limit is None else max(1, (limit - FILES_OF_DRIVER) // FILES_PER_WORKER)

@@ -1,4 +1,4 @@
-"""The driver's limit on the time without a sign of life from a run. Importing this is fast."""
+"""Finds runs that show no progress for too long, for the driver. Importing this is fast."""
 
 from __future__ import annotations
 
@@ -9,46 +9,54 @@ from pathlib import Path
 from benchmarks.records.folders import RunFolder
 
 HUNG = "hung.txt"
-"""The file in a run's folder that a worker opens when it begins: see watchdog.py."""
+"""The file in a run's folder that a worker opens when it starts the run: see watchdog.py."""
 
 MARGIN = 60.0
-"""Seconds that the driver waits longer than a worker's own limit, which ends a run with a trace."""
+"""Seconds by which the driver's limit exceeds a worker's own, at which it writes a traceback."""
 
 
 @dataclass
 class Deadlines:
-    """Finds runs whose folder has shown no new epoch for too long.
+    """Finds runs that have recorded no new epoch for too long.
 
-    A worker that is stopped, or whose machine is unreachable, cannot keep its own limit.
+    A worker that is stopped, or whose machine is unreachable, cannot enforce its own limit.
 
     Args:
         results: the results folder.
-        seconds: the workers' own limit from epoch to epoch; None: there is no limit.
+        seconds: the workers' own limit from epoch to epoch, in seconds; None: there is no limit.
     """
 
     results: Path
     seconds: float | None
     _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """By run id: the size of `metrics.jsonl`, and since when it has this size."""
+    """By run id, the size of `metrics.jsonl` in bytes, and the time when it got this size."""
 
     def begin(self, run_id: str) -> None:
-        """Starts the time of a run."""
+        """Starts the clock of a run.
+
+        Args:
+            run_id: the id of the run.
+        """
         self._seen[run_id] = (self._size(run_id), time.monotonic())
 
     def end(self, run_id: str) -> None:
-        """Ends the time of a run."""
+        """Stops the clock of a run.
+
+        Args:
+            run_id: the id of the run.
+        """
         self._seen.pop(run_id, None)
 
     def overdue(self, *, remote: bool) -> set[str]:
         """Finds the runs that are overdue.
 
         Args:
-            remote: whether workers may be where they do not see the results folder. A run that
-                leaves nothing there then has no limit; Dask removes a worker that is silent for
-                five minutes.
+            remote: whether workers may be on machines without access to the results folder. A run
+                that writes nothing there then has no limit; Dask removes a worker that is silent
+                for five minutes.
 
         Returns:
-            Their ids.
+            The ids of the overdue runs.
         """
         if self.seconds is None:
             return set()

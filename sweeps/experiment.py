@@ -1,4 +1,4 @@
-"""Reads the file of an experiment: what `capsbench sweep experiment.yaml` sweeps.
+"""Reads the file of an experiment, which `capsbench sweep experiment.yaml` sweeps.
 
     variants: [cnn, ./mynet.py]
     datasets: [mnist, usps]
@@ -14,8 +14,8 @@
       cnn:
         lr: {low: 1.0e-4, high: 1.0e-2, log: true}
 
-Everything is optional. `set` gives hyper-parameters a value under which all runs of the variant
-are made; `search` has the ranges that its study varies, as a space file has them.
+Every key is optional. `set` gives values of hyper-parameters that all runs of the variant have;
+`search` gives the ranges that the study of the variant searches, in the form of a space file.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from models import registry
 from models.registry import nearest
 
 OPTIONS = {"finals": "seeds"}
-"""Keys of the file that are fields of `Options` under another name."""
+"""By key of the file, the field of `Options` that has another name."""
 
 
 class Experiment(BaseModel):
-    """Holds the content of an experiment's file. None: the command line's option counts."""
+    """Holds the content of an experiment's file. None means the option of the command line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,8 +64,10 @@ class Experiment(BaseModel):
     def only(self) -> tuple[str, ...]:
         """Returns the patterns of the cells of all `variants`; none if the file names no variant.
 
+        Python files among `variants` are imported, which registers their variants.
+
         Raises:
-            InputError: if a file of a variant is wrong.
+            InputError: if a Python file registers no variant or cannot be imported.
         """
         names: list[str] = []
         for text in self.variants:
@@ -74,14 +76,16 @@ class Experiment(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Returns the values of options by field of `Options`; those that the file does not name
-        are left out."""
+        """Returns the options that the file names, as values by field of `Options`."""
         own = {"variants", "datasets", "values", "search"}
         given = self.model_dump(exclude=own, exclude_none=True)
         return {OPTIONS.get(name, name): value for name, value in given.items()}
 
     def changes(self) -> dict[str, Section]:
-        """Returns by variant what replaces entries of its space file.
+        """Collects what replaces entries of space files.
+
+        Returns:
+            The replacing entries, by variant.
 
         Raises:
             InputError: if a variant is unknown.
@@ -96,14 +100,14 @@ class Experiment(BaseModel):
         }
 
 
-def read(path: Path) -> Experiment:
+def read_experiment(path: Path) -> Experiment:
     """Reads the file of an experiment.
 
     Args:
         path: a YAML file.
 
     Returns:
-        The experiment; paths of variants' files are relative to the file.
+        The experiment. Relative paths of Python files start at the folder of the YAML file.
 
     Raises:
         InputError: if the file cannot be read, or a key or value is unknown.
@@ -120,7 +124,7 @@ def read(path: Path) -> Experiment:
     known = ["set" if name == "values" else name for name in Experiment.model_fields]
     for key in content:
         if key not in known:
-            raise InputError(f"{path} has no key {key!r}: {nearest(str(key), known)}")
+            raise InputError(f"{path}: the key {key!r} is unknown: {nearest(str(key), known)}")
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:

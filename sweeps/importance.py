@@ -1,4 +1,4 @@
-"""How much each searched hyper-parameter matters, kept so that reports need no Optuna."""
+"""Computes how important each searched hyper-parameter is, so that reports need no Optuna."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from benchmarks.records.spec import Direction
 
 
-def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, float]:
-    """Shares of the completed trials' spread by the first objective, by parameter; they sum to 1.
+def compute_importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, float]:
+    """Computes the importance of each searched hyper-parameter for the first objective.
 
-    By PED-ANOVA (Watanabe et al. 2023), which draws nothing at random: equal trials give equal
-    shares. Speaks of the parameters that every trial has; empty where all scores are equal, for
-    fewer than two trials, and where nothing is searched.
+    The method is PED-ANOVA (Watanabe et al. 2023). It uses no random numbers, so that equal trials
+    give equal importances.
+
+    Args:
+        trials: the finished trials of a study; only complete ones count.
+        direction: which way the first objective is better.
+
+    Returns:
+        The importance of each hyper-parameter that every trial has, by name; they sum to 1. Empty
+        if there are fewer than two different scores, or no hyper-parameter is searched.
     """
     done = [
         create_trial(value=t.values[0], params=t.params, distributions=t.distributions)
@@ -33,8 +40,8 @@ def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, flo
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        # Few trials, or many ties at the top: all shares are then equal, which they say themselves;
-        # and a parameter that hardly a trial has, such as one behind a condition.
+        # The first warning: few trials, or many ties among the best, make all importances equal,
+        # as the result shows. The second: few trials have a parameter, such as a conditional one.
         warnings.filterwarnings("ignore", "Target and region quantiles|Some regimes", UserWarning)
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, study_name="importance", direction=direction)
@@ -45,7 +52,7 @@ def importance(trials: list[FrozenTrial], direction: Direction) -> dict[str, flo
 
 @contextmanager
 def _without_scikit_learn() -> Iterator[None]:
-    """Hides scikit-learn from Optuna 5.0, whose other evaluators take two seconds to import it."""
+    """Hides scikit-learn from Optuna 5.0, whose other evaluators import it, in two seconds."""
     hidden = "sklearn" not in sys.modules
     if hidden:
         sys.modules["sklearn"] = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Optuna's journal files: opened only where they are journals, repaired only where a sweep's."""
+"""Opens Optuna's journal files, and repairs those that have a sweep's study."""
 
 from __future__ import annotations
 
@@ -14,20 +14,27 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from benchmarks.records.errors import InputError
 
 IDENTITY = "identity"
-"""The attribute that a sweep gives to each of its studies, and no one else to theirs."""
+"""The attribute by which a sweep marks its studies; other programs do not set it."""
 
 _SQLITE = b"SQLite format 3\0"
 """The first bytes of every SQLite database."""
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """Opens a journal file; creates it, with its folder, if there is none.
+    """Opens a journal file; creates the file and its folder if they do not exist.
 
-    The last line of a journal that holds a sweep's study is cut off if a crash has torn it, and
-    that is said. No other file is changed.
+    If a crash left the last line of a sweep's journal incomplete, the line is removed, and a
+    message on stderr says so. Journals of other programs are not changed.
+
+    Args:
+        path: the journal file.
+
+    Returns:
+        The storage.
 
     Raises:
-        InputError: if the file is no journal, or another program's journal with a torn last line.
+        InputError: if the file is no journal, or another program's journal with an incomplete last
+            line.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
@@ -39,30 +46,31 @@ def open_journal(path: Path) -> JournalStorage:
 
 
 class _Content(NamedTuple):
-    """Says what a journal holds."""
+    """Describes the content of a journal."""
 
     whole: int
-    """Bytes of its whole entries."""
+    """The size of the complete entries, in bytes."""
     torn: int
-    """Bytes after them."""
+    """The size of an incomplete last line, in bytes."""
     is_ours: bool
-    """Whether one of its studies is a sweep's."""
+    """Whether a study of the journal belongs to a sweep."""
 
 
 def _repair(path: Path) -> None:
-    """Cuts off the last line of a sweep's journal if it is torn, as a killed writer leaves it."""
-    if not _read(path).torn:
+    """Removes the last line of a sweep's journal if a killed writer left it incomplete."""
+    if not _read_journal(path).torn:
         return
     lock = JournalFileSymlinkLock(str(path))
     lock.acquire()
     try:
-        content = _read(path)  # a writer may have finished the line meanwhile
+        content = _read_journal(path)  # a writer may have finished the line meanwhile
         if not content.torn:
             return
         if not content.is_ours:
             raise InputError(
-                f"--storage {path}: its last line is torn, and it holds no study of a sweep, so it "
-                "was left as it is: name another file, and it is made from the runs' records"
+                f"--storage {path}: the last line is incomplete, and the file has no study of a "
+                "sweep, so it is left unchanged: name another file, and the studies are rebuilt "
+                "there from the runs' records"
             )
         with path.open("r+b") as file:
             file.truncate(content.whole)
@@ -70,20 +78,24 @@ def _repair(path: Path) -> None:
     finally:
         lock.release()
     print(
-        f"capsbench: the last line of {path} was torn, {content.torn} bytes, and is cut off: its "
-        "trial is taken again from its records",
+        f"capsbench: the last line of {path} is incomplete, and its {content.torn} bytes are "
+        "removed: its trial is restored from the records",
         file=sys.stderr,
     )
 
 
-def _read(path: Path) -> _Content:
-    """Reads a journal. Raises InputError if any line but the last is not an entry of Optuna's."""
+def _read_journal(path: Path) -> _Content:
+    """Reads a journal.
+
+    Raises:
+        InputError: if a line before the last is no entry of Optuna's.
+    """
     if not path.is_file():
-        raise _not_a_journal(path, "it is no file")
+        raise _not_a_journal(path, "it is no regular file")
     whole, torn, is_ours = 0, b"", False
     with path.open("rb") as file:
         if file.read(len(_SQLITE)) == _SQLITE:
-            raise _not_a_journal(path, f"it is a database, to be named as sqlite:///{path}")
+            raise _not_a_journal(path, f"it is a database, whose name is sqlite:///{path}")
         file.seek(0)
         for line in file:
             if torn:
@@ -95,18 +107,18 @@ def _read(path: Path) -> _Content:
             whole += len(line)
             is_ours = is_ours or _names_a_sweep(entry)
     if torn and not whole:
-        raise _not_a_journal(path, "it holds no entry")
+        raise _not_a_journal(path, "it has no entry")
     return _Content(whole, len(torn), is_ours)
 
 
 def _names_a_sweep(entry: dict[str, Any]) -> bool:
-    """Whether an entry gives a study the attribute that only sweeps give."""
+    """Returns whether an entry marks a study as a sweep's."""
     given = entry.get("user_attr")
     return "study_id" in entry and isinstance(given, dict) and IDENTITY in given
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """Returns an entry of a journal; None if the line is torn, or something else."""
+    """Parses a line of a journal; returns None if the line is incomplete or no entry."""
     try:
         entry = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
@@ -117,6 +129,6 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 
 def _not_a_journal(path: Path, reason: str) -> InputError:
     return InputError(
-        f"--storage {path} is no journal of Optuna's ({reason}), and was left as it is: name "
-        "another file, and it is made from the runs' records"
+        f"--storage {path} is no journal of Optuna's ({reason}), and is left unchanged: name "
+        "another file, and the studies are rebuilt there from the runs' records"
     )

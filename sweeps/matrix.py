@@ -1,4 +1,4 @@
-"""Lists the cells of the matrix, and those that patterns choose."""
+"""Lists the cells: all pairs of a variant and a dataset, or those that patterns choose."""
 
 from __future__ import annotations
 
@@ -10,27 +10,40 @@ from benchmarks.records.errors import InputError
 from models import registry
 
 
-def matrix(own: Iterable[str] = ()) -> list[tuple[str, str]]:
-    """Lists every cell, (variant, dataset): those whose dataset serves the variant's task.
+def list_cells(own: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Lists every cell: each variant with each dataset that serves its task.
 
-    The names of the user's own datasets are given, since they are not part of every sweep.
+    Args:
+        own: the names of the user's own datasets to include; sweeps leave out the others.
+
+    Returns:
+        Pairs of the variant's and the dataset's name.
     """
     columns = {name: datasets.find(name) for name in (*datasets.names(), *own)}
     variants = registry.available().values()
     return [(v.name, d) for v in variants for d, data in columns.items() if v.task in data.forms]
 
 
-def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
-    """The cells whose `variant/dataset` matches one of the patterns; all, where there is none.
+def choose_cells(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[str, str]]:
+    """Chooses the cells that match at least one pattern.
 
-    Cells of the user's own datasets are chosen only by patterns that end in the dataset's name, so
+    Only a pattern that ends in the name of a user's own dataset chooses cells of this dataset, so
     that a dataset that is added later changes no sweep.
 
-    Raises InputError, which names the option, for a pattern that matches nothing.
+    Args:
+        patterns: patterns of `variant/dataset`, with * for any; without patterns, all cells are
+            chosen.
+        option: the option that a message names.
+
+    Returns:
+        Pairs of the variant's and the dataset's name.
+
+    Raises:
+        InputError: if a pattern matches no cell.
     """
     named = {pattern.rpartition("/")[2] for pattern in patterns}
     own = datasets.own_names()
-    cells = {f"{v}/{d}": (v, d) for v, d in matrix(name for name in own if name in named)}
+    cells = {f"{v}/{d}": (v, d) for v, d in list_cells(name for name in own if name in named)}
     chosen = set()
     for pattern in patterns:
         found = {
@@ -49,15 +62,15 @@ def choose(patterns: tuple[str, ...], *, option: str = "--only") -> list[tuple[s
     return [pair for cell, pair in cells.items() if not patterns or cell in chosen]
 
 
-def columns(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
+def limit_to_datasets(names: Sequence[str], only: tuple[str, ...]) -> tuple[str, ...]:
     """Limits the patterns of cells to datasets.
 
     Args:
-        names: the names of the datasets; if there are none, the patterns are not limited.
-        only: patterns of cells, as `variant/dataset`; if there are none, all cells are meant.
+        names: the names of the datasets; without names, the patterns are not limited.
+        only: patterns of `variant/dataset`; without patterns, all cells are meant.
 
     Returns:
-        The patterns of the cells that are on one of the datasets.
+        The patterns of the cells on these datasets.
 
     Raises:
         InputError: if a name is unknown, or no pattern matches one of the datasets.

@@ -17,7 +17,7 @@ from benchmarks.records.record import RunRecord
 
 @dataclass
 class Merged:
-    """Collects runs and ledgers of all sources, and what was refused."""
+    """Collects the runs and ledgers of all sources, and why some are left out."""
 
     runs: dict[str, tuple[RunFolder, RunRecord]] = field(default_factory=dict)
     """By run id, the folder that the run is copied from, and its record."""
@@ -27,12 +27,12 @@ class Merged:
     """One sentence for each run or cell that is left out."""
 
 
-def merge(sources: Sequence[Path], results: Path) -> Merged:
+def merge_sources(sources: Sequence[Path], results: Path) -> Merged:
     """Merges archives and results folders into a new results folder.
 
-    The digest of each run is computed again from its record and metrics. Runs that two sources
-    share must be bit-equal. A cell that two sources share must have the same best trial; the merged
-    cell then has the finals of both.
+    The digest of each run is recomputed from its record and metrics. A run in two sources must be
+    bit-equal in both. A cell in two sources must have the same best trial in both; the merged cell
+    then has the finals of both.
 
     Args:
         sources: archives of `capsbench export`, or results folders. They are not changed.
@@ -40,11 +40,11 @@ def merge(sources: Sequence[Path], results: Path) -> Merged:
             completely or not at all.
 
     Returns:
-        What was merged, and what was refused.
+        The merged runs and ledgers, and one sentence for each run or cell that is left out.
 
     Raises:
-        InputError: if a source is no archive and no results folder, if `results` is not empty, or
-            if no cell and no run remains.
+        InputError: if a source is neither an archive nor a results folder, if `results` is not
+            empty, or if no run remains.
         OSError: if the folder cannot be written.
     """
     if results.exists() and (not results.is_dir() or any(results.iterdir())):
@@ -69,7 +69,7 @@ def merge(sources: Sequence[Path], results: Path) -> Merged:
 
 
 def _opened(source: Path, scratch: Path) -> ResultsFolder:
-    """Returns a source as a folder; an archive is unpacked."""
+    """Returns the results folder of a source; unpacks an archive into `scratch`."""
     if source.is_dir():
         if not (source / "runs").is_dir():
             raise InputError(f"{source} holds no runs: name a results folder or an archive")
@@ -80,7 +80,7 @@ def _opened(source: Path, scratch: Path) -> ResultsFolder:
 
 
 def _add_runs(merged: Merged, folder: ResultsFolder, source: Path) -> set[str]:
-    """Adds the finished runs of one source, and returns the ids of those that are refused."""
+    """Adds the finished runs of one source, and returns the ids of the runs that are left out."""
     refused = set()
     for path in sorted(folder.runs.glob("*")):
         run = RunFolder(folder.root, path.name)
@@ -96,8 +96,8 @@ def _add_runs(merged: Merged, folder: ResultsFolder, source: Path) -> set[str]:
                 continue
             fault = (
                 f"run {record.run_id} has the digest {record.digest[:16]} here and "
-                f"{known.digest[:16]} in a source before it: both are not of the same code and "
-                "processor; merge them into two folders, and use `capsbench compare`"
+                f"{known.digest[:16]} in an earlier source: code, libraries or processor differed; "
+                "merge the sources into two folders, and use `capsbench compare`"
             )
         refused.add(path.name)
         merged.refused.append(f"{source}: {fault}")
@@ -105,12 +105,14 @@ def _add_runs(merged: Merged, folder: ResultsFolder, source: Path) -> set[str]:
 
 
 def _add_cells(merged: Merged, folder: ResultsFolder, source: Path, refused: set[str]) -> None:
-    """Adds the ledgers of one source, without refused runs."""
+    """Adds the ledgers of one source, without the runs that are left out."""
     for path in sorted(folder.cells.glob("*.json")):
         try:
             ledger = CellLedger.read(path)
             if ledger.best in refused:
-                raise InputError(f"cell {ledger.study} is left out, because its best trial is")
+                raise InputError(
+                    f"cell {ledger.study} is left out, because its best trial is left out"
+                )
             known = merged.cells.get(ledger.study)
             ledger = _without(ledger, refused)
             merged.cells[ledger.study] = _united(known, ledger, merged.runs) if known else ledger
@@ -129,7 +131,7 @@ def _without(ledger: CellLedger, refused: set[str]) -> CellLedger:
 def _united(
     one: CellLedger, two: CellLedger, runs: dict[str, tuple[RunFolder, RunRecord]]
 ) -> CellLedger:
-    """Unites the finals of two ledgers of one cell, which must be finals of the same model.
+    """Merges two ledgers of one cell, whose finals must have the same hyper-parameters and budget.
 
     Raises:
         InputError: if their best trials, hyper-parameters or budgets differ.
@@ -138,8 +140,8 @@ def _united(
     models = [(spec.hyperparameters, spec.budget) for spec in specs]
     if one.best != two.best or any(model != models[0] for model in models):
         raise InputError(
-            f"cell {one.study} is left out, because its best trial or its finals' model is another "
-            "one than in a source before it: merge it into a folder of its own"
+            f"cell {one.study} is left out, because its best trial or the hyper-parameters of its "
+            "finals differ from those of an earlier source: merge it into a folder of its own"
         )
     longer = max(one, two, key=lambda ledger: len(ledger.trials))
     finals = sorted({*one.finals, *two.finals})

@@ -1,4 +1,4 @@
-"""A sweep's options, kept with its results as `sweep.json`. Importing this is cheap."""
+"""Defines the options of a sweep and stores them as `sweep.json`. Importing this is fast."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from benchmarks.records.spec import Precision
 from benchmarks.space_files import Section
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from models import registry
-from sweeps.matrix import choose
+from sweeps.matrix import choose_cells
 from sweeps.slurm_options import SlurmOptions
 from sweeps.storage_urls import without_password
 from sweeps.study_configuration import Sampler
 
 LOCK = ".driver.lock"
-"""The file in a results folder that its driver holds."""
+"""The file in a results folder that the driver of its sweep locks."""
 
 STOP = ".stop"
-"""The file in a results folder that asks its driver to leave."""
+"""The file in a results folder that asks the driver of its sweep to stop."""
 
 
 class EngineName(StrEnum):
-    """How runs are spread; engines.py makes them."""
+    """Names the engines, which decide where runs are computed: see sweeps/engines."""
 
     inline = "inline"
     processes = "processes"
@@ -53,7 +53,7 @@ class EngineName(StrEnum):
 
 
 class Device(StrEnum):
-    """Where models are trained."""
+    """Names the devices on which models are trained; `auto` takes a GPU if there is one."""
 
     auto = "auto"
     cpu = "cpu"
@@ -70,11 +70,15 @@ class Addition(BaseModel):
     finals: int = Field(0, ge=0)
     """More finals per cell."""
     only: tuple[str, ...] = ()
-    """More cells, as `Options.only` names them."""
+    """Patterns of more cells, as in `Options.only`."""
 
 
 class Options(BaseModel):
-    """A sweep's options. A field with a `typer.Option` is one of `run`; None: the profile's."""
+    """Holds the options of a sweep.
+
+    A field with a `typer.Option` is an option of `run`. None means the value of the profile or the
+    space file.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,41 +92,46 @@ class Options(BaseModel):
     ] = ()
     engine: Annotated[
         EngineName,
-        typer.Option(metavar="NAME", help=f"Where runs are made: {', '.join(EngineName)}."),
+        typer.Option(metavar="NAME", help=f"Where runs are computed: {', '.join(EngineName)}."),
     ] = EngineName.processes
     workers: Annotated[
         int | None,
         Field(ge=1),
         typer.Option(
-            min=1, help="Runs at once; decides no figure.", show_default="GPUs, else cores"
+            min=1,
+            help="Runs at the same time; changes no figure.",
+            show_default="number of GPUs, else of cores",
         ),
     ] = None
     scheduler: Annotated[
         str | None,
-        typer.Option(help="A Dask scheduler to join, as tcp://host:port; all its workers serve."),
+        typer.Option(help="A Dask scheduler to join, as tcp://host:port; uses all its workers."),
     ] = None
     slurm: SlurmOptions = SlurmOptions()
     sampler: Annotated[
         Sampler | None,
         typer.Option(
             metavar="NAME",
-            help=f"Who proposes trials: {', '.join(Sampler)}.",
-            show_default="the space file's, tpe",
+            help=f"Sampler that proposes trials: {', '.join(Sampler)}.",
+            show_default="the space file's, or tpe",
         ),
     ] = None
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Of the studies: postgresql+psycopg://user@host/database, or a journal file.",
-            show_default="studies.db in the results",
+            help="Storage of the studies: postgresql+psycopg://user@host/database, or a journal "
+            "file.",
+            show_default="studies.db in the results folder",
         ),
     ] = None
-    """Stored as a database's URL, or the absolute path of a journal file."""
+    """The URL of a database, or the absolute path of a journal file."""
     epoch_hours: Annotated[
         float,
         Field(gt=0, le=1e6),
         typer.Option(
-            min=1e-3, max=1e6, help="A worker in which no epoch ends for so long is taken to hang."
+            min=1e-3,
+            max=1e6,
+            help="Hours without a finished epoch after which a worker is taken to hang and ended.",
         ),
     ] = 12.0
     trials: Annotated[
@@ -130,7 +139,7 @@ class Options(BaseModel):
         Field(ge=0),
         typer.Option(
             min=0,
-            help="Trials in a study; 0: no search, finals of the recipe.",
+            help="Trials per study; 0: no search, the finals use the recipe.",
             show_default="the profile's",
         ),
     ] = None
@@ -151,22 +160,22 @@ class Options(BaseModel):
         Field(ge=1),
         typer.Option(min=1, help="Training samples per epoch.", show_default="the profile's"),
     ] = None
-    precision: Annotated[Precision, typer.Option(help="Numbers that layers compute with.")] = (
+    precision: Annotated[Precision, typer.Option(help="Floating-point precision of layers.")] = (
         "32-true"
     )
     changes: dict[str, Section] = {}
-    """By variant, what an experiment's file replaces in the variant's space file."""
+    """By variant, the entries of an experiment's file that replace those of its space file."""
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto
     start: dict[str, list[dict[str, JsonValue]]] = {}
-    """Points that studies try after the recipe, by cell, as variant/dataset."""
+    """By cell, as variant/dataset, the points that its study tries after the recipe."""
     variants: dict[str, str] = {}
-    """Variants of users' files in the sweep: by name, the SHA-256 of the file."""
+    """By name of a variant from a user's file, the SHA-256 of the file."""
     log: WandbOptions = PLAIN
     offline: Offline = False
     plan: dict[str, Planned] = {}
-    """By study, how many trials and finals an addition under way asks for; then ledgers hold it."""
+    """By study, the plan with an unfinished addition. Without an addition, the ledgers have it."""
     adding: Addition | None = None
-    """The addition that is under way, so that the same command goes on with it."""
+    """The unfinished addition, so that the same command resumes it."""
 
     @field_validator("storage")
     @classmethod
@@ -175,31 +184,49 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _joined(self) -> Options:
-        """A scheduler is one of Dask's."""
+        """Sets the engine to Dask if a scheduler is given."""
         if self.scheduler is not None:
             object.__setattr__(self, "engine", EngineName.dask)
         return self
 
     def save(self, results: Path) -> None:
-        """Keeps them with the results; but for a password, which is nobody else's."""
+        """Writes the options to `sweep.json`, without a password in the URL of the storage.
+
+        Args:
+            results: the results folder.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
         kept = self.model_dump(mode="json")
         if self.storage is not None:
             kept["storage"] = without_password(self.storage)
         write_json(results / "sweep.json", {"options": kept})
 
     def trials_asked(self, profile: profiles.Profile) -> int:
-        """Returns how many trials the command line or the profile asks for."""
+        """Returns the number of trials per study: the option's, or else the profile's.
+
+        Args:
+            profile: the profile of the sweep.
+        """
         return profile.trials if self.trials is None else self.trials
 
     def finals_asked(self, profile: profiles.Profile) -> int:
-        """Says how many finals a cell has: the command line's number, or the profile's."""
+        """Returns the number of finals per cell: the option's, or else the profile's.
+
+        Args:
+            profile: the profile of the sweep.
+        """
         return profile.finals if self.seeds is None else self.seeds
 
     def changes_of(self, variant: str) -> Section:
-        """Returns what replaces entries of a variant's space file in this sweep.
+        """Collects what replaces entries of a variant's space file in this sweep.
 
         Args:
-            variant: the variant's name.
+            variant: the name of the variant.
+
+        Returns:
+            The replacing entries, with the epochs and training samples of the command line.
         """
         numbers = {"epochs": self.epochs, "train_samples": self.train_samples}
         budget = {name: number for name, number in numbers.items() if number is not None}
@@ -208,48 +235,55 @@ class Options(BaseModel):
 
     def studies(self) -> set[str]:
         """Returns the names of the studies of the chosen cells."""
-        return {study_name(*cell, self.profile) for cell in choose(self.only)}
+        return {study_name(*cell, self.profile) for cell in choose_cells(self.only)}
 
     def covering(self, only: tuple[str, ...]) -> Options:
-        """Adds cells to these options.
+        """Returns these options with more cells.
 
         Args:
-            only: the cells, as `Options.only` names them.
+            only: patterns of the cells, as in `Options.only`.
 
         Raises:
             InputError: if a pattern matches no cell.
         """
-        choose(only)
+        choose_cells(only)
         return self.model_copy(update={"only": (*self.only, *only) if self.only else ()})
 
 
 def study_name(variant: str, dataset: str, profile: ProfileName) -> str:
-    """Returns the name of a cell's study, which is also that of its ledger."""
+    """Returns the name of a cell's study, which is also the name of its ledger."""
     return f"{variant}-{dataset}-{profile.value}"
 
 
 def load_options(results: Path) -> Options:
-    """The options that a results folder was made with. Raises InputError."""
+    """Reads the options of the last sweep in a results folder.
+
+    Args:
+        results: the results folder.
+
+    Raises:
+        InputError: if the folder has no sweep, or its `sweep.json` is damaged.
+    """
     path = results / "sweep.json"
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         kept = dict(content["options"])
-        kept.pop("added", None)  # of earlier versions; ledgers hold the plan
+        kept.pop("added", None)  # earlier versions wrote it; now the ledgers have the plan
         return Options.model_validate(kept)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{results} holds no sweep to go on with: begin one with `capsbench sweep`, or "
-            "name its folder with --results"
+            f"{results} has no sweep to resume: begin one with `capsbench sweep`, or name its "
+            "folder with --results"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
-            "`capsbench sweep` with the options wanted, which writes it anew"
+            "`capsbench sweep` with the options of the sweep, which rewrites the file"
         ) from None
 
 
 def restore_options(results: Path) -> Options:
-    """Reads the options of a results folder, and adds the user's own variants and datasets.
+    """Reads the options of a results folder, and registers the user's own variants and datasets.
 
     Args:
         results: the results folder of a sweep.
@@ -265,22 +299,23 @@ def restore_options(results: Path) -> Options:
 
 
 def add_variants(files: Sequence[Path], results: Path) -> dict[str, str]:
-    """Adds the variants of users' files, and stores the files with the results.
+    """Registers the variants of users' files, and copies the files to the results folder.
 
     Args:
         files: Python files that register variants.
         results: the results folder; it need not exist.
 
     Returns:
-        By name of a variant, the SHA-256 of its file, those of the folder's sweep included.
+        By name of a variant, the SHA-256 of its file; the variants of an earlier sweep in the
+        folder are included.
 
     Raises:
-        InputError: if a file registers no variant, or the folder's sweep has another version of it.
+        InputError: if a file registers no variant, or cannot be imported.
     """
     try:
         variants = dict(restore_options(results).variants)
     except InputError:
-        variants = {}  # there is no sweep yet
+        variants = {}  # the folder has no sweep yet
     for file in files:
         for name in own_variants.add(file):
             variants[name] = sha256 = registry.available()[name].sha256 or ""
@@ -289,29 +324,33 @@ def add_variants(files: Sequence[Path], results: Path) -> dict[str, str]:
 
 
 def require_data(choice: Options, results: Path) -> None:
-    """Checks that the folder of the data is there, if a cell was begun with data from files.
+    """Checks that the folder of the datasets exists, if a cell was begun with data from files.
 
     Args:
-        choice: the options that the results folder was made with.
+        choice: the options of the results folder.
         results: the results folder.
 
     Raises:
-        InputError: if it is not there.
+        InputError: if the folder does not exist and a cell needs it.
     """
     files = {DataState.official, DataState.unofficial, DataState.partial}
     ledgers = () if choice.data.is_dir() else ResultsFolder(results).ledgers()
     for cell in ledgers:
         if files.intersection(DataState.named_in(cell.data)):
             raise InputError(
-                f"{choice.data}, the folder of the datasets of this sweep, is not there, and "
+                f"{choice.data}, the folder of the datasets of this sweep, does not exist, and "
                 f"{cell.study} was begun with {cell.data} data: name the folder with --data"
             )
 
 
-def finished(choice: Options, results: Path) -> bool:
-    """Says whether the last sweep of a results folder had these options, and left no run to make.
+def is_finished(choice: Options, results: Path) -> bool:
+    """Returns whether the last sweep of a results folder had these options and has finished.
 
-    Records that are gone meanwhile are not missed here.
+    The answer follows from the ledgers; records that were deleted since are not noticed.
+
+    Args:
+        choice: the options.
+        results: the results folder.
     """
     try:
         cells = ResultsFolder(results).ledgers()
@@ -324,7 +363,14 @@ def finished(choice: Options, results: Path) -> bool:
 
 
 def ask_to_stop(results: Path) -> None:
-    """Asks the driver of a results folder to leave. Raises InputError where none is at work."""
+    """Asks the sweep that is running in a results folder to stop.
+
+    Args:
+        results: the results folder.
+
+    Raises:
+        InputError: if no sweep is running there.
+    """
     path = results / LOCK
     if path.exists():
         lock = FileLock(path, timeout=0)
@@ -334,4 +380,4 @@ def ask_to_stop(results: Path) -> None:
             (results / STOP).touch()
             return
         lock.release()
-    raise InputError(f"no sweep is at work in {results}: name its folder with --results")
+    raise InputError(f"no sweep is running in {results}: name its folder with --results")

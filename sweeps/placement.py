@@ -1,4 +1,4 @@
-"""Where the runs of a sweep are computed: on which device, and by how many workers."""
+"""Decides on which device the runs of a sweep are computed, and by how many workers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from sweeps.options import Device, EngineName, Options, load_options
 
 @dataclass(frozen=True)
 class Placement:
-    """Says where the runs of a sweep are computed."""
+    """Holds where the runs of a sweep are computed."""
 
     device: Literal["cpu", "cuda"]
     reason: str
-    """Why this device, in words."""
+    """Why this device was chosen, in words."""
     workers: int
-    """Runs at once. A scheduler's workers are as many as have joined."""
+    """How many runs are computed at the same time. With a scheduler, the number is 1 here, and its
+    workers decide."""
     devices: tuple[str, ...] = ()
     """The GPUs of this machine that its workers get in turn, as $CUDA_VISIBLE_DEVICES names them.
-    Empty where models are trained on the CPU, or workers are elsewhere."""
+    Empty if models are trained on the CPU, or workers are on other machines."""
 
     def announce(self) -> None:
-        """Prints the device with the reason, and which worker gets which GPU."""
+        """Prints on stderr the device with the reason, and which worker gets which GPU."""
         print(f"capsbench: runs are computed on {self.device}: {self.reason}", file=sys.stderr)
         for place, name in enumerate(self.devices[: self.workers]):
             served = range(place, self.workers, len(self.devices))
@@ -39,20 +40,20 @@ class Placement:
             print(f"capsbench: GPU {name}: {word} {numbers} of {self.workers}", file=sys.stderr)
 
 
-def place(choice: Options, results: Path | None = None) -> Placement:
+def place_runs(choice: Options, results: Path | None = None) -> Placement:
     """Decides where the runs of a sweep are computed.
 
     Args:
-        choice: the sweep's options.
-        results: the results folder. `--device auto` keeps the device of a sweep that is there,
-            whose studies would refuse another one.
+        choice: the options of the sweep.
+        results: the results folder. If it has a sweep, `--device auto` keeps the device of that
+            sweep, because its studies would refuse another one.
 
     Returns:
         The device, the number of workers, and their GPUs on this machine.
 
     Raises:
-        InputError: if the device is wanted and not there, or cannot be chosen; if there are more
-            workers than the limit of open files allows.
+        InputError: if the requested device does not exist, no device can be chosen, Slurm gets no
+            number of workers, or the limit of open files is too low for the workers.
     """
     kept = None if results is None else _kept(results)
     if choice.device is Device.auto and kept is not None:
@@ -65,7 +66,7 @@ def place(choice: Options, results: Path | None = None) -> Placement:
 
 
 def _kept(results: Path) -> Device | None:
-    """Reads the device of the sweep in a results folder; None without a sweep."""
+    """Reads the device of the sweep in a results folder; None if it has no sweep."""
     try:
         device = load_options(results).device
     except InputError:
@@ -78,7 +79,7 @@ def _on_cluster(choice: Options, scheduler: str) -> Placement:
     if choice.device is not Device.auto:
         device: Literal["cpu", "cuda"] = "cuda" if choice.device is Device.cuda else "cpu"
         return Placement(device, f"--device {device}, on the workers of {scheduler}", 1)
-    from sweeps.engines import dask  # which takes its time
+    from sweeps.engines import dask  # importing Dask is slow
 
     device, reason = dask.choose_device(scheduler)
     return Placement(device, reason, 1)
@@ -87,10 +88,14 @@ def _on_cluster(choice: Options, scheduler: str) -> Placement:
 def _on_slurm(choice: Options) -> Placement:
     """Places runs on Slurm's nodes, by what each job asks for; this machine needs no GPU."""
     if choice.workers is None:
-        raise InputError("--engine slurm: say with --workers how many jobs there may be at once")
+        raise InputError(
+            "--engine slurm needs the largest number of jobs at the same time: give it as --workers"
+        )
     gpus = choice.slurm.devices
     if choice.device is Device.cuda and not gpus:
-        raise InputError("--device cuda on Slurm: give --slurm-devices 1, or each job has no GPU")
+        raise InputError(
+            "--device cuda on Slurm: without GPUs no job can train on one: give --slurm-devices 1"
+        )
     if choice.device is Device.cpu or not gpus:
         return Placement("cpu", f"each Slurm job asks for {gpus or 'no'} GPU", choice.workers)
     return Placement("cuda", f"each Slurm job asks for {gpus} GPU", choice.workers)
@@ -104,7 +109,7 @@ def _here(choice: Options) -> Placement:
     if choice.device is Device.cpu or not count:
         reason = "--device cpu"
         if choice.device is Device.auto:
-            reason = "--device auto, and PyTorch finds no GPU here"
+            reason = "--device auto, and PyTorch finds no GPU on this machine"
         return Placement("cpu", reason, _workers(choice, cores.usable_cores()))
     names = visible_devices(count)
     reason = f"--device {choice.device.value}, and this machine has {len(names)} GPU(s) to use"
@@ -112,7 +117,11 @@ def _here(choice: Options) -> Placement:
 
 
 def _workers(choice: Options, default: int) -> int:
-    """Counts the workers of this machine. Raises InputError if it cannot have as many."""
+    """Returns the number of workers on this machine.
+
+    Raises:
+        InputError: if the limit of open files is too low for the requested number.
+    """
     if choice.engine is EngineName.inline:
         return 1
     most = cores.most_processes()
@@ -120,7 +129,7 @@ def _workers(choice: Options, default: int) -> int:
         return default if most is None else min(default, most)
     if most is not None and choice.workers > most:
         raise InputError(
-            f"--workers {choice.workers}: a process may open too few files here for more than "
-            f"{most} (`ulimit -Hn`): give --workers {most} at most, or have the limit raised"
+            f"--workers {choice.workers}: the limit of open files (`ulimit -Hn`) allows {most} on "
+            f"this machine: give --workers {most} or less, or raise the limit"
         )
     return choice.workers

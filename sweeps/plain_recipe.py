@@ -1,8 +1,8 @@
-"""A search as people write one without this project, for `capsbench sweep-speed` to time.
+"""Runs a search as people write one without this project, so that `sweep-speed` can time it.
 
-Optuna's loop over a stock Lightning trainer: a data loader over tensors in memory, metrics logged
-at each step and epoch, checkpoints, an offline Weights & Biases run per trial. Model, data, budget
-and ranges are those of the profile quick.
+Optuna's loop calls a stock Lightning trainer: a data loader over tensors in memory, metrics logged
+at each step and epoch, checkpoints, and an offline Weights & Biases run per trial. Model, data,
+budget and ranges are those of the profile quick.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from models.variant import Images, Variant
 from sweeps import space
 
 
-class Stock(pl.LightningModule):
-    """A classifier as Lightning's tutorials have it."""
+class PlainClassifier(pl.LightningModule):
+    """Trains a classifier in the way of Lightning's tutorials."""
 
     def __init__(self, model: Variant) -> None:
         super().__init__()
@@ -59,8 +59,8 @@ class Stock(pl.LightningModule):
         return {"optimizer": recipe.optimizer, "lr_scheduler": schedule}
 
 
-class Pruning(pl.Callback):
-    """Ends a run where Optuna's pruner says so."""
+class PruningCallback(pl.Callback):
+    """Prunes a run after an epoch if Optuna's pruner decides so."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial
@@ -73,10 +73,22 @@ class Pruning(pl.Callback):
                 raise optuna.TrialPruned
 
 
-def study(
+def run_plain_study(
     variant: str, dataset: str, trials: int, data: str, folder: str, pruned: bool
 ) -> list[float]:
-    """Searches, in a folder of its own. Returns the clock's time at the end of each trial."""
+    """Runs a study of a plain script.
+
+    Args:
+        variant: the name of the variant.
+        dataset: the name of the dataset.
+        trials: the number of trials.
+        data: the path of the folder of the datasets.
+        folder: the path of an empty folder for the study and the W&B runs.
+        pruned: whether trials are pruned.
+
+    Returns:
+        The time at the end of each trial, in seconds since the epoch.
+    """
     profile = load_profile(ProfileName.quick)
     torch.set_num_threads(profile.threads)
     cls = registry.variant(variant)
@@ -97,14 +109,14 @@ def study(
             max_epochs=budget.epochs,
             deterministic=True,
             logger=WandbLogger(project="plain", offline=True, save_dir=folder),
-            callbacks=[Pruning(trial)] if pruned else [],
+            callbacks=[PruningCallback(trial)] if pruned else [],
             enable_progress_bar=False,
             enable_model_summary=False,
             plugins=[one_process()],
         )
         try:
             trainer.fit(
-                Stock(cls(shape=samples.shape, config=config)),
+                PlainClassifier(cls(shape=samples.shape, config=config)),
                 DataLoader(train, config.batch_size, shuffle=True, drop_last=True),
                 DataLoader(validation, config.batch_size),
             )
@@ -130,4 +142,4 @@ def _tensors(samples: Any) -> TensorDataset:
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
-    print(json.dumps(study(**arguments)))
+    print(json.dumps(run_plain_study(**arguments)))

@@ -1,4 +1,4 @@
-"""What a sweep is going to do, cell by cell, and about how long it takes: `--dry-run`."""
+"""Plans a sweep for `--dry-run`: the runs of each cell, and an estimate of their time."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ from sweeps.start_points import Points
 ROLES: tuple[Role, Role] = ("trial", "final")
 
 NOTE = (
-    "Estimated from the processor's time of one training step and one forward pass of each cell at "
-    "the recipe's sizes, spread evenly over the threads; a busy machine takes longer. Counted: "
-    "training and validation; of a final, the test before and after training; for autoencoding, "
-    "the training samples that are encoded for each fit of probes. Not counted: pruning, which "
-    "saves time; starting a run, generating its data and fitting the probes themselves, which take "
-    "some."
+    "Estimated from the processor time of one training step and one forward pass per cell at the "
+    "recipe's sizes, spread evenly over the threads; a busy machine takes longer. Included: "
+    "training and validation; for a final, the tests before and after training; for autoencoding, "
+    "the training samples that are encoded for each fit of probes. Not included: pruning, which "
+    "saves time; starting a run, generating its data and fitting the probes, which take time."
 )
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedCell:
     """Holds the plan of one cell."""
 
     variant: str
@@ -45,26 +44,30 @@ class Row:
     trials: int
     finals: int
     bases: int
-    """Runs of the variant that this one is built on."""
+    """The number of runs of the variant that this variant is built on."""
     budget: Budget
-    """The budget of a trial; where there are no trials, that of a final."""
+    """The budget of a trial; without trials, the budget of a final."""
     samples: int
-    """Training samples in an epoch."""
+    """The number of training samples per epoch."""
     batch: int
+    """The number of samples per batch."""
     seconds: float
-    """How long all its runs take, one after the other."""
+    """How long all runs of the cell take one after the other, in seconds."""
 
 
 def plan_cells(
     choice: Options, cells: Iterable[tuple[str, str]], points: Points, device: str
-) -> Iterable[Row]:
-    """Plans cells, one after the other, and times their steps; needs no data.
+) -> Iterable[PlannedCell]:
+    """Plans cells one after the other, and measures the time of their steps; no data is needed.
 
     Args:
-        choice: the sweep's options.
-        cells: variants and datasets.
-        points: those that studies start from, beside the recipe, by cell.
-        device: where steps are timed, cpu or cuda.
+        choice: the options of the sweep.
+        cells: pairs of the variant's and the dataset's name.
+        points: by cell, the points that its study tries after the recipe.
+        device: the device on which steps are timed, cpu or cuda.
+
+    Yields:
+        The plan of each cell.
     """
     profile = profiles.load_profile(choice.profile)
     for variant, dataset in cells:
@@ -79,9 +82,9 @@ def _row(
     dataset: str,
     start: Sequence[Mapping[str, JsonValue]],
     device: str,
-) -> Row:
+) -> PlannedCell:
     chosen = _space(variant, choice, dataset)
-    trials = run_counts.trials_of(choice, profile, chosen, start)
+    trials = run_counts.count_trials(choice, profile, chosen, start)
     finals = choice.finals_asked(profile)
     trial, final = (chosen.budget(profile, role) for role in ROLES)
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
@@ -94,7 +97,7 @@ def _row(
         seconds += _run_seconds(base_variant, dataset, choice, budget, device, tested=False)
     shown = trial if trials else final
     task = registry.available()[variant].task
-    return Row(
+    return PlannedCell(
         variant,
         dataset,
         trials,
@@ -116,7 +119,7 @@ def _bases(
     def budget_of(role: Role) -> Budget:
         return base.budget(profile, role)
 
-    return [budget_of(role) for _, role in run_counts.bases_of(trials, finals, budget_of)]
+    return [budget_of(role) for _, role in run_counts.list_bases(trials, finals, budget_of)]
 
 
 def _space(variant: str, choice: Options, dataset: str) -> Space:
@@ -149,7 +152,7 @@ def _run_seconds(
     trained = sizes.train // batch * batch
     trainable = times.training > 0
     epochs = budget.epochs if trainable else 1
-    # A final tests the network before its first step, too, where it is trained by gradients.
+    # A final that is trained by gradients is also tested before its first step.
     tests = (2 if trainable else 1) if tested else 0
     evaluated = epochs * sizes.validation + tests * sizes.test
     if "lin_pred" in metrics.directions(task, dataset):
@@ -160,15 +163,15 @@ def _run_seconds(
 def _coded(train: int, validations: int, tests: int) -> int:
     """Counts the training samples that a run encodes for its probes.
 
-    Probes are fitted to `PROBE_SAMPLES` before each validation, to all before each test; the last
-    test takes the last validation's probes where those were fitted to all.
+    Before each validation, probes are fitted to `PROBE_SAMPLES` samples; before each test, to all.
+    If the last validation's probes were fitted to all samples, the last test uses these probes.
     """
     part = min(metrics.PROBE_SAMPLES, train)
     fitted = tests - 1 if tests and validations and part == train else tests
     return validations * part + fitted * train
 
 
-@cache  # equal shapes of several datasets are timed once
+@cache  # datasets with images of the same shape share one measurement
 def _times(
     variant: str,
     shape: Shape,
@@ -183,33 +186,41 @@ def _times(
     )
 
 
-def show(
+def print_plan(
     choice: Options,
     cells: list[tuple[str, str]],
     points: Points,
     placement: Placement,
     console: Console,
 ) -> None:
-    """Prints the plan of cells, and the time that all take by so many workers."""
-    # The GPUs may be those of workers elsewhere.
+    """Prints the plan of cells, and the estimated time of all of them.
+
+    Args:
+        choice: the options of the sweep.
+        cells: pairs of the variant's and the dataset's name.
+        points: by cell, the points that its study tries after the recipe.
+        placement: the device and the number of workers.
+        console: where the plan is printed.
+    """
+    # The GPUs may belong to workers on other machines.
     absent = placement.device == "cuda" and not torch.cuda.is_available()
     device = "cpu" if absent else placement.device
     if absent:
-        console.print("Timed on the CPU: this machine has no GPU, as its workers have.")
+        console.print("Timed on the CPU: the workers have GPUs, but this machine has none.")
     with console.status("timing a training step of each cell"):
         planned = list(plan_cells(choice, cells, points, device))
     console.print(_table(choice, planned))
     alone = sum(row.seconds for row in planned)
     threads = profiles.load_profile(choice.profile).threads
-    summary = f"{len(planned)} cells: {duration(alone)} by one worker of {threads} threads"
+    summary = f"{len(planned)} cells: {duration(alone)} with one worker of {threads} threads"
     workers = choice.workers or placement.workers
     if workers > 1:
         spread = duration(alone / workers)
-        summary += f"; {spread} at least by {workers} that do not slow each other down"
+        summary += f"; at least {spread} with {workers}, if they do not slow each other down"
     console.print(f"{summary}.\n{NOTE}")
 
 
-def _table(choice: Options, planned: list[Row]) -> Table:
+def _table(choice: Options, planned: list[PlannedCell]) -> Table:
     table = Table(
         title=f"Plan of profile {choice.profile.value}",
         box=None,

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: one live view, or plain lines where there is no terminal."""
+"""Shows the progress of a sweep: a live view in a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ BAR_WIDTH = 30
 
 
 class Progress:
-    """Cells done, runs under way with epoch and metric, time left."""
+    """Shows finished cells, running runs with epoch and metric, and the time left.
+
+    Args:
+        cells: the cells of the sweep.
+        results: the results folder, from which the epochs of running runs are read.
+    """
 
     def __init__(self, cells: list[Cell], results: Path) -> None:
         self._cells, self._results = cells, results
@@ -64,27 +69,47 @@ class Progress:
             self._live.stop()
 
     def begin(self, cell: Cell, job: Job) -> None:
-        """A run was given to a worker."""
+        """Notes that a worker has got a run.
+
+        Args:
+            cell: the cell of the run.
+            job: the run.
+        """
         self._running[job.spec.run_id] = (cell, job, time.monotonic())
 
     def retry(self, job: Job) -> None:
-        """The worker of a run has died; it will be given to another."""
+        """Prints that the worker of a run has died and the run is retried.
+
+        Args:
+            job: the run.
+        """
         self._say(f"[yellow]begun again[/] {job.spec.run_id}: its worker died")
 
     def hold(self, cell: Cell, job: Job) -> None:
-        """Says that another process holds a run, and that its cell rests."""
+        """Prints that another process makes a run, and that the cell of the run is left out.
+
+        Args:
+            cell: the cell of the run.
+            job: the run.
+        """
         del self._running[job.spec.run_id]
         self._say(f"[red]left out[/] {cell.study}: {escape(str(cell.held))}")
 
     def end(self, cell: Cell, job: Job, record: RunRecord) -> None:
-        """A run's record is there."""
+        """Notes that a run has ended; prints the reason if it has failed.
+
+        Args:
+            cell: the cell of the run.
+            job: the run.
+            record: the record of the run.
+        """
         del self._running[job.spec.run_id]
         self._seconds.setdefault(cell.variant, []).append(record.costs["seconds"] or 0.0)
         if record.status == "failed":
             self._say(f"[red]failed[/] {record.run_id}: {escape(str(record.reason))}")
 
     def update(self) -> None:
-        """Says which cells have been done since the last call."""
+        """Prints the cells that have been finished since the last call, with their results."""
         for cell in self._cells:
             if cell.done and cell.study not in self._announced:
                 self._announced.add(cell.study)
@@ -101,9 +126,12 @@ class Progress:
         return sum(cell.left for cell in self._cells)
 
     def seconds_left(self) -> float:
-        """Time left, from how long runs of each variant took; of all, where none did yet.
+        """Estimates the seconds left from the mean duration of each variant's runs.
 
-        Infinite before the first run has ended.
+        For a variant without a finished run, the mean of all runs counts.
+
+        Returns:
+            The estimate; infinite before the first run has ended.
         """
         seen = [s for seconds in self._seconds.values() for s in seconds]
         if not seen:
@@ -113,7 +141,7 @@ class Progress:
         for cell in self._cells:
             own = self._seconds.get(cell.variant)
             total += cell.left * (sum(own) / len(own) if own else overall)
-        # What the workers get done at once shows in what they did so far.
+        # How many runs the workers do at the same time follows from the finished runs.
         speed = max(1.0, sum(seen) / max(1e-9, time.monotonic() - self._begun))
         return total / speed
 

@@ -1,11 +1,12 @@
-"""Proposals that do not depend on how many workers there are.
+"""Proposes trials that do not depend on the number of workers.
 
 Trial n of a study is proposed from the results of trials 0 … n - lag alone, by a sampler seeded
-from (study, n). Any number of workers up to the lag, any order of finishing, any crash: the same
-trials. Pruning follows the same rule: a run is given the history of trials 0 … n - lag.
+from (study, n). The trials are therefore the same for any number of workers up to the lag, any
+order in which they finish, and after any crash. Pruning follows the same rule: a run receives the
+history of trials 0 … n - lag.
 
-Trial 0 is the recipe, the trials after it are the points that a user starts from. Optuna's own
-`enqueue_trial` has the mirror study try them.
+Trial 0 is the recipe. The trials after it are the start points of the user, which the mirror study
+receives through Optuna's `enqueue_trial`.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ from sweeps.stored_trials import was_enqueued
 from sweeps.study_configuration import Sampler
 
 NEWEST = 2_000
-"""Samplers see so many of the newest trials at least, and fewer than twice as many."""
+"""Samplers see at least this number of the newest trials, and less than twice this number."""
 
 BEST = 100
-"""And so many of those before."""
+"""Samplers also see this number of the best among the older trials."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What trial `number` shall try."""
+    """Holds the hyper-parameters that a trial shall try."""
 
     number: int
     params: dict[str, Any]
@@ -49,9 +50,17 @@ class Proposal:
     def finished(
         self, records: list[RunRecord], *, cost: str | None = None, stopped: bool = False
     ) -> FrozenTrial:
-        """The trial as Optuna keeps it, made from the records of its runs alone.
+        """Makes the finished trial in Optuna's form, from the records of its runs alone.
 
-        `stopped`: not all seeds were run. Steps are epochs, or seeds where there are several.
+        The steps of its intermediate values are epochs; with several seeds, they are runs.
+
+        Args:
+            records: the records of the trial's runs, in the order of its seeds.
+            cost: the name of the cost that is the second objective, if any.
+            stopped: whether the trial was stopped before its last seed.
+
+        Returns:
+            The trial.
         """
         state, reason = _state(records, cost, stopped)
         several = stopped or len(records) > 1
@@ -96,10 +105,11 @@ def _state(
 
 
 class WindowedStorage(InMemoryStorage):
-    """A study of which samplers see the newest trials, and of the others the best.
+    """Stores a study, and shows samplers only its newest trials and the best of the older ones.
 
-    So a proposal of a very long study takes no longer than one of a long one. By blocks of NEWEST:
-    equal trials are seen alike, whenever they are asked for. Of two objectives all are seen.
+    This bounds the time of a proposal in a long study. The window moves by blocks of `NEWEST`
+    trials, so that it depends on the number of trials alone. With two objectives, samplers see all
+    trials.
     """
 
     def get_all_trials(
@@ -122,10 +132,23 @@ class WindowedStorage(InMemoryStorage):
 
 
 class Proposals:
-    """The trials of one study, proposed in the order of their numbers.
+    """Proposes the trials of one study in the order of their numbers.
 
-    A mirror of the study in memory is shown what the next trial may know: the trials before it,
-    finished or, as far as their results come too late, running.
+    The sampler works on a mirror of the study in memory. The mirror has all trials before the next
+    one: those whose results the next trial may know as finished, the others as running.
+
+    Args:
+        space: the search space of the study.
+        study: the name of the study.
+        seed: the base seed.
+        directions: which way each objective is better.
+        lag: trial n is proposed from the results of trials 0 … n - lag.
+        startup: the number of trials that the sampler draws at random first.
+        sampler: the sampler.
+        start: whole points that are tried after the recipe.
+
+    Raises:
+        InputError: if the sampler cannot search the space.
     """
 
     def __init__(
@@ -140,52 +163,66 @@ class Proposals:
         sampler: Sampler = Sampler.tpe,
         start: Sequence[dict[str, Any]] = (),
     ) -> None:
-        samplers.check(sampler, space, study)
+        samplers.check_sampler(sampler, space, study)
         self._space, self._lag, self._startup, self._sampler = space, lag, startup, sampler
         self._seed = derive_seed(seed, study=study)
         self._enqueued: dict[int, dict[str, Any]] = {}
         """By number, the points that a user enqueued while the study grew."""
-        self._planned = planned(space, start, sampler=sampler, seed=self._seed)
+        self._planned = planned_points(space, start, sampler=sampler, seed=self._seed)
         self._mirror = optuna.create_study(storage=WindowedStorage(), directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._repeated: dict[int, FrozenTrial] = {}
-        """By number, the trials that were repeated: the mirror has not seen them."""
+        """By number, the trials that were repeated without the sampler."""
         self._shown = 0
-        self._told = 0
+        """The number of trials in the mirror."""
+        self._ended = 0
+        """The number of trials in the mirror that are finished."""
         self.proposed = 0
+        """The number of trials that were proposed, which is the number of the next one."""
 
     @property
     def limit(self) -> int | None:
-        """Counts the different trials that there are: see `limit` of this module."""
-        most = limit(self._space, self._sampler, self._planned)
+        """Returns the largest possible number of trials: see `most_trials`; None: no limit."""
+        most = most_trials(self._space, self._sampler, self._planned)
         return None if most is None else most + len(self._enqueued)
 
     def enqueue(self, point: dict[str, Any]) -> int:
-        """Has the next free trial after the recipe try a point. Returns the trial's number."""
+        """Plans a point for the first trial that is free, after the recipe.
+
+        Args:
+            point: the searched hyper-parameters, by name.
+
+        Returns:
+            The number of the trial.
+        """
         number = max(1, self.proposed, *(n + 1 for n in self._enqueued))
         self._enqueued[number] = point
         return number
 
     def _point(self, number: int) -> dict[str, Any] | None:
-        """Returns what a trial shall try; None where the sampler proposes."""
+        """Returns the planned point of a trial; None if the sampler proposes the trial."""
         planned = number - sum(n < number for n in self._enqueued)
         following = self._planned[planned] if planned < len(self._planned) else None
         return self._enqueued.get(number, following)
 
     @property
     def ready(self) -> bool:
-        """Whether the results that the next proposal is made of are known."""
-        return all(n in self._results for n in range(self._told, self._known(self.proposed)))
+        """Returns whether all results are known that the next proposal uses."""
+        return all(n in self._results for n in range(self._ended, self._known(self.proposed)))
 
     def _known(self, number: int) -> int:
-        """How many results trial `number` may know of."""
+        """Counts the results that trial `number` may know."""
         return max(0, number - self._lag + 1)
 
     def propose(self) -> Proposal:
-        """The next trial. Only when `ready`."""
+        """Proposes the next trial; the caller checks first that this object is `ready`.
+
+        Returns:
+            The proposal.
+        """
         number = self.proposed
         self._show(number)
-        self._mirror.sampler = samplers.make(
+        self._mirror.sampler = samplers.make_sampler(
             self._sampler,
             self._space,
             seed=self._seed,
@@ -194,7 +231,7 @@ class Proposals:
         )
         if (point := self._point(number)) is not None:
             self._mirror.enqueue_trial(point)
-        # How sums are cut decides their last bits: threads are not the machine's choice.
+        # The number of threads decides the last bits of sums, so it must not depend on the machine.
         with threadpool_limits(1):
             trial = self._mirror.ask()
             self._space.suggest(trial)
@@ -202,21 +239,24 @@ class Proposals:
         return Proposal(number, trial.params, trial.distributions)
 
     def _show(self, number: int) -> None:
-        """Brings the mirror to what trial `number` may know."""
+        """Adds to the mirror the trials and results that trial `number` may know."""
         known = self._known(number)
-        for n in range(self._told, min(known, self._shown)):
-            _tell(self._mirror, n, self._results[n])
+        for n in range(self._ended, min(known, self._shown)):
+            _end_trial(self._mirror, n, self._results[n])
         for n in range(self._shown, number):
             running = n >= known
             trial = self._repeated[n] if running else self._results[n]
             self._mirror.add_trial(_seen(trial, running=running))
-        self._told, self._shown = known, number
+        self._ended, self._shown = known, number
 
     def skip(self, trial: FrozenTrial) -> None:
-        """Takes the next trial as proposed and finished: the stored study has it.
+        """Takes the next trial from the stored study as proposed and finished.
+
+        Args:
+            trial: the stored trial.
 
         Raises:
-            InputError: if the study was proposed otherwise.
+            InputError: if this version proposes another trial.
         """
         number = self.proposed
         if self.repeat(trial) is None and self.propose().params != trial.params:
@@ -227,14 +267,14 @@ class Proposals:
         self._results[number] = trial
 
     def repeat(self, trial: FrozenTrial) -> Proposal | None:
-        """Proposes what the stored study has as its next trial, without asking the sampler.
+        """Proposes the next trial as the stored study has it, without the sampler.
 
         Args:
-            trial: the stored trial; the results that it was proposed from are those known here.
+            trial: the stored trial, which must have been proposed from the results known here.
 
         Returns:
-            The proposal; None if the sampler must be asked: CMA-ES keeps its state in its trials,
-            as pickles, which are not read.
+            The proposal; None if the sampler must propose again. CMA-ES must, because it keeps its
+            state as pickles in its trials, and pickles of a storage are not read.
         """
         number = self.proposed
         if was_enqueued(trial):
@@ -246,39 +286,56 @@ class Proposals:
         return Proposal(number, trial.params, trial.distributions)
 
     def finish(self, number: int, trial: FrozenTrial) -> None:
-        """Takes the result of a proposed trial; in any order."""
+        """Takes the result of a proposed trial. Trials may finish in any order.
+
+        Args:
+            number: the number of the trial.
+            trial: the finished trial.
+        """
         self._results[number] = trial
 
     def known(self, number: int) -> list[FrozenTrial]:
-        """The finished trials that trial `number` may know of."""
+        """Returns the finished trials that a trial may know, in the order of their numbers.
+
+        Args:
+            number: the number of the trial.
+        """
         return [self._results[n] for n in range(self._known(number))]
 
 
-def planned(
+def planned_points(
     space: Space,
     start: Sequence[dict[str, Any]],
     *,
     sampler: Sampler | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Lists the different points that a study tries before a sampler proposes any.
+    """Lists the different points that a study tries before its sampler proposes any.
 
     Args:
-        space: the study's.
-        start: whole points to try after the recipe.
-        sampler: the study's; a grid adds its own points. None: no grid.
+        space: the search space of the study.
+        start: whole points that are tried after the recipe.
+        sampler: the sampler of the study; a grid adds all its points. None: no grid.
         seed: decides the order of a grid.
+
+    Returns:
+        The points in the order of their trials; the first is the recipe.
     """
-    grid = samplers.grid(space, seed=seed) if sampler is Sampler.grid else []
+    grid = samplers.grid_points(space, seed=seed) if sampler is Sampler.grid else []
     return _distinct([space.recipe, *start, *grid])
 
 
-def limit(space: Space, sampler: Sampler, planned: Sequence[dict[str, Any]]) -> int | None:
+def most_trials(space: Space, sampler: Sampler, planned: Sequence[dict[str, Any]]) -> int | None:
     """Counts the different trials that a study can have.
 
+    Args:
+        space: the search space of the study.
+        sampler: the sampler of the study.
+        planned: the points that the study tries before its sampler proposes any.
+
     Returns:
-        1 where nothing is searched, the planned points where the sampler is a grid, else None: the
-        sampler proposes without end.
+        1 if nothing is searched; the number of planned points if the sampler is a grid; else None,
+        because the sampler proposes without end.
     """
     if not space.distributions:
         return 1
@@ -286,7 +343,7 @@ def limit(space: Space, sampler: Sampler, planned: Sequence[dict[str, Any]]) -> 
 
 
 def _distinct(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points in their order, each once; numbers that agree to 12 digits are equal."""
+    """Removes repeated points and keeps the order; numbers that agree to 12 digits are equal."""
     found: dict[str, dict[str, Any]] = {}
     for point in points:
         found.setdefault(repr({n: _rounded(v) for n, v in point.items()}), point)
@@ -298,7 +355,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _seen(trial: FrozenTrial, *, running: bool) -> FrozenTrial:
-    """What samplers look at: of a pruned trial the last value, and no notes."""
+    """Copies what samplers use of a trial: of a pruned one the last value, and no attributes."""
     return create_trial(
         state=TrialState.RUNNING if running else trial.state,
         params=trial.params,
@@ -309,13 +366,13 @@ def _seen(trial: FrozenTrial, *, running: bool) -> FrozenTrial:
 
 
 def _last(trial: FrozenTrial) -> dict[int, float]:
-    """The step that a trial came to, with its value."""
+    """Returns the last step of a trial with its value; empty if the trial has no step."""
     steps = trial.intermediate_values
     return {max(steps): steps[max(steps)]} if steps else {}
 
 
-def _tell(study: optuna.Study, number: int, result: FrozenTrial) -> None:
-    """Ends a running trial, so that it is as if it had been added finished."""
+def _end_trial(study: optuna.Study, number: int, result: FrozenTrial) -> None:
+    """Finishes a running trial of the mirror, as if it had been added as a finished trial."""
     storage = study._storage
     trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
     trial = optuna.trial.Trial(study, trial_id)
@@ -326,10 +383,15 @@ def _tell(study: optuna.Study, number: int, result: FrozenTrial) -> None:
     study.tell(number, result.values if complete else None, state=result.state)
 
 
-def best(trials: list[FrozenTrial], directions: list[Direction]) -> FrozenTrial | None:
-    """The complete trial that is best by the first objective, then by the next.
+def best_trial(trials: list[FrozenTrial], directions: list[Direction]) -> FrozenTrial | None:
+    """Finds the complete trial that is best by the first objective, then by the next.
 
-    The first of equals; None where none is complete.
+    Args:
+        trials: the trials in the order of their numbers.
+        directions: which way each objective is better.
+
+    Returns:
+        The trial, the first of equally good ones; None if no trial is complete.
     """
     signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]

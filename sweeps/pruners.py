@@ -1,4 +1,4 @@
-"""Pruning over a history that no longer changes: what runs beside a run does not end it."""
+"""Prunes runs by a history that does not change: runs that train meanwhile have no influence."""
 
 from __future__ import annotations
 
@@ -16,15 +16,25 @@ from benchmarks.profiles import Profile
 from benchmarks.records.spec import Direction
 from sweeps.study_configuration import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
 
-# A line for each study in memory would drown the progress. Said here, for drivers and workers both.
+# Optuna logs a line per study in memory, which would hide the progress of a sweep. Drivers and
+# workers both import this module.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 HISTORIES = 1000
-"""As many finished trials, the newest, a run is compared with."""
+"""A run is compared with at most this number of finished trials, the newest ones."""
 
 
-def make(pruner: Pruner, *, profile: Profile, epochs: int) -> BasePruner:
-    """Optuna's pruner, for runs of so many epochs, counted from 1."""
+def make_pruner(pruner: Pruner, *, profile: Profile, epochs: int) -> BasePruner:
+    """Makes Optuna's pruner for runs whose epochs are counted from 1.
+
+    Args:
+        pruner: the pruner and its settings, from the space file.
+        profile: the profile of the sweep, which has the startup and warmup.
+        epochs: the number of epochs of a run.
+
+    Returns:
+        The pruner.
+    """
     match pruner:
         case NoPruner():
             return optuna.pruners.NopPruner()
@@ -41,17 +51,29 @@ def make(pruner: Pruner, *, profile: Profile, epochs: int) -> BasePruner:
                 return optuna.pruners.HyperbandPruner(min(first, epochs), epochs, factor)
 
 
-def over_seeds() -> BasePruner:
-    """Stops a trial over several seeds once its runs are, seed by seed, worse than the best's."""
+def make_seed_pruner() -> BasePruner:
+    """Makes the pruner that stops a trial of several seeds.
+
+    It stops a trial once the trial's runs, compared seed by seed, are worse than the best trial's.
+
+    Returns:
+        Optuna's WilcoxonPruner.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.pruners.WilcoxonPruner()
 
 
-class Notes:
-    """What a pruner of successive halving notes of a study's trials: the rungs that each reached.
+class PrunerNotes:
+    """Computes the rungs that trials reached, which successive halving stores as attributes.
 
-    A trial's notes do not depend on the others, so each trial is shown to the pruner once, alone.
+    The attributes of a trial do not depend on other trials, so the pruner sees each trial once and
+    alone.
+
+    Args:
+        pruner: the pruner of the study.
+        direction: which way the objective is better.
+        study: the name of the study.
     """
 
     def __init__(self, pruner: BasePruner, direction: Direction, study: str) -> None:
@@ -59,13 +81,18 @@ class Notes:
         self._notes: list[dict[str, Any]] = []
 
     def of(self, trials: list[FrozenTrial]) -> list[dict[str, Any]]:
-        """Returns the notes of finished trials, in the order of their numbers.
+        """Returns the attributes of finished trials, in the order of their numbers.
 
-        A call is given all trials of the calls before; of those that are older than HISTORIES when
-        they are first given it returns none.
+        Args:
+            trials: the finished trials; each call repeats the trials of the calls before it, in
+                the same order.
+
+        Returns:
+            The attributes of each trial. They are empty if more than `HISTORIES` newer trials were
+            given when the trial was first given.
         """
         for number in range(len(self._notes), len(trials)):
-            again = self._study.ask()  # brackets go by numbers
+            again = self._study.ask()  # Hyperband chooses the bracket by the trial's number
             if number >= len(trials) - HISTORIES:
                 for step, value in trials[number].intermediate_values.items():
                     again.report(value, step)
@@ -77,7 +104,7 @@ class Notes:
 
 
 class _Newest(InMemoryStorage):
-    """A study of which only the newest trial is seen."""
+    """Stores a study, and shows its pruner only the newest trial."""
 
     def get_all_trials(
         self,
@@ -89,7 +116,11 @@ class _Newest(InMemoryStorage):
 
 
 def keeps_notes(pruner: BasePruner) -> bool:
-    """Whether a pruner compares trials by its notes, and not by their values alone."""
+    """Returns whether a pruner compares trials by attributes that it stores, not only by values.
+
+    Args:
+        pruner: the pruner.
+    """
     return isinstance(
         pruner, optuna.pruners.SuccessiveHalvingPruner | optuna.pruners.HyperbandPruner
     )
@@ -97,10 +128,17 @@ def keeps_notes(pruner: BasePruner) -> bool:
 
 @dataclass
 class FrozenPruner:
-    """A stock pruner over finished trials, for trial `number` of a study.
+    """Decides with Optuna's pruner and a fixed history whether a run stops.
 
-    Called with the metric after each step so far: stop here? `notes` are the study's, if its cell
-    has them already.
+    Calling it with the scores after all steps so far returns whether the run stops now.
+
+    Args:
+        pruner: Optuna's pruner.
+        known: the finished trials that the run is compared with, in the order of their numbers.
+        direction: which way the objective is better.
+        study: the name of the study.
+        number: the number of the run's trial.
+        notes: the notes of the study, if they have been computed already.
     """
 
     pruner: BasePruner
@@ -108,18 +146,18 @@ class FrozenPruner:
     direction: Direction
     study: str
     number: int
-    notes: InitVar[Notes | None] = None
+    notes: InitVar[PrunerNotes | None] = None
     _first: int = field(default=0, init=False)
     """The number of the first trial of `known`."""
     _study: optuna.Study | None = field(default=None, init=False)
     _reported: int = field(default=0, init=False)
 
-    def __post_init__(self, notes: Notes | None) -> None:
+    def __post_init__(self, notes: PrunerNotes | None) -> None:
         noted: list[dict[str, Any]] = []
         if keeps_notes(self.pruner):
-            noted = (notes or Notes(self.pruner, self.direction, self.study)).of(self.known)
+            noted = (notes or PrunerNotes(self.pruner, self.direction, self.study)).of(self.known)
         self._first = max(0, len(self.known) - HISTORIES)
-        # What is compared alone: a job is sent to a worker.
+        # Only what is compared is kept, because a job is sent to a worker.
         self.known = [
             create_trial(
                 state=trial.state,
@@ -144,7 +182,8 @@ class FrozenPruner:
     def _history(self) -> optuna.Study:
         study = _study(InMemoryStorage(), self.pruner, self.direction, self.study)
         older, under_way = self._first, self.number - self._first - len(self.known)
-        empty = create_trial(state=TrialState.FAIL)  # in its place: brackets go by numbers
+        # Empty trials keep the numbers, by which Hyperband chooses the bracket.
+        empty = create_trial(state=TrialState.FAIL)
         study.add_trials([*[empty] * older, *self.known, *[empty] * under_way])
         return study
 

@@ -1,4 +1,4 @@
-"""A sweep's report, made by a process of its own: reports are a room apart, tied by files only."""
+"""Builds the report of a sweep in a process of its own, because sweeps do not import reports."""
 
 from __future__ import annotations
 
@@ -12,34 +12,38 @@ from benchmarks import interrupts
 _LOOK_SECONDS = 0.1
 
 
-class Report:
-    """The report of a results folder. Told in time that it will be asked for, it is made sooner."""
+class ReportProcess:
+    """Builds the report of a results folder; `prepare` starts its slow imports early.
+
+    Args:
+        results: the results folder.
+    """
 
     def __init__(self, results: Path) -> None:
         self._results = results
         self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        """Starts the process that will write it, which then waits. Only the first call does."""
+        """Starts the process that builds the report, which then waits. Later calls do nothing."""
         if self._process is None:
             self._process = subprocess.Popen(
                 self._command("reports.build_on_request"), stdin=subprocess.PIPE
             )
 
     def begin(self) -> None:
-        """Has the process that was prepared, if any, write the report while the caller goes on."""
+        """Lets the prepared process, if any, build the report while the caller goes on."""
         if self._process is not None and self._process.stdin is not None:
             with suppress(BrokenPipeError), self._process.stdin as line:
                 line.write(b"build\n")
 
     def write(self) -> int:
-        """Writes the report, if it is not current, and shows it.
+        """Waits until the report is up to date; the building process prints a summary.
 
         Returns:
-            The exit code.
+            The exit code of the building process.
 
         Raises:
-            Interrupted: if the process is asked to leave; the writing process has then ended.
+            Interrupted: if this process was asked to stop; the building process has then ended.
         """
         with interrupts.grace_period():
             if self._process is not None and (code := _awaited(self._process)) >= 0:
@@ -47,7 +51,7 @@ class Report:
             return _awaited(subprocess.Popen(self._command("reports")))
 
     def abandon(self) -> None:
-        """Ends the process that was prepared, if any, also while it writes."""
+        """Ends the prepared process, if any, even while it builds the report."""
         if self._process is not None:
             self._process.terminate()
 
@@ -56,7 +60,7 @@ class Report:
 
 
 def _awaited(process: subprocess.Popen[bytes]) -> int:
-    """Returns the exit code of a process, which ends too if this one is asked to leave."""
+    """Waits for a process and returns its exit code; ends it if this process is asked to stop."""
     try:
         while True:
             interrupts.raise_if_requested()

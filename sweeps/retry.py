@@ -1,4 +1,4 @@
-"""Chooses ended runs that shall be re-run, and sets their records aside: `capsbench retry`."""
+"""Chooses the runs that `capsbench retry` re-runs, and sets their records aside."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ from benchmarks.records.record import DataState, RunRecord, changes
 
 @dataclass(frozen=True)
 class Selection:
-    """Says which ended runs are re-run: failed ones, unless `other_code` is given."""
+    """Selects the runs that are re-run: failed ones, unless `other_code` is set."""
 
     reason: str | None = None
-    """A part of the reason of the failure, in capital or small letters; None: any."""
+    """A part of the reason of the failure; upper and lower case are equal. None: any reason."""
     only: tuple[str, ...] = ()
-    """Patterns of `variant/dataset`; none: all cells."""
+    """Patterns of `variant/dataset`; empty: all cells."""
     other_code: bool = False
-    """Whether runs are chosen that other code, libraries or another processor made, instead."""
+    """Whether to select instead the runs of other code, other libraries or another processor."""
 
     def why(self, record: RunRecord) -> str | None:
-        """Says why a run is re-run; None if it is not chosen."""
+        """Explains why a run is selected.
+
+        Args:
+            record: the record of the run.
+
+        Returns:
+            The reason, as a part of a sentence; None if the run is not selected.
+        """
         cell = f"{record.variant}/{record.dataset}"
         if self.only and not any(fnmatchcase(cell, pattern) for pattern in self.only):
             return None
@@ -42,19 +49,19 @@ class Selection:
         return f"failed: {reason}" if (self.reason or "").lower() in reason.lower() else None
 
 
-class Chosen(NamedTuple):
-    """Names a run that shall be re-run."""
+class ChosenRun(NamedTuple):
+    """Holds a run that shall be re-run, with the reason."""
 
     run: RunFolder
     record: RunRecord
     why: str
 
 
-class Runs:
+class RunsToRetry:
     """Finds the runs of a results folder that a selection chooses.
 
-    Damaged records are left out, as they are re-run anyway; so are runs of cells that the sweep of
-    the folder does not cover any more.
+    Damaged records are left out, because their runs are re-run anyway. Runs of cells that the
+    sweep of the folder no longer covers are left out, too.
 
     Args:
         results: the results folder.
@@ -71,19 +78,19 @@ class Runs:
         ledgers = folder.ledgers()
         named = _named_by(ledgers)
         covered = _named_by(cell for cell in ledgers if cell.study in studies)
-        self.of_sweep: list[Chosen] = []
-        """Runs that the sweep makes again if they have no record."""
-        self.single: list[Chosen] = []
-        """Runs of no sweep; bases come first, as other runs need them."""
+        self.of_sweep: list[ChosenRun] = []
+        """The runs that the sweep re-runs once they have no record."""
+        self.single: list[ChosenRun] = []
+        """The runs that belong to no sweep; bases come first, because other runs need them."""
         for path in sorted(folder.runs.glob("*")):
             run = RunFolder(results, path.name)
             record = None if run.damage(weights=False) else run.read()
             if record is None or (why := selection.why(record)) is None:
                 continue
             if run.run_id in covered:
-                self.of_sweep.append(Chosen(run, record, why))
+                self.of_sweep.append(ChosenRun(run, record, why))
             elif run.run_id not in named and record.study is None:
-                self.single.append(Chosen(run, record, why))
+                self.single.append(ChosenRun(run, record, why))
         self.single.sort(key=lambda chosen: chosen.record.role != "base")
 
     def require_any(self, results: Path, studies: Collection[str]) -> None:
@@ -91,34 +98,35 @@ class Runs:
 
         Args:
             results: the results folder.
-            studies: as for the class.
+            studies: the names of the studies that the sweep of the folder covers.
 
         Raises:
-            InputError: if none was; the sentence names the reasons of failures that there are.
+            InputError: if no run was chosen; the message lists the reasons of the folder's
+                failures.
         """
         if self.of_sweep or self.single:
             return
-        failed = Runs(results, Selection(), studies)
+        failed = RunsToRetry(results, Selection(), studies)
         reasons = sorted({printable(each.why) for each in (*failed.of_sweep, *failed.single)})
         there = f"its runs {'; '.join(reasons[:5])}" if reasons else "none of its runs has failed"
         raise InputError(f"nothing to retry in {results}: {there}")
 
     def set_aside(self) -> None:
-        """Renames the records of the sweep's runs, so that the sweep re-runs them, and says so."""
+        """Renames the records of the sweep's runs, so that the sweep re-runs them; prints each."""
         for chosen in self.of_sweep:
             self._set_aside(chosen)
 
     def rerun_single(self, source: DataSource) -> list[RunRecord]:
-        """Re-runs the runs of no sweep, one after the other.
+        """Re-runs the runs that belong to no sweep, one after the other.
 
         Args:
-            source: where the data is. For a run on a stand-in nothing is downloaded.
+            source: where the data is. For runs on stand-in data nothing is downloaded.
 
         Returns:
             The new records.
 
         Raises:
-            InputError: if the data is not that of a run, whose record then stays.
+            InputError: if the data differs from the data of a run; the record of that run is kept.
         """
         from benchmarks.runs.run import run
 
@@ -135,11 +143,11 @@ class Runs:
                     aside.replace(record)
         return records
 
-    def _set_aside(self, chosen: Chosen) -> Path:
-        """Renames a record; that of a failure becomes `failed-1.json`, `failed-2.json`…
+    def _set_aside(self, chosen: ChosenRun) -> Path:
+        """Renames a record: to `failed-1.json`, `failed-2.json` … if the run failed.
 
         Returns:
-            Its new path.
+            The new path of the record.
         """
         run = chosen.run
         number = 1 + len(list(run.path.glob("failed-*.json")))

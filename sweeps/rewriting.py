@@ -1,6 +1,6 @@
-"""Rewrites a stored study: Optuna changes no trial that has finished.
+"""Rewrites a stored study, because Optuna cannot change a finished trial.
 
-The new content is first written as a second study, so that a crash loses nothing that users added.
+The new content is written to a second study first, so that a crash loses nothing that users added.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 _WHOLE = "whole"
-"""The attribute of a second study that is complete."""
+"""The attribute that marks a second study as complete."""
 
 
-def rewrite(
+def rewrite_study(
     storage: BaseStorage, study: optuna.Study, trials: Sequence[FrozenTrial]
 ) -> optuna.Study:
-    """Gives a study other trials; its directions and attributes stay.
+    """Replaces the trials of a study, and keeps its directions and attributes.
 
     Args:
-        storage: has the study.
+        storage: the storage of the study.
         study: the study.
         trials: all trials that the study shall have.
 
     Returns:
-        The study.
+        The rewritten study, which has another id in the storage.
     """
     name = study.study_name
     second = optuna.create_study(
@@ -36,15 +36,15 @@ def rewrite(
         second.set_user_attr(key, value)
     second.add_trials(trials)
     second.set_user_attr(_WHOLE, True)
-    complete(storage, name)
+    complete_rewriting(storage, name)
     return optuna.load_study(storage=storage, study_name=name)
 
 
-def complete(storage: BaseStorage, name: str) -> None:
-    """Completes a rewriting that a crash has interrupted; without one, does nothing.
+def complete_rewriting(storage: BaseStorage, name: str) -> None:
+    """Completes a rewriting that a crash has interrupted; does nothing if there was no crash.
 
     Args:
-        storage: has the study.
+        storage: the storage of the study.
         name: the name of the study.
     """
     names = optuna.get_all_study_names(storage)

@@ -1,4 +1,4 @@
-"""Counts a cell's runs: once for the plan and for the cell itself, so that the two agree."""
+"""Counts the runs of a cell, for the plan and for the cell itself, so that the two agree."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from pydantic import JsonValue
 from benchmarks.profiles import Profile
 from benchmarks.records.spec import Budget, Role
 from sweeps.options import Options
-from sweeps.proposals import limit, planned
+from sweeps.proposals import most_trials, planned_points
 from sweeps.space import Space
 
 
-def trials_of(
+def count_trials(
     choice: Options, profile: Profile, space: Space, points: Sequence[Mapping[str, JsonValue]]
 ) -> int:
-    """Counts the trials of a study that has enough of them to try all its start points.
+    """Counts the trials of a study, so that it can try all its start points.
 
     Args:
-        choice: the sweep's options.
-        profile: the sweep's.
-        space: the cell's.
-        points: those that the study starts from, beside the recipe.
+        choice: the options of the sweep.
+        profile: the profile of the sweep.
+        space: the search space of the cell.
+        points: the points that the study tries after the recipe.
 
     Returns:
-        As many as the options ask for, or as the recipe and the points need, if that is more. No
-        more than there are different trials.
+        The number of the options, or one trial for the recipe and for each point, whichever is
+        larger; at most the number of different trials that the study can have.
     """
     start = [space.point(point) for point in points]
-    needed = len(planned(space, start)) if start else 0
+    needed = len(planned_points(space, start)) if start else 0
     wanted = max(choice.trials_asked(profile), needed)
     sampler = space.strategy.sampled_by(choice.sampler).sampler
-    most = limit(space, sampler, planned(space, start, sampler=sampler))
+    most = most_trials(space, sampler, planned_points(space, start, sampler=sampler))
     return wanted if most is None else min(wanted, most)
 
 
-def bases_of(
+def list_bases(
     trials: int, finals: int, budget_of: Callable[[Role], Budget]
 ) -> list[tuple[int, Role]]:
-    """Lists the different bases of a cell whose variant is built on another one.
+    """Lists the different bases of a cell whose variant is built on another variant.
 
-    Each final has a base of its own. All trials share one base: the first final's, where the
-    budgets of the two are equal.
+    Each final has a base of its own. All trials share one base. It is the base of the first final
+    if the bases of trials and finals have equal budgets.
 
     Args:
-        trials: how many there are.
-        finals: how many there are.
-        budget_of: gives the base's budget for a trial, and for a final.
+        trials: the number of trials.
+        finals: the number of finals.
+        budget_of: returns the budget of a base from the role of the runs that are built on it.
 
     Returns:
         For each base, the number that decides its seed, and the role of the runs that are built on

@@ -1,4 +1,4 @@
-"""Samplers that propose trial n of a study from (study, n) and the results they are shown alone."""
+"""Makes samplers, which propose trial n of a study from (study, n) and earlier results alone."""
 
 from __future__ import annotations
 
@@ -26,11 +26,24 @@ from sweeps.space import Space
 from sweeps.study_configuration import Sampler
 
 GRID_POINTS = 4
-"""Values that a grid has of a range without steps."""
+"""The number of grid values of a range without steps."""
 
 
-def make(name: Sampler, space: Space, *, seed: int, number: int, startup: int) -> BaseSampler:
-    """The sampler for trial `number` of the study that `seed` names, with no state of its own."""
+def make_sampler(
+    name: Sampler, space: Space, *, seed: int, number: int, startup: int
+) -> BaseSampler:
+    """Makes the sampler of one trial, without state from other trials.
+
+    Args:
+        name: the kind of the sampler.
+        space: the search space of the study.
+        seed: the seed of the study.
+        number: the number of the trial.
+        startup: the number of trials that the sampler draws at random first.
+
+    Returns:
+        Optuna's sampler.
+    """
     own = derive_seed(seed, trial=number) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -55,8 +68,18 @@ def make(name: Sampler, space: Space, *, seed: int, number: int, startup: int) -
                 return optuna.samplers.RandomSampler(seed=own)
 
 
-def check(name: Sampler, space: Space, where: str) -> None:
-    """Raises InputError where a sampler has nothing to work on."""
+def check_sampler(name: Sampler, space: Space, where: str) -> None:
+    """Checks that a sampler can search a space.
+
+    Args:
+        name: the kind of the sampler.
+        space: the search space.
+        where: the name of the study, for the message.
+
+    Raises:
+        InputError: if the sampler is CMA-ES, and the space has fewer than two ranges without
+            conditions.
+    """
     free = [
         key
         for key, distribution in space.distributions.items()
@@ -64,16 +87,21 @@ def check(name: Sampler, space: Space, where: str) -> None:
     ]
     if name is Sampler.cmaes and len(free) < 2:
         raise InputError(
-            f"{where}: cmaes needs two ranges without conditions, and finds {len(free)}: "
-            "take another sampler"
+            f"{where}: cmaes needs two ranges without conditions, and the space has {len(free)}: "
+            "choose another sampler"
         )
 
 
 class Sobol(BaseSampler):
-    """Point n of a scrambled Sobol sequence over the whole space; of choices too.
+    """Proposes point n of a scrambled Sobol sequence over the whole space, including choices.
 
-    Unlike `optuna.samplers.QMCSampler` it counts no earlier trials: a resumed study goes on with
-    the same sequence.
+    Unlike `optuna.samplers.QMCSampler` it does not count earlier trials, so that a resumed study
+    continues the same sequence.
+
+    Args:
+        space: the search space.
+        seed: decides how the sequence is scrambled.
+        number: the number of the trial.
     """
 
     def __init__(self, space: Space, *, seed: int, number: int) -> None:
@@ -106,7 +134,7 @@ class Sobol(BaseSampler):
 
 
 def _at(distribution: BaseDistribution, share: float) -> Any:
-    """The value at a share, in [0, 1], of a distribution."""
+    """Maps a share in [0, 1] to a value of a distribution."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             return choices[min(int(share * len(choices)), len(choices) - 1)]
@@ -115,7 +143,7 @@ def _at(distribution: BaseDistribution, share: float) -> Any:
                 return min(high, low * math.exp(share * math.log(high / low)))
             return low + share * (high - low)
         case IntDistribution(low=low, high=high, log=True):
-            # Each integer has the share between the half steps around it.
+            # Each integer gets the share between the half steps below and above it.
             edge = math.log(low - 0.5) + share * math.log((high + 0.5) / (low - 0.5))
             return min(high, max(low, round(math.exp(edge))))
         case IntDistribution() | FloatDistribution():
@@ -131,15 +159,23 @@ def _steps(distribution: IntDistribution | FloatDistribution) -> list[Any]:
     return [distribution.low + n * step for n in range(count)]
 
 
-def grid(space: Space, *, seed: int) -> list[dict[str, Any]]:
-    """Every point of a grid over a space, once, in an order that `seed` draws."""
+def grid_points(space: Space, *, seed: int) -> list[dict[str, Any]]:
+    """Lists every point of a grid over a space once, in random order.
+
+    Args:
+        space: the search space.
+        seed: decides the order.
+
+    Returns:
+        Searched hyper-parameters, by name.
+    """
     points = list(_points(space))
     np.random.default_rng(seed).shuffle(points)
     return points
 
 
 def _points(space: Space) -> Iterator[dict[str, Any]]:
-    """Where a condition does not hold, an entry is left out: points equal but for it are one."""
+    """Yields each point once; a point leaves out the entries whose condition does not hold."""
     seen = set()
     for values in product(*map(_values, space.distributions.values())):
         point: dict[str, Any] = {}

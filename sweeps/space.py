@@ -1,8 +1,8 @@
-"""Search spaces: which hyper-parameters a study varies, in which ranges, under which conditions.
+"""Reads search spaces: the hyper-parameters that a study varies, their ranges and conditions.
 
 benchmarks/space_files.py describes the files. A condition (`when`) names an earlier entry and the
-value, or the list of values, under which the entry counts. Trial 0 of each study is the recipe
-(benchmarks/run_recipes.py), so every searched range must contain its value.
+value, or the list of values, for which the entry is searched. Trial 0 of each study is the recipe
+(benchmarks/run_recipes.py), so every range must contain the value of the recipe.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Number = StrictInt | StrictFloat
 
 
 class Entry(BaseModel):
-    """What may be said of one searched hyper-parameter: a range, or choices."""
+    """Holds the entry of one searched hyper-parameter in a space file: a range, or choices."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,15 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
 
 
 class Space:
-    """One variant's search space on a dataset under one profile."""
+    """Holds the search space of a variant on a dataset in a profile.
+
+    Args:
+        recipe: the recipe, which has the values of hyper-parameters that are not searched.
+        distributions: by name, the range or choices of each searched hyper-parameter.
+        conditions: by name, the condition of each searched hyper-parameter: the values that other
+            searched hyper-parameters must have.
+        strategy: how the study searches.
+    """
 
     def __init__(
         self,
@@ -73,19 +81,35 @@ class Space:
         self._recipe = recipe
 
     def suggest(self, trial: optuna.Trial) -> None:
-        """Asks a trial for each entry whose condition holds."""
+        """Has a trial suggest a value for each hyper-parameter whose condition holds.
+
+        Args:
+            trial: the trial, which keeps the values.
+        """
         for name, distribution in self.distributions.items():
             if self.holds(name, trial.params):
                 _suggest(trial, name, distribution)
 
     def holds(self, name: str, params: Mapping[str, Any]) -> bool:
-        """Says whether an entry counts beside these: whether its condition holds."""
+        """Returns whether the condition of a searched hyper-parameter holds.
+
+        Args:
+            name: the name of the hyper-parameter.
+            params: the values of searched hyper-parameters, by name.
+        """
         return all(
             key in params and params[key] in values for key, values in self.conditions[name].items()
         )
 
     def condition(self, name: str) -> str:
-        """Writes the condition of an entry, such as `optimizer is sgd`; empty where it has none."""
+        """Formats the condition of a searched hyper-parameter, such as `optimizer is sgd`.
+
+        Args:
+            name: the name of the hyper-parameter.
+
+        Returns:
+            The condition; empty if there is none.
+        """
         parts = (
             f"{key} is {' or '.join(map(wording.value, values))}"
             for key, values in self.conditions[name].items()
@@ -93,24 +117,30 @@ class Space:
         return " and ".join(parts)
 
     def resolve(self, params: Mapping[str, Any]) -> dict[str, JsonValue]:
-        """Completes proposed hyper-parameters by those of the recipe."""
+        """Completes searched hyper-parameters with the values of the recipe.
+
+        Args:
+            params: the values of searched hyper-parameters, by name.
+
+        Returns:
+            All hyper-parameters of the variant, by name.
+        """
         return self._recipe.resolve(params)
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
-        """What trial 0 tries: of each entry whose condition holds, the recipe's value."""
+        """Returns the point of trial 0: the recipe's values where their conditions hold."""
         return self.point({})
 
     def point(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Completes a partial point.
+        """Completes a partial point with the values of the recipe.
 
         Args:
-            values: searched hyper-parameters, by name.
+            values: the values of searched hyper-parameters, by name.
 
         Returns:
-            Every entry whose condition holds: as `values` says, or else as the recipe does. An
-            entry that counts here but not in the recipe is left to the sampler where its range
-            does not contain the recipe's value.
+            The value of each searched hyper-parameter whose condition holds. A value outside its
+            range is left out, so that the sampler chooses it.
         """
         whole = {**self.resolve({}), **values}
         found: dict[str, Any] = {}
@@ -120,12 +150,17 @@ class Space:
         return found
 
     def budget(self, profile: Profile, role: Role) -> Budget:
-        """Says what a run with the recipe's hyper-parameters may spend: see `Recipe.budget`."""
+        """Returns the budget of a run with the recipe's hyper-parameters: see `Recipe.budget`.
+
+        Args:
+            profile: the profile of the sweep.
+            role: the role of the run.
+        """
         batch_size = cast(int, self.resolve({})["batch_size"])
         return self._recipe.budget(profile, role, batch_size=batch_size)
 
     def identity(self) -> dict[str, JsonValue]:
-        """What makes two spaces the same to a study."""
+        """Returns what must be equal in two spaces for a study to grow, as JSON values by name."""
         return {
             "search": {n: repr(d) for n, d in self.distributions.items()},
             "when": {n: repr(c) for n, c in self.conditions.items() if c},
@@ -134,7 +169,12 @@ class Space:
 
 
 def contains(distribution: BaseDistribution, value: object) -> bool:
-    """Says whether a distribution can propose a value."""
+    """Returns whether a range or choices contain a value.
+
+    Args:
+        distribution: the range or choices.
+        value: the value.
+    """
     match distribution:
         case CategoricalDistribution(choices=choices):
             # True equals 1 in Python.
@@ -153,7 +193,11 @@ def contains(distribution: BaseDistribution, value: object) -> bool:
 
 
 def range_text(distribution: BaseDistribution) -> str:
-    """Writes a range or choices as a person would."""
+    """Formats a range or choices for people.
+
+    Args:
+        distribution: the range or choices.
+    """
     match distribution:
         case CategoricalDistribution(choices=choices):
             return wording.choices(choices)
@@ -174,19 +218,22 @@ def load_space(
     dataset: str | None = None,
     changes: Section | None = None,
 ) -> Space:
-    """Reads and checks a variant's space, with its presets for a dataset.
+    """Reads and checks the search space of a variant.
 
     Args:
-        variant: its name.
-        cls: its class.
-        profile: the profile's name.
-        path: the space file, by default the variant's own.
-        dataset: whose presets count; by default none.
-        changes: replaces entries of the file.
+        variant: the name of the variant.
+        cls: the class of the variant.
+        profile: the name of the profile.
+        path: the space file; None: the file of the variant.
+        dataset: the dataset whose presets are used; None: no presets.
+        changes: entries that replace those of the file.
+
+    Returns:
+        The search space.
 
     Raises:
-        InputError: for an unknown or ill-typed entry, with the nearest known one; for a range that
-            does not contain the recipe's value.
+        InputError: if an entry is unknown or has a wrong type, or a range does not contain the
+            recipe's value.
     """
     file = SpaceFile(variant, cls.Config, path, changes)
     recipe = recipe_of(variant, cls, dataset or "", profile, path, changes)
@@ -197,7 +244,11 @@ def load_space(
 
 
 def _require_recipe(path: Path, space: Space, where: str) -> None:
-    """Raises InputError where a range does not contain what trial 0 is to try."""
+    """Checks that every range contains the recipe's value, which trial 0 tries.
+
+    Raises:
+        InputError: if a range does not.
+    """
     recipe, values = space.recipe, space.resolve({})
     for name, distribution in space.distributions.items():
         if space.holds(name, recipe) and name not in recipe:
@@ -210,6 +261,8 @@ def _require_recipe(path: Path, space: Space, where: str) -> None:
 
 
 class _Reader:
+    """Makes a search space from a space file, and checks each entry."""
+
     def __init__(self, file: SpaceFile) -> None:
         self.file, self.path, self.config = file, file.path, file.config
 
@@ -226,9 +279,10 @@ class _Reader:
         defaults: Mapping[str, Any],
         given: Mapping[str, Any],
     ) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, list[Value]]]]:
-        """The ranges of what is varied, and the conditions that are decided trial by trial.
+        """Makes the ranges of the searched hyper-parameters, and the conditions among them.
 
-        A condition on what is not varied is decided here, by the recipe's value.
+        A condition on a hyper-parameter that is not searched is decided here, by its value in the
+        recipe. If it does not hold, the entry is left out.
         """
         distributions: dict[str, BaseDistribution] = {}
         conditions: dict[str, dict[str, list[Value]]] = {}
@@ -267,13 +321,15 @@ class _Reader:
         except ValidationError as error:
             raise self.file.wrong(name, error) from None
         if (entry.choices is None) == (entry.low is None or entry.high is None):
-            raise InputError(f"{self.path.name}: {name} needs low and high, or choices")
+            raise InputError(
+                f"{self.path.name}: {name} lacks a range: give low and high, or choices"
+            )
         return entry
 
     def _distribution(self, name: str, entry: Entry) -> BaseDistribution:
         if entry.choices is not None:
             if not entry.choices:
-                raise InputError(f"{self.path.name}: {name} has no choices: name one at least")
+                raise InputError(f"{self.path.name}: {name} has no choices: name at least one")
             for choice in entry.choices:
                 self.file.check(name, {name: choice})
             return CategoricalDistribution(entry.choices)
@@ -304,13 +360,17 @@ class _Reader:
     def _possible(
         self, where: str, key: str, values: list[Value], distribution: BaseDistribution | None
     ) -> None:
-        """A condition that can never hold is a mistake."""
+        """Checks that a condition can hold.
+
+        Raises:
+            InputError: if none of its values is among the choices.
+        """
         for value in values:
             self.file.check(where, {key: value})
-        if distribution is None:  # it is not varied
+        if distribution is None:  # the hyper-parameter is not searched
             return
         choices = getattr(distribution, "choices", ())
         if not any(value in choices for value in values):
             raise InputError(
-                f"{self.path.name}: {where}: {key} never is {values}: name one of its choices"
+                f"{self.path.name}: {where}: {key} is never {values}: name one of its choices"
             )

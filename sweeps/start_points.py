@@ -1,15 +1,15 @@
-"""Points that studies start from, beside the recipe: `--start FILE` of `capsbench sweep`.
+"""Reads the points that studies try after the recipe: `--start FILE` of `capsbench sweep`.
 
-A YAML or JSON file maps cells, as `--only` names them, to lists of points. A point gives some
-searched hyper-parameters; the others are the recipe's:
+A YAML or JSON file maps cells, in the form of `--only`, to lists of points. A point has values of
+some searched hyper-parameters; the others have the recipe's values:
 
     capsnet/*:
       - {lr: 0.002}
       - {lr: 0.001, routing_iterations: 1}
 
-Or an earlier sweep's results folder: of each cell, what the best trial had of the hyper-parameters
-that this profile searches. A best trial that this profile cannot try is left out, with a line that
-says why.
+Instead of a file, the results folder of an earlier sweep can be given. The points are then the
+values of each cell's best trial for the hyper-parameters that the new profile searches. A best
+trial that this profile cannot try is left out, and a line on stderr gives the reason.
 """
 
 from __future__ import annotations
@@ -31,31 +31,35 @@ from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from models import registry
 from models.registry import nearest
-from sweeps.matrix import choose, matrix
+from sweeps.matrix import choose_cells, list_cells
 
 if TYPE_CHECKING:
     from sweeps.space import Space
 
 Points = dict[str, list[dict[str, JsonValue]]]
-"""Of each cell, as variant/dataset."""
+"""By cell, as variant/dataset, the points of its study."""
 
 _YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError)
-"""What PyYAML 6 raises: for tags such as `!!int x` and dates such as 2020-13-45 Python's own."""
+"""PyYAML 6 raises these; Python's own for tags such as `!!int x` and dates such as 2020-13-45."""
 
 _EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?e([-+]?)(\d+)", re.ASCII | re.IGNORECASE)
 
 
-def read(paths: Sequence[Path], profile: ProfileName) -> Points:
-    """Reads start points from files and results folders, in this order.
+def read_start_points(paths: Sequence[Path], profile: ProfileName) -> Points:
+    """Reads start points from files and results folders, in the given order.
 
-    Prints one line for each folder whose best trials are left out in part.
+    If best trials of a results folder are left out, a line on stderr names them.
 
     Args:
         paths: files, and results folders of earlier sweeps.
-        profile: that of the new sweep, which says what of an earlier trial is taken.
+        profile: the profile of the new sweep, which decides what is searched.
+
+    Returns:
+        The points of each cell.
 
     Raises:
-        InputError: if a path is neither, or what it holds are no points of known cells.
+        InputError: if a path is neither a readable file nor a results folder, or has no points of
+            known cells.
     """
     found: Points = {}
     for path in paths:
@@ -77,22 +81,27 @@ def _of_file(path: Path) -> Points:
                 f"{where}: {wording.given(pattern)} must have a list of points, each a mapping of "
                 "hyper-parameters to values, such as [{lr: 0.001}]"
             )
-        for variant, dataset in choose((wording.given(pattern),), option=f"{where}:"):
+        for variant, dataset in choose_cells((wording.given(pattern),), option=f"{where}:"):
             found.setdefault(f"{variant}/{dataset}", []).extend(points)
     return found
 
 
 def _parsed(path: Path, where: str) -> Any:
-    """Reads a JSON or YAML file. Raises InputError if it is neither."""
+    """Parses a JSON or YAML file.
+
+    Raises:
+        InputError: if the file cannot be read or is neither.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         try:
-            return json.loads(text)  # first, as YAML takes the number 1e-3 for text
+            return json.loads(text)  # JSON first, because YAML reads the number 1e-3 as text
         except ValueError:
             return yaml.safe_load(text)
     except FileNotFoundError:
         raise InputError(
-            f"{where} is not there: name a YAML or JSON file, or an earlier sweep's results folder"
+            f"{where} does not exist: name a YAML or JSON file, or the results folder of an "
+            "earlier sweep"
         ) from None
     except RecursionError:
         reason = "it is nested too deeply"
@@ -121,9 +130,9 @@ class _Record(BaseModel):
 
 
 def _of_results(results: Path, profile: ProfileName) -> Points:
-    """Takes what the best trial of each cell had of the hyper-parameters that a profile searches.
+    """Takes from each cell's best trial the hyper-parameters that a profile searches.
 
-    Prints a line that names the best trials which cannot be tried.
+    A line on stderr names the best trials that cannot be tried.
     """
     from sweeps import space
 
@@ -131,7 +140,7 @@ def _of_results(results: Path, profile: ProfileName) -> Points:
     left_out: list[str] = []
     own = datasets.own_names()
     for ledger in _ledgers(results):
-        if ledger.best is None or (ledger.variant, ledger.dataset) not in matrix(own):
+        if ledger.best is None or (ledger.variant, ledger.dataset) not in list_cells(own):
             continue
         variant, dataset = ledger.variant, ledger.dataset
         searched = space.load_space(variant, registry.variant(variant), profile, dataset=dataset)
@@ -162,12 +171,12 @@ def _point_of(path: Path, space: Space) -> tuple[dict[str, JsonValue], str | Non
     """Reads a point from a run's record.
 
     Args:
-        path: the record.
-        space: the one in which the point is to be tried.
+        path: the path of the record.
+        space: the search space in which the point shall be tried.
 
     Returns:
-        The searched hyper-parameters that count beside each other, and None; or, if they cannot be
-        tried, nothing and the reason.
+        The searched hyper-parameters whose conditions hold, and None; if they cannot be tried, an
+        empty point and the reason.
     """
     try:
         had = _Record.model_validate_json(path.read_bytes()).spec.hyperparameters
@@ -182,22 +191,24 @@ def _point_of(path: Path, space: Space) -> tuple[dict[str, JsonValue], str | Non
     return {name: value for name, value in values.items() if name in possible}, None
 
 
-def checked(
+def check_start_points(
     space: Space, points: Sequence[Mapping[str, JsonValue]], cell: str
 ) -> list[dict[str, JsonValue]]:
-    """Checks a cell's points, and leaves out what they need not say.
+    """Checks the points of a cell, and leaves out hyper-parameters that are not searched.
 
     Args:
-        space: the cell's.
-        points: searched hyper-parameters, and others where they have the recipe's value.
-        cell: its name, for messages.
+        space: the search space of the cell.
+        points: values of hyper-parameters, by name; those that are not searched must have the
+            recipe's value.
+        cell: the name of the cell, for messages.
 
     Returns:
-        The points, of searched hyper-parameters alone.
+        The points, with searched hyper-parameters alone.
 
     Raises:
-        InputError: for an unknown name, a value outside its range, a value whose condition does
-            not hold, or a value other than the recipe's of what is not searched.
+        InputError: if a name is unknown, a value is outside its range, the condition of a value
+            does not hold, or a hyper-parameter that is not searched has another value than the
+            recipe's.
     """
     return [_checked(space, point, cell) for point in points]
 
@@ -217,17 +228,18 @@ def _checked(space: Space, point: Mapping[str, JsonValue], cell: str) -> dict[st
     for name, value in found.items():
         if name not in tried:
             reason = f"counts only where {space.condition(name)}"
-            fault = _Fault(reason, "leave it out, or have the point say that, too")
+            fault = _Fault(reason, "leave it out, or add this condition to the point")
             raise _refused(cell, name, value, fault)
     return found
 
 
 class _Fault(NamedTuple):
-    """Says why a value cannot be tried."""
+    """Describes why a value cannot be tried."""
 
     reason: str
-    """What follows the value in a sentence."""
+    """The rest of a sentence that begins with the value."""
     remedy: str
+    """What the user can do, as an imperative."""
 
 
 def _refused(cell: str, name: str, value: JsonValue, fault: _Fault) -> InputError:
@@ -236,7 +248,7 @@ def _refused(cell: str, name: str, value: JsonValue, fault: _Fault) -> InputErro
 
 
 def _fault(space: Space, name: str, value: JsonValue) -> _Fault | None:
-    """Says what is wrong with a value of a known hyper-parameter; None: nothing."""
+    """Finds the fault of a value of a known hyper-parameter; None if it can be tried."""
     from sweeps.space import contains, range_text
 
     recipe, distribution = space.resolve({})[name], space.distributions.get(name)
@@ -262,7 +274,7 @@ def _is_number(value: JsonValue) -> bool:
 
 
 def _as_number(text: str) -> str:
-    """Writes a text's number as YAML 1.1 reads one: with a point, and the exponent with a sign."""
+    """Formats a number for YAML 1.1, which needs a decimal point and a signed exponent."""
     found = _EXPONENT.fullmatch(text.strip())
     if found is None:
         return "1.0e-3"

@@ -1,4 +1,4 @@
-"""Finds the passwords in the URL of a database, which are neither printed nor stored."""
+"""Finds and removes passwords in database URLs, which must be neither printed nor stored."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import re
 from urllib.parse import unquote_plus
 
 _SECRET = re.compile(r"pass(?!file)|pwd|secret|token", re.IGNORECASE)
-"""What the names of a URL's parameters hold whose values are nobody else's."""
+"""Matches the names of URL parameters whose values are secret."""
 
 
 def without_password(url: str) -> str:
-    """Returns a database's URL without its password, or a path as it is."""
+    """Removes the password and secret parameters from the URL of a database.
+
+    Args:
+        url: a URL, or a path, which is returned unchanged.
+    """
     if "://" not in url:
         return url
     place, mark, query = re.sub(r"^([^/@]*://[^:/@]*):.*@", r"\1@", url).partition("?")
@@ -19,7 +23,11 @@ def without_password(url: str) -> str:
 
 
 def passwords_in(url: str) -> list[str]:
-    """Lists what of a database's URL may not be printed, as it is written and decoded."""
+    """Lists the secret parts of a database's URL, both as written and decoded.
+
+    Args:
+        url: the URL.
+    """
     found: list[str] = []
     if (user := re.match(r"[^/@]*://[^:/@]*:(.*)@", url)) is not None:
         found += user[1].split("@")  # a driver takes the first @ for the end of a password
@@ -30,5 +38,5 @@ def passwords_in(url: str) -> list[str]:
 
 
 def _name(pair: str) -> str:
-    """Returns the name of a parameter written as name=value."""
+    """Returns the decoded name of a URL parameter that is written as name=value."""
     return unquote_plus(pair.partition("=")[0])

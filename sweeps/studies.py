@@ -1,7 +1,7 @@
-"""The stored studies, which `optuna` and `optuna-dashboard` open as they are.
+"""Stores studies in a form that `optuna` and `optuna-dashboard` can open.
 
-Only finished trials are stored, in the order of their numbers, by the driver alone: a study is a
-view of the records, and no crash leaves a trial running for ever.
+Only the driver writes a study, and only finished trials, in the order of their numbers. A study is
+therefore a view of the records, and no crash leaves a trial in the state "running".
 """
 
 from __future__ import annotations
@@ -9,25 +9,19 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import optuna
-from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import JsonValue
-from sqlalchemy import URL, create_engine, inspect
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Direction
 from sweeps import rewriting
-from sweeps.journals import IDENTITY, open_journal
-from sweeps.storage_urls import passwords_in, without_password
+from sweeps.journals import IDENTITY
+from sweeps.storages import storage_errors
 from sweeps.stored_trials import (
     FIXED,
     Enqueued,
@@ -38,97 +32,20 @@ from sweeps.stored_trials import (
     was_enqueued,
 )
 
-_OPTUNAS_FIRST_TABLES = {"studies", "version_info"}
-
-
-@contextmanager
-def storage(results: Path, place: str | None = None) -> Iterator[BaseStorage]:
-    """SQLite in a results folder, or what `place` names: a database's URL, or a journal file.
-
-    Its connections end with it. Raises InputError.
-    """
-    opened = _open(results, place)
-    try:
-        yield opened
-    finally:
-        if isinstance(opened, RDBStorage):
-            opened.remove_session()
-            opened.engine.dispose()
-
-
-def _open(results: Path, place: str | None) -> BaseStorage:
-    if place is None:
-        path = results / "studies.db"
-        # Of the path as it is: a URL of its text would end at a ?, and be decoded.
-        url = URL.create("sqlite", database=str(path.absolute())).render_as_string()
-        try:
-            _require_ours_or_empty(url, str(path))
-            return _rdb(url)
-        except (DatabaseError, StorageInternalError, RuntimeError) as error:
-            if _is_locked(error):
-                raise InputError(_held_by_another(str(path))) from None
-            raise InputError(
-                f"{path} is not a study database of this version, or cannot be written "
-                f"({_reason(error)}): mend that, or move it away, and it is made anew from the "
-                "runs' records"
-            ) from None
-    return _database(place) if "://" in place else open_journal(Path(place))
-
-
-def _database(url: str) -> BaseStorage:
-    named = f"--storage {without_password(url)}"
-    try:
-        _require_ours_or_empty(url, named)
-        # A connection that the server has closed meanwhile is made again.
-        return _rdb(url, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        raise InputError(
-            f"{named} names no database that can be used here ({type(error).__name__}): write it "
-            "as postgresql+psycopg://user@host/database, or name a journal file"
-        ) from None
-    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        reason = _reason(error)
-        for password in passwords_in(url):
-            reason = reason.replace(password, "…")
-        raise InputError(
-            f"{named} does not answer, or holds no studies of this version ({reason}): "
-            "mend that, and give its password in $PGPASSWORD or ~/.pgpass"
-        ) from None
-
-
-def _rdb(url: str, **engine: bool) -> RDBStorage:
-    """Opens a database; Optuna takes a URL for a template, in which braces name fields."""
-    return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=engine)
-
-
-def _require_ours_or_empty(url: str, named: str) -> None:
-    """Raises InputError, and changes nothing, if a database holds another program's tables."""
-    engine = create_engine(url)
-    try:
-        tables = set(inspect(engine).get_table_names())
-    finally:
-        engine.dispose()
-    # In part, where a crash interrupted their creation; these two are the first.
-    if not (tables <= _OPTUNAS_FIRST_TABLES or tables >= _OPTUNAS_FIRST_TABLES):
-        raise InputError(
-            f"{named} is another program's database (with a table {min(tables)!r}), and was left "
-            "as it is: name a database of its own for the studies"
-        )
-
 
 class StoredStudy:
-    """Holds one study, which is a view of the records of its runs.
+    """Stores one study as a view of the records of its runs.
 
-    A user may add trials to it: a point that waits is for the sweep to try, and any other trial is
-    kept, printed once, and left out of `trials`. So a trial's number in the sweep may differ from
-    its number in the storage: then the attribute `number` holds the former.
+    Users may add trials to the study. An enqueued point is tried by the sweep. Any other trial is
+    kept, reported once, and left out of `trials`. The number of a trial in the sweep may therefore
+    differ from its number in the storage; then the attribute `number` has the number in the sweep.
 
     Args:
-        storage: has the study, or gets it.
+        storage: the storage; the study is created if the storage does not have it.
         name: the name of the study.
         directions: which way each objective is better.
-        identity: what must not change while the study grows.
-        lag: how many trials after a trial are proposed without its result.
+        identity: everything that must stay equal while the study grows.
+        lag: trial n is proposed from the results of trials 0 … n - lag.
 
     Raises:
         InputError: if the study has another identity, or the storage fails.
@@ -144,8 +61,8 @@ class StoredStudy:
         lag: int,
     ) -> None:
         self._storage, self._name, self._lag = storage, name, lag
-        with _answering(name):
-            rewriting.complete(storage, name)
+        with storage_errors(name):
+            rewriting.complete_rewriting(storage, name)
             self._study = optuna.create_study(
                 storage=storage, study_name=name, directions=directions, load_if_exists=True
             )
@@ -158,64 +75,70 @@ class StoredStudy:
             stored = self._study.get_trials(deepcopy=False)
         ours = map(numbered, filter(is_ours, stored))
         self._earlier = sorted(ours, key=lambda t: t.number)
-        """The trials that were in the storage when it was opened."""
+        """The trials of the sweep that the storage had when it was opened."""
         self._database = [*self._earlier]
-        """The trials that are in the storage."""
+        """The trials of the sweep that the storage has now."""
         self.trials: list[FrozenTrial] = []
-        """The trials that the records confirm, in the order of their numbers."""
+        """The trials that agree with the records, in the order of their numbers."""
         self._noted = set(attributes)
-        """Names of the study's attributes."""
+        """The names of the study's attributes."""
         self._kept = 0
-        """So many of `trials` are in the storage."""
+        """The number of trials in `trials` that the storage has, too."""
         self._valid: float = math.inf
-        """Trials from this number on were proposed from results that the records deny."""
+        """The number of the first trial that was proposed from results other than the records'."""
         self._places: dict[int, int] = {}
-        """By number, where the trials of enqueued points are stored."""
+        """By number in the sweep, the number in the storage of each enqueued point's trial."""
         self._given: list[Enqueued] = []
-        """The enqueued points that were returned."""
+        """The enqueued points that `enqueued` has returned."""
         self._known: set[int] = set()
-        """Enqueued and foreign trials that were returned or printed before."""
+        """The numbers in the storage of users' trials that were returned or reported before."""
 
     @property
     def count(self) -> int:
-        """Counts the trials in the storage."""
+        """Counts the trials of the sweep in the storage."""
         return len(self._database)
 
     @property
     def agrees(self) -> bool:
-        """Returns whether the records have denied no stored trial so far."""
+        """Returns whether all stored trials that were compared agree with the records."""
         return math.isinf(self._valid)
 
     def unconfirmed(self) -> list[FrozenTrial]:
-        """Returns the stored trials that are not among `trials`, in the order of their numbers."""
+        """Returns the stored trials that are not yet in `trials`, in the order of their numbers."""
         return self._earlier[len(self.trials) :]
 
     def confirm(self) -> None:
-        """Takes the next stored trial into `trials`: the records say the same."""
+        """Moves the next stored trial to `trials`, after the caller has compared the records."""
         self.trials.append(self._earlier[len(self.trials)])
         self._kept = len(self.trials)
 
     def earlier(self, number: int) -> FrozenTrial | None:
-        """Returns a stored trial that was proposed from results that the records do not deny.
+        """Returns a stored trial, if it was proposed from results that agree with the records.
 
         Args:
-            number: the number of the trial.
+            number: the number of the trial in the sweep.
 
         Returns:
-            The trial; None if the storage has none, or one that was proposed from other results.
+            The trial; None if the storage has no such trial, or it was proposed from other results.
         """
         return self._earlier[number] if number < min(len(self._earlier), self._valid) else None
 
     def enqueued(self) -> list[Enqueued]:
-        """Returns the points that were enqueued since the last call; prints what else is new."""
-        with _answering(self._name):
+        """Returns the points that were enqueued since the last call.
+
+        Prints the numbers of new trials that neither a sweep nor `enqueue_trial` added.
+
+        Raises:
+            InputError: if the storage cannot be read.
+        """
+        with storage_errors(self._name):
             stored = self._study.get_trials(deepcopy=False)
         new = [t for t in stored if not is_ours(t) and t.number not in self._known]
         self._known |= {trial.number for trial in new}
         if foreign := [str(trial.number) for trial in new if not is_enqueued(trial)]:
             print(
-                f"capsbench: study {self._name} holds trials that no sweep made "
-                f"({', '.join(foreign)}): they are kept, and no proposal is made from them",
+                f"capsbench: study {self._name} has trials that no sweep made "
+                f"({', '.join(foreign)}): they are kept, but proposals do not use them",
                 file=sys.stderr,
             )
         points = [Enqueued(t.number, t.system_attrs[FIXED]) for t in new if is_enqueued(t)]
@@ -223,11 +146,13 @@ class StoredStudy:
         return points
 
     def append(self, trial: FrozenTrial, place: int | None = None) -> None:
-        """Adds the next finished trial, which `store` then writes.
+        """Adds the next finished trial to `trials`; `store` writes it later.
+
+        A message on stderr says so if its result differs from the stored one.
 
         Args:
             trial: the trial.
-            place: of an enqueued point, where its trial is stored.
+            place: the number in the storage of the trial, if it tries an enqueued point.
         """
         number = len(self.trials)
         if place is not None:
@@ -242,8 +167,8 @@ class StoredStudy:
             self._valid = min(self._valid, number + self._lag)
             again = len(self._earlier) - number - self._lag
             print(
-                f"capsbench: the records say otherwise than study {self._name} of trial {number}: "
-                "the study is rewritten"
+                f"capsbench: the records of trial {number} differ from study {self._name}: the "
+                "study is rewritten"
                 + (f", and its last {again} trials are proposed again" if again > 0 else ""),
                 file=sys.stderr,
             )
@@ -261,26 +186,26 @@ class StoredStudy:
                     self._kept += 1
                     continue
                 self._cut(self._kept)
-            with _answering(self._name):
+            with storage_errors(self._name):
                 self._write(trial)
             self._database.append(trial)
             self._kept += 1
 
     def note_final(self, record: RunRecord) -> None:
-        """Writes a final's test scores beside the study, for tools such as optuna-dashboard.
+        """Writes the test scores of a final to the study, for tools such as optuna-dashboard.
 
-        The attribute's name is the path of the run's folder. Nothing here reads it.
+        The scores become the study's attribute `final runs/<run id>`; sweeps do not read it.
 
         Args:
             record: the record of the final.
 
         Raises:
-            InputError: if it cannot be written.
+            InputError: if the attribute cannot be written.
         """
         name = f"final runs/{record.run_id}"
         if name not in self._noted:
             scores = {key: value for key, value in record.metrics.items() if key[:5] == "test/"}
-            with _answering(self._name):
+            with storage_errors(self._name):
                 self._study.set_user_attr(name, scores or {"status": record.status})
             self._noted.add(name)
 
@@ -288,8 +213,8 @@ class StoredStudy:
         stored = self._study.get_trials(deepcopy=False)
         if sum(map(is_ours, stored)) != len(self._database):
             raise InputError(
-                f"study {self._name} is written by another driver too: give each results folder "
-                "a --storage of its own; studies are rebuilt there from the runs' records"
+                f"study {self._name} is also written by another sweep: give each results folder a "
+                "--storage of its own; the studies are rebuilt there from the runs' records"
             )
         if len(stored) != self._kept:
             trial.set_user_attr("number", self._kept)
@@ -302,14 +227,14 @@ class StoredStudy:
     def _cut(self, count: int) -> None:
         """Rewrites the study without its trials from a number on.
 
-        Points that users enqueued and that one of these trials tried wait again.
+        Enqueued points that these trials tried become waiting trials again.
 
         Args:
             count: the number of the first trial that is left out.
         """
         moved: dict[int, int] = {}
         kept: list[FrozenTrial] = []
-        with _answering(self._name):
+        with storage_errors(self._name):
             for trial in self._study.get_trials():
                 number = numbered(trial).number
                 if is_ours(trial) and number >= count:
@@ -325,16 +250,16 @@ class StoredStudy:
                         trial.user_attrs["number"] = number
                     kept.append(trial)
                 moved[trial.number] = len(kept) - 1
-            self._study = rewriting.rewrite(self._storage, self._study, kept)
+            self._study = rewriting.rewrite_study(self._storage, self._study, kept)
         self._known = {moved[place] for place in self._known if place in moved}
         for point in self._given:
             point.place = moved.get(point.place, point.place)
         del self._database[count:]
 
     def _finish(self, place: int, trial: FrozenTrial) -> None:
-        """Writes the result of an enqueued point; its state last, so that a crash leaves it open.
+        """Writes the result of an enqueued point; its state last, so that a crash loses nothing.
 
-        Optuna's `ask` and `tell` would let a crash leave it running, without its parameters.
+        With Optuna's `ask` and `tell`, a crash could leave a running trial without parameters.
         """
         storage = self._storage
         study = storage.get_study_id_from_name(self._name)
@@ -346,50 +271,18 @@ class StoredStudy:
             storage.set_trial_intermediate_value(trial_id, step, score)
         for name, attribute in trial.user_attrs.items():
             storage.set_trial_user_attr(trial_id, name, attribute)
-        storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # which notes the time
+        storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # stores the start time
         storage.set_trial_state_values(trial_id, trial.state, trial.values)
-
-
-@contextmanager
-def _answering(name: str) -> Iterator[None]:
-    """Raises InputError where a study's storage fails, as on a full disk."""
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError) as error:
-        if _is_locked(error):
-            raise InputError(_held_by_another(f"the storage of study {name}")) from None
-        raise InputError(
-            f"the storage of study {name} cannot be read or written ({_reason(error)}): mend that, "
-            "then go on with `capsbench resume`"
-        ) from None
-
-
-def _is_locked(error: BaseException) -> bool:
-    """Whether SQLite waited for another program in vain."""
-    return "locked" in _reason(error)
-
-
-def _held_by_another(named: str) -> str:
-    return (
-        f"{named} is locked by another program that writes to it, such as optuna-dashboard: end "
-        "that program, and call this again; what was done is kept"
-    )
-
-
-def _reason(error: BaseException) -> str:
-    """One line; Optuna's errors have the database's as their cause."""
-    cause = error.__cause__ or error
-    return str(getattr(cause, "orig", cause)).strip().splitlines()[0]
 
 
 def _compare(name: str, kept: dict[str, JsonValue], now: dict[str, JsonValue]) -> None:
     changed = sorted(key for key in kept.keys() | now.keys() if kept.get(key) != now.get(key))
     if changed:
-        told = ", ".join(
+        differences = ", ".join(
             f"{key} (was {_short(kept.get(key))}, now {_short(now.get(key))})" for key in changed
         )
         raise InputError(
-            f"study {name} was begun with other {told}: go on as it was begun"
+            f"study {name} was begun with other {differences}: go on as it was begun"
             + (" (--data names the folder of the data)" if "data" in changed else "")
             + ", or choose another --results folder"
         )

@@ -1,10 +1,10 @@
-"""How a study searches: the section `study` of a space file.
+"""Defines how a study searches: the section `study` of a space file.
 
 study:
   sampler: tpe                # or gp, cmaes, qmc, random, grid
-  pruner: median              # or {name: hyperband, factor: 4}; below, each with its settings
-  seeds: 5                    # runs a trial, whose mean is its score; 1 by default
-  cost: parameters            # a second objective, to be small: parameters, flops_per_sample
+  pruner: median              # or {name: hyperband, factor: 4}; each class below has its settings
+  seeds: 5                    # runs per trial, whose mean is the trial's score; 1 by default
+  cost: parameters            # a second objective to minimise: parameters, flops_per_sample
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Settings(BaseModel):
 
 
 class Sampler(StrEnum):
-    """Who proposes."""
+    """Names the samplers, which propose trials."""
 
     tpe = "tpe"
     gp = "gp"
@@ -33,26 +33,29 @@ class Sampler(StrEnum):
 
 
 class NoPruner(_Settings):
-    """Every run has all its epochs."""
+    """Prunes no run."""
 
     name: Literal["none"] = "none"
 
 
 class Percentile(_Settings):
-    """Stops what is not among the best `percentile` % of finished trials at the same epoch."""
+    """Stops a run that is not among the best `percentile` % of finished trials at its epoch."""
 
     name: Literal["percentile"] = "percentile"
     percentile: float = Field(50.0, gt=0, lt=100)
 
 
 class Median(_Settings):
-    """Stops what is worse than the median of finished trials at the same epoch."""
+    """Stops a run that is worse than the median of the finished trials at the same epoch."""
 
     name: Literal["median"] = "median"
 
 
 class Halving(_Settings):
-    """Asynchronous successive halving: at epoch min_epochs · factorⁿ the best of `factor` go on."""
+    """Prunes by asynchronous successive halving.
+
+    At the epochs min_epochs · factorⁿ, the best 1 / factor of the runs go on.
+    """
 
     name: Literal["successive-halving"] = "successive-halving"
     min_epochs: int = Field(1, ge=1)
@@ -60,7 +63,7 @@ class Halving(_Settings):
 
 
 class Hyperband(_Settings):
-    """Brackets of successive halving that begin at different epochs."""
+    """Prunes by Hyperband: brackets of successive halving that begin at different epochs."""
 
     name: Literal["hyperband"] = "hyperband"
     min_epochs: int = Field(1, ge=1)
@@ -78,7 +81,7 @@ Pruner = Annotated[
 
 
 class StudyConfiguration(_Settings):
-    """What a space file says of its studies."""
+    """Holds how the studies of a space file search."""
 
     sampler: Sampler = Sampler.tpe
     pruner: Pruner = Median()
@@ -88,18 +91,31 @@ class StudyConfiguration(_Settings):
     @model_validator(mode="after")
     def _fits(self) -> StudyConfiguration:
         if self.cost is not None and self.sampler is Sampler.cmaes:
-            raise ValueError("cmaes knows one objective: leave out cost, or take another sampler")
+            raise ValueError(
+                "cmaes supports one objective: leave out cost, or choose another sampler"
+            )
         if self.cost is not None and self.seeds > 1:
-            raise ValueError("a second objective asks for trials of one seed: leave out one")
+            raise ValueError("a cost needs trials of one seed: leave out cost or seeds")
         return self
 
     @property
     def prunes_epochs(self) -> bool:
-        """Not where runs are compared in pairs, nor where a worse one may be the cheaper one."""
+        """Returns whether runs are pruned between epochs.
+
+        They are not if a trial has several seeds, because its runs are compared in pairs, or if
+        the study has a cost, because a run with a worse score may be cheaper.
+        """
         return self.seeds == 1 and self.cost is None and not isinstance(self.pruner, NoPruner)
 
     def sampled_by(self, sampler: Sampler | None) -> StudyConfiguration:
-        """This strategy with another sampler, if any is named. Raises InputError."""
+        """Returns this configuration with another sampler.
+
+        Args:
+            sampler: the sampler; None changes nothing.
+
+        Raises:
+            InputError: if the sampler does not fit the rest of the configuration.
+        """
         if sampler is None:
             return self
         try:

@@ -1,4 +1,4 @@
-"""What `list` and `status` print: from file names and ledgers, without slow imports."""
+"""Prints `capsbench list` and `capsbench status`, from file names and ledgers. Imports are fast."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from models import registry
 
 _WATCH_SECONDS = 2.0
 _PACE = 20
-"""So many of the last runs tell how long the next ones take."""
+"""The time left is estimated from this number of the last runs."""
 
 
 def show_matrix() -> None:
-    """Prints every variant with its task and what it sees of each dataset, then what it is."""
+    """Prints a table of variants and datasets, then one line of description per variant.
+
+    A field of the table is the form in which the variant sees the dataset.
+    """
     matrix = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     words = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     columns = (*datasets.names(), *datasets.own_names())
@@ -33,25 +36,39 @@ def show_matrix() -> None:
         matrix.add_row(entry.task, entry.name, *forms)
         words.add_row(entry.name, entry.summary)
     console = Console()
-    # In a pipe a row is a line.
+    # In a pipe, each row shall be one line.
     (console if console.is_terminal else Console(width=240)).print(matrix)
     console.print()
     console.print(words)
 
 
 def _form(task: str, dataset: str) -> str:
-    """Says in a word what a task sees of a dataset; `–` if the dataset does not serve the task."""
+    """Returns the form in which a task sees a dataset; `–` if the dataset does not serve it."""
     return datasets.find(dataset).forms.get(task, "–")
 
 
 def show_status(results: Path) -> None:
-    """Prints each cell's trials and finals, done and planned. Raises InputError."""
+    """Prints the finished and planned trials and finals, one row per cell.
+
+    Args:
+        results: the results folder.
+
+    Raises:
+        InputError: if the folder has no sweep, or a ledger cannot be read.
+    """
     table, _ = _status(results)
     Console().print(table)
 
 
 def watch_status(results: Path) -> None:
-    """Shows the same, and goes on doing so until all is done or Ctrl-C. Raises InputError."""
+    """Shows the same table as `show_status`, and updates it until the sweep is done or Ctrl-C.
+
+    Args:
+        results: the results folder.
+
+    Raises:
+        InputError: if the folder has no sweep, or a ledger cannot be read.
+    """
     table, done = _status(results)
     with Live(table, console=Console()) as live:
         while not done:
@@ -64,13 +81,13 @@ def watch_status(results: Path) -> None:
 
 
 def _status(results: Path) -> tuple[RenderableType, bool]:
-    """What there is to show, and whether nothing remains."""
+    """Makes the table of a sweep's cells; also returns whether all cells are done."""
     folder = ResultsFolder(results)
     ledgers = folder.ledgers()
     if not ledgers:
         raise InputError(
-            f"{results} holds no sweep: begin one with `capsbench sweep`, or name its folder "
-            "with --results"
+            f"{results} has no sweep: begin one with `capsbench sweep`, or name its folder with "
+            "--results"
         )
     running = list(folder.unfinished_runs())
     columns: dict[str, list[str]] = {}
@@ -95,31 +112,31 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
         }
         if cell.reason:
             row[""] = f"[red]{escape(cell.reason)}[/]"
-        for heading, told in row.items():
-            columns.setdefault(heading, []).append(told)
-    told = f"{finished} of {len(ledgers)} cells done in {escape(str(results))}"
+        for heading, text in row.items():
+            columns.setdefault(heading, []).append(text)
+    summary = f"{finished} of {len(ledgers)} cells done in {escape(str(results))}"
     if saved:
-        told += f"; pruning saved {saved} epochs"
+        summary += f"; pruning saved {saved} epochs"
     if remaining:
-        told += f"; {remaining} runs and {_left(results, remaining)} left"
-    return Group(_table(columns), told), finished == len(ledgers)
+        summary += f"; {remaining} runs and {_left(results, remaining)} left"
+    return Group(_table(columns), summary), finished == len(ledgers)
 
 
 def _table(columns: dict[str, list[str]]) -> Table:
-    """Those columns in which something is said: a terminal is narrow."""
+    """Makes a table without empty columns, because terminals are narrow."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    said = {heading: column for heading, column in columns.items() if any(column)}
-    for heading in said:
+    filled = {heading: column for heading, column in columns.items() if any(column)}
+    for heading in filled:
         table.add_column(heading, no_wrap=heading == "study")
-    for row in zip(*said.values(), strict=True):
+    for row in zip(*filled.values(), strict=True):
         table.add_row(*row)
     return table
 
 
 def _left(results: Path, remaining: int) -> str:
-    """Time left, at the pace of the last runs that ended."""
+    """Estimates the time left from the pace of the last runs, in words."""
     ended = sorted(path.stat().st_mtime for path in results.glob("runs/*/record.json"))[-_PACE:]
     if len(ended) < 2:
         return "unknown time"
     minutes = round(remaining * (ended[-1] - ended[0]) / (len(ended) - 1) / 60)
-    return f"some {minutes // 60} h {minutes % 60:02} min"
+    return f"about {minutes // 60} h {minutes % 60:02} min"

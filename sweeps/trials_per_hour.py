@@ -1,7 +1,7 @@
-"""Trials an hour of a sweep, beside those of a plain recipe: `capsbench sweep-speed`.
+"""Measures trials per hour of a sweep and of a plain script: `capsbench sweep-speed`.
 
-Each contender is a command of its own, and all have the same model, data, budget, ranges, threads
-and allocator. A sweep also trains and scores a final, and writes its report.
+Each search is a process of its own. All have the same model, data, budget, ranges, threads and
+memory allocator. A sweep also trains and scores a final, and writes its report.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ ROOT = Path(__file__).resolve().parents[1]
 DATASET = "mnist"
 WORKERS = (1, 2)
 
-_COLUMNS = "{:<10} {:<8} {:<10} {:>13} {:>14} {:>8} {:>16} {:>8}"
+_COLUMNS = "{:<10} {:<8} {:<10} {:>13} {:>15} {:>8} {:>16} {:>8}"
 _HEADINGS = (
     "variant",
     "pruning",
     "by",
     "s, all",
-    "trials an hour",
+    "trials per hour",
     "× plain",
-    "s a later trial",
+    "s per later one",
     "× plain",
 )
 
@@ -39,22 +39,28 @@ from benchmarks.cli import main
 from sweeps import study_configuration
 from sweeps.__main__ import app
 if not {pruned}:
-    strategy.StudyConfiguration.prunes_epochs = property(lambda _: False)
+    study_configuration.StudyConfiguration.prunes_epochs = property(lambda _: False)
 main(app)
 """
 
 
 class Timed(NamedTuple):
-    """What a search took."""
+    """Holds the times of a search, in seconds."""
 
     seconds: float
-    """From the command to its end."""
+    """From the start of the command to its end."""
     later: float
-    """From one trial's end to the next one's, once each worker has ended its first trial."""
+    """From the end of a trial to the end of the next one, after each worker's first trial."""
 
 
-def show(variants: Sequence[str], trials: int, data: Path) -> None:
-    """Prints one row per search, as soon as it has ended."""
+def print_trials_per_hour(variants: Sequence[str], trials: int, data: Path) -> None:
+    """Runs the searches, and prints one row per search as soon as it has ended.
+
+    Args:
+        variants: the names of the variants.
+        trials: the number of trials per study.
+        data: the folder of the datasets.
+    """
     keep_freed_memory()
     print(_COLUMNS.format(*_HEADINGS), flush=True)
     for variant in variants:
@@ -105,7 +111,7 @@ def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) ->
 
 
 def _later(ends: list[float], first: int) -> float:
-    """Seconds a trial after the first ones, in which each process loads much."""
+    """Computes the seconds per trial, without the first ones, in which each process imports."""
     return (ends[-1] - ends[first - 1]) / (len(ends) - first)
 
 

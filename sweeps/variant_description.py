@@ -1,4 +1,4 @@
-"""What one may choose of a variant, and what studies choose: `capsbench options`."""
+"""Describes the hyper-parameters of a variant and what studies search: `capsbench options`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sweeps import space
 from sweeps.space import Space
 
 _SHORT = 30
-"""Letters of bounds that are not broken between lines, at most."""
+"""Bounds with fewer characters are not broken between lines."""
 
 
 def describe(variant: str) -> RenderableType:
     """Describes a variant's hyper-parameters: defaults, bounds, meaning; presets, profiles, search.
 
     Args:
-        variant: its name.
+        variant: the name of the variant.
 
     Returns:
-        What rich prints, in the width that there is.
+        Tables that rich prints in the width of the terminal.
     """
     cls = registry.variant(variant)
     spaces = {name: space.load_space(variant, cls, name) for name in ProfileName}
@@ -35,7 +35,7 @@ def describe(variant: str) -> RenderableType:
     parts: list[RenderableType] = [Text(registry.available()[variant].summary, style="italic"), ""]
     parts.append(_hyperparameters(cls))
     parts += _section("Presets, by dataset", _presets(cls))
-    parts += _section("Set apart from the defaults, by profile", _settings(cls, spaces))
+    parts += _section("Values other than the defaults, by profile", _settings(cls, spaces))
     parts += _section("Searched by `capsbench sweep`", _searched(searching))
     parts += _section("Budget of the source, for profiles paper and published", _sources(cls))
     return Group(*parts)
@@ -64,7 +64,7 @@ def _table(*headings: str) -> Table:
 
 
 def _section(title: str, rows: Iterator[tuple[str, ...]]) -> list[RenderableType]:
-    """A headed table without headings; nothing where it has no row."""
+    """Makes a table with a title and no column headings; nothing if it has no row."""
     found = list(rows)
     if not found:
         return []
@@ -96,7 +96,7 @@ def _settings(cls: type[Variant], spaces: Mapping[ProfileName, Space]) -> Iterat
 
 
 def _searched(spaces: Mapping[ProfileName, Space]) -> Iterator[tuple[str, ...]]:
-    """Name, range and profiles: one row for each range that a name has."""
+    """Yields one row per name and range: the name, the range, and the profiles with this range."""
     names = dict.fromkeys(name for chosen in spaces.values() for name in chosen.distributions)
     for name in names:
         ranges: dict[str, list[str]] = {}
@@ -112,12 +112,12 @@ def _range(chosen: Space, name: str) -> str:
     if getattr(chosen.distributions[name], "log", False):
         text += ", logarithmic"
     if condition := chosen.condition(name):
-        text += f", where {condition}"
+        text += f", if {condition}"
     return text
 
 
 def _among(where: list[str], profiles: list[ProfileName]) -> str:
-    """Names profiles by those that are there, or by those that are not, whatever is shorter."""
+    """Lists profiles, or names the one that is missing, whichever is shorter."""
     missing = [name.value for name in profiles if name.value not in where]
     if len(missing) > 1 or len(where) == 1:
         return ", ".join(where)
@@ -132,4 +132,4 @@ def _sources(cls: type[Variant]) -> Iterator[tuple[str, ...]]:
 def _spent(budget: SourceBudget) -> str:
     counted = f"{budget.epochs:,} epochs" if budget.epochs else f"{budget.steps:,} steps"
     held = f", {budget.validation_samples:,} held out" if budget.validation_samples else ""
-    return f"{counted}, {budget.train_samples:,} samples an epoch{held}"
+    return f"{counted}, {budget.train_samples:,} samples per epoch{held}"

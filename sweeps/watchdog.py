@@ -1,4 +1,4 @@
-"""A limit on the time without an epoch: a worker that hangs ends, as one that was killed does."""
+"""Ends a worker that hangs: a process in which no epoch ends within a time limit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from sweeps.deadlines import HUNG
 
 
 class Watchdog(pl.Callback):
-    """Ends this process where, within `seconds`, no epoch ends and the run doesn't either.
+    """Ends this process if neither an epoch nor the run ends within a time limit.
 
-    What `place` holds then says where each thread was. The clock is the C library's: a call that
-    holds the interpreter does not stop it.
+    It writes the traceback of each thread to a file first. It uses `faulthandler`, whose clock also
+    runs while a call blocks the interpreter.
+
+    Args:
+        seconds: the time limit from epoch to epoch, in seconds.
+        place: the file for the tracebacks, which is deleted if the run ends.
     """
 
     def __init__(self, seconds: float, place: Path) -> None:
@@ -46,14 +50,27 @@ class Watchdog(pl.Callback):
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._file)
 
 
-def place(results: Path, run_id: str) -> Path:
-    """Where a run's watchdog writes."""
+def hang_file(results: Path, run_id: str) -> Path:
+    """Returns the path of the file to which a run's watchdog writes.
+
+    Args:
+        results: the results folder.
+        run_id: the id of the run.
+    """
     return RunFolder(results, run_id).path / HUNG
 
 
-def hung(results: Path, run_id: str) -> str | None:
-    """Where a run was when its last worker had hung; None where it died of something else."""
+def read_hang(results: Path, run_id: str) -> str | None:
+    """Reads where a run hung.
+
+    Args:
+        results: the results folder.
+        run_id: the id of the run.
+
+    Returns:
+        The traceback of each thread of the run's last worker; None if that worker did not hang.
+    """
     try:
-        return place(results, run_id).read_text(errors="replace") or None
+        return hang_file(results, run_id).read_text(errors="replace") or None
     except FileNotFoundError:
         return None

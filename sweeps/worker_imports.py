@@ -1,6 +1,7 @@
-"""What workers need, imported by the server that they are forked from, and by nobody else.
+"""Imports what workers need, in the server process from which they are forked.
 
-No thread may be started here, and no device be touched: a fork has neither.
+Only that server imports this module. It must start no thread and use no device, because a forked
+process inherits neither.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ _SERVER, _DRIVER = os.getpid(), os.getppid()
 
 
 def _answer(signum: int, frame: FrameType | None) -> None:
-    """Ends a worker that has not begun. The server itself ends with its driver, and after it."""
+    """Ends a forked worker that has not begun yet; the server ignores the signal.
+
+    The server ends after its driver.
+    """
     if os.getpid() != _SERVER:
         os._exit(128 + signum)
 
 
-# Both may reach every process at once: from a terminal, or from a scheduler that ends a job.
+# Both signals may reach all processes at once: a terminal sends SIGINT to all, and a batch system
+# that ends a job SIGTERM.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, _answer)
 
@@ -40,8 +45,8 @@ for _step in (
     partial(import_module, "sweeps.watchdog"),
 ):
     if os.getppid() != _DRIVER:
-        os._exit(1)  # it has left meanwhile
-    with contextlib.suppress(Exception):  # a worker imports it again, and says what is wrong
+        os._exit(1)  # the driver has ended meanwhile
+    with contextlib.suppress(Exception):  # a worker repeats the import, and reports the error
         _step()
 gc.collect()
-gc.freeze()  # a collection in a worker would copy what it shares with the others
+gc.freeze()  # a garbage collection in a worker would copy the memory that workers share

@@ -1,7 +1,7 @@
-"""The process that local workers are forked from: it imports once what each of them needs.
+"""Starts the server process from which local workers are forked, so that they share its imports.
 
-On Linux, and where no worker has a GPU of its own: CUDA is only safe in processes that share no
-history. A worker elsewhere is spawned, and imports for itself.
+The server is used on Linux, for workers without a GPU, because CUDA is not safe in forked
+processes. Other workers are spawned, and import what they need themselves.
 """
 
 from __future__ import annotations
@@ -15,17 +15,25 @@ from pathlib import Path
 from benchmarks.allocator import keep_freed_memory
 
 
-def start() -> None:
+def start_worker_server() -> None:
     """Starts the server, which imports while the caller goes on.
 
-    Where it is at work already, or workers may need GPUs or cannot be forked, it does nothing.
+    Does nothing if the server runs already, if this machine has NVIDIA GPUs, or if it does not run
+    Linux.
     """
     if sys.platform == "linux" and not list(Path("/dev").glob("nvidia[0-9]*")):
         _ensure()
 
 
-def context(*, has_gpu: bool) -> BaseContext:
-    """Says how a worker process starts that has a GPU of its own, or none."""
+def process_context(*, has_gpu: bool) -> BaseContext:
+    """Returns the multiprocessing context that starts a worker process.
+
+    Args:
+        has_gpu: whether the worker has a GPU of its own.
+
+    Returns:
+        `forkserver` on Linux without a GPU, else `spawn`.
+    """
     if sys.platform != "linux" or has_gpu:
         keep_freed_memory()
         return multiprocessing.get_context("spawn")

@@ -1,4 +1,4 @@
-"""Where runs are made: `concurrent.futures` executors, one file per engine, and `start`."""
+"""Computes runs: one `concurrent.futures` executor per engine, and `start_engine`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,30 @@ from sweeps.engines.processes import Processes
 from sweeps.options import EngineName
 from sweeps.slurm_options import SlurmOptions
 
-__all__ = ["Engine", "Inline", "Job", "Processes", "SlurmJobs", "WorkerContext", "execute", "start"]
+__all__ = [
+    "Engine",
+    "Inline",
+    "Job",
+    "Processes",
+    "SlurmJobs",
+    "WorkerContext",
+    "execute",
+    "start_engine",
+]
 
 
 @dataclass(frozen=True)
 class SlurmJobs:
-    """Says what the jobs of a sweep ask of Slurm."""
+    """Holds what the Slurm jobs of a sweep request."""
 
     options: SlurmOptions
     threads: int
-    """The cores of each job."""
+    """The number of cores per job."""
     results: Path
+    """The results folder, which gets the output of the jobs."""
 
 
-def start(
+def start_engine(
     engine: EngineName,
     workers: int,
     *,
@@ -37,18 +47,19 @@ def start(
     """Starts the executor of an engine.
 
     Args:
-        engine: its name.
-        workers: how many workers it has on this machine.
+        engine: the name of the engine.
+        workers: the number of workers on this machine, or the largest number of Slurm jobs.
         devices: the GPUs of this machine that the workers get in turn.
-        scheduler: the address of a Dask scheduler, whose workers then serve.
-        needs_gpu: whether only those workers of a scheduler, or of Slurm, serve that see a GPU.
-        slurm: what each Slurm job asks for.
+        scheduler: the address of a Dask scheduler whose workers are used; None: workers on this
+            machine.
+        needs_gpu: whether only workers with a GPU are used, of a scheduler or of Slurm.
+        slurm: what each Slurm job requests.
 
     Returns:
         The executor.
 
     Raises:
-        InputError: if no scheduler answers there, or Slurm cannot be used.
+        InputError: if no scheduler answers at the address, or Slurm cannot be used.
     """
     match engine:
         case EngineName.inline:
@@ -56,18 +67,18 @@ def start(
         case EngineName.processes:
             return Processes(workers, devices)
         case EngineName.dask:
-            from sweeps.engines import dask  # which takes its time
+            from sweeps.engines import dask  # importing Dask is slow
 
             return (
-                dask.join(scheduler, needs_gpu=needs_gpu)
+                dask.join_cluster(scheduler, needs_gpu=needs_gpu)
                 if scheduler
-                else dask.local(workers, devices)
+                else dask.start_local_cluster(workers, devices)
             )
         case EngineName.slurm:
-            from sweeps.engines.slurm import start as start_slurm
+            from sweeps.engines.slurm import start_slurm_jobs
 
             assert slurm is not None
-            return start_slurm(
+            return start_slurm_jobs(
                 slurm.options,
                 workers,
                 threads=slurm.threads,

@@ -1,7 +1,7 @@
-"""What every engine has in common: `Job`, `WorkerContext`, `Engine`, and how a worker makes a run.
+"""Defines what all engines share: `Job`, `WorkerContext`, `Engine`, and `execute`.
 
-A worker gets a `Job` and returns a record; it never opens a study. A run whose worker died ends
-with `BrokenExecutor`, whatever the engine.
+A worker gets a `Job` and returns a record; it never opens a study. If a worker dies, the future of
+its run raises `BrokenExecutor` with every engine.
 """
 
 from __future__ import annotations
@@ -23,49 +23,71 @@ from benchmarks.wandb_options import PLAIN, WandbOptions
 
 @dataclass(frozen=True)
 class Job:
-    """A run to make."""
+    """Holds a run that a worker shall make."""
 
     spec: RunSpec
     study: str
+    """The name of the study that the run belongs to."""
     stop: Stop | None = None
+    """Decides after each epoch whether the run is pruned; None: it never is."""
 
     def shown(self, log: WandbOptions) -> WandbOptions:
-        """How the sweep's runs are shown, for this one."""
+        """Returns how W&B shows this run.
+
+        Args:
+            log: how W&B shows the runs of the sweep.
+        """
         return log.of_base() if self.spec.role == "base" else log
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """Where a worker finds what it needs, and how long it may take from epoch to epoch."""
+    """Holds where a worker finds data and results, and its time limit."""
 
     source: DataSource
     results: Path
+    """The results folder of the driver."""
     download: Download = "none"
-    """What a worker may fetch that sees no data, as `DataSource` has it."""
+    """What a worker without the driver's data may download, as in `DataSource`."""
     epoch_seconds: float | None = None
-    """None: for ever. A process that isn't a worker's has no limit: it would end the driver."""
+    """The time limit from epoch to epoch, in seconds. None: no limit, as for the engine `inline`,
+    where the limit would end the driver."""
     log: WandbOptions = PLAIN
+    """How W&B shows the runs."""
 
 
-def execute(job: Job, site: WorkerContext) -> RunRecord:
-    """What a worker does with a job. Asked to leave, a worker process ends at a checkpoint."""
-    # Here, so that a driver starts without Lightning.
+def execute(job: Job, context: WorkerContext) -> RunRecord:
+    """Makes a run in a worker. If it is asked to stop, a worker process ends after a checkpoint.
+
+    Args:
+        job: the run.
+        context: where the worker finds data and results.
+
+    Returns:
+        The record of the run.
+
+    Raises:
+        InputError: if the data or a stored record cannot be used, or another process makes the run.
+        OSError: if a file cannot be written.
+        Interrupted: if this process is no worker process and was asked to stop.
+    """
+    # Imported here, so that a driver starts without Lightning.
     from benchmarks.runs.run import run
     from sweeps import watchdog
 
     how: dict[str, Any] = {
-        "source": site.source,
-        "results": site.results,
+        "source": context.source,
+        "results": context.results,
         "study": job.study,
         "stop": job.stop,
-        "keep": True,  # a sweep says what was made under other conditions, and goes on with it
-        "log": job.shown(site.log),
+        "keep": True,  # a sweep reports runs that were made under other conditions, and keeps them
+        "log": job.shown(context.log),
     }
     try:
-        if site.epoch_seconds is None:
+        if context.epoch_seconds is None:
             return run(job.spec, **how)
-        place = watchdog.place(site.results, job.spec.run_id)
-        with watchdog.Watchdog(site.epoch_seconds, place) as dog:
+        place = watchdog.hang_file(context.results, job.spec.run_id)
+        with watchdog.Watchdog(context.epoch_seconds, place) as dog:
             return run(job.spec, callbacks=[dog], **how)
     except interrupts.Interrupted as leave:
         if multiprocessing.parent_process() is None:
@@ -74,24 +96,40 @@ def execute(job: Job, site: WorkerContext) -> RunRecord:
 
 
 class Engine(Executor):
-    """An executor that knows how many runs it can make at once."""
+    """Executes runs, and knows how many it can execute at the same time."""
 
     @property
     @abstractmethod
     def workers(self) -> int:
-        """As many runs as may be begun at this moment; workers may join and leave."""
+        """Counts the runs that can be executed at the same time; workers may join and leave."""
 
     @property
     def remote(self) -> bool:
-        """Says whether workers may be where they do not see the driver's results folder."""
+        """Returns whether workers may be on machines without access to the results folder."""
         return False
 
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
-        """Gives a job to a worker. When it has ended, its files lie in the site's results."""
-        return self.submit(execute, job, site)
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
+        """Gives a job to a worker.
+
+        Args:
+            job: the run.
+            context: where the worker finds data and results.
+
+        Returns:
+            The future of the run's record. When it is done, the results folder of the context has
+            the files of the run.
+        """
+        return self.submit(execute, job, context)
 
     def abandon(self, future: Future[Any]) -> None:
-        """Ends the worker of a run that does not come back: the run ends with `BrokenExecutor`."""
+        """Ends the worker of a run that shows no progress.
+
+        Args:
+            future: the future of the run, which then raises `BrokenExecutor`.
+        """
 
     def kill(self) -> None:
-        """Ends what runs at once, without a checkpoint; elsewhere, once the driver is missed."""
+        """Ends all workers at once, without checkpoints.
+
+        Workers on other machines end when they notice that the driver has gone.
+        """

@@ -1,4 +1,4 @@
-"""The Dask engine: workers on this machine, or those that a scheduler knows."""
+"""Defines the Dask engine, for workers on this machine or the workers of a scheduler."""
 
 from __future__ import annotations
 
@@ -22,16 +22,24 @@ from benchmarks.records.atomic_files import token_of
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from sweeps.engines.base import Engine, Job, WorkerContext
-from sweeps.engines.crew import RESOURCE, START, Crew, Member, submit
+from sweeps.engines.cluster_workers import (
+    RESOURCE,
+    START,
+    ClusterWorker,
+    ClusterWorkers,
+    submit_to_worker,
+)
 from sweeps.engines.devices import gpu_environment
-from sweeps.engines.remote import RemoteJob, make_run, unpack
+from sweeps.engines.remote import RemoteJob, make_run, store_result
 
 JOIN_SECONDS = 15
+"""Seconds that a scheduler may take to answer."""
+
 INTRODUCTION_SECONDS = 120.0
-"""How long a worker may take to import PyTorch and say whether it sees a GPU."""
+"""Seconds that a worker may take to import PyTorch and look for a GPU."""
 
 _QUIET = logging.CRITICAL
-"""The driver says what fails."""
+"""The log level of Dask; the driver reports failures itself."""
 
 _CLOSE_SECONDS = 10
 _LOOK_SECONDS = 0.5
@@ -40,12 +48,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def local(workers: int, devices: Sequence[str] = ()) -> Engine:
-    """Starts a cluster of this machine, which ends with the sweep.
+def start_local_cluster(workers: int, devices: Sequence[str] = ()) -> Engine:
+    """Starts a Dask cluster on this machine, which ends with the engine.
 
     Args:
-        workers: how many.
-        devices: the GPUs that they get in turn.
+        workers: the number of workers.
+        devices: the GPUs that the workers get in turn.
+
+    Returns:
+        The engine.
     """
     keep_freed_memory()
     count_no_failures()
@@ -61,67 +72,73 @@ def local(workers: int, devices: Sequence[str] = ()) -> Engine:
         silence_logs=_QUIET,
     )
     client = Client(cluster, set_as_default=False)
-    return Dask(client, Crew(client, trusted=True), cluster)
+    return Dask(client, ClusterWorkers(client, trusted=True), cluster)
 
 
 def count_no_failures() -> None:
-    """Has schedulers of this process report a worker's first death: the driver counts them."""
+    """Makes the schedulers of this process report the first death of a worker.
+
+    The driver counts deaths itself; by default Dask retries three times before it reports one.
+    """
     import dask
 
     dask.config.set({"distributed.scheduler.allowed-failures": 0})
 
 
-def join(address: str, *, needs_gpu: bool = False) -> Engine:
-    """Joins the cluster of a scheduler that is there.
+def join_cluster(address: str, *, needs_gpu: bool = False) -> Engine:
+    """Joins the cluster of a scheduler that runs already.
 
     Args:
-        address: of the scheduler.
-        needs_gpu: whether only workers that see a GPU serve.
+        address: the address of the scheduler.
+        needs_gpu: whether only workers with a GPU are used.
+
+    Returns:
+        The engine; the scheduler and its workers outlive it.
 
     Raises:
-        InputError: if no scheduler answers there.
+        InputError: if no scheduler answers at the address.
     """
     client = _client(address)
-    crew = Crew(client, needs_gpu=needs_gpu)
+    members = ClusterWorkers(client, needs_gpu=needs_gpu)
     if not client.scheduler_info(n_workers=-1)["workers"]:
         print(
-            f"capsbench: no worker has joined {address} yet; one does with "
+            f"capsbench: no worker has joined {address} yet: start one with "
             f"{START.replace('ADDRESS', address)}",
             file=sys.stderr,
         )
-    return Dask(client, crew)
+    return Dask(client, members)
 
 
 def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
-    """Chooses the device for `--device auto` by what the scheduler's workers have now.
+    """Chooses the device for `--device auto` from the current workers of a scheduler.
 
     Args:
-        address: of the scheduler.
+        address: the address of the scheduler.
 
     Returns:
-        `cuda` if a worker sees a GPU, else `cpu`; and the reason in words.
+        `cuda` if a worker has a GPU, else `cpu`; and the reason in words.
 
     Raises:
-        InputError: if no scheduler answers there, or no worker has introduced itself.
+        InputError: if no scheduler answers at the address, or no worker has introduced itself.
     """
     client = _client(address)
     try:
-        crew = Crew(client, needs_gpu=True, quiet=True)
+        members = ClusterWorkers(client, needs_gpu=True, quiet=True)
         until = time.monotonic() + INTRODUCTION_SECONDS
-        crew.look()
-        while any(m.introduction for m in crew.members.values()) and time.monotonic() < until:
+        members.update()
+        while any(m.introduction for m in members.known.values()) and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
-            crew.look()
+            members.update()
     finally:
         client.close()
-    found = [member.found for member in crew.members.values() if member.found is not None]
+    found = [member.found for member in members.known.values() if member.found is not None]
     if any(introduction.gpu for introduction in found):
-        return "cuda", f"--device auto, and workers of {address} see GPUs"
+        return "cuda", f"--device auto, and workers of {address} have GPUs"
     if found:
-        return "cpu", f"--device auto, and no worker of {address} sees a GPU"
+        return "cpu", f"--device auto, and no worker of {address} has a GPU"
     raise InputError(
-        f"--device auto: no worker has joined {address} yet whose device could be used: start the "
-        "workers first, or give --device cpu or --device cuda"
+        f"--device auto: no worker of {address} has reported its device yet: start the workers "
+        "first, or give --device cpu or --device cuda"
     )
 
 
@@ -130,83 +147,85 @@ def _client(address: str) -> Client:
         return Client(address, timeout=JOIN_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}): "
-            "start one with `dask scheduler`, or name its address"
+            f"--scheduler {address}: no Dask scheduler answers ({type(error).__name__}): start "
+            "one with `dask scheduler`, or name its address"
         ) from None
 
 
 @dataclass
-class _Errand:
-    """A call that waits for a worker, or is with one."""
+class _RemoteTask:
+    """Holds a call that waits for a worker, or that a worker executes."""
 
     call: Callable[[], Any]
     receive: Callable[[Any], Any]
     outer: Future[Any]
-    member: Member | None = None
+    member: ClusterWorker | None = None
     inner: distributed.Future | None = None
 
 
 class Dask(Engine):
-    """Runs spread over the workers of a Dask cluster; a driver that ends leaves none at work.
+    """Distributes runs over the workers of a Dask cluster. All runs end with the driver.
 
     Args:
-        client: of the scheduler.
-        crew: its workers.
-        cluster: ends with the engine; None: the scheduler goes on without it.
+        client: the client of the scheduler.
+        members: the workers of the scheduler.
+        cluster: the cluster, which ends with the engine; None: the scheduler outlives the engine.
     """
 
-    def __init__(self, client: Client, crew: Crew, cluster: SpecCluster | None = None) -> None:
-        self._client, self._crew, self._cluster = client, crew, cluster
+    def __init__(
+        self, client: Client, members: ClusterWorkers, cluster: SpecCluster | None = None
+    ) -> None:
+        self._client, self._members, self._cluster = client, members, cluster
         self._address: str = client.scheduler_info(n_workers=0)["address"]
-        self._errands: list[_Errand] = []
-        self._queue: deque[_Errand] = deque()
+        self._tasks: list[_RemoteTask] = []
+        self._queue: deque[_RemoteTask] = deque()
         self._lock, self._wake, self._ended = threading.RLock(), threading.Event(), False
         with self._lock:
-            self._crew.look()
+            self._members.update()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     @property
     def workers(self) -> int:
-        return self._crew.slots if self._client.status == "running" else 0
+        return self._members.slots if self._client.status == "running" else 0
 
     @property
     def remote(self) -> bool:
-        return not self._crew.trusted
+        return not self._members.trusted
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._queued(partial(fn, *args, **kwargs), lambda result: result)
 
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
-        results = site.results.resolve()
-        remote = RemoteJob(job, replace(site, results=results), token_of(results))
-        return self._queued(partial(make_run, remote), partial(unpack, results))
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
+        results = context.results.resolve()
+        remote = RemoteJob(job, replace(context, results=results), token_of(results))
+        return self._queued(partial(make_run, remote), partial(store_result, results))
 
     def abandon(self, future: Future[Any]) -> None:
-        for errand in [e for e in self._errands if e.outer is future]:
-            member = errand.member
-            self._settle(errand, BrokenExecutor("its worker does not come back"))
+        for task in [e for e in self._tasks if e.outer is future]:
+            member = task.member
+            self._settle(task, BrokenExecutor("its worker does not come back"))
             if member is not None:
                 member.accepted = False
                 threading.Thread(target=self._restart, args=(member,), daemon=True).start()
 
-    def _restart(self, member: Member) -> None:
-        """Has the nanny of a worker, if it has one, end it and start another."""
-        with suppress(Exception):  # what does not answer stays left out
+    def _restart(self, member: ClusterWorker) -> None:
+        """Lets the worker's nanny, if it has one, replace the worker."""
+        with suppress(Exception):  # a worker whose nanny does not answer gets no more runs
             self._client.restart_workers(
                 [member.address], timeout=_CLOSE_SECONDS, raise_for_error=False
             )
 
     def _queued(self, call: Callable[[], Any], receive: Callable[[Any], T]) -> Future[T]:
-        errand = _Errand(call, receive, Future())
+        task = _RemoteTask(call, receive, Future())
         with self._lock:
-            self._errands.append(errand)
-            self._queue.append(errand)
+            self._tasks.append(task)
+            self._queue.append(task)
         self._wake.set()
-        return errand.outer
+        return task.outer
 
     def _serve(self) -> None:
-        """Gives waiting calls to free workers, and ends the calls of workers that have gone."""
+        """Gives waiting calls to free workers, and fails the calls of lost workers."""
         while not self._ended:
             self._wake.wait(_LOOK_SECONDS)
             self._wake.clear()
@@ -220,44 +239,44 @@ class Dask(Engine):
                 self._lose_scheduler()
 
     def _dispatch(self) -> None:
-        gone = self._crew.look()
-        for errand in [e for e in self._errands if e.member and e.member.address in gone]:
-            assert errand.member is not None
-            self._settle(errand, BrokenExecutor(f"the worker at {errand.member.address} is gone"))
-        while self._queue and (member := self._crew.free()) is not None:
-            errand = self._queue.popleft()
+        gone = self._members.update()
+        for task in [e for e in self._tasks if e.member and e.member.address in gone]:
+            assert task.member is not None
+            self._settle(task, BrokenExecutor(f"the worker at {task.member.address} is gone"))
+        while self._queue and (member := self._members.free()) is not None:
+            task = self._queue.popleft()
             member.running += 1
-            errand.member = member
-            errand.inner = submit(self._client, errand.call, member.address)
-            errand.inner.add_done_callback(partial(self._take, errand))
+            task.member = member
+            task.inner = submit_to_worker(self._client, task.call, member.address)
+            task.inner.add_done_callback(partial(self._take, task))
 
-    def _take(self, errand: _Errand, inner: distributed.Future) -> None:
-        """Passes the result of a call on; every engine has the same errors."""
+    def _take(self, task: _RemoteTask, inner: distributed.Future) -> None:
+        """Passes on the result of a call; translates Dask's errors into those of every engine."""
         try:
-            self._settle(errand, result=errand.receive(inner.result()))
+            self._settle(task, result=task.receive(inner.result()))
         except KilledWorker as error:
-            self._settle(errand, BrokenExecutor(f"the worker at {error.last_worker} died"))
+            self._settle(task, BrokenExecutor(f"the worker at {error.last_worker} died"))
         except Exception as error:
             if inner.status in ("cancelled", "lost"):
-                return  # by this engine, or with the scheduler
-            self._settle(errand, error)
+                return  # this engine has cancelled the call, or the scheduler is lost
+            self._settle(task, error)
 
     def _settle(
-        self, errand: _Errand, error: BaseException | None = None, result: Any = None
+        self, task: _RemoteTask, error: BaseException | None = None, result: Any = None
     ) -> None:
-        """Ends the future of a call, once."""
+        """Sets the result or the error of a call, once."""
         with self._lock:
-            if errand not in self._errands:
+            if task not in self._tasks:
                 return
-            self._errands.remove(errand)
-            if errand.member is not None:
-                errand.member.running -= 1
-            errand.inner = None  # releases the task
+            self._tasks.remove(task)
+            if task.member is not None:
+                task.member.running -= 1
+            task.inner = None  # releases the task
         with suppress(InvalidStateError):
             if error is None:
-                errand.outer.set_result(result)
+                task.outer.set_result(result)
             else:
-                errand.outer.set_exception(error)
+                task.outer.set_exception(error)
         self._wake.set()
 
     def _lose_scheduler(self) -> None:
@@ -267,20 +286,25 @@ class Dask(Engine):
         )
 
     def _fail(self, why: str) -> None:
-        """Ends all calls with an InputError."""
-        for errand in list(self._errands):
-            self._settle(errand, InputError(why))
+        """Fails all calls with an InputError."""
+        for task in list(self._tasks):
+            self._settle(task, InputError(why))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """With `cancel_futures` it ends at once what is running, too."""
+        """Ends the engine.
+
+        Args:
+            wait: whether running and waiting calls may finish first.
+            cancel_futures: whether running and waiting calls are cancelled at once instead.
+        """
         if wait and not cancel_futures:
-            for errand in list(self._errands):
+            for task in list(self._tasks):
                 with suppress(Exception):
-                    errand.outer.result()
+                    task.outer.result()
         self._ended = True
         self._wake.set()
         if self._client.status == "running":
-            running = [e.inner for e in list(self._errands) if e.inner is not None]
+            running = [e.inner for e in list(self._tasks) if e.inner is not None]
             self._client.cancel(running, force=True)
         self._client.close()
         if self._cluster is not None:

@@ -1,4 +1,4 @@
-"""Which GPUs the workers of this machine see."""
+"""Chooses the GPUs that the workers of this machine see."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def visible_devices(count: int, environment: Mapping[str, str] = os.environ) -> 
     """Names the GPUs that this process may use, as the user or a batch system has chosen them.
 
     Args:
-        count: how many GPUs PyTorch sees in this process.
-        environment: the variables of this process.
+        count: the number of GPUs that PyTorch finds in this process.
+        environment: the environment variables of this process.
 
     Returns:
-        Numbers, UUIDs or MIG names, as $CUDA_VISIBLE_DEVICES has them; without the variable, the
+        Numbers, UUIDs or MIG names, as in $CUDA_VISIBLE_DEVICES; without this variable, the
         numbers from 0.
     """
     chosen = environment.get(VARIABLE)
@@ -26,18 +26,20 @@ def visible_devices(count: int, environment: Mapping[str, str] = os.environ) -> 
     # CUDA shows a process only the first of several MIG devices, and each can serve a worker.
     if count and all(name.startswith("MIG-") for name in names):
         return names
-    # CUDA ends the list at the first name that it does not know.
+    # CUDA ignores the rest of the list after the first unknown name.
     return names[:count]
 
 
 def gpu_environment(worker: int, devices: Sequence[str]) -> dict[str, str]:
-    """Makes the environment in which a worker sees one GPU: its own, while there are enough.
+    """Makes the environment variables with which a worker sees exactly one GPU.
+
+    Workers get the GPUs in turn, so that several workers share one if there are too few.
 
     Args:
         worker: the number of the worker, from 0.
-        devices: the names of the GPUs; none leaves the environment as it is.
+        devices: the names of the GPUs; if empty, the worker sees what the driver sees.
 
     Returns:
-        The variables that differ from the driver's.
+        The environment variables that differ from the driver's.
     """
     return {VARIABLE: devices[worker % len(devices)]} if devices else {}

@@ -1,4 +1,4 @@
-"""The engine that makes each run in the driver's process."""
+"""Defines the engine that makes each run in the driver's process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Inline(Engine):
-    """Makes each run where it is submitted, in this process: for debugging, and one at a time."""
+    """Makes each run in this process while it is submitted, one at a time; for debugging."""
 
     @property
     def workers(self) -> int:

@@ -1,4 +1,4 @@
-"""The engine of local worker processes."""
+"""Defines the engine of local worker processes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ _LOOK_SECONDS = 1.0
 
 
 class Processes(Engine):
-    """Local worker processes, each a pool of its own: one that dies takes its own run with it.
+    """Executes runs in local worker processes.
 
-    Takes as many runs at once as there are workers. Where there are GPUs, each worker sees one.
+    Each worker is a pool of its own, so that the death of a worker affects only its own run. At
+    most one run per worker may be submitted at the same time.
+
+    Args:
+        workers: the number of workers.
+        devices: the GPUs that the workers get in turn; each worker sees one.
     """
 
     def __init__(self, workers: int, devices: Sequence[str] = ()) -> None:
@@ -41,7 +46,7 @@ class Processes(Engine):
         return len(self._idle) + len(self._busy)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        # Here, and not in a callback: a waiting driver may wake before callbacks are called.
+        # Not in a callback of the future: a waiting driver may continue before callbacks run.
         for ended in [future for future in self._busy if future.done()]:
             pool = self._busy.pop(ended)
             died = isinstance(ended.exception(), BrokenProcessPool)
@@ -50,14 +55,19 @@ class Processes(Engine):
         try:
             future = pool.submit(fn, *args, **kwargs)
         except (BrokenProcessPool, EOFError, ConnectionError):
-            # It died while it was idle, or what it is forked from did.
+            # The worker, or the server that it is forked from, died while it was idle.
             pool = _Pool(pool.environment)
             future = pool.submit(fn, *args, **kwargs)
         self._busy[future] = pool
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """With `cancel_futures` it ends what is running, too: at its next checkpoint."""
+        """Ends the workers.
+
+        Args:
+            wait: whether to wait until the workers have ended.
+            cancel_futures: whether running runs end at their next checkpoint, too.
+        """
         if cancel_futures:
             _dismiss(self._processes())
         for pool in self._pools():
@@ -80,7 +90,7 @@ class Processes(Engine):
 
 
 def _dismiss(processes: list[BaseProcess]) -> None:
-    """Asks workers to leave; kills what has not left when its grace is over, or at a Ctrl-C."""
+    """Asks workers to end; kills those that have not ended after the grace period or a Ctrl-C."""
     deadline = time.monotonic() + interrupts.GRACE + 0.5
     try:
         for process in processes:
@@ -93,32 +103,34 @@ def _dismiss(processes: list[BaseProcess]) -> None:
 
 
 class _Pool(ProcessPoolExecutor):
-    """One worker process, with variables of its own in its environment."""
+    """Executes calls in one worker process, which has environment variables of its own."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
         super().__init__(
             1,
-            mp_context=worker_server.context(has_gpu=bool(environment)),
+            mp_context=worker_server.process_context(has_gpu=bool(environment)),
             initializer=_begin_worker,
             initargs=({**os.environ, **environment},),
         )
 
 
 def _begin_worker(environment: dict[str, str]) -> None:
+    """Prepares a worker process: environment, signals, logging, and its end with the driver."""
     os.environ.update(environment)
-    # Ctrl-C reaches every process of a terminal: the driver alone answers it.
+    # Ctrl-C reaches every process of a terminal; only the driver handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # What there is to say of the data, the driver has said.
+    # The driver has already logged the messages about the data.
     logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 
 
 def _end_with_driver() -> None:
-    """A worker whose driver was killed ends too, so that a resumed driver finds the field free.
+    """Ends this worker when its driver or its server has been killed.
 
-    So does one whose server was killed: its driver takes it for dead, and begins its run again.
+    A driver that resumes the sweep must not find its runs in progress. If the server was killed,
+    the driver takes the worker for dead and retries its run.
     """
     driver, server = multiprocessing.parent_process(), os.getppid()
     assert driver is not None

@@ -1,8 +1,8 @@
-"""What a Dask worker does, and what travels between it and the driver.
+"""Makes runs on a Dask worker, and exchanges jobs and results with the driver.
 
-A worker needs this project, and the data or a way to fetch it. It sees the driver's results folder,
-or sends what a run leaves: then a run whose worker was lost begins anew, where it otherwise goes on
-from its checkpoint.
+A worker needs this project, and the data or permission to download it. If the worker can access
+the driver's results folder, a run whose worker was lost resumes from its checkpoint. Otherwise the
+worker sends the files of each finished run, and a lost run starts from the beginning.
 """
 
 from __future__ import annotations
@@ -36,31 +36,34 @@ _UNWANTED = ("released", "cancelled", "forgotten")
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """A job as it is sent to a worker that may be elsewhere."""
+    """Holds a job for a worker that may be on another machine."""
 
     job: Job
-    site: WorkerContext
+    context: WorkerContext
     token: str
+    """Identifies the driver's results folder, so that a worker recognises it."""
 
 
 @dataclass(frozen=True)
 class RemoteResult:
-    """What comes back: the record, and the run's files where the driver cannot see them."""
+    """Holds the result of a remote job."""
 
     record: RunRecord
     files: dict[str, bytes] = field(default_factory=dict)
+    """The files of the run by name; empty if the worker has written them to the driver's folder."""
 
 
 @dataclass(frozen=True)
 class Introduction:
-    """What a worker says of itself before it gets a run."""
+    """Describes a worker, before it gets a run."""
 
     host: str
     conditions: dict[str, str | None]
-    """What it must have in common with the driver, so that a run has the same bits anywhere."""
+    """The conditions that must equal the driver's, so that runs are bit-equal on any worker."""
     gpu: str | None
-    """The name of the GPU that it sees; None without one, or where nobody asked."""
+    """The name of the GPU that the worker sees; None without a GPU, or if runs need none."""
     visible_devices: str | None
+    """The value of $CUDA_VISIBLE_DEVICES on the worker."""
 
     def __str__(self) -> str:
         if self.gpu is None:
@@ -69,34 +72,40 @@ class Introduction:
         return f"on {self.host}: {self.gpu}{devices}"
 
 
-def introduce(*, with_gpu: bool) -> Introduction:
-    """Says what the process that calls this is, and whether it sees a GPU if that is asked."""
+def introduce_worker(*, with_gpu: bool) -> Introduction:
+    """Describes this process, which is a worker.
+
+    Args:
+        with_gpu: whether runs need a GPU.
+
+    Returns:
+        The description; it names the GPU only if runs need one.
+    """
     return Introduction(
         platform.node(),
-        conditions(with_gpu=with_gpu),
+        shared_conditions(with_gpu=with_gpu),
         provenance().gpu if with_gpu else None,
         os.environ.get(VARIABLE),
     )
 
 
-def conditions(*, with_gpu: bool) -> dict[str, str | None]:
-    """Lists what a driver and its workers must agree on: code, libraries, and the processor.
+def shared_conditions(*, with_gpu: bool) -> dict[str, str | None]:
+    """Returns the conditions that a driver and its workers must share: code, libraries, processor.
 
     Args:
-        with_gpu: whether runs need a GPU, of which a driver without one knows nothing; then the
-            processor is left out.
+        with_gpu: whether runs need a GPU; then the processor is left out.
     """
     return provenance().conditions(None if with_gpu else "cpu")
 
 
 class Call:
-    """A call as a pickle: whoever unpickles it makes the call, and gets its result.
+    """Wraps a call so that unpickling makes the call and returns its result.
 
-    Dask's scheduler unpickles the functions of tasks, and has other modules than workers. It gets
-    `pickle.loads` with these bytes, and so needs no module of this project.
+    Dask's scheduler unpickles the functions of tasks, but need not have this project's modules. It
+    gets the function `pickle.loads` with the pickled call as its argument.
 
     Args:
-        call: without arguments; its parts can be pickled.
+        call: a function without arguments that can be pickled.
     """
 
     def __init__(self, call: Callable[[], object]) -> None:
@@ -110,22 +119,23 @@ def make_run(remote: RemoteJob) -> RemoteResult:
     """Makes a run on a Dask worker.
 
     Args:
-        remote: the job, and what the driver knows of the worker's surroundings.
+        remote: the job.
 
     Returns:
-        The record; with the files of the run, if the worker does not see the driver's results.
+        The record; with the files of the run, if the worker cannot access the driver's results
+        folder.
     """
     worker = get_worker()
-    # What there is to say of the data, the driver has said.
+    # The driver has already logged the messages about the data.
     logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)
     own = Path(worker.local_directory) / "capsbench"
-    site = replace(remote.site, source=_data(remote.site, own))
+    context = replace(remote.context, source=_data(remote.context, own))
     with _while_wanted(worker):
-        if _sees(site.results, remote.token):
-            return RemoteResult(execute(remote.job, site))
+        if _sees(context.results, remote.token):
+            return RemoteResult(execute(remote.job, context))
         own.mkdir(exist_ok=True)
-        (own / ".token").write_text(remote.token)  # it stands for the driver's folder
-        record = execute(remote.job, replace(site, results=own))
+        (own / ".token").write_text(remote.token)  # this folder replaces the driver's
+        record = execute(remote.job, replace(context, results=own))
         return RemoteResult(record, _pack(RunFolder(own, record.run_id).path))
 
 
@@ -136,16 +146,16 @@ def _sees(results: Path, token: str) -> bool:
         return False
 
 
-def _data(site: WorkerContext, own: Path) -> DataSource:
-    """The driver's data where it is seen, else that of $BENCH_DATA, else what can be fetched."""
-    if site.source.root.is_dir():
-        return site.source
+def _data(context: WorkerContext, own: Path) -> DataSource:
+    """Chooses the data: the driver's folder if accessible, else $BENCH_DATA, else a download."""
+    if context.source.root.is_dir():
+        return context.source
     named = os.environ.get("BENCH_DATA")
-    return DataSource(Path(named) if named else own / "data", site.download)
+    return DataSource(Path(named) if named else own / "data", context.download)
 
 
 def _pack(home: Path) -> dict[str, bytes]:
-    """What a run left, but for its lock."""
+    """Reads all files of a run's folder except its lock, by name."""
     files = (path for path in sorted(home.rglob("*")) if path.name != ".lock")
     return {
         path.relative_to(home).as_posix(): path.read_bytes()
@@ -154,24 +164,38 @@ def _pack(home: Path) -> dict[str, bytes]:
     }
 
 
-def unpack(results: Path, parcel: RemoteResult) -> RunRecord:
-    """Puts what came back where the run's files lie; last the record, which says: all is there."""
-    home = RunFolder(results, parcel.record.run_id).path
-    for name in sorted(parcel.files, key=lambda name: name == "record.json"):
+def store_result(results: Path, result: RemoteResult) -> RunRecord:
+    """Writes the files of a remote result to the run's folder; the record last.
+
+    Args:
+        results: the results folder of the driver.
+        result: the result that a worker has sent.
+
+    Returns:
+        The record of the run.
+
+    Raises:
+        InputError: if the name of a file leads out of the run's folder.
+    """
+    home = RunFolder(results, result.record.run_id).path
+    for name in sorted(result.files, key=lambda name: name == "record.json"):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"a Dask worker sent a file called {name!r}: it is not taken")
+            raise InputError(
+                f"a Dask worker sent a file called {name!r}, which is not in the folder of its "
+                "run: use only workers that you trust"
+            )
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, parcel.files[name])
-    return parcel.record
+        write_atomically(path, result.files[name])
+    return result.record
 
 
 @contextmanager
 def _while_wanted(worker: Worker) -> Iterator[None]:
-    """Ends this process, at the run's next checkpoint, where the driver that asked for the task is
-    gone, which Dask would go on with, or where the worker is asked to end.
+    """Ends this process at the run's next checkpoint if the run is no longer wanted.
 
-    A nanny that is not to end too starts another.
+    It is not if the driver has gone, in which case Dask itself would continue the task, or if the
+    worker is asked to end. If the worker's nanny stays, it starts another worker.
     """
     key, done = worker.get_current_task(), threading.Event()
 

@@ -1,7 +1,7 @@
-"""The Slurm engine: each worker is a job, which dask-jobqueue submits.
+"""Defines the Slurm engine: each worker is a job, which dask-jobqueue submits.
 
-A job that Slurm ends, at its time limit or with its node, is replaced; its run goes on from its
-last checkpoint in the results folder, which nodes must see.
+A job that ends, for instance at its time limit or with its node, is replaced. Its run resumes from
+the last checkpoint in the results folder, which the nodes must be able to access.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Client
 
 from benchmarks.records.errors import InputError
-from sweeps.engines.crew import RESOURCE, Crew
+from sweeps.engines.cluster_workers import RESOURCE, ClusterWorkers
 from sweeps.engines.dask import Dask, count_no_failures
 from sweeps.slurm_options import SlurmOptions
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
 
 LOOK_SECONDS = 5.0
-"""Seconds between two questions to Slurm: its controller serves many users."""
+"""Seconds between two calls of squeue, because Slurm's controller serves many users."""
 
 MOST_USELESS = 3
-"""So many jobs in a row that ended before their worker joined end the sweep."""
+"""The sweep ends after this number of successive jobs that ended before their worker joined."""
 
 _SILENT_SECONDS = 60
-"""After so many seconds without the driver, a worker ends its job."""
+"""Seconds without the driver after which a worker ends its job."""
 
 
-def start(
+def start_slurm_jobs(
     options: SlurmOptions, jobs: int, *, threads: int, results: Path, needs_gpu: bool
 ) -> Dask:
     """Submits jobs, which become workers when Slurm starts them.
 
     Args:
-        options: what each job asks for.
-        jobs: how many there are at once.
-        threads: cores of each job.
-        results: the results folder; what jobs print goes to `slurm/` in it.
-        needs_gpu: whether only workers that see a GPU serve.
+        options: what each job requests.
+        jobs: the largest number of jobs at the same time.
+        threads: the number of cores per job.
+        results: the results folder; the output of jobs goes to its folder `slurm`.
+        needs_gpu: whether only workers with a GPU are used.
 
     Returns:
         The engine; its jobs end with it.
@@ -59,14 +59,14 @@ def start(
         cluster.close()
         raise
     client = Client(cluster, set_as_default=False)
-    return _Slurm(client, Crew(client, needs_gpu=needs_gpu), cluster, jobs)
+    return _Slurm(client, ClusterWorkers(client, needs_gpu=needs_gpu), cluster, jobs)
 
 
 def _cluster(options: SlurmOptions, threads: int, results: Path) -> SLURMCluster:
     if shutil.which("sbatch") is None:
         raise InputError(
-            "--engine slurm: there is no command sbatch here: call this where Slurm jobs are "
-            "submitted, or use another --engine"
+            "--engine slurm: this machine has no command sbatch: use a machine from which Slurm "
+            "jobs are submitted, or another --engine"
         )
     try:
         from dask_jobqueue import SLURMCluster
@@ -92,7 +92,7 @@ def _cluster(options: SlurmOptions, threads: int, results: Path) -> SLURMCluster
         log_directory=str(results.resolve() / "slurm"),
         death_timeout=_SILENT_SECONDS,
         job_extra_directives=[f"--gres=gpu:{options.devices}"] if options.devices else [],
-        # The last of two equal options counts: dask-jobqueue gives its own before.
+        # Of two equal options the last one counts, and dask-jobqueue puts its own first.
         worker_extra_args=[
             *("--nthreads", "1", "--memory-limit", "0"),
             *("--resources", f"{RESOURCE}=1", "--no-dashboard"),
@@ -102,7 +102,11 @@ def _cluster(options: SlurmOptions, threads: int, results: Path) -> SLURMCluster
 
 
 def _require_accepted(script: str) -> None:
-    """Raises InputError if Slurm would not accept a job, with what Slurm says."""
+    """Checks that Slurm would accept a job.
+
+    Raises:
+        InputError: if Slurm would refuse the job; the message has Slurm's reason.
+    """
     asked = subprocess.run(
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
     )
@@ -110,22 +114,24 @@ def _require_accepted(script: str) -> None:
         lines = [line.removeprefix("sbatch: ") for line in asked.stderr.splitlines()]
         raise InputError(
             f"--engine slurm: Slurm refuses such a job ({'; '.join(lines) or 'it gives no reason'})"
-            ": change the options that begin with --slurm, or ask who runs the cluster"
+            ": change the options that begin with --slurm, or ask the cluster's administrators"
         )
 
 
 class _Slurm(Dask):
-    """The workers that are Slurm's jobs.
+    """Distributes runs over Slurm jobs, and replaces jobs that have ended.
 
     Args:
-        client: of the scheduler in this process.
-        crew: its workers.
-        cluster: submits the jobs.
-        jobs: how many there are at once.
+        client: the client of the scheduler in this process.
+        members: the workers of the scheduler.
+        cluster: the cluster that submits the jobs.
+        jobs: the number of jobs at the same time.
     """
 
-    def __init__(self, client: Client, crew: Crew, cluster: SLURMCluster, jobs: int) -> None:
-        super().__init__(client, crew, cluster)
+    def __init__(
+        self, client: Client, members: ClusterWorkers, cluster: SLURMCluster, jobs: int
+    ) -> None:
+        super().__init__(client, members, cluster)
         self._jobs, self._joined, self._useless = jobs, set[str](), 0
         self._done = threading.Event()
         self._submit_missing()
@@ -135,16 +141,16 @@ class _Slurm(Dask):
         """Replaces jobs that have ended, until the engine ends."""
         while not self._done.wait(LOOK_SECONDS):
             before = self._submitted()
-            if (there := _jobs_there()) is None:
-                continue  # Slurm's controller does not answer; it may later
-            self._replace({name: job for name, job in before.items() if job not in there})
+            if (listed := _listed_jobs()) is None:
+                continue  # Slurm's controller does not answer now
+            self._replace({name: job for name, job in before.items() if job not in listed})
 
     def _submit_missing(self) -> None:
         if self._cluster is not None:
             self._cluster.scale(jobs=self._jobs)  # type: ignore[call-arg]  # as jobqueue has it
 
     def _submitted(self) -> dict[Any, str]:
-        """Returns the ids of the jobs by the names of their workers."""
+        """Returns the ids of the submitted jobs, by name of their worker."""
         jobs = list(self._cluster.workers.items()) if self._cluster else []
         return {name: job.job_id for name, job in jobs if job.job_id is not None}
 
@@ -158,26 +164,31 @@ class _Slurm(Dask):
             if self._cluster is None or name not in self._cluster.workers:
                 continue
             del self._cluster.workers[name]
-            told = "its worker is replaced" if job in self._joined else "its worker never joined"
-            print(f"capsbench: Slurm job {job} has ended; {told}", file=sys.stderr)
+            how = "its worker is replaced" if job in self._joined else "its worker never joined"
+            print(f"capsbench: Slurm job {job} has ended; {how}", file=sys.stderr)
             self._useless += job not in self._joined
         if self._useless >= MOST_USELESS:
             self._fail(
-                f"{self._useless} Slurm jobs in a row ended before their worker joined: what they "
-                f"printed is in the folder slurm of the results; mend that, then go on with "
+                f"{self._useless} Slurm jobs in a row ended before their worker joined: read their "
+                "output in the folder slurm of the results, remove the cause, then go on with "
                 "`capsbench resume`"
             )
         elif not self._done.is_set():
             self._submit_missing()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """With `cancel_futures` it ends at once what is running, too; the jobs end in any case."""
+        """Ends the engine and its jobs.
+
+        Args:
+            wait: whether running and waiting calls may finish first.
+            cancel_futures: whether running and waiting calls are cancelled at once instead.
+        """
         self._done.set()
         super().shutdown(wait, cancel_futures=cancel_futures)
 
 
-def _jobs_there() -> Set[str] | None:
-    """Lists the ids of this user's jobs that wait or run; None if Slurm does not answer."""
+def _listed_jobs() -> Set[str] | None:
+    """Lists the ids of this user's waiting and running jobs; None if Slurm does not answer."""
     try:
         asked = subprocess.run(
             ["squeue", "--me", "--noheader", "--format=%A"],

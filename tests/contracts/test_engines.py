@@ -68,7 +68,7 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=[EngineName.inline, *WITH_WORKERS])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with engines.start(request.param, 1) as engine:
+    with engines.start_engine(request.param, 1) as engine:
         yield engine
 
 
@@ -102,7 +102,7 @@ def job(root: Path, seed: int = 0) -> Job:
     return Job(spec(root, seed), "study")
 
 
-def site(root: Path, results: Path) -> WorkerContext:
+def worker_context(root: Path, results: Path) -> WorkerContext:
     return WorkerContext(DataSource(root), results)
 
 
@@ -163,8 +163,8 @@ def test_results_and_errors_come_back(engine: Engine) -> None:
 
 
 def test_a_run_is_the_same_on_every_engine(engine: Engine, tmp_path: Path) -> None:
-    record = engine.begin(job(tmp_path), site(tmp_path, tmp_path)).result(PATIENCE)
-    alone = engines.execute(job(tmp_path), site(tmp_path, tmp_path / "alone"))
+    record = engine.begin(job(tmp_path), worker_context(tmp_path, tmp_path)).result(PATIENCE)
+    alone = engines.execute(job(tmp_path), worker_context(tmp_path, tmp_path / "alone"))
     assert record.digest == alone.digest
     assert RunFolder(tmp_path, record.run_id).read() == record
 
@@ -186,7 +186,7 @@ def test_a_worker_that_hangs_is_a_worker_that_died(spread: Engine, tmp_path: Pat
 
 @pytest.mark.parametrize("name", WITH_WORKERS)
 def test_a_stopped_worker_that_is_abandoned_is_replaced(name: EngineName) -> None:
-    with engines.start(name, 1) as engine:
+    with engines.start_engine(name, 1) as engine:
         future = engine.submit(stop_here)
         time.sleep(2)
         engine.abandon(future)
@@ -197,7 +197,7 @@ def test_a_stopped_worker_that_is_abandoned_is_replaced(name: EngineName) -> Non
 
 @pytest.mark.parametrize("name", WITH_WORKERS)
 def test_an_end_with_cancelling_ends_what_runs(name: EngineName, tmp_path: Path) -> None:
-    engine = engines.start(name, 1)
+    engine = engines.start_engine(name, 1)
     engine.submit(linger, tmp_path / "worker")
     until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
     engine.shutdown(cancel_futures=True)
@@ -205,7 +205,7 @@ def test_an_end_with_cancelling_ends_what_runs(name: EngineName, tmp_path: Path)
 
 
 def test_killed_workers_end_at_once(tmp_path: Path) -> None:
-    engine = engines.start(EngineName.processes, 1)
+    engine = engines.start_engine(EngineName.processes, 1)
     engine.submit(stay, tmp_path / "worker")
     until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
     begun = time.monotonic()
@@ -217,7 +217,7 @@ def test_killed_workers_end_at_once(tmp_path: Path) -> None:
 
 def test_a_ctrl_c_while_workers_leave_ends_them_at_once(tmp_path: Path) -> None:
     """The second one, that is: the first one asks them to."""
-    engine = engines.start(EngineName.processes, 1)
+    engine = engines.start_engine(EngineName.processes, 1)
     engine.submit(stay, tmp_path / "worker")
     until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -289,7 +289,7 @@ CREWS = [(EngineName.inline, 4), *((name, n) for name in WITH_WORKERS for n in (
 @pytest.fixture(scope="module", params=CREWS, ids=lambda crew: f"{crew[0].value}-{crew[1]}")
 def crew(request: pytest.FixtureRequest) -> Iterator[tuple[EngineName, int, Engine]]:
     name, workers = request.param
-    with engines.start(name, workers) as engine:
+    with engines.start_engine(name, workers) as engine:
         yield name, workers, Lent(engine)
 
 
@@ -309,7 +309,7 @@ def test_no_engine_and_no_number_of_workers_shows_in_a_table(
         assert count in (workers, 1 if name is EngineName.inline else workers)
         return engine
 
-    monkeypatch.setattr(engines, "start", start)
+    monkeypatch.setattr(engines, "start_engine", start)
     assert swept(tmp_path, sampler, name, workers) == alone[sampler]
 
 
@@ -324,8 +324,8 @@ def test_what_a_worker_elsewhere_leaves_is_sent(
     """A worker that does not see the results folder: its token is another's."""
     monkeypatch.setattr(dask_engine, "token_of", lambda results: "of another folder")
     results = tmp_path / "results"
-    with engines.start(EngineName.dask, 1) as engine:
-        record = engine.begin(job(tmp_path), site(tmp_path, results)).result(PATIENCE)
+    with engines.start_engine(EngineName.dask, 1) as engine:
+        record = engine.begin(job(tmp_path), worker_context(tmp_path, results)).result(PATIENCE)
     home = results / "runs" / record.run_id
     assert RunFolder(results, record.run_id).read() == record
     assert len((home / "metrics.jsonl").read_text().splitlines()) == record.epochs
@@ -333,10 +333,10 @@ def test_what_a_worker_elsewhere_leaves_is_sent(
 
 
 def test_a_file_sent_to_a_place_outside_is_not_taken(tmp_path: Path) -> None:
-    record = engines.execute(job(tmp_path), site(tmp_path, tmp_path))
+    record = engines.execute(job(tmp_path), worker_context(tmp_path, tmp_path))
     for name in ("../../escaped", "/escaped"):
-        with pytest.raises(InputError, match="is not taken"):
-            remote.unpack(tmp_path / "results", remote.RemoteResult(record, {name: b"x"}))
+        with pytest.raises(InputError, match="use only workers that you trust"):
+            remote.store_result(tmp_path / "results", remote.RemoteResult(record, {name: b"x"}))
     assert not list(tmp_path.rglob("escaped"))
 
 
@@ -367,7 +367,7 @@ def test_workers_join_late_and_a_lost_scheduler_is_one_sentence(
 ) -> None:
     address, process = scheduler
     until(lambda: answers(address))
-    engine = engines.start(EngineName.dask, 1, scheduler=address)
+    engine = engines.start_engine(EngineName.dask, 1, scheduler=address)
     assert "no worker has joined" in capsys.readouterr().err
     assert engine.workers == 0
     early = engine.submit(sum_of, 1, 2)
@@ -407,10 +407,10 @@ def test_auto_means_what_the_workers_of_a_scheduler_have(
             client.wait_for_workers(1, timeout=PATIENCE)
         assert dask_engine.choose_device(address)[0] == ("cuda" if gpu else "cpu")
         assert capsys.readouterr().err == ""
-        engine = engines.start(EngineName.dask, 1, scheduler=address, needs_gpu=True)
+        engine = engines.start_engine(EngineName.dask, 1, scheduler=address, needs_gpu=True)
         told: list[str] = []
         until(lambda: "the worker at" in (told.append(capsys.readouterr().err) or "".join(told)))
-        assert ("sees no GPU, which" in "".join(told)) == (not gpu)
+        assert ("finds no GPU, which" in "".join(told)) == (not gpu)
         assert (": A GPU" in "".join(told)) == bool(gpu)
         assert engine.workers == (1 if gpu else 0)
         engine.shutdown(cancel_futures=True)
@@ -430,5 +430,5 @@ def answers(address: str) -> bool:
 
 def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_engine, "JOIN_SECONDS", 1)
-    with pytest.raises(InputError, match="no Dask scheduler answers there"):
-        engines.start(EngineName.dask, 1, scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(InputError, match="no Dask scheduler answers"):
+        engines.start_engine(EngineName.dask, 1, scheduler="tcp://127.0.0.1:9")

@@ -31,7 +31,7 @@ from benchmarks.records.ledger import Planned
 from benchmarks.records.record import Provenance, RunRecord, SampleCounts
 from benchmarks.records.spec import RunSpec
 from models import registry
-from sweeps import space, studies
+from sweeps import space, storages
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 
@@ -141,7 +141,7 @@ def finished(results: Path, kept: Cell, count: int) -> list[FrozenTrial]:
 
 def prepare(count: int, results: Path) -> None:
     (results / "cells").mkdir()
-    with studies.storage(results) as storage:
+    with storages.open_storage(results) as storage:
         kept = cell(results, storage, count)
         study = optuna.load_study(storage=storage, study_name=kept.study)
         study.add_trials(finished(results, kept, count))
@@ -154,20 +154,20 @@ def measure(count: int, results: Path) -> str:
     source = DataSource(results / "no data: stand-ins")
     datasets.find(DATASET).describe(task, budget=profile.budgets[task], source=source)
     draw = random.Random(1)
-    with studies.storage(results) as storage:
+    with storages.open_storage(results) as storage:
         clock = Clock()
         kept = cell(results, storage, count + FURTHER)
         resumed = clock.read()
         proposing, taking = [], []
         for _ in range(FURTHER):
             clock = Clock()
-            job = kept.next()
+            job = kept.next_job()
             proposing.append(clock.read())
             assert job is not None
             history, pruned = scores(draw)
             record = recorded(results, job.spec, history, pruned=pruned)
             clock = Clock()
-            kept.take(record)
+            kept.take_record(record)
             kept.store()
             taking.append(clock.read())
     first, *following = proposing

@@ -20,7 +20,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
-from sweeps import options, space, studies
+from sweeps import options, space, storages
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Job
@@ -57,13 +57,13 @@ def opened(
     sampler: Sampler | None = None,
 ) -> Iterator[Cell]:
     (results / "cells").mkdir(exist_ok=True)
-    with studies.storage(results) as storage:
+    with storages.open_storage(results) as storage:
         source = DataSource(results / "no data: stand-ins")
         specs = CellSpecs(
             variant, "usps", profile=profile, source=source, start=start, sampler=sampler
         )
         cell = Cell(specs, Planned(trials=trials, finals=2), results=results, storage=storage)
-        cell.write()
+        cell.write_ledger()
         yield cell
 
 
@@ -77,12 +77,12 @@ def work(cell: Cell, results: Path, workers: int, draw: random.Random, runs: int
     """Makes so many runs at most, which end in random order; the others are lost, as by a kill."""
     running: list[Job] = []
     for _ in range(runs):
-        while len(running) < workers and (job := cell.next()) is not None:
+        while len(running) < workers and (job := cell.next_job()) is not None:
             running.append(job)
         if not running:
             return
         spec = running.pop(draw.randrange(len(running))).spec
-        cell.take(recorded(results, spec, [score(spec)], pruned=False))
+        cell.take_record(recorded(results, spec, [score(spec)], pruned=False))
         cell.store()
 
 
@@ -160,8 +160,8 @@ def searched(spec: RunSpec) -> dict[str, Any]:
 def test_what_a_driver_took_and_did_not_store_is_taken_from_the_records(tmp_path: Path) -> None:
     """It gives workers their next jobs before it stores, and may be killed in between."""
     with opened(tmp_path, trials=3) as cell:
-        job = cell.next()
-        cell.take(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
+        job = cell.next_job()
+        cell.take_record(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
     with opened(tmp_path, trials=3) as cell:
         assert len(cell.trials) == 0
         work(cell, tmp_path, 1, random.Random(0), 100)
@@ -181,10 +181,10 @@ def test_without_trials_finals_are_of_the_recipe(
     with opened(tmp_path, trials=0) as cell:
         assert (cell.planned, cell.left, cell.done) == (2, 2, False)
         assert cell.best == (RECIPE, ())  # no trial, and so no score
-        jobs = [cell.next(), cell.next()]
-        assert cell.next() is None
+        jobs = [cell.next_job(), cell.next_job()]
+        assert cell.next_job() is None
         assert [(job.spec.role, searched(job.spec)) for job in jobs] == [("final", RECIPE)] * 2
-        cell.take(recorded(tmp_path, jobs[0].spec, [0.5], pruned=False))
+        cell.take_record(recorded(tmp_path, jobs[0].spec, [0.5], pruned=False))
         cell.store()
     with opened(tmp_path, trials=0) as cell:  # resumed
         assert (cell.left, cell.done) == (1, False)
@@ -207,10 +207,10 @@ def test_trials_are_added_to_a_sweep_without_a_search(tmp_path: Path) -> None:
         work(cell, tmp_path, 1, random.Random(0), 100)
     before = ledger(tmp_path)["finals"]
     with opened(tmp_path, trials=1) as cell:
-        job = cell.next()
+        job = cell.next_job()
         assert (job.spec.role, searched(job.spec)) == ("trial", RECIPE)
-        cell.take(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
-        assert cell.next() is None  # finals are there, and taken
+        cell.take_record(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
+        assert cell.next_job() is None  # finals are there, and taken
         cell.store()
     kept = ledger(tmp_path)
     assert kept["finals"] == before
@@ -224,32 +224,32 @@ def test_published_trains_on_all_data_and_a_search_added_later_holds_some_out(
 ) -> None:
     held = SMALL_SEARCH.budgets["classification"].validation_samples
     with opened(tmp_path, profile=SMALL_SEARCH, trials=0) as cell:
-        assert cell.next().spec.budget.validation_samples == 0
+        assert cell.next_job().spec.budget.validation_samples == 0
     with opened(tmp_path, profile=SMALL_SEARCH, trials=1) as cell:
-        trial = cell.next()
+        trial = cell.next_job()
         assert (trial.spec.role, trial.spec.budget.validation_samples) == ("trial", held)
-        cell.take(recorded(tmp_path, trial.spec, [0.5], pruned=False))
+        cell.take_record(recorded(tmp_path, trial.spec, [0.5], pruned=False))
         cell.store()
-        final = cell.next()
+        final = cell.next_job()
         assert (final.spec.role, final.spec.budget.validation_samples) == ("final", 0)
 
 
 def test_a_base_spends_its_own_variant_s_published_budget(tmp_path: Path) -> None:
     with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
         assert cell.planned == 2 + 2
-        job = cell.next()
+        job = cell.next_job()
     base = job.spec.budget
     assert (job.spec.role, job.spec.variant) == ("base", "pcae")
     assert (base.epochs, base.train_samples, base.validation_samples) == (3000, 7291, 0)
     with opened(tmp_path, "ocae", SMALL_SEARCH, trials=2) as cell:
         assert cell.planned == 2 + 2 + 3  # trials are built on a base with data held out
-        assert cell.next().spec.budget.train_samples == 7291 - 64
+        assert cell.next_job().spec.budget.train_samples == 7291 - 64
 
 
 def test_a_study_begins_with_the_recipe_and_the_points_given(tmp_path: Path) -> None:
     points = [{"lr": 5e-3}, {"lr": 1e-3}, {"weight_decay": 1e-4}]
     with opened(tmp_path, start=points) as cell:
-        jobs = [cell.next() for _ in range(3)]
+        jobs = [cell.next_job() for _ in range(3)]
     assert [searched(job.spec) for job in jobs] == [
         RECIPE,
         {**RECIPE, "lr": 5e-3},
@@ -263,7 +263,7 @@ def test_a_study_begins_with_the_recipe_and_the_points_given(tmp_path: Path) -> 
 
 def enqueue(results: Path, point: dict[str, Any]) -> None:
     """Does what optuna-dashboard does."""
-    with studies.storage(results) as storage:
+    with storages.open_storage(results) as storage:
         optuna.load_study(storage=storage, study_name="linear-usps-smoke").enqueue_trial(point)
 
 
@@ -290,7 +290,7 @@ def test_enqueued_points_are_tried_also_once_all_is_done(
     assert kept["planned"]["trials"] == len(kept["trials"]) == 5
     with opened(tmp_path, trials=4) as cell:
         assert cell.done
-        assert cell.next() is None
+        assert cell.next_job() is None
 
 
 @pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.cmaes, Sampler.grid])
@@ -318,7 +318,7 @@ def test_results_of_others_change_no_proposal(tmp_path: Path) -> None:
         with opened(tmp_path / place) as cell:
             work(cell, tmp_path / place, 1, random.Random(0), 4)
         if place == "b":
-            with studies.storage(tmp_path / place) as storage:
+            with storages.open_storage(tmp_path / place) as storage:
                 study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
                 study.optimize(lambda t: t.suggest_float("lr", 1e-5, 1e-1, log=True), n_trials=3)
         with opened(tmp_path / place) as cell:
@@ -333,11 +333,11 @@ def run_all(results: Path, failing: int | None = None, trials: int = TRIALS) -> 
     (results / "cells").mkdir(parents=True, exist_ok=True)
     made = []
     with opened(results, trials=trials) as cell:
-        while (job := cell.next()) is not None:
+        while (job := cell.next_job()) is not None:
             fails = failing is not None and job.spec == cell.specs.trial(failing, params_of(job))
             reason = "its worker died 3 times" if fails else None
             scores = [] if fails else [score(job.spec)]
-            cell.take(recorded(results, job.spec, scores, reason=reason))
+            cell.take_record(recorded(results, job.spec, scores, reason=reason))
             cell.store()
             made.append(job.spec.run_id)
         cell.store()  # what had a record already
@@ -350,7 +350,7 @@ def params_of(job: Job) -> dict[str, Any]:
 
 
 def stored(results: Path) -> list[tuple[object, ...]]:
-    with studies.storage(results) as storage:
+    with storages.open_storage(results) as storage:
         study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
         return [(t.state, t.values, t.params, t.user_attrs["run_ids"]) for t in study.trials]
 
@@ -358,7 +358,7 @@ def stored(results: Path) -> list[tuple[object, ...]]:
 def test_a_study_has_the_finals_test_scores_for_dashboards(tmp_path: Path) -> None:
     with opened(tmp_path, trials=1) as cell:
         work(cell, tmp_path, 1, random.Random(0), 100)
-    with studies.storage(tmp_path) as storage:
+    with storages.open_storage(tmp_path) as storage:
         notes = optuna.load_study(storage=storage, study_name="linear-usps-smoke").user_attrs
     for run_id in ledger(tmp_path)["finals"]:
         record = RunFolder(tmp_path, run_id).read()
@@ -416,7 +416,7 @@ def test_a_rewriting_that_a_crash_cuts_off_loses_no_trial_of_others(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_all(tmp_path, failing=0)
-    with studies.storage(tmp_path) as storage:
+    with storages.open_storage(tmp_path) as storage:
         study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
         study.optimize(lambda t: t.suggest_float("lr", 1e-5, 1e-1, log=True), n_trials=1)
     enqueue(tmp_path, {"lr": 3e-3})
@@ -430,7 +430,7 @@ def test_a_rewriting_that_a_crash_cuts_off_loses_no_trial_of_others(
         with pytest.raises(KeyboardInterrupt):
             run_all(tmp_path)
     run_all(tmp_path)
-    with studies.storage(tmp_path) as storage:
+    with storages.open_storage(tmp_path) as storage:
         names = optuna.get_all_study_names(storage)
         study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
         trials = study.trials
@@ -459,7 +459,7 @@ def test_an_enqueued_point_keeps_its_trial_when_the_study_is_rewritten(
         if state == "FAIL":
             recorded(tmp_path, spec, [], reason="its worker died 3 times")
         run_all(tmp_path, trials=4)
-        with studies.storage(tmp_path) as storage:
+        with storages.open_storage(tmp_path) as storage:
             study = optuna.load_study(storage=storage, study_name="linear-usps-smoke")
             found = [t for t in study.trials if t.params.get("lr") == 3e-3]
             (run,) = [t for t in study.trials if t.user_attrs["run_ids"] == [spec.run_id]]
@@ -470,17 +470,17 @@ def test_an_enqueued_point_keeps_its_trial_when_the_study_is_rewritten(
 
 def test_a_base_that_is_damaged_when_all_is_done_is_re_run(tmp_path: Path) -> None:
     with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
-        while (job := cell.next()) is not None:
-            cell.take(recorded(tmp_path, job.spec, [0.5]))
+        while (job := cell.next_job()) is not None:
+            cell.take_record(recorded(tmp_path, job.spec, [0.5]))
             cell.store()
         assert cell.done
     study = "ocae-usps-published"
     before = ledger(tmp_path, study)
     (tmp_path / "runs" / before["bases"][1] / "record.json").write_text("")
     with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
-        job = cell.next()
+        job = cell.next_job()
         assert job.spec.run_id == before["bases"][1]
-        assert cell.next() is None
-        cell.take(recorded(tmp_path, job.spec, [0.5]))
+        assert cell.next_job() is None
+        cell.take_record(recorded(tmp_path, job.spec, [0.5]))
         cell.store()
     assert ledger(tmp_path, study) == before

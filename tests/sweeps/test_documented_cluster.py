@@ -111,12 +111,14 @@ def test_the_documented_dask_cluster_serves_and_refuses_workers_one_by_one(
     wait_until(lambda: told.read_text().count(" gets no run: ") == 3, told)
     assert "has other code than the driver" in told.read_text()
     assert "offers no resource `run`" in told.read_text()
-    assert "cannot serve (ModuleNotFoundError: No module named 'sweeps')" in told.read_text()
-    wait_until(lambda: "no worker can serve this sweep; it waits" in told.read_text(), told)
+    assert "cannot compute runs (ModuleNotFoundError: No module named 'sweeps')" in told.read_text()
+    wait_until(
+        lambda: "no worker can compute the runs of this sweep; it waits" in told.read_text(), told
+    )
     assert sweeping.poll() is None
     start(worker, right)
     assert sweeping.wait(PATIENCE) == 0, told.read_text()
-    assert told.read_text().count(" serves, on ") == 1
+    assert told.read_text().count(" gets runs, on ") == 1
     assert "runs are computed on cpu: --device cpu, on the workers" in told.read_text()
     choice = Options(
         profile=ProfileName.smoke,

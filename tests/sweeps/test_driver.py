@@ -30,7 +30,7 @@ from reports.results import read_results
 from sweeps import deadlines, engines, watchdog
 from sweeps.__main__ import app
 from sweeps.engines import Inline, Job, WorkerContext
-from sweeps.options import Addition, EngineName, Options, finished, load_options
+from sweeps.options import Addition, EngineName, Options, is_finished, load_options
 from sweeps.sweep import sweep
 from sweeps.sweep_status import show_status
 from tests.reports.results_folder import ledger
@@ -55,14 +55,14 @@ class Fragile(Inline):
         self._deaths = deaths
         self.runs: list[str] = []
 
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
         if job.spec.run_id not in self.runs:
             self.runs.append(job.spec.run_id)
         place = self.runs.index(job.spec.run_id)
         if self._deaths.get(place, 0) == 0:
-            return super().begin(job, site)
+            return super().begin(job, context)
         self._deaths[place] -= 1
-        where = watchdog.place(site.results, job.spec.run_id)
+        where = watchdog.hang_file(context.results, job.spec.run_id)
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_text("line 1 in stuck" * (self._deaths[place] % 2))
         future: Future[RunRecord] = Future()
@@ -74,7 +74,7 @@ def test_retries_are_counted_and_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = Fragile({0: 4, 1: 1, 2: 3})
-    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(engines, "start_engine", lambda *_, **__: engine)
     sweep(CHOICE, tmp_path)
     sweep(CHOICE, tmp_path)  # what was counted stays
     cell = json.loads((tmp_path / "cells" / "linear-usps-smoke.json").read_bytes())
@@ -127,15 +127,15 @@ def digests(results: Path) -> dict[str, str]:
 def test_a_sweep_is_finished_when_its_options_are_the_last_and_no_run_is_left(
     tmp_path: Path,
 ) -> None:
-    assert not finished(CHOICE, tmp_path)
+    assert not is_finished(CHOICE, tmp_path)
     CHOICE.save(tmp_path)
     for left, expected in ((1, False), (0, True)):
         cell = ledger("linear", "usps", "smoke", left=left)
         CellLedger.model_validate(cell).write(ResultsFolder(tmp_path).ledger(cell["study"]))
-        assert finished(CHOICE, tmp_path) == expected
-    assert not finished(CHOICE.model_copy(update={"trials": 4}), tmp_path)
+        assert is_finished(CHOICE, tmp_path) == expected
+    assert not is_finished(CHOICE.model_copy(update={"trials": 4}), tmp_path)
     ResultsFolder(tmp_path).ledger("linear-usps-smoke").write_text("{}")
-    assert not finished(CHOICE, tmp_path)
+    assert not is_finished(CHOICE, tmp_path)
 
 
 class Endless(Inline):
@@ -144,7 +144,7 @@ class Endless(Inline):
     def __init__(self) -> None:
         self.ended: list[str] = []
 
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
         return Future()
 
     def kill(self) -> None:
@@ -171,14 +171,14 @@ def test_a_second_ctrl_c_waits_for_no_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = Endless()
-    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(engines, "start_engine", lambda *_, **__: engine)
 
     def interrupted(*_: object, **__: object) -> tuple[set[object], set[object]]:
         for number in signals:
             signal.raise_signal(number)
         return set(), set()
 
-    monkeypatch.setattr("sweeps.sweep.wait", interrupted)
+    monkeypatch.setattr("sweeps.driver.wait", interrupted)
     with pytest.raises(raised):
         sweep(CHOICE, tmp_path)
     assert engine.ended == ended
@@ -201,7 +201,7 @@ class NoReport:
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Calls a command of sweeps without a report. Returns its exit code."""
-    monkeypatch.setattr("sweeps.__main__.Report", NoReport)
+    monkeypatch.setattr("sweeps.__main__.ReportProcess", NoReport)
     with pytest.raises(SystemExit) as left:
         app([*arguments], standalone_mode=False)
     return int(left.value.code or 0)
@@ -219,7 +219,7 @@ def test_an_addition_counts_from_the_plan_exactly_once_also_after_an_interruptio
     sweep(CHOICE.model_copy(update={"seeds": 1}), tmp_path)
     more = Addition(trials=1, finals=1)
     with monkeypatch.context() as patched:
-        patched.setattr(engines, "start", lambda *_, **__: Leaving())
+        patched.setattr(engines, "start_engine", lambda *_, **__: Leaving())
         with pytest.raises(interrupts.Interrupted):
             sweep(load_options(tmp_path), tmp_path, adding=more)
     assert planned(tmp_path) == {"trials": 5, "finals": 2}
@@ -237,7 +237,7 @@ def test_an_addition_that_a_crash_cut_off_is_neither_lost_nor_doubled(
 ) -> None:
     """Wherever the driver is killed between the options and the ledgers."""
     sweep(CHOICE, tmp_path)
-    place = "_announce" if ledger_written else "Cell.write"
+    place = "_announce" if ledger_written else "Cell.write_ledger"
     with monkeypatch.context() as patched:
         patched.setattr(f"sweeps.sweep.{place}", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -253,7 +253,7 @@ def killed(*_: object) -> None:
 class Leaving(Inline):
     """An engine that is asked to leave when it gets its first run."""
 
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
         interrupts.request_stop()
         return Future()
 
@@ -360,7 +360,7 @@ def test_a_sweep_whose_data_is_not_there_says_data_is_missing(
     runs = digests(results)
     data.rename(tmp_path / "moved")
     for more in (["resume"], ["add", "--trials", "1"], ["retry", "--reason", ""]):
-        with pytest.raises(InputError, match=r"is not there, .* with --data|^nothing"):
+        with pytest.raises(InputError, match=r"does not exist, .* with --data|^nothing"):
             app([*more, "--results", str(results)], standalone_mode=False)
     empty = tmp_path / "not mounted"
     empty.mkdir()
@@ -423,10 +423,10 @@ class Silent(Inline):
     def __init__(self, silent: int) -> None:
         self.silent, self.waiting = silent, list[Future[RunRecord]]()
 
-    def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
         self.silent -= 1
         if self.silent < 0:
-            return super().begin(job, site)
+            return super().begin(job, context)
         self.waiting.append(Future())
         return self.waiting[-1]
 
@@ -440,7 +440,7 @@ def test_a_worker_that_shows_no_sign_of_life_is_given_up(
 ) -> None:
     """A stopped process cannot keep a limit of its own: the driver waited without end."""
     engine = Silent(2)
-    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(engines, "start_engine", lambda *_, **__: engine)
     monkeypatch.setattr(deadlines, "MARGIN", -10.0)
     choice = CHOICE.model_copy(update={"engine": EngineName.processes, "epoch_hours": 1e-3})
     (cell,) = sweep(choice, tmp_path)
@@ -493,15 +493,15 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
 
         runs = 0
 
-        def begin(self, job: Job, site: WorkerContext) -> Future[RunRecord]:
+        def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
             self.runs += 1
             if self.runs > 1:
-                return super().begin(job, site)
+                return super().begin(job, context)
             future: Future[RunRecord] = Future()
             future.set_exception(KeyError("no such thing"))
             return future
 
-    monkeypatch.setattr(engines, "start", lambda *_, **__: Faulty())
+    monkeypatch.setattr(engines, "start_engine", lambda *_, **__: Faulty())
     (cell,) = sweep(CHOICE, tmp_path)
     assert cell.done
     records = [RunFolder(tmp_path, run_id).read() for run_id in digests(tmp_path)]
@@ -516,7 +516,7 @@ def test_a_run_that_comes_further_each_time_is_begun_as_often_as_it_takes(
     """A long run on short Slurm jobs, for instance: its deaths are no fault of its own."""
     engine = Fragile({0: 5})
     steps = iter((0, 0, 10, 20, 30))
-    monkeypatch.setattr(engines, "start", lambda *_, **__: engine)
+    monkeypatch.setattr(engines, "start_engine", lambda *_, **__: engine)
     monkeypatch.setattr(Checkpoints, "step", lambda _: next(steps))
     (cell,) = sweep(CHOICE, tmp_path)
     assert cell.done

@@ -33,7 +33,7 @@ engine: inline
 
 def swept(folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str, text: str = TEXT) -> Path:
     """Sweeps an experiment, without a report."""
-    monkeypatch.setattr("sweeps.__main__.Report", NoReport)
+    monkeypatch.setattr("sweeps.__main__.ReportProcess", NoReport)
     (folder / "experiment.yaml").write_text(text)
     (folder / "data").mkdir()
     arguments = [
@@ -74,7 +74,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("datsets: [usps]", "has no key 'datsets': did you mean 'datasets'?"),
+        ("datsets: [usps]", "the key 'datsets' is unknown: did you mean 'datasets'?"),
         ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
         ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
         ("set: {linear: {lr: -1}}", "linear.yaml: set: lr: Input should be greater than 0"),
@@ -99,6 +99,9 @@ def test_a_wrong_word_is_one_sentence(
 
 def test_a_missing_file_is_one_sentence_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        experiment.read(tmp_path / "none.yaml")
+        experiment.read_experiment(tmp_path / "none.yaml")
     (tmp_path / "x.yaml").write_text(json.dumps({"variants": ["cnn", "mynet.py"]}))
-    assert experiment.read(tmp_path / "x.yaml").variants == ["cnn", str(tmp_path / "mynet.py")]
+    assert experiment.read_experiment(tmp_path / "x.yaml").variants == [
+        "cnn",
+        str(tmp_path / "mynet.py"),
+    ]

@@ -2,7 +2,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from sweeps.importance import importance
+from sweeps.importance import compute_importance
 
 SPACE = {"lr": FloatDistribution(0, 1), "idle": FloatDistribution(0, 1)}
 
@@ -19,26 +19,29 @@ def trial(lr, idle, state=TrialState.COMPLETE):
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_what_decides_the_score_matters_most(direction):
     trials = [trial(n / 40, (7 * n % 40) / 40) for n in range(40)]
-    shares = importance(trials, direction)
+    shares = compute_importance(trials, direction)
     assert shares["lr"] > 0.8
     assert sum(shares.values()) == pytest.approx(1)
-    assert importance(trials, direction) == shares
+    assert compute_importance(trials, direction) == shares
 
 
 def test_few_failed_or_unsearched_trials_have_none():
     failed = trial(0.5, 0.5, TrialState.FAIL)
-    assert importance([], "maximize") == {}
-    assert importance([trial(0.1, 0.2), failed], "maximize") == {}
+    assert compute_importance([], "maximize") == {}
+    assert compute_importance([trial(0.1, 0.2), failed], "maximize") == {}
     plain = create_trial(params={}, distributions={}, value=1.0)
-    assert importance([plain, plain], "maximize") == {}
+    assert compute_importance([plain, plain], "maximize") == {}
 
 
 def test_equal_scores_tell_nothing():
-    assert importance([trial(0.5, 0.5), trial(0.5, 0.25)], "maximize") == {}
+    assert compute_importance([trial(0.5, 0.5), trial(0.5, 0.25)], "maximize") == {}
 
 
 def test_two_trials_are_no_error():
-    assert set(importance([trial(0.5, 0.5), trial(0.25, 0.25)], "maximize")) == {"lr", "idle"}
+    assert set(compute_importance([trial(0.5, 0.5), trial(0.25, 0.25)], "maximize")) == {
+        "lr",
+        "idle",
+    }
 
 
 def test_of_two_objectives_the_first_counts():
@@ -49,7 +52,7 @@ def test_of_two_objectives_the_first_counts():
         )
         for t in one
     ]
-    assert importance(two, "maximize") == importance(one, "maximize")
+    assert compute_importance(two, "maximize") == compute_importance(one, "maximize")
 
 
 def test_a_parameter_that_one_trial_has_is_no_error():
@@ -63,4 +66,4 @@ def test_a_parameter_that_one_trial_has_is_no_error():
         create_trial(params={"lr": n / 4}, distributions={"lr": SPACE["lr"]}, value=n / 4)
         for n in range(1, 4)
     ]
-    assert "lr" in importance([one, *others], "maximize")
+    assert "lr" in compute_importance([one, *others], "maximize")

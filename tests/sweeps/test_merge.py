@@ -13,7 +13,7 @@ from benchmarks.records.archive import pack
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from reports.results import read_results
-from sweeps.merge import merge
+from sweeps.merge import merge_sources
 from tests.reports.results_folder import Files, sweep
 
 
@@ -34,7 +34,7 @@ def one_cell() -> Files:
 def test_cells_of_two_people_stand_in_one_folder(tmp_path: Path) -> None:
     one = archive(sweep(datasets=("mnist",)), tmp_path, "one")
     two = archive(sweep(datasets=("usps",)), tmp_path, "two")
-    merged = merge([one, two], tmp_path / "both")
+    merged = merge_sources([one, two], tmp_path / "both")
     both = sweep().write(tmp_path / "at once")
     assert not merged.refused
     assert read_results(tmp_path / "both").cells == read_results(both).cells
@@ -48,7 +48,7 @@ def test_finals_of_two_machines_are_united_and_equal_runs_are_kept_once(tmp_path
     for name, part in (("one", whole[:2]), ("two", whole[1:])):
         files.cells["linear-mnist-quick"] |= {"finals": part, "planned": {"trials": 4, "finals": 2}}
         paths.append(archive(files, tmp_path, name))
-    merge(paths, tmp_path / "both")
+    merge_sources(paths, tmp_path / "both")
     (ledger,) = ResultsFolder(tmp_path / "both").ledgers()
     assert (ledger.finals, ledger.planned.finals, ledger.left) == (sorted(whole), 3, 0)
 
@@ -61,7 +61,7 @@ def test_a_run_whose_digest_does_not_match_is_refused_and_named(tmp_path: Path) 
     record = json.loads(path.read_text())
     record["metrics"]["test/accuracy"] = 0.999
     path.write_text(json.dumps(record))
-    merged = merge([folder], tmp_path / "merged")
+    merged = merge_sources([folder], tmp_path / "merged")
     assert changed in merged.refused[0]
     (ledger,) = ResultsFolder(tmp_path / "merged").ledgers()
     assert changed not in ledger.finals
@@ -72,9 +72,9 @@ def test_equal_specs_with_other_figures_are_refused(tmp_path: Path) -> None:
     files = one_cell()
     one = files.write(tmp_path / "one")
     files.run("linear-mnist-quick", "final", 0)["metrics"]["test/accuracy"] = 0.5
-    merged = merge([one, files.write(tmp_path / "two")], tmp_path / "both")
+    merged = merge_sources([one, files.write(tmp_path / "two")], tmp_path / "both")
     assert len(merged.refused) == 1
-    assert "both are not of the same code and processor" in merged.refused[0]
+    assert "code, libraries or processor differed" in merged.refused[0]
 
 
 def test_cells_with_another_best_trial_are_not_united(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_cells_with_another_best_trial_are_not_united(tmp_path: Path) -> None:
     one = files.write(tmp_path / "one")
     cell = files.cells["linear-mnist-quick"]
     cell["best"] = next(run_id for run_id in cell["trials"] if run_id != cell["best"])
-    merged = merge([one, files.write(tmp_path / "two")], tmp_path / "both")
+    merged = merge_sources([one, files.write(tmp_path / "two")], tmp_path / "both")
     assert "linear-mnist-quick is left out" in merged.refused[0]
 
 
@@ -90,7 +90,7 @@ def test_a_folder_with_content_is_refused_unchanged(tmp_path: Path) -> None:
     one = sweep().write(tmp_path / "one")
     before = sorted(one.rglob("*"))
     with pytest.raises(InputError, match="is not empty"):
-        merge([one], one)
+        merge_sources([one], one)
     assert sorted(one.rglob("*")) == before
 
 
@@ -102,7 +102,7 @@ def test_entries_that_export_does_not_write_are_refused(tmp_path: Path, name: st
     with tarfile.open(hostile, "w:gz") as tar:
         tar.addfile(tarfile.TarInfo(name), io.BytesIO())
     with pytest.raises(InputError, match="which `capsbench export` does not write"):
-        merge([hostile], tmp_path / "inner" / "results")
+        merge_sources([hostile], tmp_path / "inner" / "results")
     assert {path.name for path in tmp_path.iterdir()} == {"hostile.tar.gz", "inner"}
     assert not list((tmp_path / "inner").iterdir())
 
@@ -114,13 +114,13 @@ def test_links_are_refused(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     with pytest.raises(InputError, match="does not write"):
-        merge([hostile], tmp_path / "results")
+        merge_sources([hostile], tmp_path / "results")
 
 
 def test_a_cut_archive_and_a_missing_one_are_one_sentence(tmp_path: Path) -> None:
     whole = archive(sweep(), tmp_path, "whole")
     whole.write_bytes(whole.read_bytes()[:-2000])
     with pytest.raises(InputError, match="is not a whole archive"):
-        merge([whole], tmp_path / "results")
+        merge_sources([whole], tmp_path / "results")
     with pytest.raises(InputError, match="does not exist"):
-        merge([tmp_path / "none.tar.gz"], tmp_path / "results")
+        merge_sources([tmp_path / "none.tar.gz"], tmp_path / "results")

@@ -15,7 +15,7 @@ from sweeps.cores import usable_cores
 from sweeps.engines import Processes
 from sweeps.engines.devices import gpu_environment, visible_devices
 from sweeps.options import Device, EngineName, Options
-from sweeps.placement import Placement, place
+from sweeps.placement import Placement, place_runs
 
 
 def chosen(**options: object) -> Options:
@@ -66,10 +66,10 @@ def test_there_are_as_many_workers_as_gpus_and_each_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8932f937")
-    placement = place(chosen())
+    placement = place_runs(chosen())
     assert (placement.device, placement.workers) == ("cuda", 2)
     assert placement.devices == ("4", "GPU-8932f937")
-    place(chosen(workers=3)).announce()
+    place_runs(chosen(workers=3)).announce()
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("capsbench: runs are computed on cuda: --device auto, and")
     assert told[1:] == [
@@ -90,19 +90,20 @@ def recorded() -> str | None:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_auto_says_why_it_chose_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
-    placement = place(chosen(workers=1))
+    placement = place_runs(chosen(workers=1))
     placement.announce()
     assert (placement.device, placement.devices) == ("cpu", ())
     assert capsys.readouterr().err == (
-        "capsbench: runs are computed on cpu: --device auto, and PyTorch finds no GPU here\n"
+        "capsbench: runs are computed on cpu: --device auto, and PyTorch finds no GPU on this "
+        "machine\n"
     )
     with pytest.raises(InputError, match="no GPU"):
-        place(chosen(device=Device.cuda))
+        place_runs(chosen(device=Device.cuda))
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_driver_without_a_gpu_drives_workers_that_have_one() -> None:
-    placement = place(chosen(device=Device.cuda, scheduler="tcp://192.0.2.1:8786"))
+    placement = place_runs(chosen(device=Device.cuda, scheduler="tcp://192.0.2.1:8786"))
     assert (placement.device, placement.devices) == ("cuda", ())
 
 
@@ -110,8 +111,8 @@ def test_a_driver_without_a_gpu_drives_workers_that_have_one() -> None:
 def test_a_sweep_keeps_the_device_that_auto_chose_for_it(tmp_path: Path) -> None:
     """Its studies refuse another device, so `resume` may not choose again."""
     chosen(device=Device.cpu).save(tmp_path)
-    assert place(chosen(), tmp_path).device == "cpu"
-    assert place(chosen(), tmp_path / "another").device == "cuda"
+    assert place_runs(chosen(), tmp_path).device == "cpu"
+    assert place_runs(chosen(), tmp_path / "another").device == "cuda"
 
 
 CGROUPS = {
@@ -156,13 +157,13 @@ def test_the_limit_of_open_files_bounds_the_workers(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
     monkeypatch.setattr(cores, "usable_cores", lambda: 500)
     most = (1024 - cores.FILES_OF_DRIVER) // cores.FILES_PER_WORKER
-    assert place(chosen()).workers == most
+    assert place_runs(chosen()).workers == most
     assert asked == [(1024, 1024)]  # as far as a process may
-    assert place(chosen(workers=most)).workers == most
+    assert place_runs(chosen(workers=most)).workers == most
     with pytest.raises(InputError, match=f"--workers {most + 1}: .* give --workers {most} at most"):
-        place(chosen(workers=most + 1))
-    assert place(chosen(workers=500, engine=EngineName.inline)) == Placement(
-        "cpu", "--device auto, and PyTorch finds no GPU here", 1
+        place_runs(chosen(workers=most + 1))
+    assert place_runs(chosen(workers=500, engine=EngineName.inline)) == Placement(
+        "cpu", "--device auto, and PyTorch finds no GPU on this machine", 1
     )
 
 

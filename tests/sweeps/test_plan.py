@@ -16,7 +16,7 @@ from benchmarks.profiles import ProfileName
 from benchmarks.timing import SampleTimes
 from sweeps import plan
 from sweeps.__main__ import app
-from sweeps.matrix import matrix
+from sweeps.matrix import list_cells
 from sweeps.options import Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
@@ -149,11 +149,11 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
         main(lambda: app(run))
     assert left.value.code == 0
     told = capsys.readouterr().out
-    for variant, dataset in matrix():
+    for variant, dataset in list_cells():
         row = rf"^{variant}/{dataset} .*\d +<?\d+\.\d\d *$"
         assert re.search(row, told, re.MULTILINE), told
-    assert f"{len(matrix())} cells: " in told
-    assert "Not counted: pruning" in told
+    assert f"{len(list_cells())} cells: " in told
+    assert "Not included: pruning" in told
     assert not list(tmp_path.iterdir())
 
 

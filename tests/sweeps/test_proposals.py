@@ -22,7 +22,7 @@ from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps import space
-from sweeps.proposals import Proposal, Proposals, WindowedStorage, best
+from sweeps.proposals import Proposal, Proposals, WindowedStorage, best_trial
 from sweeps.study_configuration import Sampler
 
 TRIALS = 8
@@ -318,14 +318,14 @@ def test_the_best_trial_is_the_first_of_equals() -> None:
         create_trial(value=0.7, user_attrs={"n": 2}),
         create_trial(value=0.7, user_attrs={"n": 3}),
     ]
-    assert best(trials, ["maximize"]).user_attrs["n"] == 2
-    assert best(trials, ["minimize"]).user_attrs["n"] == 1
-    assert best(trials[:1], ["maximize"]) is None
+    assert best_trial(trials, ["maximize"]).user_attrs["n"] == 2
+    assert best_trial(trials, ["minimize"]).user_attrs["n"] == 1
+    assert best_trial(trials[:1], ["maximize"]) is None
 
 
 def test_of_equally_good_trials_the_cheaper_is_best() -> None:
     trials = [create_trial(values=values) for values in ([0.7, 9], [0.7, 5], [0.6, 1])]
-    assert best(trials, ["maximize", "minimize"]) is trials[1]
+    assert best_trial(trials, ["maximize", "minimize"]) is trials[1]
 
 
 def test_optuna_is_the_version_that_is_locked() -> None:

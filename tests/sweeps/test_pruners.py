@@ -29,7 +29,7 @@ def frozen(
     pruner: Pruner, known: list[FrozenTrial], direction: str = "maximize", number: int | None = None
 ) -> FrozenPruner:
     return FrozenPruner(
-        pruners.make(pruner, profile=PROFILE, epochs=9),
+        pruners.make_pruner(pruner, profile=PROFILE, epochs=9),
         known,
         direction,
         "study",
@@ -103,7 +103,7 @@ def test_seeds_are_compared_in_pairs() -> None:
     better = trial(0.90, 0.80, 0.85, 0.95, 0.88)
 
     def stops(*scores: float) -> bool:
-        return FrozenPruner(pruners.over_seeds(), [better], "maximize", "study", 1)([*scores])
+        return FrozenPruner(pruners.make_seed_pruner(), [better], "maximize", "study", 1)([*scores])
 
     assert not stops(0.5, 0.4, 0.45)  # three pairs prove nothing at a level of 0.1
     assert stops(0.5, 0.4, 0.45, 0.55)
@@ -115,7 +115,7 @@ def replayed(pruner: Pruner, history: list[FrozenTrial], number: int, scores: li
     study = optuna.create_study(
         study_name="study",
         direction="maximize",
-        pruner=pruners.make(pruner, profile=PROFILE, epochs=9),
+        pruner=pruners.make_pruner(pruner, profile=PROFILE, epochs=9),
         sampler=optuna.samplers.RandomSampler(seed=0),
     )
     for known in history:
@@ -139,8 +139,8 @@ NOTING = pytest.mark.parametrize("pruner", [Halving(), Hyperband()], ids=str)
 @NOTING
 def test_notes_made_once_decide_as_a_whole_replay_does(pruner: Pruner) -> None:
     draw = random.Random(2)
-    stock = pruners.make(pruner, profile=PROFILE, epochs=9)
-    notes = pruners.Notes(stock, "maximize", "study")
+    stock = pruners.make_pruner(pruner, profile=PROFILE, epochs=9)
+    notes = pruners.PrunerNotes(stock, "maximize", "study")
     history: list[FrozenTrial] = []
     decisions = []
     for number in range(2, 60):
@@ -169,8 +169,8 @@ def test_a_run_costs_as_much_in_a_long_study(
     draw = random.Random(3)
     history = [trial(*[draw.random() for _ in range(9)]) for _ in range(400)]
     sizes = []
-    stock = pruners.make(pruner, profile=PROFILE, epochs=9)
-    notes = pruners.Notes(stock, "maximize", "study")
+    stock = pruners.make_pruner(pruner, profile=PROFILE, epochs=9)
+    notes = pruners.PrunerNotes(stock, "maximize", "study")
     for count in (100, 400):
         job = pickle.dumps(FrozenPruner(stock, history[:count], "maximize", "study", count, notes))
         sizes.append(len(job))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import interrupts
-from sweeps.report_process import Report
+from sweeps.report_process import ReportProcess
 from tests.processes import alive
 
 WRITER = """
@@ -35,8 +35,8 @@ def test_a_signal_while_the_report_is_written_ends_its_process(
 ) -> None:
     writer = tmp_path / "process"
     command = [sys.executable, "-c", WRITER, str(writer)]
-    monkeypatch.setattr(Report, "_command", lambda *_: command)
-    report = Report(tmp_path)
+    monkeypatch.setattr(ReportProcess, "_command", lambda *_: command)
+    report = ReportProcess(tmp_path)
     if prepared:
         report.prepare()
         report.begin()

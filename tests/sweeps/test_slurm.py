@@ -17,7 +17,7 @@ from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from sweeps.engines import slurm as slurm_engine
 from sweeps.options import Device, EngineName, Options
-from sweeps.placement import place
+from sweeps.placement import place_runs
 from sweeps.slurm_options import SlurmOptions
 from sweeps.sweep import sweep
 from tests import slurm
@@ -129,16 +129,16 @@ def test_jobs_whose_worker_cannot_start_end_the_sweep(
 
 def test_without_slurm_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="no command sbatch here"):
+    with pytest.raises(InputError, match="no command sbatch"):
         slurm_engine.start(SlurmOptions(), 1, threads=1, results=tmp_path, needs_gpu=False)
 
 
 def test_the_device_of_slurm_jobs_is_what_each_asks_for() -> None:
     choice = Options(data=Path("no-such-folder"), engine=EngineName.slurm, workers=3)
-    assert (place(choice).device, place(choice).workers) == ("cpu", 3)
+    assert (place_runs(choice).device, place_runs(choice).workers) == ("cpu", 3)
     with_gpu = choice.model_copy(update={"slurm": SlurmOptions(devices=1)})
-    assert (place(with_gpu).device, place(with_gpu).devices) == ("cuda", ())
+    assert (place_runs(with_gpu).device, place_runs(with_gpu).devices) == ("cuda", ())
     with pytest.raises(InputError, match="--slurm-devices 1"):
-        place(choice.model_copy(update={"device": Device.cuda}))
-    with pytest.raises(InputError, match="say with --workers how many jobs"):
-        place(choice.model_copy(update={"workers": None}))
+        place_runs(choice.model_copy(update={"device": Device.cuda}))
+    with pytest.raises(InputError, match="give it as --workers"):
+        place_runs(choice.model_copy(update={"workers": None}))

@@ -71,8 +71,11 @@ LAYERS = """search: {layers: {low: 1, high: 4}}
             "profile quick: layers is 5 in the recipe, which 1 … 4 does not contain",
         ),
         ("search: {lr: {low: 1, hihg: 2}}", "did you mean 'high'"),
-        ("search: {lr: {low: 1}}", "needs low and high, or choices"),
-        ("search: {lr: {low: 1, high: 2, choices: [1]}}", "needs low and high, or choices"),
+        ("search: {lr: {low: 1}}", "lacks a range: give low and high, or choices"),
+        (
+            "search: {lr: {low: 1, high: 2, choices: [1]}}",
+            "lacks a range: give low and high, or choices",
+        ),
         ("search: {lr: {low: 2, high: 1}}", "lr"),
         ("search: {lr: {low: 0, high: 1}}", "greater than 0"),
         ("search: {layers: {low: 1, high: 9}}", "less than or equal to 8"),
@@ -94,7 +97,7 @@ LAYERS = """search: {layers: {low: 1, high: 4}}
         (
             "search: {optimizer: {choices: [sgd]}, "
             "lr: {low: 1, high: 2, when: {optimizer: radam}}}",
-            "optimizer never is ['radam']",
+            "optimizer is never ['radam']",
         ),
         ("profiles: {quick: {set: {layers: '3'}}}", "layers"),
         ("search: [lr]", "mapping"),

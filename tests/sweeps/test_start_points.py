@@ -33,7 +33,7 @@ linear/usps:
 def read(text: str, folder: Path, name: str = "points.yaml") -> start_points.Points:
     path = folder / name
     path.write_text(text)
-    return start_points.read([path], ProfileName.smoke)
+    return start_points.read_start_points([path], ProfileName.smoke)
 
 
 def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_a_wrong_file_is_one_sentence(text: str, message: str, tmp_path: Path) -
 
 
 def test_a_missing_file_and_a_folder_without_a_sweep_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not there"):
-        start_points.read([tmp_path / "none.yaml"], ProfileName.smoke)
+    with pytest.raises(InputError, match="does not exist"):
+        start_points.read_start_points([tmp_path / "none.yaml"], ProfileName.smoke)
     with pytest.raises(InputError, match="no cell of this folder has a best trial"):
-        start_points.read([tmp_path], ProfileName.smoke)
+        start_points.read_start_points([tmp_path], ProfileName.smoke)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_numbers_too_large_for_a_float_are_outside_ranges_with_steps() -> None:
 def test_what_is_searched_nowhere_ends_its_sentence() -> None:
     chosen = space.load_space("kmeans", registry.variant("kmeans"), ProfileName.smoke)
     with pytest.raises(InputError, match=r"but sets 1: leave it out: it searches nothing$"):
-        start_points.checked(chosen, [{"starts": 5}], "kmeans/usps")
+        start_points.check_start_points(chosen, [{"starts": 5}], "kmeans/usps")
     with pytest.raises(InputError, match="starts = True cannot be tried"):
-        start_points.checked(chosen, [{"starts": True}], "kmeans/usps")
+        start_points.check_start_points(chosen, [{"starts": True}], "kmeans/usps")
 
 
 def conditional() -> Space:
@@ -141,9 +141,9 @@ def conditional() -> Space:
 def test_a_value_whose_condition_does_not_hold_is_refused() -> None:
     chosen = conditional()
     with pytest.raises(InputError, match=r"weight_decay = 0.02 counts only where lr is 0.005: "):
-        start_points.checked(chosen, [{"weight_decay": 0.02}], "linear/usps")
+        start_points.check_start_points(chosen, [{"weight_decay": 0.02}], "linear/usps")
     whole = {"weight_decay": 0.02, "lr": 0.005}
-    assert start_points.checked(chosen, [whole], "linear/usps") == [whole]
+    assert start_points.check_start_points(chosen, [whole], "linear/usps") == [whole]
 
 
 @pytest.mark.parametrize(
@@ -191,13 +191,15 @@ LEDGER = ledger("linear", "usps", "smoke", best="earlier")
 def test_a_damaged_ledger_is_one_sentence(cell: str | dict[str, Any], tmp_path: Path) -> None:
     results = earlier(tmp_path / "results", cell)
     with pytest.raises(InputError, match=r"json is not a cell's ledger of this version \("):
-        start_points.read([results], ProfileName.smoke)
+        start_points.read_start_points([results], ProfileName.smoke)
 
 
 def test_a_record_of_an_earlier_version_gives_its_point(tmp_path: Path) -> None:
     had = {"lr": 0.005, "weight_decay": 0.02, "removed": [1]}
     record = json.dumps({"spec": {"hyperparameters": had, "old": 1}, "metrics": "old"})
-    found = start_points.read([earlier(tmp_path / "results", LEDGER, record)], ProfileName.smoke)
+    found = start_points.read_start_points(
+        [earlier(tmp_path / "results", LEDGER, record)], ProfileName.smoke
+    )
     assert found == {"linear/usps": [{"lr": 0.005, "weight_decay": 0.02}]}
 
 
@@ -220,7 +222,9 @@ def test_a_best_trial_that_cannot_be_tried_is_left_out_and_the_others_are_not(
     (home / "record.json").write_text(json.dumps({"spec": {"hyperparameters": {"lr": 0.002}}}))
     good = ledger("linear", "mnist", "smoke", best="good")
     (results / "cells" / "linear-mnist-smoke.json").write_text(json.dumps(good))
-    assert start_points.read([results], ProfileName.smoke) == {"linear/mnist": [{"lr": 0.002}]}
+    assert start_points.read_start_points([results], ProfileName.smoke) == {
+        "linear/mnist": [{"lr": 0.002}]
+    }
     said = capsys.readouterr().err
     assert f"left out the best trial of linear/usps ({reason}" in said
     assert said.count("\n") == 1
@@ -234,7 +238,9 @@ def test_an_earlier_value_whose_condition_does_not_hold_is_left_out(
     recipe = chosen.resolve({})["lr"]
     had = {"lr": recipe, "weight_decay": 99.0}  # outside its range, too, and without effect
     record = json.dumps({"spec": {"hyperparameters": had}})
-    found = start_points.read([earlier(tmp_path / "results", LEDGER, record)], ProfileName.smoke)
+    found = start_points.read_start_points(
+        [earlier(tmp_path / "results", LEDGER, record)], ProfileName.smoke
+    )
     assert found == {"linear/usps": [{"lr": recipe}]}
 
 
@@ -242,7 +248,7 @@ def test_what_the_recipe_sets_may_be_said_again() -> None:
     chosen = space.load_space("linear", registry.variant("linear"), ProfileName.smoke)
     batch = chosen.resolve({})["batch_size"]
     point = {"lr": 0.005, "batch_size": batch}
-    assert start_points.checked(chosen, [point], "linear/usps") == [{"lr": 0.005}]
+    assert start_points.check_start_points(chosen, [point], "linear/usps") == [{"lr": 0.005}]
 
 
 def tried(results: Path) -> list[dict[str, Any]]:
@@ -272,7 +278,7 @@ def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path
     best = tried(results)[ledger["trials"].index(ledger["best"])]
     assert best != recipe
     again = CHOICE.model_copy(
-        update={"start": start_points.read([results], ProfileName.smoke), "trials": 2}
+        update={"start": start_points.read_start_points([results], ProfileName.smoke), "trials": 2}
     )
     sweep(again, tmp_path / "again")
     assert tried(tmp_path / "again") == [recipe, best]

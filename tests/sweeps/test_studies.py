@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 
 from benchmarks.records.errors import InputError
-from sweeps import options, studies
+from sweeps import options, storages, stored_trials
 from sweeps.studies import StoredStudy
 
 
@@ -80,7 +80,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
 
 @contextmanager
 def opened(results: Path, place: str | None, name: str, **identity: str) -> Iterator[StoredStudy]:
-    with studies.storage(results, place) as storage:
+    with storages.open_storage(results, place) as storage:
         study = StoredStudy(storage, name, directions=["maximize"], identity=identity, lag=2)
         for _ in study.unconfirmed():
             study.confirm()
@@ -152,7 +152,7 @@ def test_a_study_is_rewritten_from_the_first_trial_that_records_deny(
         append(study, *range(6))
     denied = trial(2)  # it had failed
     denied.state, denied.values = TrialState.COMPLETE, [0.7]
-    with studies.storage(tmp_path, place) as storage:
+    with storages.open_storage(tmp_path, place) as storage:
         study = StoredStudy(storage, "one", directions=["maximize"], identity={}, lag=2)
         for _ in range(2):
             study.confirm()
@@ -179,7 +179,7 @@ def test_a_second_writer_is_one_sentence(place: str | None, tmp_path: Path) -> N
     """Two drivers with a results folder each, and one storage."""
     with opened(tmp_path, place, "shared") as study, opened(tmp_path, place, "shared") as other:
         append(other, 0)
-        with pytest.raises(InputError, match="study shared is written by another driver too"):
+        with pytest.raises(InputError, match="study shared is also written by another sweep"):
             append(study, 0)
     with opened(tmp_path, place, "shared") as again:
         assert len(again.trials) == 1
@@ -197,7 +197,7 @@ def test_a_torn_journal_is_mended_and_said(
     path.write_bytes(whole + torn.encode())
     with opened(tmp_path, str(path), "torn") as again:
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
-    assert "was torn" in capsys.readouterr().err
+    assert "is incomplete" in capsys.readouterr().err
     assert path.read_bytes().startswith(whole)
 
 
@@ -223,7 +223,7 @@ def test_a_journal_torn_anywhere_in_its_last_line_opens(tmp_path: Path) -> None:
 def test_a_storage_that_cannot_be_used_is_one_sentence(
     place: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=message) as caught, studies.storage(tmp_path, place):
+    with pytest.raises(InputError, match=message) as caught, storages.open_storage(tmp_path, place):
         pass
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -244,10 +244,12 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_study_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.0)  # Optuna waits before it tries again
-    with studies.storage(tmp_path) as storage:
+    with storages.open_storage(tmp_path) as storage:
         study = StoredStudy(storage, "full", directions=["maximize"], identity={}, lag=2)
         full(storage)
-        with pytest.raises(InputError, match=r"study full .*disk is full\): mend that") as caught:
+        with pytest.raises(
+            InputError, match=r"study full .*disk is full\): remove the cause"
+        ) as caught:
             append(study, *range(200))
         assert "\n" not in str(caught.value)
         identity = {"x": "x" * 100_000}
@@ -264,16 +266,16 @@ def test_trials_of_others_are_kept_said_and_left_out(
     name = "theirs"
     with opened(tmp_path, place, name) as study:
         append(study, 0)
-        with studies.storage(tmp_path, place) as storage:
+        with storages.open_storage(tmp_path, place) as storage:
             optuna.load_study(storage=storage, study_name=name).optimize(lambda t: 0.5, n_trials=2)
         append(study, 1)
         assert study.enqueued() == []
-    assert "holds trials that no sweep made (1, 2): they are kept" in capsys.readouterr().err
+    assert "has trials that no sweep made (1, 2): they are kept" in capsys.readouterr().err
     with opened(tmp_path, place, name) as again:
         assert [t.number for t in again.trials] == [0, 1]
         assert [s[1:5] for s in seen(again)] == [s[1:5] for s in seen(study)]
         append(again, 2)
-    with studies.storage(tmp_path, place) as storage:
+    with storages.open_storage(tmp_path, place) as storage:
         stored = optuna.load_study(storage=storage, study_name=name).trials
     assert [("run_ids" in t.user_attrs) for t in stored] == [True, False, False, True, True]
 
@@ -284,13 +286,13 @@ def test_an_enqueued_point_is_given_once_and_its_trial_holds_the_result(
     name = "enqueued"
     with opened(tmp_path, place, name) as study:
         append(study, 0)
-        with studies.storage(tmp_path, place) as storage:
+        with storages.open_storage(tmp_path, place) as storage:
             optuna.load_study(storage=storage, study_name=name).enqueue_trial({"lr": 0.5})
         append(study, 1)  # it was proposed before
-        assert study.enqueued() == [studies.Enqueued(1, {"lr": 0.5})]
+        assert study.enqueued() == [stored_trials.Enqueued(1, {"lr": 0.5})]
         assert study.enqueued() == []
     with opened(tmp_path, place, name) as again:
-        assert again.enqueued() == [studies.Enqueued(1, {"lr": 0.5})]
+        assert again.enqueued() == [stored_trials.Enqueued(1, {"lr": 0.5})]
         again.append(trial(3), place=1)
         again.store()
         append(again, 4)
@@ -301,7 +303,7 @@ def test_an_enqueued_point_is_given_once_and_its_trial_holds_the_result(
         ]
         assert [t.number for t in last.trials] == [0, 1, 2, 3]
         assert [s[1:5] for s in seen(last)] == [s[1:5] for s in seen(again)]
-        assert studies.was_enqueued(last.trials[2])
+        assert stored_trials.was_enqueued(last.trials[2])
         assert last.trials[2].duration is not None
 
 
@@ -325,7 +327,7 @@ def test_a_result_that_a_crash_left_in_part_is_written_again(
 
     with opened(tmp_path, None, "ours") as study:
         append(study, 0)
-        with studies.storage(tmp_path) as storage:
+        with storages.open_storage(tmp_path) as storage:
             optuna.load_study(storage=storage, study_name="ours").enqueue_trial({"lr": 0.5})
         study.append(trial(3), place=1)
         for what in ("param", "intermediate_value", "user_attr", "state_values"):
@@ -355,7 +357,7 @@ def test_a_locked_database_gets_its_own_advice(
                 append(study, 1)
             with (
                 pytest.raises(InputError, match=r"studies.db is locked .* end that program"),
-                studies.storage(tmp_path),
+                storages.open_storage(tmp_path),
             ):
                 pass
 
@@ -395,7 +397,7 @@ def test_a_file_that_is_not_a_sweeps_journal_is_refused_and_left_as_it_is(
     path.parent.mkdir()
     FOREIGN[kind](path)
     before = path.read_bytes()
-    with pytest.raises(InputError) as caught, studies.storage(tmp_path, str(path)):
+    with pytest.raises(InputError) as caught, storages.open_storage(tmp_path, str(path)):
         pass
     assert str(path) in str(caught.value)
     assert "left as it" in str(caught.value)
@@ -404,7 +406,10 @@ def test_a_file_that_is_not_a_sweeps_journal_is_refused_and_left_as_it_is(
 
 
 def test_a_folder_is_not_a_journal(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no journal"), studies.storage(tmp_path, str(tmp_path)):
+    with (
+        pytest.raises(InputError, match="no journal"),
+        storages.open_storage(tmp_path, str(tmp_path)),
+    ):
         pass
 
 
@@ -415,7 +420,7 @@ def test_another_programs_database_gets_no_tables(tmp_path: Path) -> None:
     for place in (None, f"sqlite:///{path}"):
         with (
             pytest.raises(InputError, match="another program's") as caught,
-            studies.storage(tmp_path, place),
+            storages.open_storage(tmp_path, place),
         ):
             pass
         assert str(path) in str(caught.value)
@@ -463,7 +468,7 @@ def test_a_password_is_neither_kept_nor_printed(url: str, kept: str, tmp_path: P
 def test_a_driver_prints_no_password(url: str, tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="does not answer") as caught,
-        studies.storage(tmp_path, url),
+        storages.open_storage(tmp_path, url),
     ):
         pass
     assert "SEC" not in str(caught.value)

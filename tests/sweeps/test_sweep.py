@@ -280,7 +280,7 @@ def test_stop_asks_the_driver_to_leave_and_resume_goes_on(
     assert driver.returncode == 143
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 2
-    assert "no sweep is at work" in stopped.stderr
+    assert "no sweep is running" in stopped.stderr
     done = call(command("resume", results=results))
     assert done.returncode == 0, done.stderr
     assert tables(results) == tables(undisturbed)
@@ -439,7 +439,7 @@ def test_a_second_driver_gets_a_sentence(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".driver.lock"):
         done = call(begin(tmp_path))
     assert done.returncode == 2
-    assert "another sweep is at work" in done.stderr
+    assert "another sweep is running" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -22,7 +22,7 @@ from benchmarks.profiles import ProfileName, load_profile
 from sweeps import plain_recipe
 plain_recipe.load_profile = lambda name: load_profile(ProfileName.smoke)
 pruned = sys.argv[1] == "1"
-print(json.dumps(plain_recipe.study("cnn", "usps", 3, "none, so stand-ins", ".", pruned)))
+print(json.dumps(plain_recipe.run_plain_study("cnn", "usps", 3, "none, so stand-ins", ".", pruned)))
 """
 
 
@@ -49,7 +49,7 @@ def test_rows_are_ratios_to_the_plain_recipe(
 ) -> None:
     monkeypatch.setattr(trials_per_hour, "_plain", lambda *_: Timed(20.0, 2.0))
     monkeypatch.setattr(trials_per_hour, "_sweep", lambda *_: Timed(10.0, 0.5))
-    trials_per_hour.show(["linear"], 5, tmp_path)
+    trials_per_hour.print_trials_per_hour(["linear"], 5, tmp_path)
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["variant", "pruning", "by"]
     assert [row.split() for row in rows[:3]] == [
@@ -63,3 +63,16 @@ def test_rows_are_ratios_to_the_plain_recipe(
 def test_the_pace_leaves_out_each_workers_first_trial() -> None:
     assert trials_per_hour._later([0.0, 1.0, 2.0, 4.0], 1) == pytest.approx(4 / 3)
     assert trials_per_hour._later([0.0, 1.0, 2.0, 4.0], 2) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_the_driver_starts_with_and_without_pruning(pruned: bool) -> None:
+    """The driver is a text, in which no tool finds an unknown name."""
+    done = subprocess.run(
+        [sys.executable, "-c", trials_per_hour._DRIVER.format(pruned=pruned), "run", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

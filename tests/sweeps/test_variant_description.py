@@ -95,6 +95,4 @@ def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(
         r"^  reconstruction_weight +0.0001 .* all but quick *$", narrow_told, re.MULTILINE
     )
-    assert re.search(
-        r"0\.0001 … 0\.01, logarithmic, where reconstruction is yes +all but quick", told
-    )
+    assert re.search(r"0\.0001 … 0\.01, logarithmic, if reconstruction is yes +all but quick", told)

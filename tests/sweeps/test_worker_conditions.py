@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from sweeps.engines.crew import Crew, Member
-from sweeps.engines.remote import Introduction, conditions
+from sweeps.engines.cluster_workers import ClusterWorker, ClusterWorkers
+from sweeps.engines.remote import Introduction, shared_conditions
 
 
-def examined(found: dict[str, str | None]) -> Member:
-    """Has a crew examine a worker that introduces itself with conditions."""
+def examined(found: dict[str, str | None]) -> ClusterWorker:
+    """Has a cluster examine a worker that introduces itself with conditions."""
     introduction = Introduction("host", found, None, None)
-    member = Member("tcp://host:1", slots=1)
-    crew = Crew(cast(Any, None))
-    crew._examine(member, cast(Any, SimpleNamespace(result=lambda: introduction)))
+    member = ClusterWorker("tcp://host:1", slots=1)
+    cluster = ClusterWorkers(cast(Any, None))
+    cluster._examine(member, cast(Any, SimpleNamespace(result=lambda: introduction)))
     return member
 
 
@@ -24,11 +24,11 @@ def examined(found: dict[str, str | None]) -> Member:
 def test_a_worker_under_other_conditions_gets_no_run(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert examined(conditions(with_gpu=False)).accepted
-    assert not examined({**conditions(with_gpu=False), name: "another"}).accepted
+    assert examined(shared_conditions(with_gpu=False)).accepted
+    assert not examined({**shared_conditions(with_gpu=False), name: "another"}).accepted
     assert f"than the driver ({name} was" in capsys.readouterr().err
 
 
 def test_a_driver_need_not_have_the_processor_of_its_gpu_workers() -> None:
-    with_cpu, with_gpu = conditions(with_gpu=False), conditions(with_gpu=True)
+    with_cpu, with_gpu = shared_conditions(with_gpu=False), shared_conditions(with_gpu=True)
     assert with_cpu.keys() - with_gpu.keys() == {"cpu_capability"}

@@ -19,7 +19,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
 from benchmarks.specification import specify
 from models import registry
-from sweeps.matrix import matrix
+from sweeps.matrix import list_cells
 from sweeps.sweep_status import show_matrix
 
 ROOT = Path(__file__).parents[3]
@@ -54,8 +54,8 @@ def source(tmp_path: Path) -> DataSource:
 
 def test_it_is_a_column_of_the_matrix(capsys: pytest.CaptureFixture[str]) -> None:
     assert datasets.names()[-1] == "letters"
-    assert {("linear", "letters"), ("autoencoder", "letters")} <= set(matrix())
-    assert len(matrix()) == len(registry.available()) * len(datasets.names())
+    assert {("linear", "letters"), ("autoencoder", "letters")} <= set(list_cells())
+    assert len(list_cells()) == len(registry.available()) * len(datasets.names())
     show_matrix()
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[-1] == "letters"
@@ -110,8 +110,8 @@ def test_what_is_missing_is_shown_among_the_others(
 def test_a_task_that_a_dataset_is_not_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = type(datasets.find("letters"))
     monkeypatch.setattr(kind, "forms", {"classification": kind.forms["classification"]})
-    assert ("linear", "letters") in matrix()
-    assert ("autoencoder", "letters") not in matrix()
+    assert ("linear", "letters") in list_cells()
+    assert ("autoencoder", "letters") not in list_cells()
     with pytest.raises(InputError, match="is autoencoding, and letters is for classific"):
         specify("autoencoder", "letters", profile=ProfileName.smoke)
 

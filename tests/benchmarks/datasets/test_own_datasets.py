@@ -181,20 +181,20 @@ def test_a_sweep_and_its_tables_have_it_as_a_column(
 
 
 def test_only_a_sweep_that_names_it_has_it(tmp_path: Path) -> None:
-    before = matrix.choose(()), matrix.choose(("linear/*",))
+    before = matrix.choose_cells(()), matrix.choose_cells(("linear/*",))
     add(tmp_path, npz(tmp_path))
-    assert (matrix.choose(()), matrix.choose(("linear/*",))) == before
-    assert matrix.choose(("linear/pets",)) == [("linear", "pets")]
-    assert matrix.columns(["pets"], ()) == ("*/pets",)
-    assert matrix.columns(["pets", "usps"], ("linear/*", "cnn/u*")) == (
+    assert (matrix.choose_cells(()), matrix.choose_cells(("linear/*",))) == before
+    assert matrix.choose_cells(("linear/pets",)) == [("linear", "pets")]
+    assert matrix.limit_to_datasets(["pets"], ()) == ("*/pets",)
+    assert matrix.limit_to_datasets(["pets", "usps"], ("linear/*", "cnn/u*")) == (
         "linear/pets",
         "linear/usps",
         "cnn/usps",
     )
     with pytest.raises(InputError, match="did you mean 'pets'"):
-        matrix.columns(["pet"], ())
+        matrix.limit_to_datasets(["pet"], ())
     with pytest.raises(InputError, match="no cell on pets"):
-        matrix.columns(["pets"], ("linear/usps",))
+        matrix.limit_to_datasets(["pets"], ("linear/usps",))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_an_unknown_name_is_refused_with_those_in_the_data_folder(tmp_path: Path
     with pytest.raises(InputError, match=f"no dataset is called 'pets'.* in {elsewhere / 'own'}"):
         specify("linear", "pets", source=DataSource(elsewhere))
     with pytest.raises(InputError, match=f"linear/pets' matches no .* in {elsewhere / 'own'}"):
-        matrix.choose(("linear/pets",))
+        matrix.choose_cells(("linear/pets",))
 
 
 def test_images_of_several_sizes_are_resized_where_asked(tmp_path: Path) -> None:
