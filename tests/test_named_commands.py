@@ -108,6 +108,7 @@ def fault_of(command: str) -> str | None:
     if found is FRONT_DOOR and words and not words[0].startswith("-"):
         return f"there is no command {words[0]!r}"
     options = {name: p for p in found.params for name in p.opts}
+    words = [word for word in words if word != "--help"]  # every command has it
     given: list[str] = []
     while words:
         name, equals, _ = words.pop(0).partition("=")

@@ -3,7 +3,7 @@
     python -m reports.headline.weights RESULTS weights.tar
 
 RESULTS is the folder in which the runs were made. The archive has `RUN_ID.safetensors` for each
-headline record, and `SHA256SUMS`, which `sha256sum --check` reads.
+headline record, and `SHA256SUMS`, which `sha256sum` checks.
 """
 
 from __future__ import annotations
