@@ -289,10 +289,10 @@ def test_an_enqueued_point_is_given_once_and_its_trial_holds_the_result(
         with storages.open_storage(tmp_path, place) as storage:
             optuna.load_study(storage=storage, study_name=name).enqueue_trial({"lr": 0.5})
         append(study, 1)  # it was proposed before
-        assert study.enqueued() == [stored_trials.Enqueued(1, {"lr": 0.5})]
+        assert study.enqueued() == [stored_trials.EnqueuedPoint(1, {"lr": 0.5})]
         assert study.enqueued() == []
     with opened(tmp_path, place, name) as again:
-        assert again.enqueued() == [stored_trials.Enqueued(1, {"lr": 0.5})]
+        assert again.enqueued() == [stored_trials.EnqueuedPoint(1, {"lr": 0.5})]
         again.append(trial(3), place=1)
         again.store()
         append(again, 4)
