@@ -19,7 +19,7 @@ from sweeps.cell_specs import SEED, CellSpecs
 from sweeps.engines import Job
 from sweeps.proposals import Proposal, Proposals, best_trial
 from sweeps.pruners import FrozenPruner
-from sweeps.stored_trials import Enqueued, same_result
+from sweeps.stored_trials import EnqueuedPoint, same_result
 from sweeps.studies import StoredStudy
 
 
@@ -92,7 +92,7 @@ class CellTrials:
         )
         self._open: dict[int, _OpenTrial] = {}
         """By number, the proposed trials that the study does not have yet."""
-        self._enqueued: dict[int, Enqueued] = {}
+        self._enqueued: dict[int, EnqueuedPoint] = {}
         """By the number of its trial, each point that a user enqueued in the stored study."""
         self._recover()
         if self._proposals.limit is not None:

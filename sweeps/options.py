@@ -251,7 +251,13 @@ class Options(BaseModel):
 
 
 def study_name(variant: str, dataset: str, profile: ProfileName) -> str:
-    """Returns the name of a cell's study, which is also the name of its ledger."""
+    """Returns the name of a cell's study, which is also the name of its ledger.
+
+    Args:
+        variant: the name of the variant.
+        dataset: the name of the dataset.
+        profile: the profile of the sweep.
+    """
     return f"{variant}-{dataset}-{profile.value}"
 
 
@@ -260,6 +266,9 @@ def load_options(results: Path) -> Options:
 
     Args:
         results: the results folder.
+
+    Returns:
+        The options.
 
     Raises:
         InputError: if the folder has no sweep, or its `sweep.json` is damaged.
@@ -287,6 +296,9 @@ def restore_options(results: Path) -> Options:
 
     Args:
         results: the results folder of a sweep.
+
+    Returns:
+        The options.
 
     Raises:
         InputError: if the folder has no sweep, or a file of a variant is missing or changed.

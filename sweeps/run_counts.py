@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from benchmarks.profiles import Profile
 from benchmarks.records.spec import Budget, Role
 from sweeps.options import Options
-from sweeps.proposals import most_trials, planned_points
+from sweeps.planned_points import most_trials, planned_points
 from sweeps.space import Space
 
 

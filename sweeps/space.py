@@ -197,6 +197,9 @@ def range_text(distribution: BaseDistribution) -> str:
 
     Args:
         distribution: the range or choices.
+
+    Returns:
+        Text such as `0.001 … 0.1`.
     """
     match distribution:
         case CategoricalDistribution(choices=choices):
@@ -237,7 +240,7 @@ def load_space(
     """
     file = SpaceFile(variant, cls.Config, path, changes)
     recipe = recipe_of(variant, cls, dataset or "", profile, path, changes)
-    space = _Reader(file).read(recipe, profile)
+    space = _Reader(file).make_space(recipe, profile)
     where = f"profile {profile.value}" + (f" on {dataset}" if dataset else "")
     _require_recipe(file.path, space, where)
     return space
@@ -266,7 +269,19 @@ class _Reader:
     def __init__(self, file: SpaceFile) -> None:
         self.file, self.path, self.config = file, file.path, file.config
 
-    def read(self, recipe: Recipe, profile: ProfileName) -> Space:
+    def make_space(self, recipe: Recipe, profile: ProfileName) -> Space:
+        """Makes the search space of a profile.
+
+        Args:
+            recipe: the recipe of the variant in this profile.
+            profile: the name of the profile.
+
+        Returns:
+            The search space.
+
+        Raises:
+            InputError: if an entry is wrong.
+        """
         given, varied = self.file.given(profile), self.file.section(profile).search
         if varied is None:
             varied = {name: {} for name in self.file.search if name not in given}

@@ -13,7 +13,10 @@ def without_password(url: str) -> str:
     """Removes the password and secret parameters from the URL of a database.
 
     Args:
-        url: a URL, or a path, which is returned unchanged.
+        url: a URL, or a path.
+
+    Returns:
+        The URL without them; a path is returned unchanged.
     """
     if "://" not in url:
         return url
@@ -27,6 +30,9 @@ def passwords_in(url: str) -> list[str]:
 
     Args:
         url: the URL.
+
+    Returns:
+        The passwords and the values of secret parameters.
     """
     found: list[str] = []
     if (user := re.match(r"[^/@]*://[^:/@]*:(.*)@", url)) is not None:

@@ -13,7 +13,7 @@ FIXED = "fixed_params"
 
 
 @dataclass
-class Enqueued:
+class EnqueuedPoint:
     """Holds a point that a user enqueued with `Study.enqueue_trial` or optuna-dashboard."""
 
     place: int

@@ -24,7 +24,7 @@ from sweeps.journals import IDENTITY
 from sweeps.storages import storage_errors
 from sweeps.stored_trials import (
     FIXED,
-    Enqueued,
+    EnqueuedPoint,
     is_enqueued,
     is_ours,
     numbered,
@@ -88,7 +88,7 @@ class StoredStudy:
         """The number of the first trial that was proposed from results other than the records'."""
         self._places: dict[int, int] = {}
         """By number in the sweep, the number in the storage of each enqueued point's trial."""
-        self._given: list[Enqueued] = []
+        self._given: list[EnqueuedPoint] = []
         """The enqueued points that `enqueued` has returned."""
         self._known: set[int] = set()
         """The numbers in the storage of users' trials that were returned or reported before."""
@@ -123,7 +123,7 @@ class StoredStudy:
         """
         return self._earlier[number] if number < min(len(self._earlier), self._valid) else None
 
-    def enqueued(self) -> list[Enqueued]:
+    def enqueued(self) -> list[EnqueuedPoint]:
         """Returns the points that were enqueued since the last call.
 
         Prints the numbers of new trials that neither a sweep nor `enqueue_trial` added.
@@ -141,7 +141,7 @@ class StoredStudy:
                 f"({', '.join(foreign)}): they are kept, but proposals do not use them",
                 file=sys.stderr,
             )
-        points = [Enqueued(t.number, t.system_attrs[FIXED]) for t in new if is_enqueued(t)]
+        points = [EnqueuedPoint(t.number, t.system_attrs[FIXED]) for t in new if is_enqueued(t)]
         self._given += points
         return points
 
@@ -227,7 +227,7 @@ class StoredStudy:
     def _cut(self, count: int) -> None:
         """Rewrites the study without its trials from a number on.
 
-        Enqueued points that these trials tried become waiting trials again.
+        EnqueuedPoint points that these trials tried become waiting trials again.
 
         Args:
             count: the number of the first trial that is left out.

@@ -18,6 +18,8 @@ from benchmarks.records.errors import InputError
 
 
 class _Settings(BaseModel):
+    """Refuses unknown settings, and changes of settings."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

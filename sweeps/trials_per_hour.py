@@ -44,7 +44,7 @@ main(app)
 """
 
 
-class Timed(NamedTuple):
+class SearchTimes(NamedTuple):
     """Holds the times of a search, in seconds."""
 
     seconds: float
@@ -73,7 +73,9 @@ def print_trials_per_hour(variants: Sequence[str], trials: int, data: Path) -> N
                 _print(variant, pruned, by, trials, ours, plain)
 
 
-def _print(variant: str, pruned: bool, by: str, trials: int, timed: Timed, plain: Timed) -> None:
+def _print(
+    variant: str, pruned: bool, by: str, trials: int, timed: SearchTimes, plain: SearchTimes
+) -> None:
     row = (
         variant,
         "median" if pruned else "none",
@@ -87,16 +89,16 @@ def _print(variant: str, pruned: bool, by: str, trials: int, timed: Timed, plain
     print(_COLUMNS.format(*row), flush=True)
 
 
-def _plain(variant: str, trials: int, data: Path, pruned: bool) -> Timed:
+def _plain(variant: str, trials: int, data: Path, pruned: bool) -> SearchTimes:
     with tempfile.TemporaryDirectory() as folder:
         asked = {"variant": variant, "dataset": DATASET, "trials": trials, "pruned": pruned}
         asked |= {"data": str(data), "folder": folder}
         call = ["-m", "sweeps.plain_recipe", json.dumps(asked)]
         seconds, output = _timed(call, WANDB_ERROR_REPORTING="false", WANDB_SILENT="true")
-        return Timed(seconds, _later(json.loads(output.splitlines()[-1]), 1))
+        return SearchTimes(seconds, _later(json.loads(output.splitlines()[-1]), 1))
 
 
-def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) -> Timed:
+def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) -> SearchTimes:
     call = ["-c", _DRIVER.format(pruned=pruned), "run", "--only", f"{variant}/{DATASET}"]
     call += ["--trials", str(trials), "--seeds", "1", "--workers", str(workers)]
     call += ["--device", "cpu", "--data", str(data), "--offline"]
@@ -107,7 +109,7 @@ def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) ->
             for path in Path(folder).glob("runs/*/record.json")
             if json.loads(path.read_bytes())["spec"]["role"] == "trial"
         ]
-    return Timed(seconds, _later(sorted(ends), workers))
+    return SearchTimes(seconds, _later(sorted(ends), workers))
 
 
 def _later(ends: list[float], first: int) -> float:

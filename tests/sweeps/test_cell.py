@@ -387,7 +387,7 @@ def test_the_study_follows_a_failed_run_that_was_re_run_with_success(
     assert ledger(results) == ledger(tmp_path / "undisturbed")
     assert stored(results) == stored(tmp_path / "undisturbed")
     again = TRIALS - FAILING - PROFILE.lag
-    told = f"of trial {FAILING}: the study is rewritten, and its last {again} trials are proposed"
+    told = f"the study is rewritten, and its last {again} trials are proposed again"
     assert (told in capsys.readouterr().err) == (not database_lost)
     assert run_all(results) == []  # nothing remains, and nothing is said
     assert capsys.readouterr().err == ""

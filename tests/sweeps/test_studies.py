@@ -162,7 +162,7 @@ def test_a_study_is_rewritten_from_the_first_trial_that_records_deny(
         assert [study.earlier(number) is None for number in (3, 4, 5)] == [False, True, True]
         study.store()
         append(study, 3)
-    told = "of trial 2: the study is rewritten, and its last 2 trials are proposed again"
+    told = "the study is rewritten, and its last 2 trials are proposed again"
     assert told in capsys.readouterr().err
     with opened(tmp_path, place, "one") as study:
         assert [t.state.name for t in study.trials] == [
@@ -289,10 +289,10 @@ def test_an_enqueued_point_is_given_once_and_its_trial_holds_the_result(
         with storages.open_storage(tmp_path, place) as storage:
             optuna.load_study(storage=storage, study_name=name).enqueue_trial({"lr": 0.5})
         append(study, 1)  # it was proposed before
-        assert study.enqueued() == [stored_trials.Enqueued(1, {"lr": 0.5})]
+        assert study.enqueued() == [stored_trials.EnqueuedPoint(1, {"lr": 0.5})]
         assert study.enqueued() == []
     with opened(tmp_path, place, name) as again:
-        assert again.enqueued() == [stored_trials.Enqueued(1, {"lr": 0.5})]
+        assert again.enqueued() == [stored_trials.EnqueuedPoint(1, {"lr": 0.5})]
         again.append(trial(3), place=1)
         again.store()
         append(again, 4)
@@ -400,7 +400,7 @@ def test_a_file_that_is_not_a_sweeps_journal_is_refused_and_left_as_it_is(
     with pytest.raises(InputError) as caught, storages.open_storage(tmp_path, str(path)):
         pass
     assert str(path) in str(caught.value)
-    assert "left as it" in str(caught.value)
+    assert "left unchanged" in str(caught.value)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import trials_per_hour
-from sweeps.trials_per_hour import Timed
+from sweeps.trials_per_hour import SearchTimes
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,8 +47,8 @@ def test_the_plain_recipe_searches(pruned: bool, tmp_path: Path) -> None:
 def test_rows_are_ratios_to_the_plain_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trials_per_hour, "_plain", lambda *_: Timed(20.0, 2.0))
-    monkeypatch.setattr(trials_per_hour, "_sweep", lambda *_: Timed(10.0, 0.5))
+    monkeypatch.setattr(trials_per_hour, "_plain", lambda *_: SearchTimes(20.0, 2.0))
+    monkeypatch.setattr(trials_per_hour, "_sweep", lambda *_: SearchTimes(10.0, 0.5))
     trials_per_hour.print_trials_per_hour(["linear"], 5, tmp_path)
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["variant", "pruning", "by"]
