@@ -160,7 +160,7 @@ def test_the_limit_of_open_files_bounds_the_workers(monkeypatch: pytest.MonkeyPa
     assert place_runs(chosen()).workers == most
     assert asked == [(1024, 1024)]  # as far as a process may
     assert place_runs(chosen(workers=most)).workers == most
-    with pytest.raises(InputError, match=f"--workers {most + 1}: .* give --workers {most} at most"):
+    with pytest.raises(InputError, match=f"--workers {most + 1}: .* give --workers {most} or less"):
         place_runs(chosen(workers=most + 1))
     assert place_runs(chosen(workers=500, engine=EngineName.inline)) == Placement(
         "cpu", "--device auto, and PyTorch finds no GPU on this machine", 1
