@@ -42,7 +42,9 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     parts, wanted = set(only or PARTS), set(formats or USUAL)
     report = root / "report"
     results = read_results(root)
-    write(root / CHECKED, "".join(f"{mark}\n" for mark in sorted(results.undamaged)))
+    checked = "".join(f"{mark}\n" for mark in sorted(results.undamaged))
+    if _read(root / CHECKED) != checked:
+        write(root / CHECKED, checked)
     whole = {*PARTS, *USUAL} == {*parts, *wanted}
     key, kept = _key(results), root / FOLDER / "whole.txt"
     if whole and (report / "index.html").is_file() and _read(kept) == key + _written(report):

@@ -395,7 +395,9 @@ def test_auto_means_what_the_workers_of_a_scheduler_have(
 ) -> None:
     address, _ = scheduler
     until(lambda: answers(address))
-    with pytest.raises(InputError, match=r"no worker has joined .* give --device cpu or"):
+    with pytest.raises(
+        InputError, match=r"no worker of .* has reported its device yet: .* give --device cpu or"
+    ):
         dask_engine.choose_device(address)
     (tmp_path / "pretend.py").write_text(PRETEND)
     preloaded = f"['{tmp_path}/pretend.py']"

@@ -203,7 +203,7 @@ def test_a_cell_opens_a_drawer_with_curves_trials_pictures_and_the_command(page,
     drawer = page.locator("#drawer")
     assert address(page) == {"cell": "linear-mnist-quick"}
     command = drawer.locator("code").first.inner_text()
-    run = command.split()[4]
+    run = command.split()[2]
     assert command.startswith(f"capsbench reproduce {run} --results '")
     for name in ("spec and record", "metrics by epoch"):
         href = drawer.locator("a", has_text=name).first.get_attribute("href")

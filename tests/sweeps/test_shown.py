@@ -50,7 +50,7 @@ def test_the_command_line_has_them_all_and_resuming_keeps_them(
     monkeypatch.setattr("wandb.login", lambda **_: True)
     choices: list[Options] = []
 
-    def noted(choice: Options, results: Path, report: Any) -> list[Any]:
+    def noted(choice: Options, results: Path, report: Any, **_: Any) -> list[Any]:
         choice.save(results)
         choices.append(choice)
         raise InputError("far enough")

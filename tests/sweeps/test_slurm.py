@@ -119,7 +119,7 @@ def test_jobs_whose_worker_cannot_start_end_the_sweep(
     monkeypatch.setattr(slurm_engine, "LOOK_SECONDS", 0.5)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     asked = SlurmOptions(memory="1GB", time="10")
-    engine = slurm_engine.start(asked, 1, threads=1, results=tmp_path, needs_gpu=False)
+    engine = slurm_engine.start_slurm_jobs(asked, 1, threads=1, results=tmp_path, needs_gpu=False)
     try:
         with pytest.raises(InputError, match="ended before their worker joined"):
             engine.submit(os.getpid).result(PATIENCE)
@@ -130,7 +130,9 @@ def test_jobs_whose_worker_cannot_start_end_the_sweep(
 def test_without_slurm_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="no command sbatch"):
-        slurm_engine.start(SlurmOptions(), 1, threads=1, results=tmp_path, needs_gpu=False)
+        slurm_engine.start_slurm_jobs(
+            SlurmOptions(), 1, threads=1, results=tmp_path, needs_gpu=False
+        )
 
 
 def test_the_device_of_slurm_jobs_is_what_each_asks_for() -> None:
