@@ -170,6 +170,7 @@ def _public(record: RunRecord) -> RunRecord:
     where = record.provenance
     data = where.data and where.data.model_copy(update={"path": ""})
     kept = {"data": data, "platform": where.platform.split("-")[0]}
+    kept |= {"host": None, "visible_devices": None}
     return record.sealed(provenance=where.model_copy(update=kept))
 
 
