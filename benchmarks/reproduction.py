@@ -14,7 +14,7 @@ from benchmarks.commands import warn_of_slow_products
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
-from benchmarks.records.record import RunRecord
+from benchmarks.records.record import RunRecord, changes
 from benchmarks.runs.run import run
 from benchmarks.stored_runs import record_of, source_of
 
@@ -61,11 +61,15 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
     console.print(f"{run_id}: differs: {difference or 'the digests'}", soft_wrap=True)
     if not record.spec.deterministic:
         console.print("  the run is non-deterministic: equal specs may give different results")
-    for name in ("code_version", "versions", "cpu", "gpu"):
-        was, now = getattr(record.provenance, name), getattr(again.provenance, name)
-        if was != now:
-            console.print(f"  {name} was {was}, is {now}", soft_wrap=True)
+    changed = changes(_conditions(record), _conditions(again))
+    console.print(f"  conditions: {changed or 'equal'}", soft_wrap=True)
     return False
+
+
+def _conditions(record: RunRecord) -> dict[str, str | None]:
+    """Lists what decided the bits of a run, and the processor's name, for people."""
+    made_by = record.provenance
+    return {**made_by.conditions(record.spec.device), "cpu": made_by.cpu}
 
 
 def reproduce_sample(source: Path, count: int, *, root: Path, offline: bool) -> bool:
