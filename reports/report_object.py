@@ -311,8 +311,8 @@ class Report:
 def _one(what: str, found: Iterable[str]) -> None:
     names = sorted(found)
     if len(names) != 1:
-        told = "; ".join(names) or "none, since nothing is left"
-        raise InputError(f"a figure shows one {what}: choose of {told}")
+        known = "; ".join(names) or "none, since nothing is left"
+        raise InputError(f"a figure shows one {what}: choose of {known}")
 
 
 def _on(ax: Axes | None) -> Axes:

@@ -64,7 +64,7 @@ def read_frames(path: Path) -> np.ndarray:
         uint8 (N, 20, 1, 64, 64): sequences, frames, channels, height, width.
 
     Raises:
-        ValueError: if the file holds something else, or sequences and frames cannot be told apart.
+        ValueError: if the file holds something else, or sequences and frames look alike.
     """
     array = _mapped(path)
     shape = array.shape

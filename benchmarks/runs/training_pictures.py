@@ -19,7 +19,7 @@ FOLDER = "pictures"
 
 
 class PictureChoice(NamedTuple):
-    """Says when pictures are drawn while a run trains, and of which samples."""
+    """Says when pictures are drawn while a run trains, and which samples they show."""
 
     every_epochs: int | None = None
     """Epochs between pictures; None: only after the last epoch, which always has pictures."""
@@ -36,7 +36,7 @@ class TrainingPictures(pl.Callback):
     An error in drawing ends the pictures, and the run goes on without them.
 
     Args:
-        choice: when and of which samples pictures are drawn.
+        choice: when pictures are drawn, and which samples they show.
     """
 
     def __init__(self, choice: PictureChoice) -> None:

@@ -52,7 +52,7 @@ SCORES_NOTE = """\
   includes: *seeds and test set*; *seeds alone*, where the spread over test samples is not known; or
   why there is none: *too few seeds* (fewer than three). *deterministic*: all seeds are equal since
   nothing is random. **by_seed** has the score of each seed.
-- **direction** tells whether a higher (maximize) or a lower (minimize) mean is better.
+- **direction** says whether a higher (maximize) or a lower (minimize) mean is better.
   Rows are best first in each task, dataset and profile.
 - **data** is the state of the data: *official* (the published files, checksum known), *unofficial*
   (reads well, differs from them), *partial* (fewer samples than official), *generated* (moving
