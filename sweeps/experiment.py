@@ -32,9 +32,6 @@ from benchmarks.space_files import Section
 from models import registry
 from models.registry import nearest
 
-OPTIONS = {"finals": "seeds"}
-"""By key of the file, the field of `Options` that has another name."""
-
 
 class Experiment(BaseModel):
     """Holds the content of an experiment's file. None means the option of the command line."""
@@ -78,8 +75,7 @@ class Experiment(BaseModel):
     def options(self) -> dict[str, Any]:
         """Returns the options that the file names, as values by field of `Options`."""
         own = {"variants", "datasets", "values", "search"}
-        given = self.model_dump(exclude=own, exclude_none=True)
-        return {OPTIONS.get(name, name): value for name, value in given.items()}
+        return self.model_dump(exclude=own, exclude_none=True)
 
     def changes(self) -> dict[str, Section]:
         """Collects what replaces entries of space files.

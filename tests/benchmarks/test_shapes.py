@@ -11,7 +11,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.sequences import Frames
 from benchmarks.profiles import ProfileName, load_profile
 from models import registry
-from tests.cells import CELLS_WITHOUT_FILES
+from tests.cells_without_files import CELLS_WITHOUT_FILES
 
 VARIANTS = {"classification": "linear", "autoencoding": "autoencoder", "prediction": "convlstm"}
 CELLS = sorted(
