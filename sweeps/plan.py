@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks import datasets, metrics, profiles, timing
 from benchmarks.cli import duration
-from benchmarks.datasets.sequences import Frames
+from benchmarks.datasets.frames import Frames
 from benchmarks.profiles import Profile
 from benchmarks.records.spec import Budget, Role
 from models import registry

@@ -31,7 +31,7 @@ from benchmarks.records.spec import Budget, fingerprint
 from models.variant import Points, PointShape
 
 if TYPE_CHECKING:
-    from benchmarks.datasets.sequences import Frames
+    from benchmarks.datasets.frames import Frames
 
 _SQUARE = ((1, 1), (1, 3), (3, 1), (3, 3))
 _TRIANGLE = ((1, 2), (3, 1), (3, 3))
