@@ -64,6 +64,7 @@ def make_run(
             choice.precision,
             deterministic=not choice.non_deterministic,
         ),
+        test_curve=choice.test_curve,
     )
     choice.log.require_login()
     console = Console()

@@ -51,6 +51,13 @@ class RunOptions(BaseModel):
     final: Annotated[
         bool, typer.Option("--final", help="Also score the run on test data, once, at the end.")
     ] = False
+    test_curve: Annotated[
+        bool,
+        typer.Option(
+            "--test-curve",
+            help="With --final: score test data after each epoch. Nothing is chosen by the scores.",
+        ),
+    ] = False
     precision: Annotated[Precision, typer.Option(help="Numbers that layers compute with.")] = (
         "32-true"
     )
