@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from models.layers.images import hues
+from models.layers.drawing import hues
 from models.layers.object_capsules import (
     ObjectAutoencoder,
     ObjectConfig,

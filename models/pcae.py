@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.images import hues
+from models.layers.drawing import hues
 from models.layers.numerics import LOG_SQRT_TAU
 from models.layers.part_capsules import Decoded, PartAutoencoder, PartConfig, Views
 from models.layers.parts import Parts

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.images import hues
+from models.layers.drawing import hues
 from models.layers.initialisation import initialise_as_sonnet
 from models.layers.labels import cross_entropy
 from models.layers.object_capsules import (

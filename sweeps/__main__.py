@@ -15,7 +15,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError, first_fault
 from models import registry
-from sweeps import matrix, options, start_points, worker_server
+from sweeps import driver_lock, matrix, start_points, stored_options, worker_server
 from sweeps.experiment import Experiment, read_experiment
 from sweeps.options import Addition, EngineName, Options
 from sweeps.report_process import ReportProcess
@@ -86,7 +86,7 @@ def run(
 ) -> None:
     """Sweeps the chosen cells, or resumes their sweep, and writes the report."""
     plan = Experiment() if experiment is None else read_experiment(experiment)
-    own = options.add_variants([*plan.files, *(variants or ())], results)
+    own = stored_options.add_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)
@@ -199,7 +199,7 @@ def retry(
 @app.command()
 def stop(results: Results = Path("results")) -> None:
     """Asks the sweep that is running in a results folder to stop; its runs write checkpoints."""
-    options.ask_to_stop(results)
+    driver_lock.ask_to_stop(results)
     print(f"the sweep was asked to stop; resume it with `capsbench resume --results {results}`")
 
 
@@ -288,10 +288,10 @@ def _stored(results: Path, data: Path | None) -> Options:
     Raises:
         InputError: if the folder has no options, or the folder of the datasets does not exist.
     """
-    choice = options.restore_options(results)
+    choice = stored_options.restore_options(results)
     if data is not None:
         return choice.model_copy(update={"data": data_folder(data)})
-    options.require_data(choice, results)
+    stored_options.require_data(choice, results)
     return choice
 
 
@@ -317,7 +317,8 @@ def _sweep(
 ) -> NoReturn:
     matrix.choose_cells(choice.only)  # reports a typing mistake before the slow imports
     report = ReportProcess(results)
-    asked = adding is not None or retried is not None or not options.is_finished(choice, results)
+    changed = adding is not None or retried is not None
+    asked = changed or not stored_options.is_finished(choice, results)
     if choice.engine is EngineName.processes and asked:
         worker_server.start_worker_server()
     try:

@@ -17,8 +17,8 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from benchmarks.datasets import OWN_ENDING, OWN_FOLDER
-from benchmarks.datasets.data_files import File, Layout
-from benchmarks.datasets.still_images import ImageDataset, fingerprint_of
+from benchmarks.datasets.data_files import File, Layout, fingerprint_of
+from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError, first_fault

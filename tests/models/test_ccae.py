@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.datasets.constellations import constellations
 from models.ccae import CCAE, CCAEConfig, active_if_winning, draw_points, explain
-from models.layers.images import draw_discs, hues
+from models.layers.drawing import draw_discs, hues
 from models.layers.rmsprop import RMSProp
 from models.textbook import ccae
 from models.variant import Images, ImageShape, Points, PointShape

@@ -13,7 +13,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from sweeps import experiment
 from sweeps.__main__ import app
-from sweeps.options import load_options
+from sweeps.stored_options import load_options
 from tests.sweeps.test_driver import NoReport
 
 TEXT = """
