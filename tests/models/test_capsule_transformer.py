@@ -45,11 +45,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def small(shape: ClipShape = SHAPE, **changes: Any) -> CapsuleTransformer:
     return CapsuleTransformer(shape=shape, config=CapsuleTransformerConfig(**{**SMALL, **changes}))
 

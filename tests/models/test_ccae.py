@@ -31,11 +31,6 @@ SMALL: dict[str, Any] = {
 SHAPES = {"points": PointShape(11, 3), "images": ImageShape(2, 7, 9, 4)}
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def small(shape: Any = SHAPES["points"], **changes: Any) -> CCAE:
     return CCAE(shape=shape, config=CCAEConfig(**{**SMALL, **changes}))
 

@@ -37,11 +37,6 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def network(*, templates: int = 9, features: int = 3, **changes: Any) -> ObjectAutoencoder:
     config = ObjectConfig(**{**SMALL, **changes})
     return ObjectAutoencoder(
