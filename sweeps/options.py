@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +29,6 @@ from benchmarks.records.record import DataState
 from benchmarks.records.spec import Precision
 from benchmarks.space_files import Section
 from benchmarks.wandb_options import PLAIN, WandbOptions
-from models import registry
 from sweeps.matrix import choose_cells
 from sweeps.slurm_options import SlurmOptions
 from sweeps.storage_urls import without_password
@@ -308,31 +306,6 @@ def restore_options(results: Path) -> Options:
     for sha256 in choice.variants.values():
         own_variants.provide(results, sha256)
     return choice
-
-
-def add_variants(files: Sequence[Path], results: Path) -> dict[str, str]:
-    """Registers the variants of users' files, and copies the files to the results folder.
-
-    Args:
-        files: Python files that register variants.
-        results: the results folder; it need not exist.
-
-    Returns:
-        By name of a variant, the SHA-256 of its file; the variants of an earlier sweep in the
-        folder are included.
-
-    Raises:
-        InputError: if a file registers no variant, or cannot be imported.
-    """
-    try:
-        variants = dict(restore_options(results).variants)
-    except InputError:
-        variants = {}  # the folder has no sweep yet
-    for file in files:
-        for name in own_variants.add(file):
-            variants[name] = sha256 = registry.available()[name].sha256 or ""
-            own_variants.provide(results, sha256)
-    return variants
 
 
 def require_data(choice: Options, results: Path) -> None:
