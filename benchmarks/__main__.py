@@ -165,7 +165,7 @@ def speed(
     This takes up to two minutes for one variant, and up to fifteen minutes for all.
     """
     from benchmarks.run_recipes import Recipe
-    from benchmarks.step_speed import print_speed
+    from benchmarks.speed_table import print_speed
 
     names = [_variant(name) for name in variant or ()]
     settings = _settings(set_)

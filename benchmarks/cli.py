@@ -5,7 +5,6 @@ Importing this module is fast.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import typer
 
 from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
+from benchmarks.records.terminal import fail, run_command
 
 Data = Annotated[
     Path | None,
@@ -136,32 +136,18 @@ def main(app: Callable[[], object]) -> None:
             interruption.exit_code,
         )
     except InputError as error:
-        _leave(str(error))
+        fail(str(error))
     except OSError as error:
-        _leave(
+        fail(
             f"{error.filename or 'a file'}: {error.strerror or error}; finished work is kept: "
             "remove the cause, and call the same command again to resume"
         )
 
 
 def command(app: Callable[[], object]) -> NoReturn:
-    """Runs a command line as `main` does, and then ends the process without Python's cleanup.
-
-    After an import of torch this cleanup takes most of a second.
+    """Runs a command line as `main` does, and then ends the process: see `run_command`.
 
     Args:
         app: the command line, without arguments.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a sign, such as ×
-    code = 0
-    try:
-        main(app)
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    interrupts.exit_now(code)
-
-
-def _leave(sentence: str) -> None:
-    print(f"capsbench: {sentence}", file=sys.stderr)
-    raise SystemExit(2)
+    run_command(lambda: main(app))

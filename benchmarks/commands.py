@@ -17,9 +17,8 @@ from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget, RunSpec
-from benchmarks.result_tables import print_metrics
+from benchmarks.result_tables import print_record_metrics
 from benchmarks.run_options import RunOptions
-from benchmarks.runs.preparation import unused_terms
 from benchmarks.runs.recording import scoring_of
 from benchmarks.runs.run import run
 from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
@@ -94,14 +93,7 @@ def make_run(
 
 
 def _show(console: Console, record: RunRecord, results: Path) -> None:
-    print_metrics(
-        console,
-        record.metrics_and_losses,
-        record.metric,
-        absent=record.absent,
-        floors=record.floors,
-        unused_terms=() if record.status == "failed" else unused_terms(record.spec),
-    )
+    print_record_metrics(console, record)
     costs = record.costs
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "

@@ -8,9 +8,8 @@ from rich.console import Console
 
 from benchmarks.cli import announced, require_gpu
 from benchmarks.records.folders import RunFolder
-from benchmarks.result_tables import print_metrics
+from benchmarks.result_tables import print_metrics, print_record_metrics
 from benchmarks.runs.other_data import score_on
-from benchmarks.runs.preparation import unused_terms
 from benchmarks.runs.restoration import evaluate
 from benchmarks.stored_runs import data_state, record_of, source_of
 
@@ -48,12 +47,5 @@ def evaluate_run(
         final = evaluate(run_id, source=source, results=results)
     scored = " (scored before)" if final.run_id == run_id else ""
     console.print(f"final {final.run_id}{scored}, data {data_state(final)}", soft_wrap=True)
-    print_metrics(
-        console,
-        final.metrics_and_losses,
-        final.metric,
-        absent=final.absent,
-        floors=final.floors,
-        unused_terms=unused_terms(final.spec),
-    )
+    print_record_metrics(console, final)
     console.print(f"files in {RunFolder(results, final.run_id).path}", soft_wrap=True)

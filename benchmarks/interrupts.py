@@ -13,9 +13,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
+
+from benchmarks.records.terminal import exit_now
 
 GRACE = 7.0
 """Seconds that a run has to reach a point where it can stop."""
@@ -129,20 +131,6 @@ def end_process(sentence: str, exit_code: int) -> NoReturn:
     """
     print(f"\ncapsbench: {sentence}", file=sys.stderr)
     exit_now(exit_code)
-
-
-def exit_now(exit_code: int) -> NoReturn:
-    """Flushes stdout and stderr, and ends the process without Python's cleanup.
-
-    The cleanup can take seconds.
-
-    Args:
-        exit_code: the exit code of the process.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the reader of a pipe may have ended
-            stream.flush()
-    os._exit(exit_code)
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Collection, Mapping
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.records.record import RunRecord
+from benchmarks.runs.preparation import unused_terms
+
 PARTS = ("test", "validation", "train")
 
 
@@ -53,6 +56,23 @@ def print_metrics(
         console.print(f"floors of {primary} on test data: {listed}", soft_wrap=True)
     for name, reason in (absent or {}).items():
         console.print(f"{name}: n/a ({reason})", soft_wrap=True)
+
+
+def print_record_metrics(console: Console, record: RunRecord) -> None:
+    """Prints the metrics of a run as `print_metrics` does, with floors and absent metrics.
+
+    Args:
+        console: where to print.
+        record: the record of the run.
+    """
+    print_metrics(
+        console,
+        record.metrics_and_losses,
+        record.metric,
+        absent=record.absent,
+        floors=record.floors,
+        unused_terms=() if record.status == "failed" else unused_terms(record.spec),
+    )
 
 
 def _rank(metric: str, primary: str) -> int:

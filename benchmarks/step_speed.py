@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +19,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
-    from rich.console import Console
-    from rich.table import Table
 
     from models.variant import Hyperparameters, Shape, Variant
 
@@ -33,27 +30,10 @@ SHORTEST = 0.2
 """Seconds that a timed repetition takes at least; it repeats the step as often as needed."""
 MATRIX = 3072
 """Rows and columns of the matrices in the product."""
-OPERATORS = 12
-"""Rows of the table of operators."""
-BATCH = {"classification": 128, "autoencoding": 128, "prediction": 2}
-PRECISIONS = ("float32", "bfloat16")
 
 Contender = tuple[bool, str]
 """What is timed: whether it is the textbook version, and the precision of the step."""
 TEXTBOOK: Contender = (True, "float32")
-
-COLUMNS = {
-    "variant": 20,
-    "batch": 5,
-    "precision": 9,
-    "samples/s": 10,
-    "× textbook": 10,
-    "of peak": 7,
-    "MiB": 6,
-    "textbook MiB": 12,
-    "peak GFLOP/s": 12,
-}
-"""Widths of the columns. They are fixed, because each row is printed as soon as it is measured."""
 
 
 class Case(NamedTuple):
@@ -82,90 +62,6 @@ class Measured:
     """Bytes by which the peak memory grew over two steps."""
 
 
-def print_speed(
-    variants: list[str] | None,
-    threads: int,
-    batch: int | None = None,
-    settings: dict[str, Any] | None = None,
-    *,
-    device: str = "cpu",
-    profiled: bool = False,
-) -> None:
-    """Measures variants and prints the table of training steps, row by row.
-
-    Args:
-        variants: their names; variants without gradients are skipped. Without names, all trainable
-            variants are measured, and on the CPU also the overhead of a run.
-        threads: number of CPU threads.
-        batch: number of samples per step; by default the usual number for the task.
-        settings: hyper-parameters that replace defaults, by name.
-        device: `cpu` or `cuda`.
-        profiled: whether to print also which operators take the time.
-    """
-    from rich.console import Console
-
-    from benchmarks.allocator import keep_freed_memory
-    from models import registry
-
-    keep_freed_memory()
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    precisions = _precisions(console, device)
-    known = registry.available()
-    cases = [
-        Case(name, batch or BATCH[known[name].task], settings or {}, threads, precisions, device)
-        for name in filter(_trainable, variants or known)
-    ]
-    print_steps(console, cases)
-    for case in cases if profiled else ():
-        console.print(operator_table(case))
-    if not variants and device == "cpu":
-        from benchmarks.overhead import against_a_loop
-
-        console.print(against_a_loop(threads))
-
-
-def _precisions(console: Console, device: str) -> tuple[str, ...]:
-    """Lists the precisions that are not slow on this machine, and prints why one is left out."""
-    from benchmarks.processor import missing_units
-
-    sentence = missing_units("bf16-mixed", device)
-    if sentence is None:
-        return PRECISIONS
-    console.print(f"bfloat16 is left out: {sentence}", soft_wrap=True)
-    return PRECISIONS[:1]
-
-
-def print_steps(console: Console, cases: list[Case]) -> None:
-    """Measures cases and prints one row per case and precision.
-
-    A row has samples per second, speed relative to the textbook version, the share of the matrix
-    product's FLOP/s, and memory.
-
-    Args:
-        console: where to print.
-        cases: what to measure, with equal threads and devices; none prints nothing.
-    """
-    if not cases:
-        return
-    where = f"{cases[0].threads} threads" if cases[0].device == "cpu" else cases[0].device
-    console.print(f"Training steps, {where}, best of {ROUNDS} interleaved rounds", style="italic")
-    console.print(_line(COLUMNS), style="bold", no_wrap=True)
-    for number, case in enumerate(cases, 1):
-        with console.status(f"measuring {case.variant} ({number} of {len(cases)})"):
-            measured = measure_case(case)
-        for row in _rows(case, measured):
-            console.print(_line(row), no_wrap=True, highlight=False)
-    console.print("The peak is the rate of a matrix product, measured between the steps.")
-
-
-def _line(cells: Iterable[str]) -> str:
-    """Formats one row of the table: words aligned left, numbers aligned right."""
-    return "  ".join(
-        f"{cell:<{width}}" if name in ("variant", "precision") else f"{cell:>{width}}"
-        for cell, (name, width) in zip(cells, COLUMNS.items(), strict=True)
-    )
-
-
 def measure_case(case: Case) -> Measured:
     """Measures one variant: speed in one fresh process, and each memory peak in another one.
 
@@ -183,32 +79,33 @@ def measure_case(case: Case) -> Measured:
     return measured
 
 
-def operator_table(case: Case) -> Table:
+def profile_operators(case: Case) -> list[tuple[str, float, float, float]]:
     """Profiles a float32 training step of a variant on the CPU, in a fresh process.
 
     Args:
         case: what to measure.
 
     Returns:
-        A table of the `OPERATORS` operators that take most time: name, calls per step,
-        milliseconds per step, share of all operators' time.
+        The operators, the slowest first: name, calls per step, own seconds per step, share of the
+        time of all operators.
     """
-    from rich.table import Table
-
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-        rows = fresh.submit(_profile, case).result()
-    table = Table(
-        title=f"{case.variant}: where a step and its profiler spend time, {case.threads} threads"
-    )
-    for column in ("operator", "calls per step", "ms per step", "share"):
-        table.add_column(column, justify="left" if column == "operator" else "right")
-    for name, calls, seconds, share in rows[:OPERATORS]:
-        table.add_row(name, f"{calls:g}", f"{1e3 * seconds:.2f}", f"{share:.0%}")
-    return table
+        return fresh.submit(_profile, case).result()
+
+
+def is_trainable(name: str) -> bool:
+    """Returns whether a variant has gradients.
+
+    Args:
+        name: the name of the variant.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return _model(name, {}).trainable
 
 
 def _profile(case: Case) -> list[tuple[str, float, float, float]]:
-    """Lists operators, the slowest first: name, calls and own seconds per step, share of time."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -231,35 +128,6 @@ def _profile(case: Case) -> list[tuple[str, float, float, float]]:
         )
         for event in found
     ]
-
-
-def _rows(case: Case, measured: Measured) -> list[list[str]]:
-    textbook, batch = measured.seconds.get(TEXTBOOK), case.batch
-    rows = []
-    for precision in case.precisions:
-        contender = (False, precision)
-        seconds, peak = measured.seconds[contender], measured.peak[precision]
-        rows.append(
-            [
-                case.variant,
-                str(batch),
-                precision,
-                f"{batch / seconds:,.4g}" if batch / seconds < 1000 else f"{batch / seconds:,.0f}",
-                f"{textbook / seconds:.2f}" if textbook else "–",
-                f"{measured.flops / seconds / peak:.0%}",
-                f"{measured.memory[contender] / 2**20:,.0f}",
-                f"{measured.memory[TEXTBOOK] / 2**20:,.0f}" if textbook else "–",
-                f"{peak / 1e9:,.0f}",
-            ]
-        )
-    return rows
-
-
-def _trainable(name: str) -> bool:
-    import torch
-
-    with torch.device("meta"):
-        return _model(name, {}).trainable
 
 
 def _model(name: str, settings: dict[str, Any]) -> Variant:

@@ -13,6 +13,7 @@ from models.layers.images import STANDARDISED, StandardisedConfig, random_shift
 from models.layers.labels import cross_entropy
 from models.layers.recipes import adamw
 from models.layers.schedules import ScheduleConfig
+from models.plain import CrossEntropyClassifier
 from models.registry import register
 from models.variant import (
     Clips,
@@ -33,7 +34,7 @@ class LinearConfig(StandardisedConfig):
 
 
 @register("linear", task="classification")
-class Linear(Variant):
+class Linear(CrossEntropyClassifier):
     """Classifies by multinomial logistic regression on the pixels.
 
     Presets standardise each image of svhn and cifar10. Images of the other datasets are read as
@@ -58,18 +59,6 @@ class Linear(Variant):
             (batch, classes) logits.
         """
         return self.layer(self.config.prepare(x).flatten(1))
-
-    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes the loss term `cross_entropy`, the mean over images and labels.
-
-        Args:
-            batch: images and labels.
-
-        Returns:
-            The loss term by name, and the logits (batch, classes).
-        """
-        scores = self(batch.x)
-        return {"cross_entropy": cross_entropy(scores, batch.y)}, scores
 
     def optimization(self) -> Optimization:
         config = self.config

@@ -15,10 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models.layers.brightness import BrightnessConfig, set_initial_brightness
-from models.layers.capsules import route, squash
-from models.layers.images import channels_last, fold, unfold
+from models.layers.frame_capsules import FrameCapsules, ObjectCapsules
+from models.layers.images import fold, unfold
 from models.layers.numerics import at_least_float32
 from models.layers.recipes import adamw
+from models.layers.temporal_transformer import TemporalTransformer
 from models.registry import register
 from models.variant import (
     Clips,
@@ -77,125 +78,6 @@ class CapsuleTransformerConfig(BrightnessConfig):
     clip_value: float = Field(
         1.0, gt=0, description="largest absolute value in a gradient, applied after clip_norm"
     )
-
-
-class FrameCapsules(nn.Module):
-    """Computes a frame's capsules by a 3×3 convolution of stride 2, and squashes them.
-
-    The channels at a position are the capsules of this position. The padding of a single row and
-    column of zeros is above and on the left (in the JAX code: below and on the right).
-    """
-
-    def __init__(self, channels: int, config: CapsuleTransformerConfig) -> None:
-        super().__init__()
-        self.shape = (config.num_capsules, config.capsule_dim)
-        self.features = nn.Conv2d(channels, math.prod(self.shape), 3, stride=2, padding=1)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Computes the capsules.
-
-        Args:
-            frames: (frames, channels, height, width).
-
-        Returns:
-            (frames, height/2 · width/2, capsules, dims).
-        """
-        maps = self.features(channels_last(frames))
-        return squash(maps.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, self.shape))
-
-
-class ObjectCapsules(nn.Module):
-    """Routes the capsules of all positions of a frame to the frame's object capsules.
-
-    A capsule's vote is the product of its pose and its type's matrix, which is the same at all
-    positions. The position, from −1 to 1, is added to the first two numbers of the vote (coordinate
-    addition: Hinton, Sabour, Frosst, Matrix capsules with EM routing, ICLR 2018, section 4).
-    """
-
-    coordinates: Tensor
-
-    def __init__(self, *, size: tuple[int, int], config: CapsuleTransformerConfig) -> None:
-        super().__init__()
-        self.iterations = config.routing_iterations
-        self.shape = (config.object_capsules, config.object_dim)
-        # Deviation as in CapsNet's votes: capsules are short and couplings even at first.
-        weight = 0.1 * torch.randn(config.num_capsules, config.capsule_dim, math.prod(self.shape))
-        self.weight = nn.Parameter(weight)
-        rows, columns = ((2 * torch.arange(n) + 1) / n - 1 for n in size)
-        places = torch.cartesian_prod(rows, columns)
-        self.register_buffer(
-            "coordinates", F.pad(places, (0, config.object_dim - 2)), persistent=False
-        )
-
-    def forward(self, capsules: Tensor) -> Tensor:
-        """Routes the capsules.
-
-        Args:
-            capsules: (frames, positions, capsules, dims).
-
-        Returns:
-            (frames, objects, object_dim).
-        """
-        frames, positions, types, _ = capsules.shape
-        by_type = capsules.permute(2, 0, 1, 3).flatten(1, 2)
-        votes = torch.bmm(by_type, self.weight.to(by_type.dtype))
-        votes = votes.view(types, frames, positions, *self.shape)
-        votes = votes + self.coordinates.to(votes.dtype)[:, None]
-        votes = votes.permute(1, 3, 2, 0, 4).reshape(frames, self.shape[0], -1, self.shape[1])
-        return route(votes, iterations=self.iterations)
-
-
-class TemporalTransformer(nn.Module):
-    """Applies one post-norm block of self-attention over frames, and averages the frames.
-
-    Each token attends to the tokens of the same place in all frames. Positions are added to the
-    input, and the sum is normalised. The average is weighted by the softmax of learned scores over
-    frames.
-    """
-
-    def __init__(self, *, frames: int, width: int, config: CapsuleTransformerConfig) -> None:
-        super().__init__()
-        self.heads = config.num_heads
-        inner = config.num_heads * config.head_dim
-        self.positions = nn.Parameter(0.02 * torch.randn(frames, 1, width))
-        self.norm = nn.LayerNorm(width)
-        self.queries_keys_values = nn.Linear(width, 3 * inner)
-        self.output = nn.Linear(inner, width)
-        self.norm_attention = nn.LayerNorm(width)
-        self.widen = nn.Linear(width, config.hidden_dim)
-        self.narrow = nn.Linear(config.hidden_dim, width)
-        self.norm_feed_forward = nn.LayerNorm(width)
-        self.score = nn.Linear(width, 1)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Computes one vector per token.
-
-        Args:
-            x: (batch, frames, tokens, width).
-
-        Returns:
-            (batch, tokens, width).
-        """
-        x = self.norm(x + self.positions)
-        x = self.norm_attention(x + self.dropout(self.output(self.attention(x))))
-        x = self.norm_feed_forward(x + self.dropout(self.narrow(F.gelu(self.widen(x)))))
-        weights = at_least_float32(self.score(x)).softmax(dim=1)
-        return torch.einsum("bftw,bft->btw", x, weights.squeeze(3))
-
-    def attention(self, x: Tensor) -> Tensor:
-        """Computes self-attention over frames, without residual.
-
-        Args:
-            x: (batch, frames, tokens, width).
-
-        Returns:
-            (batch, frames, tokens, heads·head_dim).
-        """
-        projected = self.queries_keys_values(x).unflatten(3, (3, self.heads, -1))
-        q, k, v = projected.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)
-        mixed = F.scaled_dot_product_attention(q, k, v).unflatten(0, (len(x), -1))
-        return mixed.permute(0, 3, 1, 2, 4).flatten(3)
 
 
 class SkipInputs(NamedTuple):
@@ -338,9 +220,20 @@ class CapsuleTransformer(Variant):
         channels = shape.channels * patch**2
         size = (shape.height // patch, shape.width // patch)
         positions = (size[0] // 2, size[1] // 2)
-        self.capsules = FrameCapsules(channels, config)
+        self.capsules = FrameCapsules(
+            channels, capsules=config.num_capsules, dims=config.capsule_dim
+        )
         self.objects = (
-            ObjectCapsules(size=positions, config=config) if config.routing_iterations else None
+            ObjectCapsules(
+                size=positions,
+                capsules=config.num_capsules,
+                dims=config.capsule_dim,
+                objects=config.object_capsules,
+                object_dims=config.object_dim,
+                iterations=config.routing_iterations,
+            )
+            if config.routing_iterations
+            else None
         )
         tokens, width = math.prod(positions), config.num_capsules * config.capsule_dim
         if config.routing_iterations:
@@ -348,7 +241,14 @@ class CapsuleTransformer(Variant):
         if config.projection == "dense":
             tokens, width = 1, tokens * width
         self.tokens = tokens
-        self.transformer = TemporalTransformer(frames=shape.past, width=width, config=config)
+        self.transformer = TemporalTransformer(
+            frames=shape.past,
+            width=width,
+            heads=config.num_heads,
+            head_dim=config.head_dim,
+            hidden=config.hidden_dim,
+            dropout=config.dropout,
+        )
         self.decoder = Decoder(
             tokens=tokens, width=width, channels=channels, size=size, config=config
         )

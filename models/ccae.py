@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.images import draw_discs, hues
+from models.layers.capsule_votes import CapsuleLayer, Votes, gaussian_log_density
+from models.layers.drawing import draw_discs, hues
 from models.layers.numerics import at_least_float32
-from models.layers.object_capsules import CapsuleLayer, Votes, gaussian_log_density
 from models.layers.recipes import RecipeConfig, recipe
 from models.layers.set_transformer import SetTransformer
 from models.layers.sparsity import prior_sparsity

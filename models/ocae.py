@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from models.layers.images import hues
+from models.layers.drawing import hues
 from models.layers.object_capsules import (
     ObjectAutoencoder,
     ObjectConfig,
@@ -190,10 +190,4 @@ class OCAE(Variant):
     def _coded(self, objects: Objects, views: Views) -> Coded:
         """Builds the output of `forward`."""
         decoded = self._decoded(objects, views)
-        return Coded(
-            code=objects.posterior,
-            prior=objects.prior,
-            target=views.target,
-            reconstruction=decoded.reconstruction,
-            log_likelihood=decoded.log_likelihood,
-        )
+        return decoded.coded(objects.posterior, objects.prior, views.target)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.images import hues
+from models.layers.drawing import hues
 from models.layers.numerics import LOG_SQRT_TAU
 from models.layers.part_capsules import Decoded, PartAutoencoder, PartConfig, Views
 from models.layers.parts import Parts
@@ -178,7 +178,8 @@ class PCAE(PartVariant):
         """
         views = self.network.views(x)
         parts = self.network.encode(views.image)
-        return self._coded(parts, views, self.network.decode(parts, views.target))
+        decoded = self.network.decode(parts, views.target)
+        return decoded.coded(decoded.mass, parts.presence, views.target)
 
     def loss(self, batch: Images) -> tuple[dict[str, Tensor], Coded]:
         """Computes the loss terms of the part autoencoder.
@@ -194,20 +195,11 @@ class PCAE(PartVariant):
         views = self.network.views(batch.x, shifted=self.training)
         parts = self.network.encode(views.image, noisy=self.training)
         decoded = self.network.decode(parts, views.target)
-        return self.image_terms(parts, views, decoded), self._coded(parts, views, decoded)
+        coded = decoded.coded(decoded.mass, parts.presence, views.target)
+        return self.image_terms(parts, views, decoded), coded
 
     def pictures(self, batch: Images) -> dict[str, Picture]:
         views = self.network.views(batch.x)
         return self.part_pictures(
             views, self.network.decode(self.network.encode(views.image), views.target)
-        )
-
-    def _coded(self, parts: Parts, views: Views, decoded: Decoded) -> Coded:
-        """Builds the output of `forward`."""
-        return Coded(
-            code=decoded.mass,
-            prior=parts.presence,
-            target=views.target,
-            reconstruction=decoded.reconstruction,
-            log_likelihood=decoded.log_likelihood,
         )

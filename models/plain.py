@@ -18,7 +18,23 @@ class PlainConfig(Hyperparameters):
     weight_decay: float = Field(1e-2, ge=0, description="decoupled weight decay of AdamW")
 
 
-class PlainClassifier(Variant):
+class CrossEntropyClassifier(Variant):
+    """Is the base class of variants that are trained with cross-entropy on unchanged images."""
+
+    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
+        """Computes the loss term `cross_entropy`, the mean over images and labels.
+
+        Args:
+            batch: images and labels.
+
+        Returns:
+            The loss term by name, and the logits (batch, classes).
+        """
+        scores = self(batch.x)
+        return {"cross_entropy": cross_entropy(scores, batch.y)}, scores
+
+
+class PlainClassifier(CrossEntropyClassifier):
     """Is the base class of variants that are one network, trained with cross-entropy and AdamW.
 
     A subclass defines `network`:
@@ -66,18 +82,6 @@ class PlainClassifier(Variant):
             (batch, classes) logits.
         """
         return self.model(x)
-
-    def loss(self, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-        """Computes the loss term `cross_entropy`, the mean over images and labels.
-
-        Args:
-            batch: images and labels.
-
-        Returns:
-            The loss term by name, and the logits (batch, classes).
-        """
-        scores = self(batch.x)
-        return {"cross_entropy": cross_entropy(scores, batch.y)}, scores
 
     def optimization(self) -> Optimization:
         config = self.config

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.layers.images import hues
+from models.layers.drawing import hues
 from models.layers.initialisation import initialise_as_sonnet
 from models.layers.labels import cross_entropy
 from models.layers.object_capsules import (
@@ -21,7 +21,7 @@ from models.layers.object_capsules import (
     Objects,
     object_loss_weights,
 )
-from models.layers.part_capsules import Decoded, PartAutoencoder, PartConfig, Views
+from models.layers.part_capsules import PartAutoencoder, PartConfig
 from models.layers.parts import Parts
 from models.pcae import PartVariant
 from models.registry import register
@@ -149,7 +149,9 @@ class SCAE(PartVariant):
         """
         views = self.network.views(x)
         parts = self.network.encode(views.image)
-        return self._coded(self._objects(parts), views, self.network.decode(parts, views.target))
+        objects = self._objects(parts)
+        decoded = self.network.decode(parts, views.target)
+        return decoded.coded(objects.posterior, objects.prior, views.target)
 
     def encode(self, x: Tensor) -> Coded:
         objects = self._objects(self.network.encode(self.network.views(x).image))
@@ -180,7 +182,7 @@ class SCAE(PartVariant):
                 self.posterior_probe(objects.posterior.detach()), batch.y
             ),
         }
-        return terms, self._coded(objects, views, decoded)
+        return terms, decoded.coded(objects.posterior, objects.prior, views.target)
 
     def pictures(self, batch: Images) -> dict[str, Picture]:
         """Draws the pictures of `pcae`, and reconstructions with one colour per object.
@@ -204,13 +206,3 @@ class SCAE(PartVariant):
     def _objects(self, parts: Parts) -> Objects:
         """Explains parts by objects."""
         return self.objects(parts, self.network.templates(parts))
-
-    def _coded(self, objects: Objects, views: Views, decoded: Decoded) -> Coded:
-        """Builds the output of `forward`."""
-        return Coded(
-            code=objects.posterior,
-            prior=objects.prior,
-            target=views.target,
-            reconstruction=decoded.reconstruction,
-            log_likelihood=decoded.log_likelihood,
-        )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from reports.encoding import substitute_missing_signs
+from benchmarks.records.terminal import fail, run_command
 
 app = typer.Typer(
     add_completion=False,
@@ -176,22 +174,12 @@ def _errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except (InputError, OSError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(2) from error
+        fail(str(error))
 
 
 def main() -> NoReturn:
-    """Runs the command line, and ends the process without clean-up, which takes half a second."""
-    substitute_missing_signs()
-    code = 0
-    try:
-        app(prog_name="python -m reports")
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the reader of a pipe may have ended
-            stream.flush()
-    os._exit(code)
+    """Runs the command line, and ends the process."""
+    run_command(lambda: app(prog_name="python -m reports"))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,14 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError, SweepStoppedError, first_fault
 from models import registry
-from sweeps import added_variants, matrix, options, start_points, worker_server
+from sweeps import (
+    added_variants,
+    driver_lock,
+    matrix,
+    start_points,
+    stored_options,
+    worker_server,
+)
 from sweeps.experiment import Experiment, read_experiment
 from sweeps.options import Addition, EngineName, Options
 from sweeps.report_process import ReportProcess
@@ -199,7 +206,7 @@ def retry(
 @app.command()
 def stop(results: Results = Path("results")) -> None:
     """Asks the sweep that is running in a results folder to stop; its runs write checkpoints."""
-    options.ask_to_stop(results)
+    driver_lock.ask_to_stop(results)
     print(f"the sweep was asked to stop; resume it with `capsbench resume --results {results}`")
 
 
@@ -288,10 +295,10 @@ def _stored(results: Path, data: Path | None) -> Options:
     Raises:
         InputError: if the folder has no options, or the folder of the datasets does not exist.
     """
-    choice = options.restore_options(results)
+    choice = stored_options.restore_options(results)
     if data is not None:
         return choice.model_copy(update={"data": data_folder(data)})
-    options.require_data(choice, results)
+    stored_options.require_data(choice, results)
     return choice
 
 
@@ -318,7 +325,8 @@ def _sweep(
 ) -> NoReturn:
     matrix.choose_cells(choice.only)  # reports a typing mistake before the slow imports
     report, resuming = ReportProcess(results), f"`capsbench resume --results {results}`"
-    asked = adding is not None or retried is not None or not options.is_finished(choice, results)
+    changed = adding is not None or retried is not None
+    asked = changed or not stored_options.is_finished(choice, results)
     if choice.engine is EngineName.processes and asked:
         worker_server.start_worker_server()
     try:

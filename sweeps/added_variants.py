@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks import own_variants
 from benchmarks.records.errors import InputError
 from models import registry
-from sweeps.options import restore_options
+from sweeps.stored_options import restore_options
 
 
 class OwnVariants(NamedTuple):

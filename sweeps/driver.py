@@ -15,8 +15,9 @@ from benchmarks.records.record import RunRecord
 from sweeps import engines, options
 from sweeps.cell import Cell
 from sweeps.deadlines import Deadlines
+from sweeps.driver_lock import STOP
 from sweeps.engines import Engine, Inline, Job, SlurmJobs, WorkerContext
-from sweeps.options import STOP, EngineName
+from sweeps.options import EngineName
 from sweeps.placement import Placement
 from sweeps.progress import Progress
 from sweeps.report_process import ReportProcess

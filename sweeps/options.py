@@ -1,14 +1,12 @@
-"""Defines the options of a sweep and stores them as `sweep.json`. Importing this is fast."""
+"""Defines the options of a sweep. Importing this is fast."""
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from filelock import FileLock, Timeout
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -18,27 +16,16 @@ from pydantic import (
     model_validator,
 )
 
-from benchmarks import datasets, own_variants, profiles
+from benchmarks import profiles
 from benchmarks.cli import Offline
 from benchmarks.profiles import PROFILE_OPTION, ProfileName
-from benchmarks.records.atomic_files import write_json
-from benchmarks.records.errors import InputError
-from benchmarks.records.folders import ResultsFolder
 from benchmarks.records.ledger import Planned
-from benchmarks.records.record import DataState
 from benchmarks.records.spec import Precision
 from benchmarks.space_files import Section
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from sweeps.matrix import choose_cells
 from sweeps.slurm_options import SlurmOptions
-from sweeps.storage_urls import without_password
 from sweeps.study_configuration import Sampler
-
-LOCK = ".driver.lock"
-"""The file in a results folder that the driver of its sweep locks."""
-
-STOP = ".stop"
-"""The file in a results folder that asks the driver of its sweep to stop."""
 
 
 class EngineName(StrEnum):
@@ -187,20 +174,6 @@ class Options(BaseModel):
             object.__setattr__(self, "engine", EngineName.dask)
         return self
 
-    def save(self, results: Path) -> None:
-        """Writes the options to `sweep.json`, without a password in the URL of the storage.
-
-        Args:
-            results: the results folder.
-
-        Raises:
-            OSError: if the file cannot be written.
-        """
-        kept = self.model_dump(mode="json")
-        if self.storage is not None:
-            kept["storage"] = without_password(self.storage)
-        write_json(results / "sweep.json", {"options": kept})
-
     def trials_asked(self, profile: profiles.Profile) -> int:
         """Returns the number of trials per study: the option's, or else the profile's.
 
@@ -257,112 +230,3 @@ def study_name(variant: str, dataset: str, profile: ProfileName) -> str:
         profile: the profile of the sweep.
     """
     return f"{variant}-{dataset}-{profile.value}"
-
-
-def load_options(results: Path) -> Options:
-    """Reads the options of the last sweep in a results folder.
-
-    Args:
-        results: the results folder.
-
-    Returns:
-        The options.
-
-    Raises:
-        InputError: if the folder has no sweep, or its `sweep.json` is damaged.
-    """
-    path = results / "sweep.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-        kept = dict(content["options"])
-        kept.pop("added", None)  # earlier versions wrote it; now the ledgers have the plan
-        return Options.model_validate(kept)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{results} has no sweep to resume: begin one with `capsbench sweep`, or name its "
-            "folder with --results"
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{path} does not hold a sweep's options ({' '.join(str(error).split())}): call "
-            "`capsbench sweep` with the options of the sweep, which rewrites the file"
-        ) from None
-
-
-def restore_options(results: Path) -> Options:
-    """Reads the options of a results folder, and registers the user's own variants and datasets.
-
-    Args:
-        results: the results folder of a sweep.
-
-    Returns:
-        The options.
-
-    Raises:
-        InputError: if the folder has no sweep, or a file of a variant is missing or changed.
-    """
-    choice = load_options(results)
-    datasets.use_folder(choice.data)
-    for sha256 in choice.variants.values():
-        own_variants.provide(results, sha256)
-    return choice
-
-
-def require_data(choice: Options, results: Path) -> None:
-    """Checks that the folder of the datasets exists, if a cell was begun with data from files.
-
-    Args:
-        choice: the options of the results folder.
-        results: the results folder.
-
-    Raises:
-        InputError: if the folder does not exist and a cell needs it.
-    """
-    files = {DataState.official, DataState.unofficial, DataState.partial}
-    ledgers = () if choice.data.is_dir() else ResultsFolder(results).ledgers()
-    for cell in ledgers:
-        if files.intersection(DataState.named_in(cell.data)):
-            raise InputError(
-                f"{choice.data}, the folder of the datasets of this sweep, does not exist, and "
-                f"{cell.study} was begun with {cell.data} data: name the folder with --data"
-            )
-
-
-def is_finished(choice: Options, results: Path) -> bool:
-    """Returns whether the last sweep of a results folder had these options and has finished.
-
-    The answer follows from the ledgers; records that were deleted since are not noticed.
-
-    Args:
-        choice: the options.
-        results: the results folder.
-    """
-    try:
-        cells = ResultsFolder(results).ledgers()
-        last = load_options(results)
-        if choice.device is Device.auto:
-            choice = choice.model_copy(update={"device": last.device})
-        return last == choice and not any(cell.left for cell in cells)
-    except InputError:
-        return False
-
-
-def ask_to_stop(results: Path) -> None:
-    """Asks the sweep that is running in a results folder to stop.
-
-    Args:
-        results: the results folder.
-
-    Raises:
-        InputError: if no sweep is running there.
-    """
-    path = results / LOCK
-    if path.exists():
-        lock = FileLock(path, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            (results / STOP).touch()
-            return
-        lock.release()
-    raise InputError(f"no sweep is running in {results}: name its folder with --results")

@@ -13,7 +13,8 @@ from benchmarks.cli import require_gpu
 from benchmarks.records.errors import InputError
 from sweeps import cores
 from sweeps.engines.devices import visible_devices
-from sweeps.options import Device, EngineName, Options, load_options
+from sweeps.options import Device, EngineName, Options
+from sweeps.stored_options import load_options
 
 
 @dataclass(frozen=True)

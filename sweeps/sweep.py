@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from benchmarks import interrupts, own_variants, profiles
@@ -21,11 +18,13 @@ from sweeps import matrix, options, plan, run_counts, space, start_points, stora
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.driver import Driver, data_source
-from sweeps.options import LOCK, STOP, Addition, Device
+from sweeps.driver_lock import STOP, locked
+from sweeps.options import Addition, Device
 from sweeps.placement import Placement, place_runs
 from sweeps.progress import Progress
 from sweeps.report_process import ReportProcess
 from sweeps.retry import RunsToRetry, Selection
+from sweeps.stored_options import load_options, save_options
 
 
 def sweep(
@@ -58,7 +57,7 @@ def sweep(
     points = _start_points(choice)
     placement = place_runs(choice, results)
     choice = choice.model_copy(update={"device": Device(placement.device)})
-    with _alone(results), storages.open_storage(results, choice.storage) as storage:
+    with locked(results), storages.open_storage(results, choice.storage) as storage:
         (results / STOP).unlink(missing_ok=True)  # it was meant for an earlier driver
         choice = _with_stored_plan(choice, results)
         if retried is not None:
@@ -71,20 +70,20 @@ def sweep(
         for sha256 in choice.variants.values():
             own_variants.provide(results, sha256)
         # Before the ledgers: otherwise the addition could be added twice after a crash.
-        choice.save(results)
+        save_options(choice, results)
         for cell in cells:
             cell.write_ledger()
         _announce(choice, cells, points, placement)
         with Progress(cells, results) as progress, interrupts.grace_period(interrupts.DRIVER_GRACE):
             Driver(cells, choice, results, progress, report, placement).drive()
-        choice.model_copy(update={"plan": {}, "adding": None}).save(results)
+        save_options(choice.model_copy(update={"plan": {}, "adding": None}), results)
         return cells
 
 
 def _with_stored_plan(choice: options.Options, results: Path) -> options.Options:
     """Adds an interrupted addition, which the command line does not have, to the options."""
     try:
-        stored = options.load_options(results)
+        stored = load_options(results)
     except InputError:
         return choice
     return choice.model_copy(update={"plan": stored.plan, "adding": stored.adding})
@@ -114,32 +113,6 @@ def _announce(
     remaining = [(cell.variant, cell.dataset) for cell in cells if not cell.done]
     if choice.profile is ProfileName.published and remaining:
         plan.print_plan(choice, remaining, points, placement, Console(stderr=True))
-
-
-@contextmanager
-def _alone(results: Path) -> Iterator[None]:
-    """Locks a results folder, because two drivers would disturb each other's studies.
-
-    Raises:
-        InputError: if another driver has locked the folder, or it cannot be written.
-    """
-    lock = FileLock(results / LOCK, timeout=0)
-    try:
-        (results / "cells").mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise InputError(
-            f"another sweep is running in {results}: wait for it, stop it, or choose another "
-            "--results folder"
-        ) from None
-    except (NotADirectoryError, FileExistsError, PermissionError) as error:
-        raise InputError(
-            f"{results} cannot hold results ({error.strerror}): choose another --results folder"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _require_names(choice: options.Options) -> None:

@@ -94,8 +94,8 @@ def print_times(results: Path, cells: Sequence[tuple[str, str]]) -> None:
         results: the results folder of the sweep.
         cells: pairs of the variant's and the dataset's name.
     """
-    from sweeps.options import restore_options
     from sweeps.run_times import seconds_by_kind
+    from sweeps.stored_options import restore_options
 
     choice = restore_options(results)
     for variant, dataset in cells:

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.datasets import standin
 from benchmarks.datasets.data_files import File, Layout
 from benchmarks.datasets.packed_files import Bounded, open_unpacked, read_bounded
-from benchmarks.datasets.parquet_files import read_split
+from benchmarks.datasets.parquet_files import HUB_FILES, read_split
 from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
@@ -240,7 +240,7 @@ DATASET = ImageDataset(
         ),
         Layout(
             folders=("cifar10/plain_text", "plain_text", "cifar10", "CIFAR10", "cifar-10"),
-            files=(File("train-00000-of-*.parquet"), File("test-00000-of-*.parquet")),
+            files=HUB_FILES,
             decode=read_split,
         ),
     ),

@@ -18,8 +18,8 @@ from benchmarks.datasets import standin
 from benchmarks.datasets.array_files import read_arrays, to_labels, to_pixels
 from benchmarks.datasets.data_files import File, Layout
 from benchmarks.datasets.packed_files import open_unpacked
-from benchmarks.datasets.parquet_files import read_split
-from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.parquet_files import HUB_FILES, read_split
+from benchmarks.datasets.still_images import ImageDataset, join_parts
 from benchmarks.datasets.task_data import Split
 
 MAX_SAMPLES = 600_000
@@ -57,7 +57,7 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(bytearray(body), np.uint8).reshape(shape)
 
 
-def join_splits(parts: list[np.ndarray]) -> tuple[Split, Split]:
+def join_arrays(parts: list[np.ndarray]) -> tuple[Split, Split]:
     """Joins the contents of the four files to the training and the test images.
 
     Args:
@@ -161,10 +161,7 @@ KERAS = Layout(
 )
 PARQUET = Layout(
     folders=("mnist", "MNIST", "mnist/mnist", "MNIST/mnist", "mnist/data", "MNIST/data"),
-    files=(
-        File("train-00000-of-*.parquet", other_names=("train.parquet",)),
-        File("test-00000-of-*.parquet", other_names=("test.parquet",)),
-    ),
+    files=HUB_FILES,
     decode=read_split,
     other_datasets=_OTHERS,
 )
@@ -179,10 +176,7 @@ def join(parts: list[Any]) -> tuple[Split, Split]:
     Returns:
         The training images and the test images.
     """
-    if len(parts) == 4:
-        return join_splits(parts)
-    train, test = parts[0] if len(parts) == 1 else parts
-    return train, test
+    return join_arrays(parts) if len(parts) == 4 else join_parts(parts)
 
 
 DATASET = ImageDataset(

@@ -20,23 +20,18 @@ import numpy as np
 from benchmarks.datasets import mnist
 from benchmarks.datasets.array_files import NPY, read_arrays, to_pixels
 from benchmarks.datasets.data_files import (
+    READ_LOCK,
     File,
     Layout,
     Place,
-    UnavailableError,
-    find_or_download,
-    read_first,
-)
-from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
-from benchmarks.datasets.still_images import (
-    READ_LOCK,
-    ImageDataset,
-    StillImages,
     fingerprint_of,
-    moving_info,
+    read_first,
     require_no_lookalike,
     state_of,
 )
+from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
+from benchmarks.datasets.downloads import UnavailableError, find_or_download
+from benchmarks.datasets.still_images import ImageDataset, StillImages, moving_info
 from benchmarks.datasets.task_data import TEST_SEED, TaskData, choose_at_random, selection_kind
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, DataState

@@ -160,8 +160,7 @@ def _read_arrays(dataset: ClipDataset) -> tuple[np.ndarray, np.ndarray]:
     """
     from safetensors.numpy import load_file
 
-    from benchmarks.datasets.data_files import explain_read_errors
-    from benchmarks.datasets.still_images import fingerprint_of
+    from benchmarks.datasets.data_files import explain_read_errors, fingerprint_of
 
     with explain_read_errors(dataset.path, dataset.remedy):
         arrays = load_file(dataset.path)

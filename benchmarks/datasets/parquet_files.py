@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.datasets.data_files import File
 from benchmarks.datasets.image_files import open_image, pixels_of
 from benchmarks.datasets.task_data import Split
 
@@ -24,6 +25,11 @@ MAX_BYTES = 8 << 30
 """Largest size of the unpacked rows of one file, in bytes."""
 IMAGE_COLUMNS = ("image", "img", "images", "pixels")
 LABEL_COLUMNS = ("label", "labels", "class", "target", "fine_label", "y")
+HUB_FILES = (
+    File("train-00000-of-*.parquet", other_names=("train.parquet",)),
+    File("test-00000-of-*.parquet", other_names=("test.parquet",)),
+)
+"""The files of the training and of the test split, under the names that hubs give them."""
 _BATCH = 500
 
 

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,13 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchmarks.datasets.data_files import (
+    READ_LOCK,
     Layout,
     Place,
-    UnavailableError,
     explain_read_errors,
-    find_lookalike,
-    find_or_download,
+    fingerprint_of,
     read_first,
+    require_no_lookalike,
+    state_of,
 )
 from benchmarks.datasets.dataset import (
     Dataset,
@@ -33,6 +32,7 @@ from benchmarks.datasets.dataset import (
     Part,
     Sizes,
 )
+from benchmarks.datasets.downloads import UnavailableError, find_or_download
 from benchmarks.datasets.task_data import (
     SPRITES,
     TEST_SEED,
@@ -44,7 +44,6 @@ from benchmarks.datasets.task_data import (
     split_validation,
     take_images,
 )
-from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
 
@@ -53,8 +52,6 @@ if TYPE_CHECKING:
     from models.variant import Shape
 
 _log = logging.getLogger(__name__)
-READ_LOCK = threading.Lock()
-"""Is locked while files are searched, downloaded or read, so that one thread does it at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +78,16 @@ class StillImages:
         return Part(name, self.state, str(len(images)), images.shape[1:], self.sha256, self.path)
 
 
-def _both(parts: list[Any]) -> tuple[Split, Split]:
-    train, test = parts
+def join_parts(parts: list[Any]) -> tuple[Split, Split]:
+    """Joins decoded files that already hold splits: one file per split, or one file of both.
+
+    Args:
+        parts: the training and the test images, or a list of one list of these two.
+
+    Returns:
+        The training images and the test images.
+    """
+    train, test = parts[0] if len(parts) == 1 else parts
     return train, test
 
 
@@ -102,9 +107,8 @@ class ImageDataset(Dataset):
     """Official numbers of training and test images."""
     layouts: tuple[Layout, ...]
     """Ways in which the files may be stored, in the order of search; the first is downloaded."""
-    join: Callable[[list[Any]], tuple[Split, Split]] = _both
-    """Joins the decoded files of a layout to training and test images; by default, there are two
-    files, and these are the training and the test images."""
+    join: Callable[[list[Any]], tuple[Split, Split]] = join_parts
+    """Joins the decoded files of a layout to the training and the test images."""
     render: Callable[[str, int], Split] | None = None
     """Renders a stand-in from a part, `train` or `test`, and a number of samples; None: the dataset
     has no stand-in."""
@@ -341,30 +345,6 @@ def _official(layout: Layout, root: Path) -> str:
     return f"{', '.join(f.name for f in layout.files)} into {root / layout.folders[0]}"
 
 
-def require_no_lookalike(
-    name: str, root: Path, pattern: str, official: str, reason: Exception
-) -> None:
-    """Checks that no file in the data folder looks like a dataset that was not found.
-
-    Args:
-        name: the name of the dataset.
-        root: the folder of the datasets.
-        pattern: a regular expression of paths that look like the dataset.
-        official: which files go where, as `FILES into FOLDER`.
-        reason: why the dataset is not downloaded.
-
-    Raises:
-        InputError: if there is such a file; it names the file.
-    """
-    found = find_lookalike(root, pattern)
-    if found is not None:
-        raise InputError(
-            f"{found} looks like a file of {name}, but is in no form that is read, and {name} is "
-            f"not found elsewhere ({reason}): put {official}, or move this file out of the data "
-            "folder to go on without it"
-        )
-
-
 @cache
 def _stand_in(
     dataset: ImageDataset, train_samples: int | None, test_samples: int | None
@@ -384,21 +364,6 @@ def _stand_in(
     )
 
 
-def state_of(place: Place, *, partial: bool) -> DataState:
-    """Determines the state of data that was read from files.
-
-    Args:
-        place: the folder of the files.
-        partial: whether there are fewer samples than published.
-
-    Returns:
-        `partial`, or otherwise `official` or `unofficial`, by the checksums of the files.
-    """
-    if partial:
-        return DataState.partial
-    return DataState.official if place.official() else DataState.unofficial
-
-
 def _check(dataset: ImageDataset, part: str, split: Split) -> None:
     images, labels = split.images, split.labels
     if images.dtype != np.uint8 or images.shape[1:] != dataset.shape:
@@ -407,20 +372,3 @@ def _check(dataset: ImageDataset, part: str, split: Split) -> None:
         raise ValueError(f"it has {len(images)} {part} images and labels {labels.shape}")
     if labels.min() < 0 or labels.max() >= dataset.classes:
         raise ValueError(f"its {part} labels are not all in 0..{dataset.classes - 1}")
-
-
-def fingerprint_of(arrays: Iterable[np.ndarray]) -> str:
-    """Computes the SHA-256 of arrays: of dtype, shape and bytes in C order.
-
-    Args:
-        arrays: the arrays; rows are read in chunks, so that mapped files need little memory.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        for start in range(0, len(array), 1000):
-            digest.update(np.ascontiguousarray(array[start : start + 1000]).data)
-    return digest.hexdigest()

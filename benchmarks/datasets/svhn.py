@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.datasets import standin
 from benchmarks.datasets.array_files import is_hdf5, read_hdf5, to_labels
 from benchmarks.datasets.data_files import File, Layout
-from benchmarks.datasets.parquet_files import read_split
+from benchmarks.datasets.parquet_files import HUB_FILES, read_split
 from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
@@ -106,7 +106,7 @@ DATASET = ImageDataset(
                 "SVHN",
                 "svhn",
             ),
-            files=(File("train-00000-of-*.parquet"), File("test-00000-of-*.parquet")),
+            files=HUB_FILES,
             decode=read_split,
         ),
     ),

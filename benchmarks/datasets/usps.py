@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from benchmarks.datasets import standin
 from benchmarks.datasets.array_files import read_hdf5, to_labels
 from benchmarks.datasets.data_files import File, Layout
 from benchmarks.datasets.packed_files import open_unpacked, read_bounded
-from benchmarks.datasets.parquet_files import read_split
+from benchmarks.datasets.parquet_files import HUB_FILES, read_split
 from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
@@ -91,19 +90,6 @@ def _split(values: np.ndarray, labels: np.ndarray) -> Split:
     return Split(pixels.reshape(-1, 1, 16, 16), labels.astype(np.int64))
 
 
-def join(parts: list[Any]) -> tuple[Split, Split]:
-    """Joins the decoded files of each layout to the training and the test images.
-
-    Args:
-        parts: two splits, or one list of two splits (HDF5).
-
-    Returns:
-        The training images and the test images.
-    """
-    train, test = parts[0] if len(parts) == 1 else parts
-    return train, test
-
-
 _FOLDERS = ("USPS", "usps", "USPS/raw", ".", "USPS/USPS", "usps/USPS", "raw")
 _ADDRESS = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 
@@ -135,14 +121,10 @@ DATASET = ImageDataset(
         Layout(folders=_FOLDERS, files=(File("usps.h5"),), decode=read_h5),
         Layout(
             folders=("USPS", "usps", "USPS/data", "usps/data"),
-            files=(
-                File("train-00000-of-*.parquet", other_names=("train.parquet",)),
-                File("test-00000-of-*.parquet", other_names=("test.parquet",)),
-            ),
+            files=HUB_FILES,
             decode=read_split,
         ),
     ),
-    join=join,
     render=partial(standin.handwriting, standin.MARKER),
     lookalike=r"usps|(^|/)zip\.(train|test)",
 )

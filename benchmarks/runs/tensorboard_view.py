@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.runs.view_failures import ends_only_the_view
 from benchmarks.tensorboard import writer_class
 
 
@@ -34,17 +34,11 @@ class TensorBoardView:
             shutil.rmtree(path, ignore_errors=True)
             self._writer = writer_class()(log_dir=str(path))
 
-    @contextmanager
-    def _harmless(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            self._writer = None
-            print(
-                f"capsbench: the TensorBoard view of {self._run_id} ends here "
-                f"({type(error).__name__}: {error}); the run and its record do not need it",
-                file=sys.stderr,
-            )
+    def _harmless(self) -> AbstractContextManager[None]:
+        return ends_only_the_view("TensorBoard", self._run_id, self._end)
+
+    def _end(self) -> None:
+        self._writer = None
 
     def epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Shows the metrics of an epoch at the number of the epoch."""

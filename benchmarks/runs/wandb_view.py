@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.atomic_files import token_of
 from benchmarks.records.spec import RunSpec
+from benchmarks.runs.view_failures import ends_only_the_view
 from benchmarks.wandb_options import WandbOptions
 from benchmarks.weights_and_biases import import_wandb
 
@@ -41,8 +41,9 @@ class WandbView:
         self, folder: Path, spec: RunSpec, *, study: str | None, task: str, log: WandbOptions
     ) -> None:
         os.environ["WANDB_ERROR_REPORTING"] = "false"
+        self._run_id = spec.run_id
         self._run: wandb.Run | None = None
-        with self._harmless(spec.run_id):
+        with self._harmless():
             shutil.rmtree(folder / "wandb", ignore_errors=True)
             if log.switched_off is not None:
                 return
@@ -72,17 +73,11 @@ class WandbView:
             )
             self._run.define_metric("epoch/*", step_metric="epoch")
 
-    @contextmanager
-    def _harmless(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            self._run = None
-            print(
-                f"capsbench: the Weights & Biases view of {what} ends here "
-                f"({type(error).__name__}: {error}); the run and its record do not need it",
-                file=sys.stderr,
-            )
+    def _harmless(self) -> AbstractContextManager[None]:
+        return ends_only_the_view("Weights & Biases", self._run_id, self._end)
+
+    def _end(self) -> None:
+        self._run = None
 
     def epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Shows the metrics of an epoch."""
@@ -95,14 +90,14 @@ class WandbView:
     def pictures(self, step: int, pictures: Mapping[str, Path]) -> None:
         """Shows pictures (PNG files by name) that were drawn after a training step."""
         if self._run is not None:
-            with self._harmless(self._run.id):
+            with self._harmless():
                 image = import_wandb().Image
                 shown = {f"while training/{k}": image(str(p)) for k, p in pictures.items()}
                 self._run.log({"drawn after step": step, **shown})
 
     def _log(self, values: dict[str, Any]) -> None:
         if self._run is not None:
-            with self._harmless(self._run.id):
+            with self._harmless():
                 self._run.log(values)
 
     def finish(
@@ -110,7 +105,7 @@ class WandbView:
     ) -> None:
         """Ends the Weights & Biases run, with its summary and its pictures (PNG files by name)."""
         if self._run is not None:
-            with self._harmless(self._run.id):
+            with self._harmless():
                 if pictures:
                     image = import_wandb().Image
                     shown = {name: image(str(path)) for name, path in pictures.items()}

@@ -22,7 +22,7 @@ from models.layers.part_encoders import AttentionPooling, EncoderKind, encoder, 
 from models.layers.parts import Parts
 from models.layers.recipes import RecipeConfig
 from models.layers.templates import inverse, warp
-from models.variant import ImageShape
+from models.variant import Coded, ImageShape
 
 PRESENCE_FLOOR = 1e-16
 """Lower bound that presences are clamped to before their logarithm is taken."""
@@ -120,6 +120,25 @@ class Decoded(NamedTuple):
     def mass(self) -> Tensor:
         """Returns the fraction of the canvas that each part explains: (batch, M)."""
         return self.responsibility.mean((2, 3)).T
+
+    def coded(self, code: Tensor, prior: Tensor, target: Tensor) -> Coded:
+        """Joins a code to this reconstruction.
+
+        Args:
+            code: (batch, capsules), the posterior presences of part or object capsules.
+            prior: (batch, capsules), their prior presences.
+            target: (batch, channels, height, width), what is reconstructed.
+
+        Returns:
+            The output of an autoencoding variant.
+        """
+        return Coded(
+            code=code,
+            prior=prior,
+            target=target,
+            reconstruction=self.reconstruction,
+            log_likelihood=self.log_likelihood,
+        )
 
     def coloured(self, colours: Tensor) -> Tensor:
         """Draws the reconstruction with each part in a given colour.

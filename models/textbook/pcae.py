@@ -140,18 +140,27 @@ class Parts(nn.Module):
         loss = loss + config.presence_within_weight * within
         return loss + config.presence_between_weight * between
 
+    def loss_and_parts(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Computes the weighted loss of the images, and what it is computed from.
+
+        Returns the loss, pose matrices (batch, M, 3, 3), presences (batch, M) and features (batch,
+        M, F).
+        """
+        image, target = self.views(batch.x, shifted=self.training)
+        noise = self.config.presence_noise if self.training else 0
+        pose, logit, features = self.encode(image, noise)
+        presence = torch.sigmoid(logit)
+        log_likelihood, mean = self.decode(pose, presence, features, target)
+        loss = self.image_loss(presence, log_likelihood, mean, target)
+        return loss, pose, presence, features
+
 
 class PCAE(Parts):
     """Implements the part autoencoder alone."""
 
     def loss(self, batch: Any) -> Tensor:
         """Computes the weighted loss of a batch of images."""
-        config = self.config
-        image, target = self.views(batch.x, shifted=self.training)
-        pose, logit, features = self.encode(image, config.presence_noise if self.training else 0)
-        presence = torch.sigmoid(logit)
-        log_likelihood, mean = self.decode(pose, presence, features, target)
-        return self.image_loss(presence, log_likelihood, mean, target)
+        return self.loss_and_parts(batch)[0]
 
 
 textbook = PCAE

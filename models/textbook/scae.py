@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from models.layers.object_capsules import object_loss_weights
@@ -26,11 +25,7 @@ class SCAE(Parts):
     def loss(self, batch: Any) -> Tensor:
         """Computes the weighted loss of a batch of images, including both classifiers."""
         config = self.config
-        image, target = self.views(batch.x, shifted=self.training)
-        pose, logit, features = self.encode(image, config.presence_noise if self.training else 0)
-        presence = torch.sigmoid(logit)
-        log_likelihood, mean = self.decode(pose, presence, features, target)
-        loss = self.image_loss(presence, log_likelihood, mean, target)
+        loss, pose, presence, features = self.loss_and_parts(batch)
         templates = self.templates(features).flatten(-3).detach()
         found = FoundParts(pose[..., :2, :].flatten(2).detach(), presence.detach(), features)
         objects = explain(self.objects, found, templates)

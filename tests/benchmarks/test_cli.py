@@ -246,7 +246,7 @@ def test_a_sign_that_a_terminal_lacks_ends_no_command(encoding: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode(encoding).strip() == (
-        "28 × 28 ?" if encoding == "utf-8" else "28 ? 28 ?"
+        "28 × 28 ?" if encoding == "utf-8" else "28 x 28 ?"
     )
 
 

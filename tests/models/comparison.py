@@ -11,7 +11,15 @@ import yaml
 from torch import Tensor, nn
 
 from models.layers.object_capsules import Objects
-from models.variant import Images, Variant
+from models.variant import Images, ImageShape, Variant
+
+GREY = ImageShape(1, 28, 28, 10)
+
+
+def images(shape: ImageShape = GREY, count: int = 4, dtype: torch.dtype = torch.float32) -> Images:
+    """Draws random images and labels."""
+    x = torch.rand(count, shape.channels, shape.height, shape.width, dtype=dtype)
+    return Images(x, torch.randint(shape.classes, (count, shape.labels)))
 
 
 def total_loss(model: Variant, batch: Any) -> Tensor:

@@ -23,11 +23,6 @@ from models.variant import Images, ImageShape
 from tests.models.comparison import gradients, total_loss
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def images(shape: ImageShape, count: int = 6, dtype: torch.dtype = torch.float64) -> Images:
     x = torch.rand(count, shape.channels, shape.height, shape.width, dtype=dtype)
     return Images(x, torch.zeros(count, 1, dtype=torch.int64))

@@ -26,11 +26,6 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def small(shape: ImageShape = MNIST, **changes: Any) -> CapsNet:
     return CapsNet(shape=shape, config=CapsNetConfig(**{**SMALL, **changes}))
 

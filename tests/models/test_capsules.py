@@ -10,11 +10,6 @@ from models.layers.capsules import length, route, squash
 from models.textbook import equations
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def test_squash_is_equation_1() -> None:
     s = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
     expected = torch.stack([equations.squash(row) for row in s])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.datasets.constellations import constellations
 from models.ccae import CCAE, CCAEConfig, active_if_winning, draw_points, explain
-from models.layers.images import draw_discs, hues
+from models.layers.drawing import draw_discs, hues
 from models.layers.rmsprop import RMSProp
 from models.textbook import ccae
 from models.variant import Images, ImageShape, Points, PointShape
@@ -29,11 +29,6 @@ SMALL: dict[str, Any] = {
     "noise": 0.0,
 }
 SHAPES = {"points": PointShape(11, 3), "images": ImageShape(2, 7, 9, 4)}
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
 
 
 def small(shape: Any = SHAPES["points"], **changes: Any) -> CCAE:

@@ -19,11 +19,6 @@ from models.variant import Clips, ClipShape
 from tests.models.comparison import gradients, total_loss
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def randomised(module: nn.Module) -> nn.Module:
     """Returns the model in float64, with peephole weights other than zero."""
     for name, parameter in module.named_parameters():

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from models import registry
+from models.layers.capsule_votes import CapsuleLayer
 from models.layers.initialisation import initialise_as_sonnet, sonnet_normal_
-from models.layers.object_capsules import CapsuleLayer
 from models.layers.set_transformer import SetTransformer
 from models.variant import ImageShape
 from tests.contracts.test_variants import build

@@ -10,11 +10,6 @@ from torch import Tensor
 from models.layers.minimal_filters import POINTS, TILES, Winograd, filter_matrices
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def filtered(x: Tensor, weight: Tensor, bias: Tensor, geometry: Winograd, border: int) -> Tensor:
     """Convolves images, (batch, channels, rows, columns)."""
     tiles = geometry.transform_inputs(x.permute(0, 2, 3, 1), border=border)

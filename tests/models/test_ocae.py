@@ -24,11 +24,6 @@ PARTS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def small(base: dict[str, Any] | None = None, **changes: Any) -> OCAE:
     base = PCAE(shape=SHAPE, config=PCAE.Config(**{**PARTS, **(base or {})}))
     return OCAE(shape=SHAPE, config=OCAEConfig(**{**SMALL, **changes}), base=base)

@@ -18,11 +18,6 @@ from models.variant import Images, ImageShape
 from models.vit import ViT, ViTConfig
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def test_each_image_is_cropped_and_mirrored_by_itself() -> None:
     """Guards against one place, or one decision to mirror, for a whole batch."""
     x = torch.arange(2 * 5 * 6.0).view(1, 2, 5, 6).expand(200, -1, -1, -1)

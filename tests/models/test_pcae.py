@@ -20,9 +20,8 @@ from models.layers.templates import deterministic_gradients, inverse, warp
 from models.pcae import PCAE
 from models.textbook import pcae
 from models.variant import Images, ImageShape
-from tests.models.comparison import gradients, highest_rates, stays_finite, total_loss
+from tests.models.comparison import GREY, gradients, highest_rates, images, stays_finite, total_loss
 
-GREY = ImageShape(1, 28, 28, 10)
 COLOUR = ImageShape(3, 24, 26, 5)
 SMALL: dict[str, Any] = {
     "part_capsules": 5,
@@ -51,18 +50,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def small(shape: ImageShape = GREY, **changes: Any) -> PCAE:
     return PCAE(shape=shape, config=PartConfig(**{**SMALL, **changes}))
-
-
-def images(shape: ImageShape = GREY, count: int = 4, dtype: torch.dtype = torch.float32) -> Images:
-    x = torch.rand(count, shape.channels, shape.height, shape.width, dtype=dtype)
-    return Images(x, torch.randint(shape.classes, (count, shape.labels)))
 
 
 def parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

@@ -11,10 +11,17 @@ from torch import Tensor
 
 from models.scae import SCAE, SCAEConfig
 from models.textbook import scae
-from models.variant import Images, ImageShape
-from tests.models.comparison import evaluates, gradients, highest_rates, stays_finite, total_loss
+from models.variant import ImageShape
+from tests.models.comparison import (
+    GREY,
+    evaluates,
+    gradients,
+    highest_rates,
+    images,
+    stays_finite,
+    total_loss,
+)
 
-GREY = ImageShape(1, 28, 28, 10)
 TWO = ImageShape(3, 24, 26, 5, labels=2)
 SMALL: dict[str, Any] = {
     "canvas": 30,
@@ -32,18 +39,8 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def small(shape: ImageShape = GREY, **changes: Any) -> SCAE:
     return SCAE(shape=shape, config=SCAEConfig(**{**SMALL, **changes}))
-
-
-def images(shape: ImageShape = GREY, count: int = 4, dtype: torch.dtype = torch.float32) -> Images:
-    x = torch.rand(count, shape.channels, shape.height, shape.width, dtype=dtype)
-    return Images(x, torch.randint(shape.classes, (count, shape.labels)))
 
 
 @pytest.mark.parametrize("shape", [GREY, TWO])

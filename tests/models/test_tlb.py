@@ -23,11 +23,6 @@ CIFAR = ImageShape(3, 32, 32, 10)
 SMALL: dict[str, Any] = {"image_size": 12, "resize": 14, "chunk_size": 3, "dim": 8}
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def paper(shape: ImageShape = CIFAR, **changes: Any) -> TLB:
     return TLB(shape=shape, config=TLBConfig(**{**SMALL, **changes}))
 

@@ -4,24 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from results_folder import sweep
+from results_folder import put, sweep, variants
 
 from reports import page
 from reports.results import read_results
 from reports.tables import build_tables, leaderboard
 from reports.tables.trial_lists import importance
-
-
-def put(files, study, values):
-    """Sets the test accuracies of a cell's finals."""
-    for number, value in enumerate(values):
-        files.run(study, "final", number)["metrics"]["test/accuracy"] = value
-
-
-def variants(results):
-    """Returns the leaderboard without its floors."""
-    table = leaderboard(results)
-    return table[table["kind"] == "variant"]
 
 
 def test_finding_7_the_memory_of_a_cpu_process_is_not_shown(tmp_path):

@@ -2,7 +2,7 @@ import os
 
 import pandas as pd
 import pytest
-from results_folder import SAMPLES, fingerprint, sweep
+from results_folder import SAMPLES, fingerprint, put, sweep, variants
 
 from reports.build import build
 from reports.flags import flags
@@ -31,18 +31,6 @@ def written(files, root, formats=("csv", "markdown"), **options):
 
 def read(tables, name):
     return pd.read_csv(pd.io.common.BytesIO(tables[f"{name}.csv"]), keep_default_na=False)
-
-
-def put(files, study, values):
-    """Sets the test accuracies of a cell's finals."""
-    for number, value in enumerate(values):
-        files.run(study, "final", number)["metrics"]["test/accuracy"] = value
-
-
-def variants(results):
-    """Returns the leaderboard without its floors."""
-    table = leaderboard(results)
-    return table[table["kind"] == "variant"]
 
 
 def test_leaderboard_has_a_row_a_cell_best_first(tmp_path):

@@ -20,11 +20,12 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
-from sweeps import options, space, storages
+from sweeps import space, storages
 from sweeps.cell import Cell
 from sweeps.cell_specs import CellSpecs
 from sweeps.engines import Job
 from sweeps.proposals import Proposals
+from sweeps.stored_options import load_options
 from sweeps.study_configuration import Sampler, StudyConfiguration
 from sweeps.sweep_status import show_status
 from tests.sweeps.growth import recorded
@@ -145,7 +146,7 @@ def test_a_hostile_file_of_a_results_folder_is_one_sentence(text: str, tmp_path:
     with pytest.raises(InputError, match="is not a cell's ledger of this version"):
         show_status(tmp_path)
     with pytest.raises(InputError, match="does not hold a sweep's options"):
-        options.load_options(tmp_path)
+        load_options(tmp_path)
 
 
 RECIPE = {"lr": 1e-3, "weight_decay": 1e-2}

@@ -30,7 +30,8 @@ from reports.results import read_results
 from sweeps import deadlines, engines, watchdog
 from sweeps.__main__ import app
 from sweeps.engines import Inline, Job, WorkerContext
-from sweeps.options import Addition, EngineName, Options, is_finished, load_options
+from sweeps.options import Addition, EngineName, Options
+from sweeps.stored_options import is_finished, load_options, save_options
 from sweeps.sweep import sweep
 from sweeps.sweep_status import show_status
 from tests.reports.results_folder import ledger
@@ -128,7 +129,7 @@ def test_a_sweep_is_finished_when_its_options_are_the_last_and_no_run_is_left(
     tmp_path: Path,
 ) -> None:
     assert not is_finished(CHOICE, tmp_path)
-    CHOICE.save(tmp_path)
+    save_options(CHOICE, tmp_path)
     for left, expected in ((1, False), (0, True)):
         cell = ledger("linear", "usps", "smoke", left=left)
         CellLedger.model_validate(cell).write(ResultsFolder(tmp_path).ledger(cell["study"]))
@@ -325,7 +326,7 @@ def test_retry_leaves_runs_of_cells_that_the_sweep_does_not_cover(tmp_path: Path
     """No one would re-run them, once their records are set aside."""
     sweep(CHOICE, tmp_path)
     run_id = fail(tmp_path, 0, "its worker died 3 times")
-    CHOICE.model_copy(update={"only": ("cnn/usps",)}).save(tmp_path)
+    save_options(CHOICE.model_copy(update={"only": ("cnn/usps",)}), tmp_path)
     with pytest.raises(InputError, match="nothing to retry"):
         app(["retry", "--results", str(tmp_path)], standalone_mode=False)
     assert RunFolder(tmp_path, run_id).read().status == "failed"

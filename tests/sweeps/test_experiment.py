@@ -14,7 +14,7 @@ from benchmarks.records.errors import InputError, SweepStoppedError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from sweeps import experiment
 from sweeps.__main__ import app
-from sweeps.options import load_options
+from sweeps.stored_options import load_options
 from tests.benchmarks.test_own_variants import FILE, forget
 from tests.sweeps.test_driver import NoReport
 

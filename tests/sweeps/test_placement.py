@@ -16,6 +16,7 @@ from sweeps.engines import Processes
 from sweeps.engines.devices import gpu_environment, visible_devices
 from sweeps.options import Device, EngineName, Options
 from sweeps.placement import Placement, place_runs
+from sweeps.stored_options import save_options
 
 
 def chosen(**options: object) -> Options:
@@ -110,7 +111,7 @@ def test_a_driver_without_a_gpu_drives_workers_that_have_one() -> None:
 @pytest.mark.usefixtures("two_gpus")
 def test_a_sweep_keeps_the_device_that_auto_chose_for_it(tmp_path: Path) -> None:
     """Its studies refuse another device, so `resume` may not choose again."""
-    chosen(device=Device.cpu).save(tmp_path)
+    save_options(chosen(device=Device.cpu), tmp_path)
     assert place_runs(chosen(), tmp_path).device == "cpu"
     assert place_runs(chosen(), tmp_path / "another").device == "cuda"
 

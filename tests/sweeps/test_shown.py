@@ -10,9 +10,9 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.records.errors import InputError
 from benchmarks.wandb_options import WandbOptions
-from sweeps import options
 from sweeps.__main__ import app
 from sweeps.options import Options
+from sweeps.stored_options import load_options, save_options
 from sweeps.sweep import sweep
 from tests.sweeps.test_driver import CHOICE as ONE_CELL
 
@@ -51,7 +51,7 @@ def test_the_command_line_has_them_all_and_resuming_keeps_them(
     choices: list[Options] = []
 
     def noted(choice: Options, results: Path, report: Any, **_: Any) -> list[Any]:
-        choice.save(results)
+        save_options(choice, results)
         choices.append(choice)
         raise InputError("far enough")
 
@@ -70,11 +70,11 @@ def test_the_command_line_has_them_all_and_resuming_keeps_them(
 
 
 def test_a_damaged_frequency_is_refused(tmp_path: Path) -> None:
-    CHOICE.save(tmp_path)
+    save_options(CHOICE, tmp_path)
     path = tmp_path / "sweep.json"
     path.write_text(path.read_text().replace('"every": 2', '"every": 0'))
     with pytest.raises(InputError, match="greater than or equal to 1"):
-        options.load_options(tmp_path)
+        load_options(tmp_path)
 
 
 def test_a_pattern_that_gives_a_chosen_variant_no_name_begins_nothing(tmp_path: Path) -> None:

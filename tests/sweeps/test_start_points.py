@@ -18,6 +18,7 @@ from models import registry
 from sweeps import options, space, start_points
 from sweeps.__main__ import app
 from sweeps.space import Space, contains
+from sweeps.stored_options import load_options
 from sweeps.sweep import sweep
 from tests.reports.results_folder import ledger
 from tests.sweeps.test_driver import CHOICE
@@ -270,7 +271,7 @@ def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path
     points = [{**recipe, "lr": 0.02}, {"lr": 0.003, "weight_decay": 0.001}]
     assert tried(results) == [recipe, *points]  # smoke has two trials; every point is tried
     path.unlink()
-    sweep(options.load_options(results), results, adding=options.Addition(trials=1))
+    sweep(load_options(results), results, adding=options.Addition(trials=1))
     assert tried(results)[:3] == [recipe, *points]
     assert len(tried(results)) == 4
 

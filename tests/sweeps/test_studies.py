@@ -24,6 +24,7 @@ from sqlalchemy import event
 
 from benchmarks.records.errors import InputError
 from sweeps import options, storages, stored_trials
+from sweeps.stored_options import load_options, save_options
 from sweeps.studies import StoredStudy
 
 
@@ -452,8 +453,8 @@ def test_a_database_whose_creation_was_interrupted_is_completed(tmp_path: Path) 
     ],
 )
 def test_a_password_is_neither_kept_nor_printed(url: str, kept: str, tmp_path: Path) -> None:
-    options.Options(data=tmp_path, workers=1, storage=url).save(tmp_path)
-    assert options.load_options(tmp_path).storage == kept
+    save_options(options.Options(data=tmp_path, workers=1, storage=url), tmp_path)
+    assert load_options(tmp_path).storage == kept
     assert "SE" not in kept
 
 
@@ -477,8 +478,8 @@ def test_a_driver_prints_no_password(url: str, tmp_path: Path) -> None:
 
 def test_a_password_is_not_kept(tmp_path: Path) -> None:
     url = "postgresql+psycopg://bench:se:c@ret@host/db"
-    options.Options(data=tmp_path, workers=1, storage=url).save(tmp_path)
+    save_options(options.Options(data=tmp_path, workers=1, storage=url), tmp_path)
     assert "c@ret" not in (tmp_path / "sweep.json").read_text()
-    kept = options.load_options(tmp_path).storage
+    kept = load_options(tmp_path).storage
     assert kept == "postgresql+psycopg://bench@host/db"
     assert json.loads((tmp_path / "sweep.json").read_text())["options"]["storage"] == kept

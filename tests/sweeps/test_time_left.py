@@ -24,6 +24,7 @@ from sweeps.cell import Cell
 from sweeps.engines import Job
 from sweeps.options import Options
 from sweeps.run_times import RunKind
+from sweeps.stored_options import save_options
 from sweeps.time_left import TimeLeft
 from sweeps.timing_process import TimingProcess
 
@@ -204,7 +205,7 @@ def test_runs_of_an_earlier_process_count() -> None:
 
 def test_steps_are_timed_in_a_process_that_writes_nothing(tmp_path: Path) -> None:
     choice = Options(data=Path("no-such-folder"), profile=ProfileName.smoke, only=("ocae/usps",))
-    choice.save(tmp_path)
+    save_options(choice, tmp_path)
     timed: Times = {}
     process = TimingProcess(tmp_path, timed)
     process.stop()  # a short sweep has not started it

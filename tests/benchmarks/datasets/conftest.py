@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import datasets
-from benchmarks.datasets import data_files, moving_mnist, still_images
+from benchmarks.datasets import downloads, moving_mnist, still_images
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def _forget() -> Iterator[None]:
         still_images._real,
         still_images._stand_in,
         moving_mnist._test_file,
-        data_files._answers,
+        downloads._answers,
     ):
         cached.cache_clear()
     datasets._root = None

@@ -15,9 +15,10 @@ from pathlib import Path
 import dataset_files as make
 import pytest
 
-from benchmarks.datasets import data_files, usps
-from benchmarks.datasets.data_files import File, Layout, UnavailableError, find_or_download
+from benchmarks.datasets import downloads, usps
+from benchmarks.datasets.data_files import File, Layout
 from benchmarks.datasets.dataset import DataSource
+from benchmarks.datasets.downloads import UnavailableError, find_or_download
 from benchmarks.records.errors import InputError
 
 CONTENTS = make.contents("usps")
@@ -126,7 +127,7 @@ def test_download_always_cut_leaves_nothing(server: Server, tmp_path: Path) -> N
     with pytest.raises(UnavailableError, match="download failed"):
         find_or_download((layout(server.address),), tmp_path, download=True)
     assert on_disk(tmp_path) == {}
-    assert server.asked == [TRAIN] * (1 + data_files.RETRIES)
+    assert server.asked == [TRAIN] * (1 + downloads.RETRIES)
 
 
 def test_other_checksum_is_refused_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def cut_at_move(number: int, monkeypatch: pytest.MonkeyPatch, server: Server, ro
         source.rename(target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(data_files.os, "replace", replace)
+        patch.setattr(downloads.os, "replace", replace)
         with pytest.raises(Cut):
             find_or_download((layout(server.address),), root, download=True)
 
@@ -200,7 +201,7 @@ def test_move_that_was_cut_is_ended_by_the_next_call_without_a_network(
 ) -> None:
     cut_at_move(moved, monkeypatch, server, tmp_path)
     assert len(on_disk(tmp_path)) == moved
-    monkeypatch.setattr(data_files, "_answers", lambda address: False)
+    monkeypatch.setattr(downloads, "_answers", lambda address: False)
     find_or_download((layout(server.address),), tmp_path, download=download)
     assert on_disk(tmp_path) == CONTENTS
     assert server.asked == [TRAIN, TEST]
@@ -227,7 +228,7 @@ def test_dead_host_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise requests.ConnectionError("no network")
 
     monkeypatch.setattr(requests, "head", head)
-    monkeypatch.setattr(data_files, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     for _ in range(3):
         with pytest.raises(UnavailableError, match=r"example\.invalid does not answer"):
             find_or_download((layout("http://example.invalid/"),), tmp_path / "data", download=True)
@@ -240,7 +241,7 @@ def test_hanging_host_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     release = threading.Event()
     monkeypatch.setattr(requests, "head", lambda address, timeout: release.wait(10))
-    monkeypatch.setattr(data_files, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     with pytest.raises(UnavailableError, match="does not answer"):
         find_or_download((layout("http://example.invalid/"),), tmp_path, download=True)
     release.set()
