@@ -29,8 +29,10 @@ def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in registry._added.values():
+        for entry in file.entries:
+            registry._classes.pop(entry.name, None)
     monkeypatch.setattr(registry, "_added", {})
-    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
     registry.available.cache_clear()
     for name in [name for name in sys.modules if name.startswith("capsbench_variants_")]:
         del sys.modules[name]

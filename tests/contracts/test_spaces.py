@@ -52,7 +52,8 @@ def test_large_budgets_begin_with_the_published_rate(
 ) -> None:
     """The variant's defaults with its presets are the source's recipe."""
     cls = registry.variant(variant)
-    published = cls.Config(**cls.presets.get(dataset, {})).model_dump(mode="json")
+    config = cls.Config(**cls.presets.get(dataset, {}))
+    published = {name: getattr(config, name) for name in cls.Config.model_fields}
     recipe = load(variant, dataset, profile).resolve({})
     assert recipe.get("lr") == published.get("lr")
     if profile is not ProfileName.standard:

@@ -14,7 +14,7 @@ from benchmarks.cli import main
 from benchmarks.metrics import PROBE_SAMPLES
 from benchmarks.profiles import ProfileName
 from benchmarks.timing import SampleTimes
-from sweeps import plan
+from sweeps import plan, run_times
 from sweeps.__main__ import app
 from sweeps.matrix import list_cells
 from sweeps.options import Options
@@ -27,11 +27,11 @@ from tests.sweeps.test_driver import CHOICE
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has every model take a second for a sample in training, a tenth in evaluation."""
-    plan._times.cache_clear()
+    run_times.sample_times.cache_clear()
     monkeypatch.setattr(timing, "untrained_model", lambda *_: None)
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(1.0, 0.1))
     yield
-    plan._times.cache_clear()
+    run_times.sample_times.cache_clear()
 
 
 def planned(
