@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from benchmarks.datasets import names
+from benchmarks import datasets
 from benchmarks.tasks.picture_grid import grid
 from models import registry
 from models.variant import (
@@ -229,11 +229,11 @@ def test_prediction_variants_say_which_frames(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "dataset"), PRESETS)
 def test_each_preset_trains_on_its_dataset(name: str, dataset: str) -> None:
-    assert dataset in names()
+    assert dataset in datasets.names()
     registry.variant(name).Config(**registry.variant(name).presets[dataset])  # without smoke's
-    moving = registry.available()[name].task == "prediction"
-    label = {"moving_mnist": "frames"}.get(dataset, dataset if dataset in STILL else "colour")
-    shape = MOVING["colour" if label == "colour" else "grey"] if moving else STILL[label]
+    shape: Any = datasets.find(dataset).shape_of(registry.available()[name].task)
+    if isinstance(shape, ClipShape):
+        shape = MOVING["grey" if shape.channels == 1 else "colour"]  # has fewer frames
     model = build(name, shape, dataset)
     for fill in ("random", "blank", "saturated"):
         assert_finite(model, made(shape, fill=fill))
