@@ -22,7 +22,7 @@ from models.variant import (
 )
 
 PATIENCE = 2.0
-"""Seconds that a timed step may take, unless a single sample takes longer."""
+"""Seconds that a timed step may take, unless two samples take longer."""
 
 CALLS = 3
 """How often a step is timed. The shortest time counts: the first call also loads and allocates."""
@@ -178,7 +178,7 @@ def _grown(
     Returns:
         Seconds per sample, and the number of samples of the last step.
     """
-    count = 1
+    count = min(2, most)  # batch norm cannot train on one value per channel
     while True:
         step = make(count)
         taken = min(_seconds(step, device) for _ in range(CALLS))

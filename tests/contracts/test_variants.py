@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from benchmarks.datasets import names
+from benchmarks import datasets
 from benchmarks.runs.costs import count_parameters_and_flops
 from benchmarks.tasks.picture_grid import grid
 from models import registry
@@ -229,15 +229,16 @@ def test_prediction_variants_say_which_frames(name: str) -> None:
 
 
 def shape_on(name: str, dataset: str) -> Any:
-    """Returns the shape of a dataset's samples, of frames where the variant predicts them."""
-    moving = registry.available()[name].task == "prediction"
-    label = {"moving_mnist": "frames"}.get(dataset, dataset if dataset in STILL else "colour")
-    return MOVING["colour" if label == "colour" else "grey"] if moving else STILL[label]
+    """Returns the shape of a dataset's samples, with few frames where the variant predicts them."""
+    shape: Any = datasets.find(dataset).shape_of(registry.available()[name].task)
+    if isinstance(shape, ClipShape):
+        return MOVING["grey" if shape.channels == 1 else "colour"]
+    return shape
 
 
 @pytest.mark.parametrize(("name", "dataset"), PRESETS)
 def test_each_preset_trains_on_its_dataset(name: str, dataset: str) -> None:
-    assert dataset in names()
+    assert dataset in datasets.names()
     registry.variant(name).Config(**registry.variant(name).presets[dataset])  # without smoke's
     shape = shape_on(name, dataset)
     model = build(name, shape, dataset)

@@ -116,7 +116,7 @@ def test_a_dry_run_of_a_users_file_writes_nothing(
 ) -> None:
     """The file is registered once, and stored by the sweep alone."""
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
-    forget(monkeypatch)
+    forget()
     (tmp_path / "dried.py").write_text(FILE.replace("mynet", "dried"))
     read: list[Path] = []
     add = own_variants.add
@@ -133,7 +133,7 @@ def test_a_dry_run_of_a_users_file_writes_nothing(
     command = ["run", str(tmp_path / "dried.yaml"), "--dry-run", "--offline"]
     app([*command, "--results", str(results)], standalone_mode=False)
     assert "dried/usps" in capsys.readouterr().out
-    forget(monkeypatch)
+    forget()
     assert read == [tmp_path / "dried.py"]
     assert not results.exists()
 
