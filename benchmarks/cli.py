@@ -132,7 +132,7 @@ def main(app: Callable[[], object]) -> None:
         app()
     except interrupts.Interrupted as interruption:
         interrupts.end_process(
-            "interrupted; finished work is kept. Call the same command again to resume.",
+            "interrupted; finished work is kept: repeat the command to resume",
             interruption.exit_code,
         )
     except InputError as error:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import curves, datasets, processor, run_progress
-from benchmarks.cli import chosen_device
+from benchmarks.cli import announced, chosen_device
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
 from benchmarks.profiles import Profile, load_profile
 from benchmarks.records.folders import RunFolder
@@ -47,23 +47,25 @@ def make_run(
     plan = load_profile(choice.profile)
     shown = PictureChoice(choice.pictures_every, choice.pictures_every_steps, choice.shown_samples)
     source = DataSource(data, "none" if choice.offline else plan.download)
-    spec = specify(
-        variant,
-        dataset,
-        profile=plan,
-        role="final" if choice.final else "trial",
-        hyperparameters=choice.hyperparameters,
-        seed=choice.seed,
-        budget=choice.budget,
-        base=None if choice.base is None else record_of(results, choice.base).spec,
-        source=source,
-        machine=Machine(
-            choice.threads,
-            chosen_device(choice.device),
-            choice.precision,
-            deterministic=not choice.non_deterministic,
-        ),
-    )
+    with announced(f"reading {dataset}"):
+        spec = specify(
+            variant,
+            dataset,
+            profile=plan,
+            role="final" if choice.final else "trial",
+            hyperparameters=choice.hyperparameters,
+            seed=choice.seed,
+            budget=choice.budget,
+            base=None if choice.base is None else record_of(results, choice.base).spec,
+            source=source,
+            machine=Machine(
+                choice.threads,
+                chosen_device(choice.device),
+                choice.precision,
+                deterministic=not choice.non_deterministic,
+            ),
+            test_curve=choice.test_curve,
+        )
     choice.log.require_login()
     console = Console()
     console.print(f"run {spec.run_id}")

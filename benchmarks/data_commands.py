@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,8 @@ from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from benchmarks.datasets.own_datasets import Added, Header
+    from benchmarks.datasets.own_clips import AddedClips
+    from benchmarks.datasets.own_datasets import Added, AnyHeader
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
 _LISTED = 20
@@ -81,6 +83,17 @@ def add(
         float,
         typer.Option(min=0.01, max=0.9, help="Share of test images, if there are none."),
     ] = 0.2,
+    clips: Annotated[
+        bool,
+        typer.Option(
+            "--clips",
+            help="Add clips, whose next frames are predicted: a folder of animated images or of "
+            "folders of frames, an .npz or .npy file, or a .py file with torch datasets of clips.",
+        ),
+    ] = False,
+    frames: Annotated[
+        int, typer.Option(min=2, help="With --clips: frames of a clip; longer clips are cut.")
+    ] = 20,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace your dataset of the same name.")
     ] = False,
@@ -92,14 +105,25 @@ def add(
     """
     root = data_folder(data)
     _require_name(name)
-    from benchmarks.datasets import own_datasets, own_sources
+    from benchmarks.datasets import clip_sources, own_datasets, own_sources
 
-    choice = own_sources.Choice(images, labels, _size(size), test_share)
-    added = own_sources.read_source(path, choice)
+    added: Added | AddedClips
+    if clips:
+        if images or labels or size:
+            raise InputError("--images, --labels and --size are for images: leave them out")
+        added = clip_sources.read_clips(path, frames=frames, test_share=test_share)
+    else:
+        choice = own_sources.Choice(images, labels, _size(size), test_share)
+        added = own_sources.read_source(path, choice)
     header = own_datasets.store(root, name, path, added, replace=replace)
-    _print(header, added, own_datasets.path_of(root, name))
+    for line in _counts(header, added):
+        print(line)
+    for note in header.notes:
+        print(note)
+    print(f"stored in {own_datasets.path_of(root, name)}, fingerprint {header.sha256}")
     at = "" if data is None else f" --data {shlex.quote(str(data))}"
-    print(f"next: `capsbench run cnn {name}{at}`, `capsbench sweep --datasets {name}{at}`")
+    variant = "convlstm" if clips else "cnn"
+    print(f"next: `capsbench run {variant} {name}{at}`, `capsbench sweep --datasets {name}{at}`")
 
 
 def _require_name(name: str) -> None:
@@ -124,24 +148,37 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2] or found[1])
 
 
-def _print(header: Header, added: Added, path: Path) -> None:
-    import numpy as np
+def _counts(header: AnyHeader, added: Added | AddedClips) -> Iterator[str]:
+    """Yields what was found, in lines: numbers, size, and images per class."""
+    from benchmarks.datasets.own_clips import AddedClips, ClipsHeader
 
-    train, test = (np.bincount(split.labels, minlength=len(header.classes)) for split in added[:2])
-    channels, height, width = header.shape
-    print(
-        f"{header.name}: {header.samples[0]} training and {header.samples[1]} test images, "
-        f"{'grey' if channels == 1 else 'colour'}, {height}×{width} pixels, "
+    *_, channels, height, width = header.shape
+    colour = f"{'grey' if channels == 1 else 'colour'}, {height}×{width} pixels"
+    train, test = header.samples
+    if isinstance(header, ClipsHeader) or isinstance(added, AddedClips):
+        yield (
+            f"{header.name}: {train} training and {test} test clips of {header.shape[0]} frames, "
+            f"{colour}"
+        )
+        return
+    yield (
+        f"{header.name}: {train} training and {test} test images, {colour}, "
         f"{len(header.classes)} classes"
     )
-    if len(header.classes) <= _LISTED:
-        for label, name in enumerate(header.classes):
-            print(f"  {printable(name)}: {train[label]} training, {test[label]} test")
-    else:
-        print(
+    yield from _class_counts(header.classes, added)
+
+
+def _class_counts(classes: Sequence[str], added: Added) -> Iterator[str]:
+    """Yields the numbers of images per class; the bounds alone if there are many classes."""
+    import numpy as np
+
+    splits = (added.train, added.test)
+    train, test = (np.bincount(split.labels, minlength=len(classes)) for split in splits)
+    if len(classes) > _LISTED:
+        yield (
             f"  a class has {train.min()} to {train.max()} training and {test.min()} to "
             f"{test.max()} test images"
         )
-    for note in header.notes:
-        print(note)
-    print(f"stored in {path}, fingerprint {header.sha256}")
+        return
+    for label, name in enumerate(classes):
+        yield f"  {printable(name)}: {train[label]} training, {test[label]} test"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cli import require_gpu
+from benchmarks.cli import announced, require_gpu
 from benchmarks.records.folders import RunFolder
 from benchmarks.result_tables import print_metrics, print_record_metrics
 from benchmarks.runs.other_data import score_on
@@ -36,13 +36,15 @@ def evaluate_run(
     console = Console()
     source = source_of(record, root, offline=offline)
     if dataset is not None:
-        scores, path = score_on(record, dataset, source=source, results=results)
+        with announced(f"scoring {run_id} on {dataset}"):
+            scores, path = score_on(record, dataset, source=source, results=results)
         console.print(f"run {run_id}", soft_wrap=True)
         console.print(f"{scores.label}, data {scores.data.state}", soft_wrap=True)
         print_metrics(console, scores.metrics, scores.metric)
         console.print(f"stored apart from the record of the run, in {path}", soft_wrap=True)
         return
-    final = evaluate(run_id, source=source, results=results)
+    with announced(f"scoring {run_id} on test data"):
+        final = evaluate(run_id, source=source, results=results)
     scored = " (scored before)" if final.run_id == run_id else ""
     console.print(f"final {final.run_id}{scored}, data {data_state(final)}", soft_wrap=True)
     print_record_metrics(console, final)

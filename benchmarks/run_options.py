@@ -48,8 +48,23 @@ class RunOptions(BaseModel):
             show_default="profile's",
         ),
     ] = None
+    test_samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Test samples to score, with --final or by `capsbench evaluate`.",
+            show_default="profile's",
+        ),
+    ] = None
     final: Annotated[
         bool, typer.Option("--final", help="Also score the run on test data, once, at the end.")
+    ] = False
+    test_curve: Annotated[
+        bool,
+        typer.Option(
+            "--test-curve",
+            help="With --final: score test data after each epoch. Nothing is chosen by the scores.",
+        ),
     ] = False
     precision: Annotated[Precision, typer.Option(help="Numbers that layers compute with.")] = (
         "32-true"
@@ -123,5 +138,5 @@ class RunOptions(BaseModel):
     @property
     def budget(self) -> dict[str, int]:
         """Returns the fields of the budget that the user gave, by name."""
-        fields = ("epochs", "train_samples", "validation_samples")
+        fields = ("epochs", "train_samples", "validation_samples", "test_samples")
         return {name: value for name in fields if (value := getattr(self, name)) is not None}

@@ -106,14 +106,15 @@ class EpochLines(pl.Callback):
             return
         assert isinstance(pl_module, Task)
         steps, epochs = trainer.num_training_batches, trainer.max_epochs or 1
-        texts = [f"loss {float(outputs['loss']):.4g}"]
+        # Fields of constant width: otherwise the bar's width would change with every number.
+        texts = [f"loss {float(outputs['loss']):<7.4g}"]
         running = pl_module.running_mean(self._metric)
         if running is not None:
-            texts.append(f"{self._metric} {running:.4g}")
+            texts.append(f"{self._metric} {running:<6.4g}")
         rate = self._pace.steps_per_second
         if rate is not None:
             texts.append(f"{duration(self._left(trainer, batch_idx + 1) or 0)} left")
-            texts.append(f"{_rounded(rate * len(batch[0]))} samples/s")
+            texts.append(f"{_rounded(rate * len(batch[0])):>5} samples/s")
         self._bar.show(_epoch(trainer.current_epoch + 1, epochs), batch_idx + 1, steps, texts)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -130,6 +131,8 @@ class EpochLines(pl.Callback):
         journal = _journal(trainer)
         steps = int(trainer.num_training_batches)
         self._print_epoch(trainer, journal, journal.history[-1], left=self._left(trainer, steps))
+        if journal.history[-1]["epoch"] == trainer.max_epochs:
+            self._stop()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -182,12 +185,12 @@ class LiveBar:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=BAR_WIDTH),
-            TextColumn("{task.completed}/{task.total}  {task.fields[texts]}"),
+            TextColumn("{task.fields[count]}  {task.fields[texts]}"),
             console=console,
             transient=True,
             auto_refresh=False,
         )
-        self._row = self._progress.add_task("", total=1, texts="")
+        self._row = self._progress.add_task("", total=1, count="", texts="")
         self._due = 0.0
         self._console = console
 
@@ -209,11 +212,17 @@ class LiveBar:
             texts: the texts after the bar; where the terminal is narrow, the last are left out.
         """
         self._due = time.monotonic() + REFRESH_SECONDS
-        taken = len(f"{name} {'━' * SMALLEST_BAR} {done}/{total}")
+        count = f"{done:>{len(str(total))}}/{total}"
+        taken = len(f"{name} {'━' * SMALLEST_BAR} {count}")
         while texts and taken + sum(2 + len(text) for text in texts) > self._console.width:
             texts = texts[:-1]
         self._progress.update(
-            self._row, description=name, completed=done, total=total, texts="  ".join(texts)
+            self._row,
+            description=name,
+            completed=done,
+            total=total,
+            count=count,
+            texts="  ".join(texts),
         )
         self._progress.refresh()
 

@@ -40,7 +40,8 @@ class Recipe(NamedTuple):
             given: values by hyper-parameter; they override the recipe's values.
 
         Returns:
-            All hyper-parameters of the variant, as JSON values.
+            All hyper-parameters of the variant, as JSON values; those of `later_field` are
+            left out at their default, as in specs.
 
         Raises:
             InputError: if a name is unknown, or a value is not possible.
@@ -53,6 +54,22 @@ class Recipe(NamedTuple):
             return self.config.model_validate({**self.apart, **given}).model_dump(mode="json")
         except ValidationError as error:
             raise InputError(invalid_value(error)) from None
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, JsonValue]:
+        """Completes hyper-parameters as `resolve` does, and leaves none out.
+
+        Args:
+            given: values by hyper-parameter; they override the recipe's values.
+
+        Returns:
+            All hyper-parameters of the variant, as JSON values.
+
+        Raises:
+            InputError: if a name is unknown, or a value is not possible.
+        """
+        fields = self.config.model_fields.items()
+        later = {name: field.default for name, field in fields if field.exclude_if}
+        return {**later, **self.resolve(given)}
 
     def budget(
         self,

@@ -46,6 +46,7 @@ def specify(
     budget_role: Role | None = None,
     source: DataSource | None = None,
     machine: Machine = USUAL,
+    test_curve: bool = False,
 ) -> RunSpec:
     """Makes the complete, validated spec of a run.
 
@@ -67,6 +68,7 @@ def specify(
             validation samples are held out. By default `role`.
         source: where the data is; by default the folder `data`, without downloads.
         machine: device, threads, precision and determinism.
+        test_curve: whether a final is scored on test data after each epoch.
 
     Returns:
         The spec.
@@ -119,6 +121,7 @@ def specify(
             data_sha256=data_of(entry.task, dataset, spent, source).sha256,
             base=base,
             variant_sha256=entry.sha256,
+            test_curve=test_curve,
         )
     except ValidationError as error:
         raise InputError(invalid_value(error)) from None

@@ -22,7 +22,7 @@ from models.variant import (
 )
 
 PATIENCE = 2.0
-"""Seconds that a timed step may take, unless a single sample takes longer."""
+"""Seconds that a timed step may take, unless two samples take longer."""
 
 CALLS = 3
 """How often a step is timed. The shortest time counts: the first call also loads and allocates."""
@@ -104,11 +104,17 @@ def training_step(
 
 
 def sample_times(
-    model: Variant, shape: Shape, *, batch_size: int, threads: int, device: str = "cpu"
+    model: Variant,
+    shape: Shape,
+    *,
+    batch_size: int,
+    threads: int,
+    device: str = "cpu",
+    patience: float | None = None,
 ) -> SampleTimes:
     """Times a training step and a forward pass of a model.
 
-    The number of samples grows up to `batch_size`, as long as a step takes at most `PATIENCE`
+    The number of samples grows up to `batch_size`, as long as a step takes at most `patience`
     seconds. On a CPU, the processor time of one thread is measured and divided by `threads`:
     wall-clock time of several threads can be a hundred times as long while other programs compute.
     The number of torch's threads and the CPU's random state are restored.
@@ -119,10 +125,12 @@ def sample_times(
         batch_size: the largest number of samples per step.
         threads: number of CPU threads of the run that is estimated.
         device: `cpu` or `cuda`.
+        patience: seconds that a step may take; None: `PATIENCE`.
 
     Returns:
         Seconds per sample, in a training step and in a forward pass.
     """
+    longest = PATIENCE if patience is None else patience
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -134,9 +142,13 @@ def sample_times(
                     lambda count: training_step(model, noise_batch(shape, count, device)),
                     batch_size,
                     device,
+                    longest,
                 )
             evaluation, _ = _grown(
-                lambda count: _forward(model, noise_batch(shape, count, device)), count, device
+                lambda count: _forward(model, noise_batch(shape, count, device)),
+                count,
+                device,
+                longest,
             )
     finally:
         torch.set_num_threads(before)
@@ -152,24 +164,27 @@ def _forward(model: Variant, batch: Batch) -> Callable[[], None]:
     return forward
 
 
-def _grown(make: Callable[[int], Callable[[], None]], most: int, device: str) -> tuple[float, int]:
+def _grown(
+    make: Callable[[int], Callable[[], None]], most: int, device: str, patience: float
+) -> tuple[float, int]:
     """Times a step with a growing number of samples.
 
     Args:
         make: makes a step on a number of samples.
         most: the largest number of samples.
         device: `cpu` or `cuda`.
+        patience: seconds that a step may take.
 
     Returns:
         Seconds per sample, and the number of samples of the last step.
     """
-    count = 1
+    count = min(2, most)  # batch norm cannot train on one value per channel
     while True:
         step = make(count)
         taken = min(_seconds(step, device) for _ in range(CALLS))
-        if count == most or 2 * taken > PATIENCE:
+        if count == most or 2 * taken > patience:
             return taken / count, count
-        count = min(most, max(2 * count, int(count * PATIENCE / taken)))
+        count = min(most, max(2 * count, int(count * patience / taken)))
 
 
 def _seconds(step: Callable[[], Any], device: str) -> float:

@@ -21,7 +21,7 @@ from models.layers.minimal_filters import Winograd
 from models.layers.numerics import tanh, without_autocast
 from models.layers.slices import mean_over_slices
 from models.registry import register
-from models.variant import Clips, ClipShape, Optimization, SourceBudget, Variant
+from models.variant import Clips, ClipShape, Optimization, SourceBudget, Variant, later_field
 
 State = tuple[Tensor, Tensor]
 SLICE = 4096
@@ -37,6 +37,11 @@ class ConvLSTMConfig(BrightnessConfig):
         False, description="whether gates read the cell state (the paper's W_c∘C terms)"
     )
     patch_size: int = Field(1, ge=1, description="side of the patches folded into channels")
+    all_at_once: bool = later_field(
+        False,
+        description="whether one convolution of the encoder's last output gives all future frames, "
+        "without decoder cells",
+    )
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the gradient's mean")
     beta2: float = Field(
@@ -160,6 +165,9 @@ class ConvLSTM(Variant):
     `patch_size` p, p×p pixels are folded into channels first and unfolded at the end; both sides
     must be multiples of p. Nothing is resized. The default size is 1,036,097 parameters.
 
+    With `all_at_once`, frames are not predicted one after the other: one 3×3 convolution of the
+    last output of the top encoder cell gives all of them, and there are no decoder cells.
+
     Convolutions are minimal filters, in float32 at least even under autocast. On a CPU a batch
     passes through the cells in slices, whose gradients are summed.
 
@@ -185,8 +193,9 @@ class ConvLSTM(Variant):
         channels = shape.channels * patch**2
         size = (shape.height // patch, shape.width // patch)
         self.encoder = ConvLSTMStack(channels, config, size)
-        self.decoder = ConvLSTMStack(hidden, config, size)
-        self.head = nn.Conv2d(hidden, channels, 3, padding=1)
+        self.decoder = None if config.all_at_once else ConvLSTMStack(hidden, config, size)
+        self.at_once = shape.future if config.all_at_once else 1
+        self.head = nn.Conv2d(hidden, self.at_once * channels, 3, padding=1)
         set_initial_brightness(self.head, config.initial_brightness, activation="sigmoid")
 
     def forward(self, past: Tensor) -> Tensor:
@@ -215,14 +224,18 @@ class ConvLSTM(Variant):
         read = self.encoder.begin(geometry, batch)
         for frame in folded:
             top = read(geometry.transform_inputs(frame, border=1))
-        write = self.decoder.begin(geometry, batch)
+        outputs = [top]
+        if self.decoder is not None:
+            write, outputs = self.decoder.begin(geometry, batch), []
+            for _ in range(self.future):
+                outputs.append(write(outputs[-1] if outputs else top))
         head = geometry.transform_weights(self.head.weight.permute(1, 2, 3, 0))
         frames = []
-        for _ in range(self.future):
-            top = write(top)
-            logits = geometry.transform_outputs(torch.bmm(top, head), self.head.bias)
-            frames.append(geometry.join_tiles(logits).permute(0, 3, 1, 2))
-        return unfold(torch.stack(frames, 1).sigmoid(), self.config.patch_size)
+        for output in outputs:
+            logits = geometry.transform_outputs(torch.bmm(output, head), self.head.bias)
+            maps = geometry.join_tiles(logits).permute(0, 3, 1, 2)
+            frames.append(maps.unflatten(1, (self.at_once, -1)))
+        return unfold(torch.cat(frames, 1).sigmoid(), self.config.patch_size)
 
     def loss(self, batch: Clips) -> tuple[dict[str, Tensor], Tensor]:
         """Computes the loss term `mse`, the mean squared error over sequences, frames and pixels.

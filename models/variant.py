@@ -103,6 +103,21 @@ class Points(NamedTuple):
     """(batch, n): the pattern that each point belongs to."""
 
 
+def later_field(default: Any, **named: Any) -> Any:
+    """Declares a hyper-parameter that a published variant got later.
+
+    Specs leave it out at its default, so that the ids of earlier runs stay.
+
+    Args:
+        default: the value with which the variant computes what it computed without the field.
+        named: arguments of pydantic's `Field`, such as bounds and the description.
+
+    Returns:
+        The field.
+    """
+    return Field(default, exclude_if=lambda value: value == default, **named)
+
+
 class Hyperparameters(BaseModel):
     """Holds a variant's hyper-parameters, typed and bounded; rejects unknown names."""
 

@@ -33,10 +33,11 @@ class Error(NamedTuple):
         """Returns the variance of the mean from seeds."""
         return self.scores.seed_variance * self._per_scale**2 / len(self.scores.values)
 
-    @property
-    def test_variance(self) -> float:
-        """Returns the variance of the mean from drawing the test set; 0 if unknown."""
-        return self.scores.test_variance * self._per_scale**2
+    def sampling(self, z: float) -> tuple[float, float]:
+        """Returns the bounds from drawing the test set, as `SeedScores.sampling` does."""
+        bounds = (_error(end, self.scores) / self.floor for end in self.scores.sampling(z))
+        low, high = sorted(bounds)
+        return low, high
 
     @property
     def _per_scale(self) -> float:
@@ -91,8 +92,10 @@ def across(results: Results) -> Iterator[Across]:
 def skill(errors: Sequence[Error | None]) -> Estimate:
     """Averages over datasets the share of a trivial answer's error that a variant takes away.
 
-    0 means no better than the best trivial answer, 1 without any error. The interval is symmetrical
-    for the logarithm of the share that is left, so it stays below 1. It speaks of these datasets.
+    0 means no better than the best trivial answer, 1 without any error. The interval adds the
+    squares of widths, as that of a mean does: of the seeds' interval, which is symmetrical for the
+    logarithm of the share that is left, and of the test set's on each dataset. It stays at or below
+    1. It speaks of these datasets.
 
     Args:
         errors: one per dataset; None where it has no trivial answer in its records.
@@ -106,20 +109,40 @@ def skill(errors: Sequence[Error | None]) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan, 0, "no trivial answer in the records")
     n = sum(len(error.scores.values) for error in known)
     left = math.fsum(error.mean for error in known) / len(known)
-    if not (left > 0 and all(error.scores.comparable for error in known)):
-        return Estimate(1 - left, math.nan, math.nan, n, "too few seeds")
-    seeds = [error.seed_variance / len(known) ** 2 for error in known]
-    tests = math.fsum(error.test_variance for error in known) / len(known) ** 2
-    squares = math.fsum(v**2 / e.scores.degrees for v, e in zip(seeds, known, strict=True) if v)
-    # Satterthwaite's degrees of freedom of a sum of variances.
-    t = student(math.fsum(seeds) ** 2 / squares) if squares else 0.0
-    reach = math.sqrt(t**2 * math.fsum(seeds) + NORMAL**2 * tests) / left
-    if not reach:
-        fixed = all(error.scores.deterministic for error in known)
-        of = "deterministic" if fixed else "no spread"
+    of = _of(known)
+    if of not in ("seeds and test set", "seeds alone"):
         return Estimate(1 - left, math.nan, math.nan, n, of)
-    of = "seeds and test set" if tests else "seeds alone"
-    return Estimate(1 - left, 1 - left * math.exp(reach), 1 - left * math.exp(-reach), n, of)
+    ends = [(error.mean, *error.sampling(NORMAL)) for error in known]
+    down, up = (math.hypot(*(end[side] - end[0] for end in ends)) / len(known) for side in (1, 2))
+    spread = _seeds_reach(known) / left if left else 0.0
+    low = left - math.hypot(down, left * math.expm1(-spread))
+    high = left + math.hypot(up, left * math.expm1(spread))
+    return Estimate(1 - left, 1 - high, min(1 - low, 1.0), n, of)
+
+
+def _of(errors: Sequence[Error]) -> str:
+    """Says what the interval of a skill includes, or why there is none."""
+    scores = [error.scores for error in errors]
+    if not all(one.comparable for one in scores):
+        return "too few seeds"
+    if any(one.tested for one in scores):
+        return "seeds and test set"
+    if any(one.seed_variance for one in scores):
+        return "seeds alone"
+    return "deterministic" if all(one.deterministic for one in scores) else "no spread"
+
+
+def _seeds_reach(errors: Sequence[Error]) -> float:
+    """Returns the half-width of the interval of the mean error that includes seeds alone.
+
+    The degrees of freedom of the sum of variances are Satterthwaite's (1946).
+    """
+    variances = [error.seed_variance / len(errors) ** 2 for error in errors]
+    squares = math.fsum(
+        v**2 / e.scores.degrees for v, e in zip(variances, errors, strict=True) if v
+    )
+    total = math.fsum(variances)
+    return student(total**2 / squares) * math.sqrt(total) if squares else 0.0
 
 
 def _relative(cell: Cell) -> Error | None:

@@ -13,7 +13,7 @@ from reports.intervals import ENOUGH_SEEDS, mean
 from reports.multiple_comparisons import LEVEL
 from reports.ranking import scores_of_finals, seed_scores
 from reports.results import Cell, Results
-from reports.statistics import holm, paired
+from reports.statistics import Difference, paired
 
 COLUMNS = {
     "task": "str",
@@ -35,30 +35,43 @@ COLUMNS = {
 }
 
 NOTE = """\
-better: how much better (+) or worse (-) B is, over the n seeds of both,
-± half of its 95 % interval; verdict: by paired t-test, corrected by Holm
-for all cells: with few seeds, only large differences are significant\
+better: how much better (+) or worse (-) B is, over the n seeds of both, and its
+interval; in at least 95 of 100 comparisons, all intervals hold at once
+verdict: unclear where the interval includes 0: it may be luck of seeds and images\
 """
 
 
 def compare(a: Results, b: Results) -> pd.DataFrame:
     """Builds one row per cell of either folder: means, and the paired difference of B to A.
 
+    Intervals and p-values are Bonferroni's for all cells with a difference that can be judged, so
+    that they agree: an interval excludes 0 where `p` is at most 5 %.
+
     `verdict` is `better`, `worse` or `unclear` at the 5 % level; `equal` if all pairs are
     equal; `no spread` if all pairs differ by the same amount, which no test can judge; `only in A`,
-    `only in B`, `no common seeds` or `too few seeds`. `changed` names what else differs.
+    `only in B`, `no common seeds`, `too few seeds` or `not finite`. `changed` names what else
+    differs.
     """
     ours, theirs = ({cell.study: cell for cell in results.cells} for results in (a, b))
     cells = theirs | ours
     names = sorted(cells, key=lambda name: cells[name].order)
-    rows = [_row(ours.get(name), theirs.get(name)) for name in names]
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p"] = p
-        row["verdict"] = row["verdict"] or _verdict(row)
+    pairs = [(ours.get(name), theirs.get(name)) for name in names]
+    differences = [_difference(one, other) for one, other in pairs]
+    judged = sum(difference.known for difference in differences)
+    rows = (_row(*pair, d, judged) for pair, d in zip(pairs, differences, strict=True))
     return frame(COLUMNS, (tuple(row[name] for name in COLUMNS) for row in rows))
 
 
-def _row(a: Cell | None, b: Cell | None) -> dict[str, Any]:
+def _difference(a: Cell | None, b: Cell | None) -> Difference:
+    """Compares the finals of B with those of A by the primary metric."""
+    cell = b or a
+    assert cell is not None
+    theirs, ours = (scores_of_finals(one, cell.metric) if one else {} for one in (a, b))
+    tested = min(seed_scores(one, cell.metric).tested for one in (a, b) if one)
+    return paired(ours, theirs, tested=tested)
+
+
+def _row(a: Cell | None, b: Cell | None, difference: Difference, judged: int) -> dict[str, Any]:
     cell = b or a
     assert cell is not None
     row: dict[str, Any] = {
@@ -67,30 +80,29 @@ def _row(a: Cell | None, b: Cell | None) -> dict[str, Any]:
     for side, one in (("a", a), ("b", b)):
         values = [*scores_of_finals(one, cell.metric).values()] if one else []
         row |= {side: mean(values), f"seeds_{side}": len(values)}
-    difference = paired(
-        scores_of_finals(b, cell.metric) if b else {},
-        scores_of_finals(a, cell.metric) if a else {},
-        tested=seed_scores(cell).tested,
-    )
     sign = 1 if cell.direction == "maximize" else -1
-    low, high = sorted((sign * difference.low, sign * difference.high))
-    row |= {"better": sign * difference.mean, "low": low, "high": high}
-    row |= {"pairs": difference.n, "p": difference.p, "verdict": "", "changed": ""}
+    ends = difference.interval(LEVEL / max(1, judged))
+    low, high = sorted(sign * end for end in ends)
+    row |= {"better": sign * difference.mean + 0.0, "low": low, "high": high}
+    p = judged * difference.p
+    row |= {"pairs": difference.n, "p": 1.0 if p > 1 else p}
+    row["changed"] = ", ".join(_changed(a, b)) if a and b else ""
+    row["verdict"] = _verdict(row, difference)
     if a is None or b is None:
         row["verdict"] = f"only in {'B' if a is None else 'A'}"
-    else:
-        row["changed"] = ", ".join(_changed(a, b))
     return row
 
 
-def _verdict(row: dict[str, Any]) -> str:
-    if row["pairs"] == 0:
+def _verdict(row: dict[str, Any], difference: Difference) -> str:
+    if difference.n == 0:
         return "no common seeds"
-    if row["better"] == row["low"] == row["high"] == 0:
+    if difference.equal:
         return "equal"
-    if row["pairs"] < ENOUGH_SEEDS:
+    if not math.isfinite(difference.mean):
+        return "not finite"
+    if difference.n < ENOUGH_SEEDS:
         return "too few seeds"
-    if math.isnan(row["p"]):
+    if not difference.known:
         return "no spread"
     if row["p"] > LEVEL:
         return "unclear"

@@ -30,7 +30,7 @@ def flags(results: Results) -> list[str]:
     if results.damaged:
         sentences.append(
             f"{len(results.damaged)} damaged runs are left out ({results.damaged[0]}): "
-            "`capsbench resume` re-runs them."
+            "`capsbench resume --results RESULTS` re-runs them."
         )
     if len(found := sorted({cell.profile for cell in results.cells})) > 1:
         sentences.append(f"Profiles {', '.join(found)} are in these tables: compare within one.")

@@ -74,14 +74,6 @@ def readable(number: float) -> str:
     return f"{number:.3e}"
 
 
-def plus_minus(mean: float, half_width: float) -> tuple[str, str]:
-    """Writes a mean and its half-width, the half-width with two significant digits."""
-    if not (math.isfinite(half_width) and half_width > 0):
-        return readable(mean), readable(half_width)
-    decimals = max(0, 1 - math.floor(math.log10(half_width)))
-    return f"{mean:.{decimals}f}", f"{half_width:.{decimals}f}"
-
-
 def with_interval(mean: float, low: float, high: float, of: str, by_seed: str) -> tuple[str, str]:
     """Shows a mean, and beside it the interval, with two significant digits of its half.
 

@@ -2,8 +2,9 @@
 
 Two things make a mean uncertain: another seed gives another network, and another test set gives
 another score. The first shrinks with the number of seeds; the second does not, since all seeds are
-scored on the same test set. An interval's half-width is the root of the sum of the squares of both
-half-widths: exact where one of the two is 0, slightly wide between.
+scored on the same test set. Each has its own interval: Student's for seeds, and for the test set
+the exact one of a share (Clopper and Pearson 1934). The squares of their widths are added, apart
+below and above the mean (Zou and Donner 2008).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class Scale:
-    """Stretches a metric's range to a line without ends, on which intervals are symmetrical.
+    """Stretches a metric's range to a line without ends, on which seeds spread evenly.
 
     That is the logit for a range with two ends, the logarithm for one end, and else the score.
     """
@@ -32,6 +33,11 @@ class Scale:
     high: float = math.inf
 
     def stretch(self, score: float) -> float:
+        """Returns the place of a score on the line; infinite at an end of the range."""
+        if score <= self.low:
+            return -math.inf
+        if score >= self.high:
+            return math.inf
         if math.isinf(self.low):
             return score
         if math.isinf(self.high):
@@ -133,21 +139,36 @@ class SeedScores:
             return 0.0
         return float((statistics.stdev(self.values) * self.slope) ** 2)
 
-    @cached_property
-    def test_variance(self) -> float:
-        """Returns the variance from drawing the test set, on the scale; 0 if unknown.
+    def sampling(self, z: float) -> tuple[float, float]:
+        """Bounds what the same networks would score on other test sets.
 
-        That of a rate is binomial. It holds for seeds that err on the same samples, and is too
-        large for seeds that err on different ones. Errors as `mse` would need the spread over test
-        samples, which records do not have.
+        The bounds are those of a share of test samples. They hold for seeds that err on the same
+        samples, and are too wide for seeds that err on different ones. Errors such as `mse` would
+        need the spread over test samples, which records do not have.
+
+        Args:
+            z: a normal quantile, such as 1.96 for 95 %.
+
+        Returns:
+            The low and the high bound; the mean twice if the test set is unknown.
         """
-        return self.slope / self.tested if self.tested else 0.0
+        if not self.tested:
+            return self.mean, self.mean
+        return exact_bounds(self.mean, self.tested, z)
 
-    def bounds(self, reach: float) -> tuple[float, float]:
-        """Returns the scores that are `reach` below and above the mean on the scale."""
-        place = self.scale.stretch(self._inner)
-        low, high = self.scale.shrink(place - reach), self.scale.shrink(place + reach)
-        return min(low, self.mean), max(high, self.mean)
+    def bounds(self, seeds: float, z: float) -> tuple[float, float]:
+        """Returns the ends of an interval of the mean, which includes seeds and the test set.
+
+        Args:
+            seeds: the half-width of the interval that includes seeds alone, on the scale.
+            z: the normal quantile for the test set.
+        """
+        stretch, shrink = self.scale.stretch, self.scale.shrink
+        low, high = self.sampling(z)
+        place = stretch(self._inner)
+        below = math.hypot(seeds, place - stretch(low))
+        above = math.hypot(seeds, stretch(high) - place)
+        return min(shrink(place - below), self.mean), max(shrink(place + above), self.mean)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -164,29 +185,39 @@ def estimate(scores: SeedScores) -> Estimate:
     neither seeds nor the test set tell anything about the spread.
     """
     n, of = len(scores.values), _of(scores)
-    reach = _reach(scores) if scores.comparable else 0.0
-    low, high = scores.bounds(reach) if reach else (math.nan, math.nan)
+    low = high = math.nan
+    if scores.comparable and (scores.tested or scores.seed_variance):
+        error = math.sqrt(scores.seed_variance / n)
+        low, high = scores.bounds(student(scores.degrees) * error if error else 0.0, NORMAL)
     return Estimate(scores.mean, low, high, n, of)
 
 
 def sampling_bounds(scores: SeedScores) -> tuple[float, float]:
     """Returns the bounds of the test set's 95 % sampling error alone; the mean twice if unknown."""
-    if not scores.usable:
-        return scores.mean, scores.mean
-    return scores.bounds(NORMAL * math.sqrt(scores.test_variance))
+    return scores.sampling(NORMAL) if scores.usable else (scores.mean, scores.mean)
 
 
-def student(degrees: float) -> float:
-    """Returns the 97.5 % quantile of Student's t distribution."""
+def exact_bounds(share: float, tested: int, z: float) -> tuple[float, float]:
+    """Returns the ends of Clopper and Pearson's interval of a share of samples.
+
+    Args:
+        share: from 0 to 1. A mean over seeds need not be a whole number of samples.
+        tested: the number of samples.
+        z: a normal quantile, which gives the level: 1.96 for 95 %.
+    """
+    from scipy.special import betaincinv, ndtr
+
+    right, wrong, tail = share * tested, (1 - share) * tested, ndtr(-z)
+    low = betaincinv(right, wrong + 1, tail) if right > 0 else 0.0
+    high = 1 - betaincinv(wrong, right + 1, tail) if wrong > 0 else 1.0
+    return min(float(low), share), max(float(high), share)
+
+
+def student(degrees: float, tail: float = 0.025) -> float:
+    """Returns the value that Student's t exceeds with probability `tail`."""
     from scipy.special import stdtrit  # a fifth of the import time of scipy.stats
 
-    return float(stdtrit(degrees, 0.975))
-
-
-def _reach(scores: SeedScores) -> float:
-    seeds = scores.seed_variance / len(scores.values)
-    t = student(scores.degrees) if seeds else 0.0
-    return math.sqrt(t**2 * seeds + NORMAL**2 * scores.test_variance)
+    return -float(stdtrit(degrees, tail))
 
 
 def _of(scores: SeedScores) -> str:
@@ -195,9 +226,9 @@ def _of(scores: SeedScores) -> str:
     if not all(map(math.isfinite, scores.values)):
         return "not finite"
     if scores.deterministic:
-        return "deterministic: test set alone" if scores.test_variance else "deterministic"
+        return "deterministic: test set alone" if scores.tested else "deterministic"
     if len(scores.values) < ENOUGH_SEEDS:
         return "too few seeds"
-    if not scores.usable or not (scores.seed_variance or scores.test_variance):
+    if not scores.usable or not (scores.seed_variance or scores.tested):
         return "no spread"
-    return "seeds and test set" if scores.test_variance else "seeds alone"
+    return "seeds and test set" if scores.tested else "seeds alone"

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.records.record import DataState
+from reports.intervals import ENOUGH_SEEDS, NORMAL, Estimate, exact_bounds, student
 from reports.results import Cell
 
 FULL_BUDGETS = ("paper", "published")
@@ -31,6 +33,16 @@ class Published:
     variant: str | None = None
     spread: float = math.nan
     n: int | None = None
+
+
+class GapInterval(NamedTuple):
+    """Holds the 95 % interval of a gap; the ends are NaN if there is none."""
+
+    low: float
+    high: float
+    of: str
+    """`ours and theirs`; `ours alone`, where the source does not say how much its runs vary; empty
+    without an interval."""
 
 
 @cache
@@ -61,6 +73,42 @@ def gap(ours: float, cell: Cell, figure: Published) -> float:
         return math.nan
     better = ours - figure.value
     return better if cell.ledger.directions.get(figure.metric) == "maximize" else -better
+
+
+def gap_interval(ours: Estimate, tested: int, cell: Cell, figure: Published) -> GapInterval:
+    """Returns the 95 % interval of a gap.
+
+    It adds the squares of the widths of our interval and of theirs. Theirs is known where the
+    source has a standard deviation over three runs or more. Otherwise the interval is ours, less
+    the published figure.
+
+    Args:
+        ours: our mean with its interval.
+        tested: the number of test samples if the metric is a rate; else 0. Theirs are as many,
+            since only figures of the same protocol have a gap.
+        cell: the cell of our mean.
+        figure: the published figure.
+    """
+    middle = gap(ours.mean, cell, figure)
+    if math.isnan(middle) or math.isnan(ours.low):
+        return GapInterval(math.nan, math.nan, "")
+    below, above, of = ours.mean - ours.low, ours.high - ours.mean, "ours alone"
+    if (figure.n or 0) >= ENOUGH_SEEDS and math.isfinite(figure.spread):
+        down, up = _their_reaches(figure, tested)
+        below, above, of = math.hypot(below, up), math.hypot(above, down), "ours and theirs"
+    if cell.ledger.directions.get(figure.metric) != "maximize":
+        below, above = above, below
+    return GapInterval(middle - below, middle + above, of)
+
+
+def _their_reaches(figure: Published, tested: int) -> tuple[float, float]:
+    """Returns how far the interval of a published figure reaches below and above it."""
+    assert figure.n is not None
+    runs = student(figure.n - 1) * figure.spread / math.sqrt(figure.n)
+    if not tested:
+        return runs, runs
+    low, high = exact_bounds(figure.value, tested, NORMAL)
+    return math.hypot(runs, figure.value - low), math.hypot(runs, high - figure.value)
 
 
 def differences(cell: Cell, figure: Published) -> list[str]:

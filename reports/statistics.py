@@ -5,21 +5,91 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from reports.intervals import ENOUGH_SEEDS, mean, student
+from reports.intervals import ENOUGH_SEEDS, exact_bounds, mean, student
 
 
-class Difference(NamedTuple):
-    """Holds a mean of paired differences, its interval, and its two-sided p-value."""
+@dataclass(frozen=True)
+class Difference:
+    """Compares two means over the seeds that both have."""
 
-    mean: float
-    low: float
-    high: float
+    ours: float
+    """Our mean over these seeds."""
+    theirs: float
     n: int
-    p: float
+    """Number of seeds that both have."""
+    spread: float
+    """Standard deviation of the differences of pairs; NaN for fewer than two."""
+    equal: bool
+    """Whether the two scores of each pair are equal."""
+    tested: int = 0
+    """The number of test samples if the scores are rates; else 0."""
+
+    @property
+    def mean(self) -> float:
+        return self.ours - self.theirs
+
+    @property
+    def known(self) -> bool:
+        """Says whether there is an interval and a p-value.
+
+        There is none for fewer than three pairs, for pairs that are all equal, and where neither
+        pairs nor the test set tell anything about the spread.
+        """
+        enough = self.n >= ENOUGH_SEEDS and math.isfinite(self.spread) and not self.equal
+        return enough and bool(self.spread or self.tested)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Returns the ends of an interval, which excludes 0 exactly where `p` is below `level`.
+
+        It adds the squares of widths, as that of a mean does: of Student's interval of paired
+        differences, and of each mean's interval from drawing the test set, as if both erred on
+        different test samples. If they err on the same, the interval is too wide.
+
+        Args:
+            level: the probability that the interval misses the true difference.
+
+        Returns:
+            The low and the high end; NaN twice if there is none.
+        """
+        if not self.known:
+            return math.nan, math.nan
+        widest = 1.0 if self.tested else math.inf
+        below, above = self._reaches(level)
+        return max(-widest, self.mean - below), min(widest, self.mean + above)
+
+    @cached_property
+    def p(self) -> float:
+        """Returns the two-sided p-value of no difference; NaN if there is no interval."""
+        if not self.known:
+            return math.nan
+        side = 0 if self.mean > 0 else 1
+        # The logarithm of the level at which the interval ends at 0.
+        low, high = -60.0, 0.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            inside = self._reaches(math.exp(middle))[side] >= abs(self.mean)
+            low, high = (middle, high) if inside else (low, middle)
+        return math.exp(high)
+
+    def _reaches(self, level: float) -> tuple[float, float]:
+        """Returns how far the interval reaches below and above the mean."""
+        from scipy.special import ndtri
+
+        seeds = student(self.n - 1, level / 2) * self.spread / math.sqrt(self.n)
+        if not self.tested:
+            return seeds, seeds
+        z = -float(ndtri(level / 2))
+        ours, theirs = (exact_bounds(mean, self.tested, z) for mean in (self.ours, self.theirs))
+        return (
+            math.hypot(seeds, self.ours - ours[0], theirs[1] - self.theirs),
+            math.hypot(seeds, ours[1] - self.ours, self.theirs - theirs[0]),
+        )
 
 
 class Ranks(NamedTuple):
@@ -46,49 +116,20 @@ class Ranks(NamedTuple):
 def paired(
     ours: Mapping[Any, float], theirs: Mapping[Any, float], *, tested: int = 0
 ) -> Difference:
-    """Averages `ours` − `theirs` over the keys (seeds) that both have, and tests it for 0.
-
-    The test is Student's on the differences. A difference of rates d on m test samples needs at
-    least |d|·m samples that one answers right and the other wrong, so its variance from drawing
-    the test set is at least some |d|/m. This is added, with one more such sample, since equal
-    differences of a few seeds are often luck.
+    """Compares two scores over the keys (seeds) that both have.
 
     Args:
+        ours, theirs: one score per seed.
         tested: the number of test samples if the scores are rates; else 0.
-
-    Returns:
-        The difference. Interval and p are NaN for fewer than three pairs, and without any spread;
-        p is 1 if all pairs are equal.
     """
     keys = sorted(ours.keys() & theirs.keys())
-    differences = [ours[key] - theirs[key] for key in keys]
-    n, found = len(keys), mean(differences)
-    if n and not any(differences):
-        return Difference(0.0, 0.0, 0.0, n, 1.0)
-    nothing = Difference(found, math.nan, math.nan, n, math.nan)
-    if n < ENOUGH_SEEDS or not math.isfinite(found):
-        return nothing
-    by_chance = (abs(found) + 1 / tested) / tested if tested else 0.0
-    error = math.sqrt(statistics.variance(differences) / n + by_chance)
-    if not error:
-        return nothing
-    from scipy.special import stdtr
-
-    half = student(n - 1) * error
-    widest = 1.0 if tested else math.inf
-    low, high = max(-widest, found - half), min(widest, found + half)
-    return Difference(found, low, high, n, float(2 * stdtr(n - 1, -abs(found) / error)))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number by Holm's step-down method; NaN is not counted."""
-    known = sorted((value, place) for place, value in enumerate(p) if not math.isnan(value))
-    corrected = [math.nan] * len(p)
-    highest = 0.0
-    for step, (value, place) in enumerate(known):
-        highest = max(highest, min(1.0, value * (len(known) - step)))
-        corrected[place] = highest
-    return corrected
+    pairs = [(ours[key], theirs[key]) for key in keys]
+    differences = [one - other for one, other in pairs]
+    finite = all(map(math.isfinite, differences))
+    spread = statistics.stdev(differences) if len(pairs) > 1 and finite else math.nan
+    means = [mean([pair[side] for pair in pairs]) for side in (0, 1)]
+    equal = bool(pairs) and not any(differences)
+    return Difference(means[0], means[1], len(pairs), spread, equal, tested)
 
 
 def mean_ranks(losses: Mapping[str, Sequence[float]]) -> Ranks:

@@ -14,7 +14,7 @@ from rich.text import Text
 from benchmarks.records.errors import InputError
 from reports import compare
 from reports.flags import flags
-from reports.formats import plus_minus, readable, with_interval
+from reports.formats import readable, with_interval
 from reports.ranking import BELOW
 from reports.results import Results
 from reports.tables import TABLES
@@ -24,7 +24,7 @@ from reports.tables.run_lists import failures
 
 NOTE = """\
 mean: of finals with fresh seeds, on test data
-95 %: of 100 such intervals, 95 or more include what very many seeds and test
+95 %: of 100 such intervals, at least 95 include what very many seeds and test
 samples would give
 best: all others are worse; may be best: the scores do not rule it out
 worse: than another, by more than chance explains; too few seeds: fewer than 3
@@ -87,16 +87,15 @@ def _more(results: Results, name: str, left: int) -> str:
 def show_comparison(table: pd.DataFrame, console: Console) -> None:
     """Prints what `compare` found: one table per task and profile, one row per cell."""
     for (task, profile), rows in table.groupby(["task", "profile"], sort=False):
-        half = (rows["high"] - rows["low"]) / 2
-        differences = map(plus_minus, rows["better"], half)
-        changed = rows["changed"].map(lambda names: f" (other {names})" if names else "")
+        differences = map(_difference, rows["better"], rows["low"], rows["high"])
+        changed = rows["changed"].map(lambda names: f"\n(other {names})" if names else "")
         shown = pd.DataFrame(
             {
                 "variant": rows["variant"],
                 "dataset": rows["dataset"],
                 "A": rows["a"],
                 "B": rows["b"],
-                "better": [" ± ".join(filter(None, difference)) for difference in differences],
+                "better": [*differences],
                 "n": rows["pairs"],
                 "verdict": rows["verdict"] + changed,
             }
@@ -104,6 +103,11 @@ def show_comparison(table: pd.DataFrame, console: Console) -> None:
         title = Text(f"{task} (profile {profile})", style="italic")
         console.print(title, _plain(shown), sep="\n")
     console.print(compare.NOTE, highlight=False)
+
+
+def _difference(better: float, low: float, high: float) -> str:
+    """Writes a difference, and on a line below it the ends of its interval if there is one."""
+    return "\n".join(filter(None, with_interval(better, low, high, "", "")))
 
 
 def show_runs(table: pd.DataFrame, console: Console) -> None:

@@ -10,12 +10,19 @@ import typer
 from pydantic import ValidationError
 
 from benchmarks import interrupts
-from benchmarks.cli import Data, Offline, Results, command, data_folder
+from benchmarks.cli import Data, Offline, Results, announced, command, data_folder
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.declared_options import declared_by
-from benchmarks.records.errors import InputError, first_fault
+from benchmarks.records.errors import InputError, SweepStoppedError, first_fault
 from models import registry
-from sweeps import driver_lock, matrix, start_points, stored_options, worker_server
+from sweeps import (
+    added_variants,
+    driver_lock,
+    matrix,
+    start_points,
+    stored_options,
+    worker_server,
+)
 from sweeps.experiment import Experiment, read_experiment
 from sweeps.options import Addition, EngineName, Options
 from sweeps.report_process import ReportProcess
@@ -86,17 +93,17 @@ def run(
 ) -> None:
     """Sweeps the chosen cells, or resumes their sweep, and writes the report."""
     plan = Experiment() if experiment is None else read_experiment(experiment)
-    own = stored_options.add_variants([*plan.files, *(variants or ())], results)
+    own = added_variants.add_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)
     }
-    only = tuple(given["only"]) or plan.only
+    only = tuple(given["only"]) or plan.patterns(own.names)
     given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
     given["changes"] = plan.changes()
     points = start_points.read_start_points(start or (), given["profile"])
     try:
-        choice = Options(**given, data=folder, start=points, variants=own)
+        choice = Options(**given, data=folder, start=points, variants=own.sha256)
     except ValidationError as error:
         raise InputError(f"{experiment}: {first_fault(error)}") from None
     if dry_run:
@@ -135,7 +142,7 @@ def add(
     if choice.adding == adding:
         print(
             "capsbench: this addition was interrupted and is resumed; to add more, call "
-            "`capsbench add` again afterwards",
+            f"`capsbench add --results {results}` again afterwards",
             file=sys.stderr,
         )
         _sweep(choice, results)
@@ -303,7 +310,8 @@ def _on_command_line(context: typer.Context, name: str) -> bool:
 
 def _show_plan(choice: Options) -> None:
     matrix.choose_cells(choice.only)  # reports a typing mistake before the slow imports
-    from sweeps.sweep import show_plan
+    with announced("loading PyTorch for the plan"):
+        from sweeps.sweep import show_plan
 
     show_plan(choice)
 
@@ -316,21 +324,25 @@ def _sweep(
     retried: Selection | None = None,
 ) -> NoReturn:
     matrix.choose_cells(choice.only)  # reports a typing mistake before the slow imports
-    report = ReportProcess(results)
+    report, resuming = ReportProcess(results), f"`capsbench resume --results {results}`"
     changed = adding is not None or retried is not None
     asked = changed or not stored_options.is_finished(choice, results)
     if choice.engine is EngineName.processes and asked:
         worker_server.start_worker_server()
     try:
-        from sweeps.sweep import sweep
+        with announced("loading PyTorch for the sweep"):
+            from sweeps.sweep import sweep
 
         cells = sweep(choice, results, report, adding=adding, retried=retried)
         code = report.write()
+    except SweepStoppedError as error:
+        report.abandon()
+        raise InputError(f"{error}, then go on with {resuming}") from None
     except (KeyboardInterrupt, interrupts.Interrupted) as interruption:
         report.abandon()
         interrupts.end_process(
-            f"interrupted; finished runs are kept. Go on with `capsbench resume --results "
-            f"{results}` or the same command again.",
+            f"interrupted; finished runs are kept. Go on with {resuming} or the same command "
+            "again.",
             getattr(interruption, "exit_code", 130),
         )
     failed = [cell for cell in cells if cell.done and cell.failure is not None]
@@ -338,11 +350,7 @@ def _sweep(
         print(f"capsbench: {cell.study} has no final: {cell.failure}", file=sys.stderr)
     held = [cell for cell in cells if cell.held is not None]
     for cell in held:
-        print(
-            f"capsbench: {cell.study} is not done: {cell.held} with `capsbench resume --results "
-            f"{results}`",
-            file=sys.stderr,
-        )
+        print(f"capsbench: {cell.study} is not done: {cell.held} with {resuming}", file=sys.stderr)
     raise SystemExit(1 if failed or held else code)
 
 

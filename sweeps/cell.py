@@ -13,7 +13,7 @@ from benchmarks.records.errors import InputError, printable
 from benchmarks.records.folders import ResultsFolder
 from benchmarks.records.ledger import CellLedger, Planned
 from benchmarks.records.record import RunRecord
-from benchmarks.records.spec import RunSpec
+from benchmarks.records.spec import Role, RunSpec
 from sweeps.cell_ledger import ledger_of
 from sweeps.cell_records import CellRecords
 from sweeps.cell_specs import CellSpecs
@@ -142,19 +142,27 @@ class Cell:
     @property
     def left(self) -> int:
         """Counts the runs that remain; an upper bound."""
-        return 0 if self.done else max(0, self.planned - self.finished)
+        return sum(self.left_by_role.values())
+
+    @property
+    def left_by_role(self) -> dict[Role, int]:
+        """Counts the runs that remain by role, in the order in which they are made."""
+        if self.done:
+            return {}
+        ended = sum(record is not None for record in self.bases.values())
+        trials = self.trials_wanted * self.specs.strategy.seeds
+        left: dict[Role, int] = {
+            "base": len(self._bases_wanted) - ended,
+            "trial": trials - self._trials.finished_runs,
+            "final": self.finals_wanted - len(self.finals),
+        }
+        return {role: max(0, runs) for role, runs in left.items()}
 
     @property
     def planned(self) -> int:
         """Counts all runs of the cell: of trials, finals and bases."""
         trials = self.trials_wanted * self.specs.strategy.seeds
         return trials + self.finals_wanted + len(self._bases_wanted)
-
-    @property
-    def finished(self) -> int:
-        """Counts the runs of the cell that have ended."""
-        bases = sum(record is not None for record in self.bases.values())
-        return self._trials.finished_runs + len(self.finals) + bases
 
     @property
     def done(self) -> bool:

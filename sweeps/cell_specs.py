@@ -67,7 +67,7 @@ class CellSpecs:
         self.data = data_of(self.task, dataset, self.trial_budget, source)
         self.directions = metrics.directions(self.task, dataset)
         self.metric, self.direction = next(iter(self.directions.items()))
-        self._base_variant = registry.variant(variant).base_variant
+        self.base_variant = registry.variant(variant).base_variant
         self._source = source
 
     @property
@@ -77,7 +77,7 @@ class CellSpecs:
 
     def identity(self) -> dict[str, Any]:
         """Returns everything that must stay equal while a study grows, as JSON values by name."""
-        base = self._base_variant
+        base = self.base_variant
         return {
             "space": self.space.identity(),
             "start": self.start,
@@ -132,9 +132,9 @@ class CellSpecs:
         Returns:
             The specs; none if the variant needs no base.
         """
-        if self._base_variant is None:
+        if self.base_variant is None:
             return []
-        lower = self._space_of(self._base_variant)
+        lower = self._space_of(self.base_variant)
 
         def budget_of(role: Role) -> Budget:
             return lower.budget(self.profile, role)
@@ -160,10 +160,10 @@ class CellSpecs:
 
     def _base(self, number: int, upper: Role) -> RunSpec | None:
         """Makes the spec of base `number` for runs of the role `upper`; None if they need none."""
-        if self._base_variant is None:
+        if self.base_variant is None:
             return None
         seed = derive_seed(SEED, base=number)
-        return self._specified(self._base_variant, "base", seed=seed, budget_role=upper)
+        return self._specified(self.base_variant, "base", seed=seed, budget_role=upper)
 
     def _specified(
         self,

@@ -115,6 +115,7 @@ class Driver:
     def _fill(self) -> bool:
         """Submits jobs until every worker has one; returns whether it submitted any."""
         submitted = False
+        self.progress.workers = self._workers()
         for cell in [cell for cell in self.cells if cell.held is None]:
             while len(self.pending) < self._workers() and (job := cell.next_job()) is not None:
                 self._submit(cell, job)

@@ -20,17 +20,21 @@ Every key is optional. `set` gives values of hyper-parameters that all runs of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks import own_variants
+from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError, first_fault
+from benchmarks.records.spec import Precision
 from benchmarks.space_files import Section
 from models import registry
 from models.registry import nearest
+from sweeps.options import EngineName
+from sweeps.study_configuration import Sampler
 
 
 class Experiment(BaseModel):
@@ -40,14 +44,14 @@ class Experiment(BaseModel):
 
     variants: list[str] = []
     datasets: list[str] = []
-    profile: str | None = None
+    profile: ProfileName | None = None
     trials: int | None = None
     finals: int | None = None
     epochs: int | None = None
     train_samples: int | None = None
-    precision: str | None = None
-    sampler: str | None = None
-    engine: str | None = None
+    precision: Precision | None = None
+    sampler: Sampler | None = None
+    engine: EngineName | None = None
     workers: int | None = None
     values: dict[str, dict[str, Any]] = Field({}, alias="set")
     search: dict[str, dict[str, dict[str, Any]]] = {}
@@ -57,18 +61,15 @@ class Experiment(BaseModel):
         """Returns the Python files among `variants`."""
         return [Path(name) for name in self.variants if name.endswith(".py")]
 
-    @property
-    def only(self) -> tuple[str, ...]:
+    def patterns(self, added: Mapping[Path, Sequence[str]]) -> tuple[str, ...]:
         """Returns the patterns of the cells of all `variants`; none if the file names no variant.
 
-        Python files among `variants` are imported, which registers their variants.
-
-        Raises:
-            InputError: if a Python file registers no variant or cannot be imported.
+        Args:
+            added: by Python file among `variants`, the names of the variants that it registers.
         """
         names: list[str] = []
         for text in self.variants:
-            names += own_variants.add(Path(text)) if text.endswith(".py") else [text]
+            names += added[Path(text)] if text.endswith(".py") else [text]
         return tuple(f"{name}/*" for name in names)
 
     @property

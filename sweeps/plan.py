@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import datasets, metrics, profiles, timing
+from benchmarks import datasets, profiles
 from benchmarks.cli import duration
-from benchmarks.datasets.frames import Frames
 from benchmarks.profiles import Profile
 from benchmarks.records.spec import Budget, Role
 from models import registry
-from models.variant import Hyperparameters, Shape
-from sweeps import run_counts, space
+from sweeps import run_counts, run_times
 from sweeps.options import Options
 from sweeps.placement import Placement
-from sweeps.space import Space
 from sweeps.start_points import Points
 
 ROLES: tuple[Role, Role] = ("trial", "final")
@@ -83,18 +79,24 @@ def _row(
     start: Sequence[Mapping[str, JsonValue]],
     device: str,
 ) -> PlannedCell:
-    chosen = _space(variant, choice, dataset)
+    chosen = run_times.cell_space(variant, choice, dataset)
     trials = run_counts.count_trials(choice, profile, chosen, start)
     finals = choice.finals_asked(profile)
     trial, final = (chosen.budget(profile, role) for role in ROLES)
     runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
-    seconds = runs * _run_seconds(variant, dataset, choice, trial, device, tested=False)
-    seconds += finals * _run_seconds(variant, dataset, choice, final, device, tested=True)
+    seconds = runs * run_times.run_seconds(variant, dataset, choice, trial, device, tested=False)
+    seconds += finals * run_times.run_seconds(variant, dataset, choice, final, device, tested=True)
     base_variant = registry.variant(variant).base_variant
-    bases = [] if base_variant is None else _bases(base_variant, dataset, choice, trials, finals)
+    bases = (
+        []
+        if base_variant is None
+        else run_times.base_budgets(base_variant, dataset, choice, trials, finals)
+    )
     for budget in bases:
         assert base_variant is not None
-        seconds += _run_seconds(base_variant, dataset, choice, budget, device, tested=False)
+        seconds += run_times.run_seconds(
+            base_variant, dataset, choice, budget, device, tested=False
+        )
     shown = trial if trials else final
     task = registry.available()[variant].task
     return PlannedCell(
@@ -105,84 +107,8 @@ def _row(
         len(bases),
         shown,
         datasets.find(dataset).sizes_of(task, shown).train,
-        _config(variant, chosen).batch_size,
+        run_times.recipe(variant, chosen).batch_size,
         seconds,
-    )
-
-
-def _bases(
-    base_variant: str, dataset: str, choice: Options, trials: int, finals: int
-) -> list[Budget]:
-    """Lists the budgets of a cell's bases."""
-    base, profile = _space(base_variant, choice, dataset), profiles.load_profile(choice.profile)
-
-    def budget_of(role: Role) -> Budget:
-        return base.budget(profile, role)
-
-    return [budget_of(role) for _, role in run_counts.list_bases(trials, finals, budget_of)]
-
-
-def _space(variant: str, choice: Options, dataset: str) -> Space:
-    return space.load_space(
-        variant,
-        registry.variant(variant),
-        choice.profile,
-        dataset=dataset,
-        changes=choice.changes_of(variant),
-    )
-
-
-def _config(variant: str, chosen: Space) -> Hyperparameters:
-    return registry.variant(variant).Config.model_validate(chosen.resolve({}))
-
-
-def _run_seconds(
-    variant: str, dataset: str, choice: Options, budget: Budget, device: str, *, tested: bool
-) -> float:
-    """Estimates the seconds of one run with the recipe's hyper-parameters."""
-    config = _config(variant, _space(variant, choice, dataset))
-    base_variant = registry.variant(variant).base_variant
-    base = base_variant and _config(base_variant, _space(base_variant, choice, dataset))
-    task, data = registry.available()[variant].task, datasets.find(dataset)
-    threads = profiles.load_profile(choice.profile).threads
-    shape = data.shape_of(task, Frames.of(config))
-    times = _times(variant, shape, config, base or None, threads, device)
-    sizes = data.sizes_of(task, budget)
-    batch = min(config.batch_size, sizes.train)
-    trained = sizes.train // batch * batch
-    trainable = times.training > 0
-    epochs = budget.epochs if trainable else 1
-    # A final that is trained by gradients is also tested before its first step.
-    tests = (2 if trainable else 1) if tested else 0
-    evaluated = epochs * sizes.validation + tests * sizes.test
-    if "lin_pred" in metrics.directions(task, dataset):
-        evaluated += _coded(sizes.train, epochs if sizes.validation else 0, tests)
-    return epochs * trained * times.training + evaluated * times.evaluation
-
-
-def _coded(train: int, validations: int, tests: int) -> int:
-    """Counts the training samples that a run encodes for its probes.
-
-    Before each validation, probes are fitted to `PROBE_SAMPLES` samples; before each test, to all.
-    If the last validation's probes were fitted to all samples, the last test uses these probes.
-    """
-    part = min(metrics.PROBE_SAMPLES, train)
-    fitted = tests - 1 if tests and validations and part == train else tests
-    return validations * part + fitted * train
-
-
-@cache  # datasets with images of the same shape share one measurement
-def _times(
-    variant: str,
-    shape: Shape,
-    config: Hyperparameters,
-    base: Hyperparameters | None,
-    threads: int,
-    device: str,
-) -> timing.SampleTimes:
-    model = timing.untrained_model(variant, shape, config, base)
-    return timing.sample_times(
-        model, shape, batch_size=config.batch_size, threads=threads, device=device
     )
 
 
@@ -212,7 +138,10 @@ def print_plan(
     console.print(_table(choice, planned))
     alone = sum(row.seconds for row in planned)
     threads = profiles.load_profile(choice.profile).threads
-    summary = f"{len(planned)} cells: {duration(alone)} with one worker of {threads} threads"
+    counted = "1 cell" if len(planned) == 1 else f"{len(planned)} cells"
+    summary = (
+        f"{counted}: {duration(alone)} with one worker of {threads} thread{'s' * (threads > 1)}"
+    )
     workers = choice.workers or placement.workers
     if workers > 1:
         spread = duration(alone / workers)

@@ -19,6 +19,14 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from sweeps.cell import Cell
 from sweeps.engines import Job
+from sweeps.time_left import TimeLeft
+from sweeps.timing_process import TimingProcess
+
+TIMING_AFTER = 10.0
+"""Seconds of a sweep before steps are timed: a shorter sweep does not pay for it."""
+
+ESTIMATE_SECONDS = 1.0
+"""Seconds for which an estimate of the time left is kept, because it reads files."""
 
 BAR_WIDTH = 30
 """Columns of the bar, at most: a narrow terminal has fewer."""
@@ -37,7 +45,11 @@ class Progress:
         self._console = Console(stderr=True)
         self._running: dict[str, tuple[Cell, Job, float]] = {}
         self._begun = time.monotonic()
-        self._seconds: dict[str, list[float]] = {}
+        self.workers = 1
+        """How many runs are computed at the same time; the driver sets it."""
+        self._time_left = TimeLeft(cells, self._finished_epochs)
+        self._timing = TimingProcess(results, self._time_left.timed)
+        self._estimate, self._estimated = math.inf, -math.inf
         self._announced: set[str] = {cell.study for cell in cells if cell.done}
         self._live = (
             Live(get_renderable=self._view, console=self._console, refresh_per_second=2)
@@ -51,7 +63,8 @@ class Progress:
             why = escape(next(iter(otherwise.values())))
             self._say(
                 f"{len(otherwise)} runs were made under other conditions ({why}): they are kept, "
-                "and what is added now mixes with them; `capsbench retry --other-code` re-runs them"
+                "and what is added now mixes with them; "
+                f"`capsbench retry --other-code --results {self._results}` re-runs them"
             )
         if self._announced and self._remaining():
             self._say(f"{len(self._announced)} of {len(self._cells)} cells were done before")
@@ -65,6 +78,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._timing.stop()
         if self._live is not None:
             self._live.stop()
 
@@ -76,6 +90,7 @@ class Progress:
             job: the run.
         """
         self._running[job.spec.run_id] = (cell, job, time.monotonic())
+        self._time_left.begin(job)
 
     def retry(self, job: Job) -> None:
         """Prints that the worker of a run has died and the run is retried.
@@ -93,6 +108,7 @@ class Progress:
             job: the run.
         """
         del self._running[job.spec.run_id]
+        self._time_left.drop(job)
         self._say(f"[red]left out[/] {cell.study}: {escape(str(cell.held))}")
 
     def end(self, cell: Cell, job: Job, record: RunRecord) -> None:
@@ -104,17 +120,18 @@ class Progress:
             record: the record of the run.
         """
         del self._running[job.spec.run_id]
-        self._seconds.setdefault(cell.variant, []).append(record.costs["seconds"] or 0.0)
+        self._time_left.end(job, record)
         if record.status == "failed":
             self._say(f"[red]failed[/] {record.run_id}: {escape(str(record.reason))}")
 
     def update(self) -> None:
         """Prints the cells that have been finished since the last call, with their results."""
+        self._time_steps()
         for cell in self._cells:
             if cell.done and cell.study not in self._announced:
                 self._announced.add(cell.study)
-                left = f"; {self._left()} left" if self._remaining() else ""
-                self._say(f"{self._count()} {cell.study}: {_result(cell)}{left}")
+                left = self._left()
+                self._say(f"{self._count()} {cell.study}: {_result(cell)}{left and f'; {left}'}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
@@ -126,36 +143,35 @@ class Progress:
         return sum(cell.left for cell in self._cells)
 
     def seconds_left(self) -> float:
-        """Estimates the seconds left from the mean duration of each variant's runs.
+        """Estimates the seconds left; infinite while nothing is known of a cell."""
+        now = time.monotonic()
+        if now - self._estimated >= ESTIMATE_SECONDS:
+            self._estimated, self._estimate = now, self._time_left.seconds(self.workers)
+        return self._estimate
 
-        For a variant without a finished run, the mean of all runs counts.
+    def _time_steps(self) -> None:
+        """Starts timing the steps of cells of which nothing is known, unless the sweep is short."""
+        if self._timing.started or time.monotonic() - self._begun < TIMING_AFTER:
+            return
+        if self._time_left.unknown():
+            remaining = [(cell.variant, cell.dataset) for cell in self._cells if cell.left]
+            self._timing.start(remaining)
 
-        Returns:
-            The estimate; infinite before the first run has ended.
-        """
-        seen = [s for seconds in self._seconds.values() for s in seconds]
-        if not seen:
-            return math.inf
-        overall = sum(seen) / len(seen)
-        total = 0.0
-        for cell in self._cells:
-            own = self._seconds.get(cell.variant)
-            total += cell.left * (sum(own) / len(own) if own else overall)
-        # How many runs the workers do at the same time follows from the finished runs.
-        speed = max(1.0, sum(seen) / max(1e-9, time.monotonic() - self._begun))
-        return total / speed
+    def _finished_epochs(self, run_id: str) -> int:
+        return RunFolder(self._results, run_id).finished_epochs()[0]
 
     def _left(self) -> str:
-        seconds = self.seconds_left()
-        return duration(seconds) if math.isfinite(seconds) else "unknown time"
+        """Says how much time is left; empty at the end, and while it is not known."""
+        seconds = self.seconds_left() if self._remaining() else math.inf
+        return f"{duration(seconds)} left" if math.isfinite(seconds) else ""
 
     def _view(self) -> RenderableType:
         planned = sum(cell.planned for cell in self._cells)
         done = planned - self._remaining()
-        left = f", {self._left()} left" if done < planned else ""
+        left = self._left()
         text = (
             f"  {len(self._announced)} of {len(self._cells)} cells  {done} of {planned} runs  "
-            f"{duration(time.monotonic() - self._begun)} gone{left}"
+            f"{duration(time.monotonic() - self._begun)} gone{left and f', {left}'}"
         )
         width = min(BAR_WIDTH, max(1, self._console.width - len(text)))
         head = Table.grid()

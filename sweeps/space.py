@@ -125,7 +125,7 @@ class Space:
         Returns:
             All hyper-parameters of the variant, by name.
         """
-        return self._recipe.resolve(params)
+        return self._recipe.complete(params)
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -164,7 +164,8 @@ class Space:
         return {
             "search": {n: repr(d) for n, d in self.distributions.items()},
             "when": {n: repr(c) for n, c in self.conditions.items() if c},
-            "defaults": self.resolve({}),
+            # Without the defaults of hyper-parameters that were added later: studies stay equal.
+            "defaults": self._recipe.resolve({}),
         }
 
 
@@ -285,7 +286,7 @@ class _Reader:
         given, varied = self.file.given(profile), self.file.section(profile).search
         if varied is None:
             varied = {name: {} for name in self.file.search if name not in given}
-        distributions, conditions = self._searched(varied, recipe.resolve({}), given)
+        distributions, conditions = self._searched(varied, recipe.complete({}), given)
         return Space(recipe, distributions, conditions, self._strategy())
 
     def _searched(

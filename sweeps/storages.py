@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import InputError, SweepStoppedError
 from sweeps.journals import open_journal
 from sweeps.storage_urls import passwords_in, without_password
 
@@ -109,22 +109,23 @@ def _require_ours_or_empty(url: str, named: str) -> None:
 
 @contextmanager
 def storage_errors(name: str) -> Iterator[None]:
-    """Turns failures of a study's storage, such as a full disk, into an InputError.
+    """Turns failures of a study's storage, such as a full disk, into an error of one sentence.
 
     Args:
         name: the name of the study.
 
     Raises:
-        InputError: if the storage fails.
+        SweepStoppedError: if the storage fails.
+        InputError: if another program has locked it.
     """
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         if _is_locked(error):
             raise InputError(_held_by_another(f"the storage of study {name}")) from None
-        raise InputError(
+        raise SweepStoppedError(
             f"the storage of study {name} cannot be read or written ({_reason(error)}): remove the "
-            "cause, then go on with `capsbench resume`"
+            "cause"
         ) from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from benchmarks.records.record import DataState
-from models import registry
 from sweeps.options import Device, Options
 from sweeps.storage_urls import without_password
 
@@ -82,31 +80,6 @@ def restore_options(results: Path) -> Options:
     for sha256 in choice.variants.values():
         own_variants.provide(results, sha256)
     return choice
-
-
-def add_variants(files: Sequence[Path], results: Path) -> dict[str, str]:
-    """Registers the variants of users' files, and copies the files to the results folder.
-
-    Args:
-        files: Python files that register variants.
-        results: the results folder; it need not exist.
-
-    Returns:
-        By name of a variant, the SHA-256 of its file; the variants of an earlier sweep in the
-        folder are included.
-
-    Raises:
-        InputError: if a file registers no variant, or cannot be imported.
-    """
-    try:
-        variants = dict(restore_options(results).variants)
-    except InputError:
-        variants = {}  # the folder has no sweep yet
-    for file in files:
-        for name in own_variants.add(file):
-            variants[name] = sha256 = registry.available()[name].sha256 or ""
-            own_variants.provide(results, sha256)
-    return variants
 
 
 def require_data(choice: Options, results: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import optuna
 from rich.console import Console
 
-from benchmarks import interrupts, profiles
+from benchmarks import interrupts, own_variants, profiles
+from benchmarks.cli import announced
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.ledger import Planned
@@ -61,10 +62,13 @@ def sweep(
         choice = _with_stored_plan(choice, results)
         if retried is not None:
             RunsToRetry(results, retried, choice.studies()).set_aside()
-        cells = _cells(choice, results, storage, points, adding or Addition())
+        with announced("reading the data and the studies"):
+            cells = _cells(choice, results, storage, points, adding or Addition())
         if adding is not None:
             plan = {cell.study: cell.plan for cell in cells}
             choice = choice.model_copy(update={"plan": plan, "adding": adding})
+        for sha256 in choice.variants.values():
+            own_variants.provide(results, sha256)
         # Before the ledgers: otherwise the addition could be added twice after a crash.
         save_options(choice, results)
         for cell in cells:

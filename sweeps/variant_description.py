@@ -87,7 +87,7 @@ def _values(values: Mapping[str, object]) -> str:
 
 
 def _settings(cls: type[Variant], spaces: Mapping[ProfileName, Space]) -> Iterator[tuple[str, ...]]:
-    defaults = cls.Config().model_dump(mode="json")
+    defaults = {name: getattr(cls.Config(), name) for name in cls.Config.model_fields}
     for name, chosen in spaces.items():
         values = chosen.resolve({})
         apart = {key: value for key, value in values.items() if value != defaults[key]}

@@ -228,5 +228,5 @@ class Dataset(ABC):
             if asked.get(name, 0) > limit:
                 raise InputError(
                     f"--{name.replace('_', '-')} {asked[name]}: {self.name} has {whole} training "
-                    f"images: give {limit} at most"
+                    f"samples: give {limit} at most"
                 )

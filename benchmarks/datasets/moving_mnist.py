@@ -33,7 +33,7 @@ from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
 from benchmarks.datasets.downloads import UnavailableError, find_or_download
 from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.still_images import StillImages, moving_info
-from benchmarks.datasets.task_data import TEST_SEED, TaskData, selection_kind
+from benchmarks.datasets.task_data import TEST_SEED, TaskData, choose_at_random, selection_kind
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
@@ -224,8 +224,8 @@ def _tested_on(
         )
     chosen = selection_kind(of, budget, "random")
     if chosen != "all":
-        some = np.random.default_rng(TEST_SEED).permutation(of)[: budget.test_samples]
-        sequences = sequences[np.sort(some)]
+        assert budget.test_samples is not None
+        sequences = sequences[np.sort(choose_at_random(of, budget.test_samples, seed=TEST_SEED))]
     test = FiledClips(torch.from_numpy(sequences).to(device), frames)
     return replace(data, test=test, test_of=of, test_selection=chosen)
 

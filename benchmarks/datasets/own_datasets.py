@@ -1,7 +1,8 @@
-"""Stores and finds the user's own datasets of still images: one definition of their format.
+"""Stores and finds the user's own datasets: one definition of their format.
 
 The dataset `pets` is the file `own/pets.safetensors` in the data folder. It holds four arrays,
-training images and labels, test images and labels, and a header that describes them. The file is
+training images and labels, test images and labels, and a header that describes them. A dataset of
+clips holds two arrays, training and test clips (`own_clips.py`). The file is
 written once, by `capsbench data add`, and read like the files of any other dataset.
 """
 
@@ -19,6 +20,8 @@ from pydantic import Field, ValidationError
 from benchmarks.datasets import OWN_ENDING, OWN_FOLDER
 from benchmarks.datasets.data_files import File, Layout, fingerprint_of
 from benchmarks.datasets.image_dataset import ImageDataset
+from benchmarks.datasets.own_clips import ARRAYS as CLIP_ARRAYS
+from benchmarks.datasets.own_clips import AddedClips, ClipDataset, ClipsHeader
 from benchmarks.datasets.task_data import Split
 from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError, first_fault
@@ -47,6 +50,9 @@ class Header(Frozen):
     notes: tuple[str, ...] = Field(description="what was changed or left out, in sentences")
 
 
+AnyHeader = Header | ClipsHeader
+
+
 class Added(NamedTuple):
     """Holds the images and classes of a dataset that is to be stored."""
 
@@ -67,14 +73,16 @@ def path_of(root: Path, name: str) -> Path:
     return root / OWN_FOLDER / f"{name}{OWN_ENDING}"
 
 
-def store(root: Path, name: str, source: Path, added: Added, *, replace: bool) -> Header:
+def store(
+    root: Path, name: str, source: Path, added: Added | AddedClips, *, replace: bool
+) -> AnyHeader:
     """Stores an own dataset. A file with the same arrays is left as it is.
 
     Args:
         root: the folder of the datasets.
         name: the name of the dataset, which no other kind of dataset has.
         source: the path of what was added.
-        added: the images and classes.
+        added: the images and classes, or the clips.
         replace: whether a dataset of this name with other arrays is replaced.
 
     Returns:
@@ -86,34 +94,54 @@ def store(root: Path, name: str, source: Path, added: Added, *, replace: bool) -
     """
     from safetensors.numpy import save_file
 
-    arrays = (added.train.images, added.train.labels, added.test.images, added.test.labels)
-    channels, height, width = added.train.images.shape[1:]
-    header = Header(
-        name=name,
-        shape=(channels, height, width),
-        classes=added.classes,
-        samples=(len(added.train.labels), len(added.test.labels)),
-        sha256=fingerprint_of(arrays),
-        source=str(source.absolute()),
-        notes=added.notes,
-    )
+    header, arrays = _described(name, str(source.absolute()), added)
     path = path_of(root, name)
     if path.exists() and not replace:
         stored = read_header(path)
-        if (stored.sha256, stored.classes) == (header.sha256, header.classes):
+        own = {"source", "notes"}
+        if stored.model_dump(exclude=own) == header.model_dump(exclude=own):
             return stored
         raise InputError(
             f"{path} is another dataset called {name}, from {stored.source}: add this one under "
             "another name, or replace that one with --replace"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    contiguous = {n: np.ascontiguousarray(a) for n, a in zip(_ARRAYS, arrays, strict=True)}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with replacing(path) as temporary:
         save_file(contiguous, temporary, {_KEY: header.model_dump_json()})
     return header
 
 
-def read_header(path: Path) -> Header:
+def _described(
+    name: str, source: str, added: Added | AddedClips
+) -> tuple[AnyHeader, dict[str, np.ndarray]]:
+    """Makes the header and the named arrays of a dataset."""
+    if isinstance(added, AddedClips):
+        clips = dict(zip(CLIP_ARRAYS, (added.train, added.test), strict=True))
+        frames, channels, height, width = added.train.shape[1:]
+        return ClipsHeader(
+            name=name,
+            shape=(frames, channels, height, width),
+            samples=(len(added.train), len(added.test)),
+            sha256=fingerprint_of(clips.values()),
+            source=source,
+            notes=added.notes,
+        ), clips
+    parts = (added.train.images, added.train.labels, added.test.images, added.test.labels)
+    arrays = dict(zip(_ARRAYS, parts, strict=True))
+    channels, height, width = added.train.images.shape[1:]
+    return Header(
+        name=name,
+        shape=(channels, height, width),
+        classes=added.classes,
+        samples=(len(added.train.labels), len(added.test.labels)),
+        sha256=fingerprint_of(arrays.values()),
+        source=source,
+        notes=added.notes,
+    ), arrays
+
+
+def read_header(path: Path) -> AnyHeader:
     """Reads the header of the file of an own dataset; the arrays are not read.
 
     Args:
@@ -129,10 +157,12 @@ def read_header(path: Path) -> Header:
         with path.open("rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
             content = stream.read(min(size, _LONGEST_HEADER))
-        header = Header.model_validate_json(json.loads(content)["__metadata__"][_KEY])
+        text = json.loads(content)["__metadata__"][_KEY]
+        clips = json.loads(text).get("kind") == "clips"
+        header: AnyHeader = (ClipsHeader if clips else Header).model_validate_json(text)
     except ValidationError as error:
         raise _damaged(path, first_fault(error)) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(path, "it has no header") from None
     if header.name != path.name.removesuffix(OWN_ENDING):
         raise _damaged(path, f"its header has the name {header.name}")
@@ -148,7 +178,7 @@ def _remedy(path: Path) -> str:
     return f"restore the file, or delete it and call `capsbench data add {name} PATH` again."
 
 
-def find(path: Path) -> ImageDataset:
+def find(path: Path) -> ImageDataset | ClipDataset:
     """Makes the dataset of a file; equal files give the same object.
 
     Args:
@@ -164,7 +194,12 @@ def find(path: Path) -> ImageDataset:
 
 
 @lru_cache(maxsize=64)
-def _dataset(header: Header, path: Path) -> ImageDataset:
+def _dataset(header: AnyHeader, path: Path) -> ImageDataset | ClipDataset:
+    if isinstance(header, ClipsHeader):
+        return ClipDataset(
+            name=header.name, column=COLUMN, header=header, path=path, remedy=_remedy(path)
+        )
+
     def decode(path: Path) -> tuple[Split, Split]:
         return _read_arrays(path, header)
 

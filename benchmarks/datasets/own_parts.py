@@ -172,12 +172,23 @@ def _fit(
     if any(len(image) < channels for image in every):
         notes.append("Grey images were given three equal channels, as others have colours.")
     return {
-        name: np.stack([_one(image, height, width, channels) for image in part.images])
+        name: np.stack([fit_image(image, height, width, channels) for image in part.images])
         for name, part in parts.items()
     }
 
 
-def _one(image: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
+def fit_image(image: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
+    """Resizes an image, and repeats a grey one for each channel.
+
+    Args:
+        image: uint8 (1 or `channels`, any height, any width).
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        channels: number of channels of the result.
+
+    Returns:
+        uint8 (channels, height, width); `image` itself if it has this shape.
+    """
     if image.shape[1:] != (height, width):
         from PIL import Image
 

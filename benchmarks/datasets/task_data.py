@@ -228,6 +228,20 @@ def selection_kind(count: int, budget: Budget, subset: Selection) -> Selection:
     return "all" if budget.test_samples is None or budget.test_samples >= count else subset
 
 
+def choose_at_random(of: int, count: int, *, seed: int) -> np.ndarray:
+    """Chooses samples without classes at random.
+
+    Args:
+        of: number of samples to choose from.
+        count: number of samples to choose; if there are fewer, all are chosen.
+        seed: the seed of the choice.
+
+    Returns:
+        (min(count, of),), the indices of the chosen samples in random order.
+    """
+    return np.random.default_rng(seed).permutation(of)[:count]
+
+
 def choose_stratified(labels: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     """Chooses samples at random, stratified by class up to rounding.
 

@@ -22,6 +22,13 @@ class RunHeldError(InputError):
     """Reports that another process holds the folder of a run. Other runs can go on."""
 
 
+class SweepStoppedError(InputError):
+    """Reports what ends a sweep until the user removes a cause.
+
+    The command line adds the command that resumes the sweep.
+    """
+
+
 def first_fault(error: ValidationError) -> str:
     """Describes the first fault of a stored file that pydantic finds, in one line.
 

@@ -113,6 +113,12 @@ class RunSpec(Frozen):
         description="of the user's file that defines the variant; None: it is one of capsbench",
         exclude_if=lambda value: value is None,  # specs of capsbench's variants keep their ids
     )
+    test_curve: bool = Field(
+        False,
+        description="whether a final is scored on test data after each epoch, as many sources are; "
+        "nothing is chosen by these scores",
+        exclude_if=lambda value: not value,  # specs without it keep their ids
+    )
 
     @model_validator(mode="after")
     def _scored(self) -> RunSpec:
@@ -121,6 +127,8 @@ class RunSpec(Frozen):
                 "a trial is scored on validation data, but its budget has no validation samples: "
                 "give some (--validation-samples), or make the run a final (--final)"
             )
+        if self.test_curve and self.role != "final":
+            raise ValueError("only a final has a curve of test scores: add --final")
         return self
 
     @property

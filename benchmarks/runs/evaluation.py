@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 
+from benchmarks import interrupts
 from benchmarks.runs.journal import require_finite
 from benchmarks.runs.picture_files import save_pictures
 from benchmarks.runs.preparation import Prepared
@@ -88,6 +89,26 @@ def score_on_test(task: Task[Any], trainer: pl.Trainer) -> FinalScores:
     require_finite(metrics, "the test")
     losses = task.evaluation_losses()
     return FinalScores(metrics, {k: v for k, v in losses.items() if math.isfinite(v)})
+
+
+def score_epoch(prepared: Prepared) -> dict[str, float]:
+    """Scores a model on test data between two epochs, without a change to the training.
+
+    A second task object scores it, as in `score_floors`, in the precision of the training.
+
+    Args:
+        prepared: the run, whose model has been trained for some epochs.
+
+    Returns:
+        The metrics by name, such as `test/accuracy`.
+    """
+    task = prepared.another_task().to(prepared.spec.device)
+    task.use_all_training_samples()
+    with prepared.task.as_in_evaluation():
+        for index, batch in enumerate(task.test_dataloader()):
+            interrupts.raise_if_requested()
+            task.test_step(batch, index)
+        return {f"test/{name}": value for name, value in task.compute().items()}
 
 
 def draw_pictures(prepared: Prepared) -> dict[str, Path]:

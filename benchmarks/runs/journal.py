@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ class Journal(pl.Callback):
         self.path = folder / "metrics.jsonl"
         self.path.unlink(missing_ok=True)  # the checkpoint contains the lines to keep
         self.checkpoints = Checkpoints(folder)
+        self.score_epoch: Callable[[], Mapping[str, float]] = dict
+        """Returns further metrics of an epoch that ended, by name."""
         self.history: list[dict[str, Any]] = []
         self.stopped = False
         self.train_seconds = 0.0
@@ -170,6 +172,7 @@ class Journal(pl.Callback):
             validation = pl_module.evaluation_losses() | pl_module.compute()
         metrics = {f"train/{name}": value for name, value in pl_module.training_means().items()}
         metrics |= {f"validation/{name}": value for name, value in validation.items()}
+        metrics |= self.score_epoch()
         epoch = trainer.current_epoch + 1
         require_finite(metrics, f"epoch {epoch} (step {trainer.global_step})")
         line = {

@@ -184,6 +184,8 @@ def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: train
     spec, model, task = prepared.spec, prepared.model, prepared.task
     final = spec.role == "final"
     floors = evaluation.score_floors(prepared, trainer) if final else {}
+    if spec.test_curve:
+        journal.score_epoch = lambda: evaluation.score_epoch(prepared)
     metrics = fit(prepared, trainer, journal)
     pictures: dict[str, Path] = {}
     test_losses: dict[str, float] = {}

@@ -309,10 +309,11 @@ def _median(x: Tensor) -> Tensor:
     """Finds the medians of the last axis, which is kept with length 1.
 
     If the count is even, the median is the lower of the two middle numbers, as in the authors'
-    nearest percentile. On a GPU, `Tensor.median` returns the index of any of several equal numbers,
-    and raises an error in deterministic mode; sorting is used there instead.
+    nearest percentile. In deterministic mode, `Tensor.median` (torch 2.13) raises an error on all
+    devices but the CPU, the meta device among them, on which costs are counted; on a GPU, it
+    returns the index of any of several equal numbers. Sorting is used there instead.
     """
-    if x.is_cuda:
+    if not x.is_cpu:
         return x.sort(-1).values[..., (x.shape[-1] - 1) // 2, None]
     return x.median(-1, keepdim=True).values
 

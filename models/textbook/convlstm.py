@@ -32,12 +32,17 @@ class Cell(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """Predicts frames by two encoder cells, two decoder cells, a convolution and a sigmoid."""
+    """Predicts frames by two encoder cells, two decoder cells, a convolution and a sigmoid.
+
+    With `all_at_once`, the convolution of the last encoder output gives all frames.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.encoder_1, self.encoder_2 = (Cell(cell) for cell in model.encoder.cells)
-        self.decoder_1, self.decoder_2 = (Cell(cell) for cell in model.decoder.cells)
+        self.all_at_once = model.decoder is None
+        if not self.all_at_once:
+            self.decoder_1, self.decoder_2 = (Cell(cell) for cell in model.decoder.cells)
         self.hidden, self.future = model.config.hidden_channels, model.shape.future
         self.patch = model.config.patch_size
         weight, bias = model.head.weight.detach(), model.head.bias.detach()
@@ -54,6 +59,9 @@ class ConvLSTM(nn.Module):
         for t in range(steps):
             h1, c1 = self.encoder_1(past[:, t], h1, c1)
             h2, c2 = self.encoder_2(h1, h2, c2)
+        if self.all_at_once:
+            maps = torch.sigmoid(self.head(h2[:, :, None])[:, :, 0])
+            return unfold(maps.unflatten(1, (self.future, -1)), self.patch)
         x, outputs = h2, []
         for _ in range(self.future):
             h3, c3 = self.decoder_1(x, h3, c3)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.records.record import RunRecord
-from reports.headline.rows import FOLDER, RECORDS, Measured, measured_rows
+from reports.headline.rows import FOLDER, Measured, measured_rows
+from reports.intervals import Estimate
 
 TITLES = ("row", "dataset (data)", "ours", "95 %", "seeds", "published", "verdict")
 BEGIN, END = "<!-- headline: begin -->", "<!-- headline: end -->"
@@ -73,16 +73,28 @@ def _cells(measured: Measured) -> tuple[str, ...]:
     data = measured.records[0].data if measured.records else None
     state = f" ({data.state})" if data else ""
     known = bool(measured.records)
-    interval = "" if math.isnan(score.low) else f"{_shown(row.metric, score.low)} to "
     return (
         f"{row.title} (`{row.variant}`)",
         f"{row.dataset}{state}",
         _shown(row.metric, score.mean) if known else "–",
-        interval + _shown(row.metric, score.high) if interval else "–",
+        _bounds(row.metric, score) if known else "–",
         str(len(measured.records)),
         _shown(row.metric, figure.value) if figure else "none",
         measured.verdict,
     )
+
+
+def _bounds(metric: str, score: Estimate) -> str:
+    """Writes an interval; a dash if there is none."""
+    if math.isnan(score.low):
+        return "–"
+    return f"{_shown(metric, score.low)} to {_shown(metric, score.high)}"
+
+
+def _interval(metric: str, score: Estimate) -> str:
+    """Writes a mean, with its interval if there is one."""
+    bounds = "" if math.isnan(score.low) else f" ({_bounds(metric, score)})"
+    return _shown(metric, score.mean) + bounds
 
 
 def _shown(metric: str, value: float) -> str:
@@ -101,6 +113,10 @@ def _details(measured: Measured) -> list[str]:
             f"- published: {_shown(row.metric, figure.value)} ({figure.protocol}; {runs}; chosen "
             f"on: {figure.selection}; {figure.source})"
         )
+    if figure and figure.curve and measured.curve:
+        ours = ", ".join(_interval(row.metric, score) for score in measured.curve)
+        theirs = ", ".join(_shown(row.metric, value) for value in figure.curve)
+        lines.append(f"- by epoch: published {theirs}; ours {ours}")
     lines += [_run_line(record, row.metric) for record in measured.records]
     return lines
 
@@ -131,21 +147,14 @@ def draw_curves(rows: Sequence[Measured], path: Path) -> None:
         curve = measured.row.published.curve if measured.row.published else []
         axes.plot(range(1, len(curve) + 1), curve, "o-", label="published, one run")
         for record in measured.records:
-            axes.plot([record.epochs], [record.metrics[measured.row.metric]], "s", color="C1")
-            axes.plot(*_training(record), ":", color="C1", alpha=0.6)
-        axes.plot([], [], "s", color="C1", label="ours, test data, after the last epoch")
+            tested = measured.by_epoch(record, measured.row.metric)
+            axes.plot(*tested, "s-", color="C1", alpha=0.6)
+            trained = measured.by_epoch(record, f"train/{record.metric}")
+            axes.plot(*trained, ":", color="C1", alpha=0.6)
+        axes.plot([], [], "s-", color="C1", label="ours, test data, one line per seed")
         axes.plot([], [], ":", color="C1", label="ours, training data")
         axes.set_title(measured.row.title)
         axes.set_xlabel("epoch")
         axes.set_ylabel(measured.row.metric.split("/")[1])
         axes.legend()
     figure.savefig(path, dpi=150, metadata={"Software": None})
-
-
-def _training(record: RunRecord) -> tuple[list[int], list[float]]:
-    """Reads the training metric by epoch, of the metrics beside a record."""
-    lines = (RECORDS / f"{record.run_id}.jsonl").read_text().splitlines()
-    parsed = [json.loads(line) for line in lines]
-    name = f"train/{record.metric}"
-    kept = [line for line in parsed if name in line["metrics"]]
-    return [line["epoch"] for line in kept], [line["metrics"][name] for line in kept]

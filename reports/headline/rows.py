@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -58,6 +59,7 @@ class Row(Frozen):
     epochs: int | None = Field(None, description="None: those of the profile")
     train_samples: int | None = None
     validation_samples: int | None = None
+    test_curve: bool = Field(False, description="scored on test data after each epoch")
     settings: dict[str, float] = Field({}, description="hyper-parameters beside the profile's")
     aim: Bound | str | None = None
     verdict: str | None = None
@@ -72,6 +74,7 @@ class Row(Frozen):
             "validation-samples": self.validation_samples,
         }
         options = [f"--{name} {value}" for name, value in numbers.items() if value is not None]
+        options += ["--test-curve"] * self.test_curve
         options += [f"--set {name}={value:g}" for name, value in self.settings.items()]
         parts = ("capsbench run", self.variant, self.dataset, f"--profile {PROFILE} --final")
         return " ".join((*parts, "--threads 1", *options, "--seed 0"))
@@ -88,6 +91,7 @@ class Row(Frozen):
         return (
             record.complete
             and asked == (spec.variant, spec.dataset, spec.role, budget.profile)
+            and self.test_curve == spec.test_curve
             and all(number in (None, given) for number, given in numbers)
             and self.settings.items() <= spec.hyperparameters.items()
         )
@@ -99,6 +103,8 @@ class Measured:
 
     row: Row
     records: Sequence[RunRecord]
+    folder: Path
+    """Has the metrics by epoch of each record, in `RUN_ID.jsonl`."""
 
     @property
     def values(self) -> list[float]:
@@ -108,10 +114,35 @@ class Measured:
     @cached_property
     def score(self) -> Estimate:
         """The mean over seeds with its 95 % interval; none for fewer than three seeds."""
+        return self._estimate(self.values)
+
+    @cached_property
+    def curve(self) -> list[Estimate]:
+        """The score after each epoch, if the row is scored on test data after each epoch."""
+        if not self.row.test_curve:
+            return []
+        by_seed = [self.by_epoch(record, self.row.metric)[1] for record in self.records]
+        return [self._estimate(values) for values in zip(*by_seed, strict=True)]
+
+    def by_epoch(self, record: RunRecord, metric: str) -> tuple[list[int], list[float]]:
+        """Reads a metric by epoch.
+
+        Args:
+            record: one of `records`.
+            metric: its name, such as `train/accuracy`.
+
+        Returns:
+            The epochs that have the metric, and its values.
+        """
+        lines = (self.folder / f"{record.run_id}.jsonl").read_text().splitlines()
+        kept = [line for line in map(json.loads, lines) if metric in line["metrics"]]
+        return [line["epoch"] for line in kept], [line["metrics"][metric] for line in kept]
+
+    def _estimate(self, values: Sequence[float]) -> Estimate:
         split, metric = self.row.metric.split("/")
         counts = self.records[0].samples if self.records else None
         tested = 0 if counts is None else counts.test if split == "test" else counts.validation
-        return estimate(SeedScores(self.values, metric, tested))
+        return estimate(SeedScores(values, metric, tested))
 
     @property
     def verdict(self) -> str:
@@ -134,7 +165,10 @@ class Measured:
             return aim.at_least <= score.mean <= aim.at_most
         if aim is None or figure is None or math.isnan(score.low):
             return None
-        return score.low <= figure.value <= score.high
+        pairs = [(figure.value, score)]
+        if figure.curve and self.curve:
+            pairs = list(zip(figure.curve, self.curve, strict=True))
+        return all(ours.low <= value <= ours.high for value, ours in pairs)
 
 
 def headline_rows() -> list[Row]:
@@ -157,7 +191,10 @@ def measured_rows(folder: Path = RECORDS) -> list[Measured]:
     for record in records:
         if not any(row.takes(record) for row in rows):
             raise InputError(f"{folder / record.run_id}.json belongs to no row of rows.yaml")
-    return [Measured(row, sorted(filter(row.takes, records), key=lambda r: r.seed)) for row in rows]
+    return [
+        Measured(row, sorted(filter(row.takes, records), key=lambda r: r.seed), folder)
+        for row in rows
+    ]
 
 
 def read_record(path: Path) -> RunRecord:

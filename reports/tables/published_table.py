@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.formats import frame
 from reports.intervals import estimate
-from reports.published import beside, differences, gap, published_figures
+from reports.published import beside, differences, gap, gap_interval, published_figures
 from reports.ranking import scores_of_finals, seed_scores
 from reports.results import Results
 from reports.row_order import by_dataset, by_task
@@ -30,6 +30,9 @@ PUBLISHED = {
     "ci_high": "float64",
     "seeds": "Int64",
     "gap": "float64",
+    "gap_low": "float64",
+    "gap_high": "float64",
+    "gap_of": "str",
     "selection": "str",
     "differs": "str",
     "source": "str",
@@ -39,7 +42,9 @@ PUBLISHED_NOTE = """\
 - **value** is as published, in our unit (an error of 0.25 % is an accuracy of 0.9975), with its
   **spread** (standard deviation) over **n** runs, if known.
 - **ours** is the mean of the variant of that row, with its interval; **gap** is how much better (+)
-  or worse (-) it is. Rows without a variant are models that are not in the matrix.
+  or worse (-) it is. **gap_low** and **gap_high** bound its 95 % interval: of *ours and theirs*
+  (**gap_of**), or of *ours alone* where the source does not say how much its runs vary. Rows
+  without a variant are models that are not in the matrix.
 - **selection** says on what data the published model or epoch was chosen. Ours is chosen on
   validation data, and scored once on test data. **differs** says what else differs: where it says
   *not comparable*, there is no gap.
@@ -64,10 +69,13 @@ def _published_rows(results: Results) -> Iterator[tuple[Any, ...]]:
             c for c in results.cells if scores_of_finals(c, p.metric) and beside(c, p.metric) == p
         ]
         for cell in cells:
-            mean, low, high, n, _ = estimate(seed_scores(cell, p.metric))
-            ours = (cell.variant, cell.profile, mean, low, high, n, gap(mean, cell, p))
+            seeds = seed_scores(cell, p.metric)
+            score = estimate(seeds)
+            mean, low, high, n, _ = score
+            ours = (cell.variant, cell.profile, mean, low, high, n)
+            gaps = (gap(mean, cell, p), *gap_interval(score, seeds.tested, cell, p))
             differs = "; ".join(differences(cell, p))
-            yield (*figure, *ours, p.selection, differs, p.source)
+            yield (*figure, *ours, *gaps, p.selection, differs, p.source)
         if not cells:
-            nothing = (p.variant or "", "", *[math.nan] * 3, None, math.nan)
+            nothing = (p.variant or "", "", *[math.nan] * 3, None, *[math.nan] * 3, "")
             yield (*figure, *nothing, p.selection, p.protocol, p.source)

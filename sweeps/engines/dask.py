@@ -19,7 +19,7 @@ from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster
 
 from benchmarks.allocator import keep_freed_memory
 from benchmarks.records.atomic_files import token_of
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import InputError, SweepStoppedError
 from benchmarks.records.record import RunRecord
 from sweeps.engines.base import Engine, Job, WorkerContext
 from sweeps.engines.cluster_workers import (
@@ -280,15 +280,12 @@ class Dask(Engine):
         self._wake.set()
 
     def _lose_scheduler(self) -> None:
-        self._fail(
-            f"the Dask scheduler at {self._address} is gone: start it and its workers again, then "
-            "go on with `capsbench resume`"
-        )
+        self._fail(f"the Dask scheduler at {self._address} is gone: start it and its workers again")
 
     def _fail(self, why: str) -> None:
-        """Fails all calls with an InputError."""
+        """Fails all calls with a SweepStoppedError."""
         for task in list(self._tasks):
-            self._settle(task, InputError(why))
+            self._settle(task, SweepStoppedError(why))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the engine.

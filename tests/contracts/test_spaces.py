@@ -40,7 +40,8 @@ APART = {
     "convlstm": {"initial_brightness"},
     "tlb-frames": {"initial_brightness"},
 }
-"""What `paper` and `published` set apart from a variant's defaults, all that they may."""
+"""By variant, the hyper-parameters whose values under `paper` and `published` may differ from the
+defaults and presets."""
 
 
 @pytest.mark.parametrize(
@@ -52,16 +53,24 @@ def test_large_budgets_begin_with_the_published_rate(
 ) -> None:
     """The variant's defaults with its presets are the source's recipe."""
     cls = registry.variant(variant)
-    published = cls.Config(**cls.presets.get(dataset, {})).model_dump(mode="json")
+    config = cls.Config(**cls.presets.get(dataset, {}))
+    published = {name: getattr(config, name) for name in cls.Config.model_fields}
     recipe = load(variant, dataset, profile).resolve({})
-    assert recipe.get("lr") == published.get("lr")
+    assert recipe.get("lr") == published.get("lr"), (
+        f"{profile} begins at another learning rate than the defaults and presets of {variant}"
+    )
     if profile is not ProfileName.standard:
         differing = {name for name, value in recipe.items() if value != published[name]}
-        assert differing <= APART.get(variant, set())
+        assert differing <= APART.get(variant, set()), (
+            f"{profile} sets other values than the defaults and presets of {variant}: "
+            "if the source does so too, name the hyper-parameters in APART"
+        )
 
 
 @pytest.mark.parametrize(("variant", "dataset"), CELLS)
 def test_quick_searches_a_learning_rate_of_each_trained_variant(variant: str, dataset: str) -> None:
     """One protocol for all rows of a table."""
     chosen = load(variant, dataset, ProfileName.quick)
-    assert ("lr" in chosen.distributions) == ("lr" in chosen.resolve({}))
+    assert ("lr" in chosen.distributions) == ("lr" in chosen.resolve({})), (
+        f"the studies of {variant} in profile quick must search lr"
+    )

@@ -18,7 +18,8 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from benchmarks.datasets import names
+from benchmarks import datasets
+from benchmarks.runs.costs import count_parameters_and_flops
 from benchmarks.tasks.picture_grid import grid
 from models import registry
 from models.variant import (
@@ -227,13 +228,19 @@ def test_prediction_variants_say_which_frames(name: str) -> None:
     assert issubclass(cls.Config, PredictionHyperparameters) == asked
 
 
+def shape_on(name: str, dataset: str) -> Any:
+    """Returns the shape of a dataset's samples, with few frames where the variant predicts them."""
+    shape: Any = datasets.find(dataset).shape_of(registry.available()[name].task)
+    if isinstance(shape, ClipShape):
+        return MOVING["grey" if shape.channels == 1 else "colour"]
+    return shape
+
+
 @pytest.mark.parametrize(("name", "dataset"), PRESETS)
 def test_each_preset_trains_on_its_dataset(name: str, dataset: str) -> None:
-    assert dataset in names()
+    assert dataset in datasets.names()
     registry.variant(name).Config(**registry.variant(name).presets[dataset])  # without smoke's
-    moving = registry.available()[name].task == "prediction"
-    label = {"moving_mnist": "frames"}.get(dataset, dataset if dataset in STILL else "colour")
-    shape = MOVING["colour" if label == "colour" else "grey"] if moving else STILL[label]
+    shape = shape_on(name, dataset)
     model = build(name, shape, dataset)
     for fill in ("random", "blank", "saturated"):
         assert_finite(model, made(shape, fill=fill))
@@ -243,6 +250,19 @@ def test_each_preset_trains_on_its_dataset(name: str, dataset: str) -> None:
         assert all(grid(rows).dtype == np.uint8 for rows in model.pictures(made(shape)).values())
     if isinstance(output, Coded):
         assert_coded(output, model)
+
+
+@pytest.mark.parametrize(("name", "dataset"), PRESETS)
+def test_costs_are_counted_in_deterministic_mode(name: str, dataset: str) -> None:
+    """As runs do, on the meta device: what raises an error there leaves the costs unknown."""
+    shape = shape_on(name, dataset)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        counted = count_parameters_and_flops(lambda: build(name, shape, dataset), shape)
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert counted["parameters"] >= 0
 
 
 @EVERY_CELL

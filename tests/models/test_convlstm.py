@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from benchmarks import RunSpec, load_model, run, specify
+from benchmarks.datasets.dataset import DataSource
+from benchmarks.profiles import ProfileName
+from benchmarks.records.folders import RunFolder
 from models.convlstm import ConvLSTM, ConvLSTMCell, ConvLSTMConfig
 from models.layers.minimal_filters import Winograd
 from models.textbook import convlstm
@@ -49,9 +55,13 @@ def reordered(ours: nn.Module, oracle: nn.Module) -> list[nn.Parameter]:
 
 
 @pytest.mark.parametrize("peephole", [False, True])
-@pytest.mark.parametrize("patch", [1, 2])
-def test_frames_loss_and_gradients_equal_the_textbook(peephole: bool, patch: int) -> None:
-    config = ConvLSTMConfig(hidden_channels=4, peephole=peephole, patch_size=patch)
+@pytest.mark.parametrize(("patch", "at_once"), [(1, False), (2, False), (2, True)])
+def test_frames_loss_and_gradients_equal_the_textbook(
+    peephole: bool, patch: int, at_once: bool
+) -> None:
+    config = ConvLSTMConfig(
+        hidden_channels=4, peephole=peephole, patch_size=patch, all_at_once=at_once
+    )
     model = randomised(ConvLSTM(shape=ClipShape(2, 8, 6, past=3, future=4), config=config))
     oracle = convlstm.textbook(model).double()
     past, future = (torch.rand(2, steps, 2, 8, 6, dtype=torch.float64) for steps in (3, 4))
@@ -59,10 +69,10 @@ def test_frames_loss_and_gradients_equal_the_textbook(peephole: bool, patch: int
     torch.testing.assert_close(model(past), oracle(past))
     ours, theirs = total_loss(model, batch), oracle.loss(batch)
     torch.testing.assert_close(ours, theirs)
-    pairs = [
-        *zip(model.encoder.cells, (oracle.encoder_1, oracle.encoder_2), strict=True),
-        *zip(model.decoder.cells, (oracle.decoder_1, oracle.decoder_2), strict=True),
-    ]
+    pairs = [*zip(model.encoder.cells, (oracle.encoder_1, oracle.encoder_2), strict=True)]
+    if model.decoder is not None:
+        decoders = (oracle.decoder_1, oracle.decoder_2)
+        pairs += zip(model.decoder.cells, decoders, strict=True)
     for mine, textbook in pairs:
         torch.testing.assert_close(
             torch.autograd.grad(ours, list(mine.parameters()), retain_graph=True),
@@ -102,3 +112,21 @@ def test_frames_are_within_zero_and_one() -> None:
     frames = model(100 * torch.randn(2, 2, 1, 8, 8))
     assert frames.shape == (2, 3, 1, 8, 8)
     assert ((frames >= 0) & (frames <= 1)).all()
+
+
+def test_all_frames_at_once_is_another_run_and_the_default_is_the_run_that_it_was(
+    tmp_path: Path,
+) -> None:
+    def spec(**given: bool) -> RunSpec:
+        source = DataSource(tmp_path, "none")
+        return specify(
+            "convlstm", "usps", profile=ProfileName.smoke, hyperparameters=given, source=source
+        )
+
+    before = spec()
+    assert "all_at_once" not in before.hyperparameters, "ids of earlier runs stay"
+    assert spec(all_at_once=False).run_id == before.run_id
+    assert spec(all_at_once=True).run_id != before.run_id
+    record = run(spec(all_at_once=True), source=DataSource(tmp_path, "none"), results=tmp_path)
+    trained = load_model(RunFolder(tmp_path, record.run_id).path / "weights.safetensors")
+    assert trained.hyperparameters.all_at_once

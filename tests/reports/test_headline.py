@@ -22,7 +22,7 @@ from reports.headline.document import (
     with_table,
 )
 from reports.headline.packed_weights import pack_weights
-from reports.headline.rows import RECORDS, add_records, headline_rows, measured_rows
+from reports.headline.rows import RECORDS, Measured, add_records, headline_rows, measured_rows
 from reports.intervals import mean
 
 ROWS = measured_rows()
@@ -84,6 +84,31 @@ def test_a_mean_is_that_of_the_seeds() -> None:
         if values:
             assert measured.score.mean == pytest.approx(mean(values))
             assert f"{100 * mean(values):.2f} %" in table([measured])
+
+
+@pytest.mark.parametrize(
+    ("published", "verdict"), [((0.9, 0.95), "reached"), ((0.5, 0.95), "missed")]
+)
+def test_a_published_curve_is_reached_in_each_epoch(
+    published: tuple[float, float], verdict: str, tmp_path: Path
+) -> None:
+    (record, *_) = (m.records[0] for m in ROWS if m.row.name.startswith("linear-mnist"))
+    records = [
+        record.model_copy(update={"run_id": f"run-{i}", "metrics": {"test/accuracy": value}})
+        for i, value in enumerate((0.94, 0.95, 0.96))
+    ]
+    for last in records:
+        final = last.metrics["test/accuracy"]
+        lines = [
+            json.dumps({"epoch": i + 1, "metrics": {"test/accuracy": value}})
+            for i, value in enumerate((final - 0.05, final))
+        ]
+        (tmp_path / f"{last.run_id}.jsonl").write_text("\n".join(lines))
+    (row,) = (row for row in headline_rows() if row.name == "notebook-mnist")
+    figure = row.published.model_copy(update={"curve": published, "value": published[-1]})  # type: ignore[union-attr]
+    measured = Measured(row.model_copy(update={"published": figure}), records, tmp_path)
+    assert [round(score.mean, 6) for score in measured.curve] == [0.9, 0.95]
+    assert measured.verdict.startswith(verdict)
 
 
 def test_adding_the_runs_of_another_results_folder_takes_headline_runs_alone(

@@ -97,7 +97,7 @@ def test_a_pipe_gets_all_rows(tmp_path):
 def test_compare_prints_what_changed(tmp_path):
     a, b = sweep(variants=("cnn",), datasets=("mnist",)), sweep(variants=("cnn",))
     for number in range(3):
-        b.run("cnn-mnist-quick", "final", number)["metrics"]["test/accuracy"] += 0.01
+        b.run("cnn-mnist-quick", "final", number)["metrics"]["test/accuracy"] += 0.03
     folders = a.write(tmp_path / "a"), b.write(tmp_path / "b")
     result = call("compare", *folders, columns=120)
     assert result.exit_code == 0, result.output

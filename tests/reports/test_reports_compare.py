@@ -20,8 +20,9 @@ def test_a_folder_is_equal_to_itself(tmp_path):
 @pytest.mark.parametrize(
     ("task", "shift", "verdict", "better"),
     [
-        ("classification", 0.01, "better", 0.01),
-        ("classification", -0.01, "worse", -0.01),
+        ("classification", 0.03, "better", 0.03),
+        ("classification", -0.03, "worse", -0.03),
+        ("classification", 0.01, "unclear", 0.01),  # 20 of 2,000 test images
         ("prediction", 5.0, "worse", -5.0),
     ],
 )
@@ -36,6 +37,7 @@ def test_differences_are_paired_and_signed_by_what_is_better(
     assert row["verdict"] == verdict
     assert row["better"] == pytest.approx(better, rel=0.02)
     assert row["low"] < row["better"] < row["high"]
+    assert (row["low"] < 0 < row["high"]) == (verdict == "unclear") == (row["p"] > 0.05)
     assert row["pairs"] == 3
 
 
@@ -58,3 +60,26 @@ def test_seeds_that_differ_are_not_compared(tmp_path):
     for number in range(2):
         b.run("cnn-mnist-quick", "final", number)["spec"]["seed"] = number
     assert compared(a, b, tmp_path)["cnn", "mnist"]["verdict"] == "no common seeds"
+
+
+def test_finding_5_intervals_and_verdicts_agree_among_many_cells(tmp_path):
+    """p was corrected for the number of cells, and the interval beside it was not."""
+    datasets = ("mnist", "usps", "svhn", "cifar10")
+    a, b = (sweep(variants=("cnn", "linear", "mlp"), datasets=datasets) for _ in "ab")
+    shifts = {}
+    for place, study in enumerate(a.cells):
+        shifts[study] = 0.016 + 0.001 * place
+        for number in range(3):
+            metrics = b.run(study, "final", number)["metrics"]
+            metrics["test/accuracy"] += shifts[study] * (1 + number / 100)
+    rows = compared(a, b, tmp_path).values()
+    assert {row["verdict"] for row in rows} == {"better", "unclear"}
+    for row in rows:
+        assert (row["low"] > 0) == (row["p"] <= 0.05) == (row["verdict"] == "better")
+
+
+def test_scores_that_are_no_numbers_are_not_compared(tmp_path):
+    a, b = (sweep(variants=("cnn",), datasets=("mnist",), task="prediction") for _ in "ab")
+    b.run("cnn-mnist-quick", "final", 0)["metrics"]["test/mse"] = float("inf")
+    row = compared(a, b, tmp_path)["cnn", "mnist"]
+    assert row["verdict"] == "not finite"

@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 
-from reports.formats import LONGEST, csv, frame, markdown, one_line, plus_minus, readable, write
+from reports.formats import LONGEST, csv, frame, markdown, one_line, readable, write
 
 COLUMNS = {"text": "str", "figure": "float64", "count": "Int64"}
 
@@ -27,14 +27,6 @@ COLUMNS = {"text": "str", "figure": "float64", "count": "Int64"}
 )
 def test_readable(number, text):
     assert readable(number) == text
-
-
-def test_plus_minus_rounds_both_alike():
-    assert plus_minus(0.977214, 0.016797) == ("0.977", "0.017")
-    assert plus_minus(123.4, 45.6) == ("123", "46")
-    assert plus_minus(0.977214, math.nan) == ("0.9772", "")
-    assert plus_minus(0.977214, 0.0) == ("0.9772", "0")
-    assert plus_minus(math.nan, math.nan) == ("", "")
 
 
 def test_csv_keeps_every_digit_and_leaves_gaps_empty():

@@ -1,13 +1,17 @@
 """Tests published figures beside ours: gaps and differences."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from results_folder import sweep
+from simulated import rates, share
 
 from reports.flags import flags
-from reports.published import SELECTIONS, published_figures
+from reports.intervals import estimate
+from reports.published import SELECTIONS, gap_interval, published_figures
 from reports.results import read_results
 from reports.tables.leaderboard_table import leaderboard
 from reports.tables.published_table import published
@@ -25,6 +29,62 @@ def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
     rows = published(results)
     assert set(rows["dataset"]) == {"mnist", "cifar10"}
     assert "" in set(rows["variant"])  # models that are not in the matrix
+
+
+def capsnet(root, values, dataset="mnist"):
+    """Returns the row of `published` that has capsnet's finals with these accuracies."""
+    files = sweep(variants=("capsnet",), datasets=(dataset,), profile="paper")
+    for number, value in enumerate(values):
+        files.run(f"capsnet-{dataset}-paper", "final", number)["metrics"]["test/accuracy"] = value
+    rows = published(read_results(files.write(root)))
+    return rows[rows["ours"].notna()].iloc[0]
+
+
+def test_a_gap_has_an_interval_of_ours_and_theirs_where_theirs_is_known(tmp_path):
+    row = capsnet(tmp_path, [0.98, 0.981, 0.982])
+    # theirs: .9975 of 3 runs, standard deviation .00005: ± 4.3027 · .00005 / √3 = .000124; of 2,000
+    # test images from .99416 to .99919
+    assert (row["n"], row["spread"], row["gap_of"]) == (3, 0.00005, "ours and theirs")
+    up, down = math.hypot(0.000124, 0.99919 - 0.9975), math.hypot(0.000124, 0.9975 - 0.99416)
+    below, above = row["ours"] - row["ci_low"], row["ci_high"] - row["ours"]
+    assert row["gap"] == pytest.approx(0.981 - 0.9975)
+    assert row["gap_low"] == pytest.approx(row["gap"] - math.hypot(below, up), abs=1e-4)
+    assert row["gap_high"] == pytest.approx(row["gap"] + math.hypot(above, down), abs=1e-4)
+
+
+def test_without_their_spread_the_interval_is_ours_alone_and_says_so(tmp_path):
+    files = sweep(
+        variants=("convlstm",), datasets=("moving_mnist",), task="prediction", profile="paper"
+    )
+    row = published(read_results(files.write(tmp_path))).dropna(subset="ours").iloc[0]
+    assert (row["variant"], row["metric"], row["gap_of"]) == ("convlstm", "mse", "ours alone")
+    # an error: the low end of the gap is the published figure less the high end of ours
+    assert row["gap_low"] == pytest.approx(row["value"] - row["ci_high"])
+    assert row["gap_high"] == pytest.approx(row["value"] - row["ci_low"])
+
+
+def test_where_there_is_no_gap_there_is_no_interval(tmp_path):
+    row = capsnet(tmp_path / "cifar10", [0.6, 0.61, 0.62], "cifar10")
+    assert row[["gap", "gap_low", "gap_high"]].isna().all()
+    assert row["gap_of"] == ""
+
+
+@pytest.mark.parametrize("theirs", [3, 5])
+@pytest.mark.parametrize("ours", [3, 5, 10])
+def test_intervals_of_gaps_cover_what_they_say(tmp_path, ours, theirs):
+    """Where both err on other images; on the same images they are wider than they need to be."""
+    files = sweep(variants=("capsnet",), datasets=("mnist",), profile="paper")
+    (cell,) = read_results(files.write(tmp_path)).cells
+    draw = np.random.default_rng(ours * theirs)
+    a, b = (rates(draw, 800, p, 0.2, n, 2000) for p, n in ((0.97, ours), (0.98, theirs)))
+    known = published_figures()[0]
+    held = []
+    for one, other in zip(a, b, strict=True):
+        spread = float(np.std(other.values, ddof=1))
+        figure = replace(known, value=other.mean, spread=spread, n=theirs)
+        low, high, _ = gap_interval(estimate(one), 2000, cell, figure)
+        held.append(low <= 0.97 - 0.98 <= high)
+    assert 0.94 <= share(held) <= 0.99
 
 
 def test_a_smaller_budget_than_the_papers_has_no_gap(tmp_path):

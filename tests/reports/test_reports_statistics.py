@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
-from simulated import share
 
-from reports.statistics import holm, mean_ranks, paired
+from reports.statistics import mean_ranks, paired
 
 
 def seeds(values):
@@ -17,54 +18,57 @@ def test_paired_differences_agree_with_scipy():
     found = paired(ours, theirs)
     expected = stats.ttest_rel([0.9, 0.8, 0.95], [0.85, 0.7, 0.94])
     assert found.n == 3
+    assert found.mean == pytest.approx(0.16 / 3)
     assert found.p == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found.interval(0.05) == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "n", "p"),
+    ("ours", "theirs", "n", "equal"),
     [
-        ([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], 3, math.nan),  # no spread: not p = 0
-        ([2.0, 2.5], [1.0, 1.0], 2, math.nan),
-        ([2.0, 3.0], [2.0, 3.0], 2, 1.0),
-        ([2.0], [1.0], 1, math.nan),
-        ([], [1.0], 0, math.nan),
+        ([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], 3, False),  # no spread: not p = 0
+        ([2.0, 2.5], [1.0, 1.0], 2, False),
+        ([2.0, 3.0], [2.0, 3.0], 2, True),
+        ([2.0], [1.0], 1, False),
+        ([], [1.0], 0, False),
+        ([math.inf] * 3, [1.0] * 3, 3, False),
     ],
 )
-def test_finding_1_pairs_without_spread_or_too_few_have_no_p(ours, theirs, n, p):
+def test_finding_1_pairs_without_spread_or_too_few_have_no_p(ours, theirs, n, equal):
     found = paired(seeds(ours), seeds(theirs))
-    assert found.n == n
-    assert found.p == pytest.approx(p, nan_ok=True)
+    assert (found.n, found.equal) == (n, equal)
+    assert math.isnan(found.p)
+    assert all(map(math.isnan, found.interval(0.05)))
 
 
 def test_finding_1_one_test_image_in_each_seed_is_no_difference():
     found = paired(seeds([0.5] * 3), seeds([31 / 64] * 3), tested=64)
     assert found.p > 0.3
-    assert found.low < 0 < found.high
+    low, high = found.interval(0.05)
+    assert low < 0 < high
+
+
+def test_finding_1_p_is_never_0():
+    found = paired(seeds([1.0] * 3), seeds([0.0] * 3), tested=10_000)
+    assert 0 < found.p < 1e-20
 
 
 def test_a_difference_of_rates_stays_inside_its_range():
     found = paired(seeds([1.0, 0.9, 0.0]), seeds([0.0, 0.1, 0.2]), tested=64)
-    assert -1 <= found.low < found.mean < found.high <= 1
+    low, high = found.interval(0.05)
+    assert -1 <= low < found.mean < high <= 1
 
 
-@pytest.mark.parametrize("n", [3, 5, 10])
-@pytest.mark.parametrize("tested", [64, 500, 2000])
-def test_intervals_of_differences_cover_what_they_say(n, tested):
-    """Where both err on the same test samples, but for those that make the difference."""
-    draw = np.random.default_rng(n * tested)
-    common = draw.binomial(tested, 0.05, size=(1500, 1)) / tested
-    moved = np.rint(0.02 * draw.normal(size=(1500, n)) * tested) / tested
-    found = [paired(seeds(row), seeds([0] * n), tested=tested) for row in (common + moved).tolist()]
-    assert share([one.low <= 0.05 <= one.high for one in found]) >= 0.94
-
-
-def test_holm_by_hand():
-    # Holm 1979: ordered .01 .02 .03 .04 by 4, 3, 2, 1, never below the one before
-    assert holm([0.04, 0.01, math.nan, 0.03, 0.02]) == pytest.approx(
-        [0.06, 0.04, math.nan, 0.06, 0.06], nan_ok=True
-    )
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
+@given(
+    st.lists(st.tuples(st.integers(0, 64), st.integers(0, 64)), min_size=3, max_size=6),
+    st.sampled_from([0, 64]),
+    st.sampled_from([0.05, 0.05 / 7]),
+)
+def test_finding_5_an_interval_excludes_0_exactly_where_p_is_small(pairs, tested, level):
+    found = paired(*(seeds([pair[side] / 64 for pair in pairs]) for side in (0, 1)), tested=tested)
+    low, high = found.interval(level)
+    if found.known and not math.isclose(found.p, level, rel_tol=1e-6):
+        assert (found.p < level) == (low > 0 or high < 0)
 
 
 def test_mean_ranks_agree_with_scipy():

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records.errors import InputError
+from benchmarks import own_variants, timing
+from benchmarks.records.errors import InputError, SweepStoppedError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from sweeps import experiment
 from sweeps.__main__ import app
 from sweeps.stored_options import load_options
+from tests.benchmarks.test_own_variants import FILE, forget
 from tests.sweeps.test_driver import NoReport
 
 TEXT = """
@@ -82,6 +84,9 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ("datasets: [upsp]", "did you mean 'usps'?"),
         ("trials: many", "trials: Input should be a valid integer"),
         ("precision: 31-true", "precision: Input should be '32-true' or 'bf16-mixed'"),
+        ("profile: quik", "profile: Input should be 'smoke', 'quick'"),
+        ("sampler: tpee", "sampler: Input should be"),
+        ("engine: slrum", "engine: Input should be"),
         ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
         ("search: {linear: {lr: {low: 1}}}", "linear.yaml: "),
         ("[", "is not readable YAML"),
@@ -95,6 +100,54 @@ def test_a_wrong_word_is_one_sentence(
     with pytest.raises(InputError, match=re.escape(reason)):
         swept(tmp_path, monkeypatch, text=f"{kept}{change}\n")
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_a_wrong_profile_is_one_sentence_beside_start_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "earlier").mkdir()
+    text = TEXT.replace("profile: smoke", "profile: quik")
+    with pytest.raises(InputError, match=r"experiment.yaml: profile: Input should be 'smoke'"):
+        swept(tmp_path, monkeypatch, "--start", str(tmp_path / "earlier"), text=text)
+
+
+def test_a_dry_run_of_a_users_file_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is registered once, and stored by the sweep alone."""
+    monkeypatch.setattr(timing, "PATIENCE", 0.0)
+    forget()
+    (tmp_path / "dried.py").write_text(FILE.replace("mynet", "dried"))
+    read: list[Path] = []
+    add = own_variants.add
+
+    def added(path: Path) -> list[str]:
+        read.append(path)
+        return add(path)
+
+    monkeypatch.setattr(own_variants, "add", added)
+    (tmp_path / "dried.yaml").write_text(
+        "{variants: [./dried.py], datasets: [usps], profile: smoke}"
+    )
+    results = tmp_path / "results"
+    command = ["run", str(tmp_path / "dried.yaml"), "--dry-run", "--offline"]
+    app([*command, "--results", str(results)], standalone_mode=False)
+    assert "dried/usps" in capsys.readouterr().out
+    forget()
+    assert read == [tmp_path / "dried.py"]
+    assert not results.exists()
+
+
+def test_a_stopped_sweep_names_the_command_that_resumes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> list[Any]:
+        raise SweepStoppedError("the scheduler is gone: start it again")
+
+    monkeypatch.setattr("sweeps.sweep.sweep", stopped)
+    told = f"start it again, then go on with `capsbench resume --results {tmp_path}/results`"
+    with pytest.raises(InputError, match=re.escape(told)):
+        swept(tmp_path, monkeypatch)
 
 
 def test_a_missing_file_is_one_sentence_and_paths_are_relative_to_the_file(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from benchmarks.cli import main
 from benchmarks.metrics import PROBE_SAMPLES
 from benchmarks.profiles import ProfileName
 from benchmarks.timing import SampleTimes
-from sweeps import plan
+from models import registry
+from models.variant import ImageShape
+from sweeps import plan, run_times
 from sweeps.__main__ import app
 from sweeps.matrix import list_cells
 from sweeps.options import Options
@@ -27,11 +29,11 @@ from tests.sweeps.test_driver import CHOICE
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has every model take a second for a sample in training, a tenth in evaluation."""
-    plan._times.cache_clear()
+    run_times.sample_times.cache_clear()
     monkeypatch.setattr(timing, "untrained_model", lambda *_: None)
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(1.0, 0.1))
     yield
-    plan._times.cache_clear()
+    run_times.sample_times.cache_clear()
 
 
 def planned(
@@ -155,6 +157,19 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
     assert f"{len(list_cells())} cells: " in told
     assert "Not included: pruning" in told
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_with_batch_norm_is_timed_on_images_of_8_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its last maps have one value per image, and batch norm cannot train on a single value."""
+    monkeypatch.setattr(timing, "PATIENCE", 0.0)
+    monkeypatch.setattr(timing, "CALLS", 1)
+    shape = ImageShape(1, 8, 8, 10)
+    model = timing.untrained_model("cnn", shape, registry.variant("cnn").Config(width=2))
+    times = timing.sample_times(model, shape, batch_size=32, threads=1)
+    assert times.training >= 0
+    assert times.evaluation >= 0
 
 
 @pytest.mark.usefixtures("steady")

@@ -8,20 +8,34 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from optuna.trial import TrialState
 from rich.console import Console
 
 from benchmarks.cli import duration
 from sweeps.cell import Cell
 from sweeps.progress import Progress
 
+TRIAL = SimpleNamespace(user_attrs={"run_ids": ["a"], "seconds": 3600.0}, state=TrialState.COMPLETE)
+
 
 def shown(left: int, width: int) -> str:
     cells = [
-        SimpleNamespace(study=f"s{i}", done=not left, planned=20, left=left, variant="cnn")
+        SimpleNamespace(
+            study=f"s{i}",
+            done=not left,
+            planned=20,
+            left=left,
+            left_by_role={"trial": left} if left else {},
+            variant="cnn",
+            dataset="svhn",
+            trials=[TRIAL],
+            finals={},
+            bases={},
+            specs=SimpleNamespace(base_variant=None, profile=SimpleNamespace(lag=4)),
+        )
         for i in range(85)
     ]
     progress = Progress(cast(list[Cell], cells), Path("results"))
-    progress._seconds["cnn"] = [3600.0]
     progress._begun -= 45_000
     text = io.StringIO()
     progress._console = Console(file=text, force_terminal=True, width=width)

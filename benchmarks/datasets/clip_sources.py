@@ -1,0 +1,248 @@
+"""Reads the clips that a user adds as an own dataset, and checks them.
+
+This is a folder of clips (animated images, or one folder of images per clip), an .npz or .npy file,
+or a Python script with torch datasets of clips.
+"""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.datasets.array_files import MAX_BYTES, NPY, ZIP, read_arrays, to_pixels
+from benchmarks.datasets.data_files import explain_read_errors
+from benchmarks.datasets.image_files import FORMATS, MAX_PIXELS, open_image, pixels_of
+from benchmarks.datasets.image_folders import ENDINGS, PARTS
+from benchmarks.datasets.own_clips import SIDE, AddedClips
+from benchmarks.datasets.own_parts import fit_image
+from benchmarks.datasets.task_data import TEST_SEED, choose_at_random, held_out_count
+from benchmarks.records.errors import InputError
+
+FEWEST = 10
+"""Least number of validation clips; a fifth of the training clips is held out for validation."""
+_REMEDY = "correct it, and add it again"
+_OF_PART = ("{}", "{}_clips", "clips_{}", "x_{}", "X_{}", "{}_x", "{}_data")
+_OF_ALL = ("clips", "videos", "sequences", "frames", "x", "X", "data", "arr_0", "")
+
+Clip = np.ndarray
+"""uint8 (frames, channels, height, width)."""
+
+
+def read_clips(path: Path, *, frames: int, test_share: float) -> AddedClips:
+    """Reads and checks the clips that a user adds. Longer clips are cut, shorter ones left out.
+
+    Args:
+        path: the folder or file.
+        frames: number of frames of each stored clip.
+        test_share: share of the clips that become test clips, if the source has none.
+
+    Returns:
+        The clips, with frames of 64×64 pixels.
+
+    Raises:
+        InputError: if the source cannot be read, or no run could use it.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: name a folder or a file")
+    with explain_read_errors(path, _REMEDY):
+        parts = {name: list(clips) for name, clips in _parts(path).items()}
+    notes: list[str] = []
+    if "test" not in parts:
+        order = choose_at_random(len(parts["train"]), len(parts["train"]), seed=TEST_SEED)
+        chosen = {int(place) for place in order[: round(test_share * len(order))]}
+        whole = parts["train"]
+        parts = {
+            "train": [clip for place, clip in enumerate(whole) if place not in chosen],
+            "test": [clip for place, clip in enumerate(whole) if place in chosen],
+        }
+        notes.append(
+            f"{len(chosen)} of {len(whole)} clips were chosen as test clips, with a fixed seed, "
+            "since there are no others."
+        )
+    every = [clip for clips in parts.values() for clip in clips]
+    if any(clip.shape[2:] != (SIDE, SIDE) for clip in every):
+        notes.append(f"Frames were resized to {SIDE}×{SIDE} pixels.")
+    if short := sum(len(clip) < frames for clip in every):
+        notes.append(f"Left out, since they have fewer than {frames} frames: {short} clips.")
+    channels = max((clip.shape[1] for clip in every), default=1)
+    if any(clip.shape[1] < channels for clip in every):
+        notes.append("Grey frames were given three equal channels, as others have colours.")
+    stored = {name: _cut(parts[name], frames, channels) for name in ("train", "test")}
+    _require_enough(path, stored, frames)
+    return AddedClips(stored["train"], stored["test"], tuple(notes))
+
+
+def _require_enough(path: Path, stored: Mapping[str, np.ndarray], frames: int) -> None:
+    """Raises InputError if no trial could be trained and validated on the clips."""
+    training = len(stored["train"])
+    if held_out_count(training, training) < FEWEST:
+        raise InputError(
+            f"{path} has {training} training clips of {frames} frames: add some, or give fewer "
+            f"--frames, since a fifth is held out for validation, which must be {FEWEST} clips at "
+            "least"
+        )
+    if not len(stored["test"]):
+        raise InputError(
+            f"{path} has no test clips of {frames} frames: add some, or give a larger --test-share"
+        )
+
+
+def _cut(clips: Sequence[Clip], frames: int, channels: int) -> np.ndarray:
+    """Cuts clips to pieces of equal length and size, (N, frames, channels, 64, 64)."""
+    pieces = [
+        np.stack([fit_image(frame, SIDE, SIDE, channels) for frame in clip[start : start + frames]])
+        for clip in clips
+        for start in range(0, len(clip) - frames + 1, frames)
+    ]
+    return np.stack(pieces) if pieces else np.empty((0, frames, channels, SIDE, SIDE), np.uint8)
+
+
+def _parts(path: Path) -> dict[str, Iterator[Clip]]:
+    """Finds the parts of a source, `train` and, if there is one, `test`."""
+    if path.is_dir():
+        return _folder_parts(path)
+    if path.suffix == ".py":
+        return _script_parts(path)
+    with path.open("rb") as stream:
+        start = stream.read(len(NPY))
+    if start.startswith((NPY, ZIP)):
+        return _array_parts(read_arrays(path))
+    raise InputError(
+        f"{path} is in no form of clips that is read: give a folder of animated images or of "
+        "folders of frames, an .npz or .npy file, or a .py file that makes torch datasets"
+    )
+
+
+def _array_parts(arrays: Mapping[str, np.ndarray]) -> dict[str, Iterator[Clip]]:
+    def pick(names: Sequence[str]) -> np.ndarray | None:
+        return next((arrays[name] for name in names if name in arrays), None)
+
+    found = {
+        part: _of_array(array)
+        for part in ("train", "test")
+        if (array := pick([name.format(part) for name in _OF_PART])) is not None
+    }
+    if "train" in found:
+        return found
+    array = pick(_OF_ALL)
+    if array is None:
+        raise ValueError(
+            f"its arrays are {', '.join(sorted(arrays))[:100]}: call them train and test, or clips"
+        )
+    return {"train": _of_array(array)}
+
+
+def _of_array(array: np.ndarray) -> Iterator[Clip]:
+    if array.ndim not in (4, 5):
+        raise ValueError(
+            f"its clips are {array.shape}, not (clips, frames, height, width[, channels])"
+        )
+    pixels = to_pixels(array)
+    return (_with_channels(clip) for clip in pixels)
+
+
+def _with_channels(clip: np.ndarray) -> Clip:
+    """Brings a clip into the order frames, channels, height, width."""
+    if clip.ndim == 3:
+        return clip[:, None]
+    first, last = (clip.ndim == 4 and clip.shape[axis] in (1, 3) for axis in (1, 3))
+    if first == last:
+        raise ValueError(f"a clip is {clip.shape}, where no axis can be the 1 or 3 channels")
+    return clip if first else clip.transpose(0, 3, 1, 2)
+
+
+def _folder_parts(path: Path) -> dict[str, Iterator[Clip]]:
+    inner = {entry.name.lower(): entry for entry in path.iterdir() if entry.is_dir()}
+    parts = {
+        part: next((inner[name] for name in PARTS[part] if name in inner), None)
+        for part in ("train", "test")
+    }
+    if parts["train"] is None:
+        return {"train": _clips_of_folder(path)}
+    return {part: _clips_of_folder(folder) for part, folder in parts.items() if folder is not None}
+
+
+def _clips_of_folder(path: Path) -> Iterator[Clip]:
+    """Yields the clips of a folder: of each animated image, and of each folder of images."""
+    size = 0
+    for entry in sorted(path.iterdir()):
+        if entry.is_dir():
+            files = [file for file in sorted(entry.iterdir()) if file.suffix.lower() in ENDINGS]
+        elif entry.suffix.lower() in ENDINGS:
+            files = [entry]
+        else:
+            continue
+        if entry.name.startswith(".") or not files:
+            continue
+        with explain_read_errors(entry, "replace or remove it, and add the folder again"):
+            clip = _animation(entry) if entry.is_file() else _of_files(files)
+            if (size := size + clip.nbytes) > MAX_BYTES:
+                raise ValueError(f"the clips take more than {MAX_BYTES >> 30} GiB")
+            yield clip
+
+
+def _of_files(files: Sequence[Path]) -> Clip:
+    frames = [pixels_of(open_image(file)) for file in files]
+    channels = max(len(frame) for frame in frames)
+    sizes = {frame.shape[1:] for frame in frames}
+    if len(sizes) > 1:
+        raise ValueError("its images have several sizes")
+    ((height, width),) = sizes
+    return np.stack([fit_image(frame, height, width, channels) for frame in frames])
+
+
+def _animation(path: Path) -> Clip:
+    from PIL import Image, ImageSequence
+
+    with Image.open(path, formats=FORMATS) as image:
+        count = getattr(image, "n_frames", 1)
+        if image.width * image.height * count > 16 * MAX_PIXELS:
+            raise ValueError(f"it has {count} frames of {image.width} × {image.height}")
+        frames = [
+            pixels_of(frame.convert("L" if frame.mode in ("1", "L", "LA") else "RGB"))
+            for frame in ImageSequence.Iterator(image)
+        ]
+    channels = max(len(frame) for frame in frames)
+    height, width = frames[0].shape[1:]
+    clip = np.stack([fit_image(frame, height, width, channels) for frame in frames])
+    # The colours of a palette may all be grey.
+    grey = channels == 3 and bool((clip[:, 1:] == clip[:, :1]).all())
+    return clip[:, :1] if grey else clip
+
+
+def _script_parts(path: Path) -> dict[str, Iterator[Clip]]:
+    """Runs a script, and reads its map-style datasets `train` and, if it has one, `test`."""
+    defined = runpy.run_path(str(path))
+    if "train" not in defined:
+        raise InputError(f"{path} defines no dataset called train: assign a torch Dataset to it")
+    return {
+        part: _items(defined[part]) for part in ("train", "test") if defined.get(part) is not None
+    }
+
+
+def _items(dataset: Any) -> Iterator[Clip]:
+    """Yields the clips of a torch dataset: of items that are clips, or (past, future), or (clip,
+    label).
+    """
+    for index in range(len(dataset)):
+        item = dataset[index]
+        pieces = item if isinstance(item, tuple | list) else (item,)
+        arrays = [
+            np.asarray(piece.detach().cpu() if hasattr(piece, "detach") else piece)
+            for piece in pieces
+        ]
+        clips = [_item_clip(array) for array in arrays if array.ndim >= 3]
+        if not clips:
+            raise ValueError(f"item {index} has no array (frames, channels, height, width)")
+        yield np.concatenate(clips)
+
+
+def _item_clip(array: np.ndarray) -> Clip:
+    # Where clips are read one by one, none may decide how numbers are meant.
+    if array.dtype != np.uint8 and not (array.dtype.kind == "f" and array.max(initial=0) <= 1):
+        raise ValueError("an item's clip holds neither bytes nor numbers of 0 to 1")
+    return _with_channels(to_pixels(array))
