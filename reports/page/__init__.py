@@ -18,10 +18,10 @@ from reports.formats import one_line, write
 from reports.page.boards import boards
 from reports.page.cells import MARKS, cell_data
 from reports.page.made_by import made_by
-from reports.page.matrix_views import VIEWS
 from reports.page.page_format import PageData
 from reports.page.summary import summaries
 from reports.page.table_data import table_data
+from reports.page.views import VIEWS
 from reports.ranking import rankings
 from reports.results import Results
 from reports.table_files import SUFFIXES

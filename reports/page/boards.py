@@ -10,8 +10,8 @@ from reports.flags import mixtures, test_set
 from reports.floor_scores import Floor
 from reports.formats import one_line
 from reports.intervals import Estimate, mean
-from reports.page.matrix_views import entry, head, number
 from reports.page.page_format import Board, Column, Entry, Row
+from reports.page.views import entry, head, number
 from reports.published import Published, published_figures
 from reports.ranking import RankedCell, place
 from reports.results import Cell, Results

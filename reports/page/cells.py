@@ -11,10 +11,10 @@ from benchmarks.records.record import DataState, RunRecord
 from reports.flags import data_states, test_set
 from reports.formats import one_line, readable
 from reports.intervals import estimate
-from reports.page.matrix_views import cost, interval_text, number, views
 from reports.page.page_format import CellData, Run
 from reports.page.series import learning_curves, trial_rows
 from reports.page.thumbnails import pictures
+from reports.page.views import cost, interval_text, number, views
 from reports.published import beside, differences, gap
 from reports.ranking import BELOW, NOT_COMPARED, RankedCell, scores_of_finals, seed_scores
 from reports.results import Cell, Results

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from reports.curve_index import curves
 from reports.formats import one_line
-from reports.page.matrix_views import number
 from reports.page.page_format import Curve, Trials, Value
+from reports.page.views import number
 from reports.results import Cell, Results
 from reports.tables.trial_lists import plain, searched, study_trials
 

@@ -9,8 +9,8 @@ from typing import TypedDict
 
 from reports.flags import test_set
 from reports.formats import one_line
-from reports.page.matrix_views import cost, interval_text
 from reports.page.table_data import drawer_address
+from reports.page.views import cost, interval_text
 from reports.published import FULL_BUDGETS, beside, gap
 from reports.ranking import RankedCell
 from reports.score_texts import (

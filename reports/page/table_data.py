@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pandas as pd
 
 from reports.formats import with_interval
-from reports.page.matrix_views import cost
 from reports.page.page_format import TableData, Value
+from reports.page.views import cost
 from reports.ranking import RankedCell
 from reports.tables.leaderboard_table import shown_floors
 
