@@ -36,7 +36,7 @@ from sweeps.options import EngineName, Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
-from tests.child_processes import alive
+from tests.processes import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "BENCH_DATA": ""}

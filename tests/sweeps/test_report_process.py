@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import interrupts
 from sweeps.report_process import ReportProcess
-from tests.child_processes import alive
+from tests.processes import alive
 
 WRITER = """
 import os, sys, time

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.engines import Processes
-from tests.child_processes import alive
+from tests.processes import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60
