@@ -25,7 +25,7 @@ from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
 from benchmarks.runs.preparation import Prepared, load_data, prepare
 from benchmarks.runs.recording import Outcome
-from benchmarks.runs.views import Views
+from benchmarks.runs.run_views import Views
 from benchmarks.runs.weights import save_weights
 from benchmarks.wandb_options import PLAIN, WandbOptions
 

@@ -12,7 +12,7 @@ from torchmetrics.classification import (
 )
 
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.tasks.base import Task
+from benchmarks.tasks.task import Task
 from benchmarks.tasks.training_statistics import class_counts
 from models.variant import Images, ImageShape, Variant
 

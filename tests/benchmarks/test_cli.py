@@ -219,7 +219,7 @@ def test_a_mistake_is_named_before_data_is_looked_for(
     def looked_for(*_: object, **__: object) -> None:
         raise AssertionError("data was looked for")
 
-    monkeypatch.setattr("benchmarks.datasets.still_images.find_or_download", looked_for)
+    monkeypatch.setattr("benchmarks.datasets.image_dataset.find_or_download", looked_for)
     where = ["--data", str(tmp_path), "--results", str(tmp_path / "results")]
     with pytest.raises(SystemExit) as leaving:
         main(lambda: app(["run", *arguments, *where]))

@@ -21,7 +21,7 @@ from benchmarks.tasks import probes
 from models import registry
 from tests.benchmarks.test_run import NOWHERE, made, spec_of
 from tests.benchmarks.test_tasks import task_on
-from tests.cells import CELLS_WITHOUT_FILES
+from tests.cells_without_files import CELLS_WITHOUT_FILES
 from tests.contracts.test_variants import smoke
 
 

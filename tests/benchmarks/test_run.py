@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.task_data import Split, split_validation
 from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError

@@ -21,8 +21,8 @@ from reports.headline.document import (
     table,
     with_table,
 )
+from reports.headline.packed_weights import pack_weights
 from reports.headline.rows import RECORDS, Measured, add_records, headline_rows, measured_rows
-from reports.headline.weights import pack_weights
 from reports.intervals import mean
 
 ROWS = measured_rows()

@@ -126,7 +126,7 @@ def test_the_documented_dask_cluster_serves_and_refuses_workers_one_by_one(
         only=("linear/usps",),
         engine=EngineName.inline,
         trials=2,
-        seeds=1,
+        finals=1,
         offline=True,
     )
     sweep(choice, tmp_path / "alone")

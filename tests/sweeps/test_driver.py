@@ -216,8 +216,8 @@ def test_an_addition_counts_from_the_plan_exactly_once_also_after_an_interruptio
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan is of 4 trials, although the last command line asked for 3."""
-    sweep(CHOICE.model_copy(update={"trials": 4, "seeds": 1}), tmp_path)
-    sweep(CHOICE.model_copy(update={"seeds": 1}), tmp_path)
+    sweep(CHOICE.model_copy(update={"trials": 4, "finals": 1}), tmp_path)
+    sweep(CHOICE.model_copy(update={"finals": 1}), tmp_path)
     more = Addition(trials=1, finals=1)
     with monkeypatch.context() as patched:
         patched.setattr(engines, "start_engine", lambda *_, **__: Leaving())

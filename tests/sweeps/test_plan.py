@@ -47,7 +47,7 @@ def planned(
 
 @pytest.mark.usefixtures("steady")
 def test_hours_follow_from_runs_epochs_and_samples() -> None:
-    row = planned("linear", "usps", profile=ProfileName.smoke, trials=3, seeds=2)
+    row = planned("linear", "usps", profile=ProfileName.smoke, trials=3, finals=2)
     # 128 training samples in one batch, 64 of validation each epoch; a final tests 64 before its
     # first step, too.
     assert (row.trials, row.finals, row.samples, row.batch) == (3, 2, 128, 128)
@@ -56,7 +56,7 @@ def test_hours_follow_from_runs_epochs_and_samples() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_bases_and_codes_of_training_data_are_counted() -> None:
-    row = planned("ocae", "usps", profile=ProfileName.smoke, trials=1, seeds=2)
+    row = planned("ocae", "usps", profile=ProfileName.smoke, trials=1, finals=2)
     run = 128 + 6.4 + 12.8  # whole batches of 32; codes of 128 training samples
     assert row.bases == 2
     # Before its first step a final is tested, by probes of its own.
@@ -65,7 +65,7 @@ def test_bases_and_codes_of_training_data_are_counted() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
-    row = planned("pcae", "usps", profile=ProfileName.published, seeds=1)
+    row = planned("pcae", "usps", profile=ProfileName.published, finals=1)
     assert (row.budget.epochs, row.budget.validation_samples) == (3000, 0)
     trained = 3000 * (7291 // 128 * 128)
     assert row.seconds == pytest.approx(trained + 0.1 * (2 * 2007 + 2 * 7291))
@@ -73,7 +73,7 @@ def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_validations_encode_a_part_of_many_training_samples_and_the_test_all() -> None:
-    row = planned("pcae", "mnist", profile=ProfileName.standard, trials=1, seeds=1)
+    row = planned("pcae", "mnist", profile=ProfileName.standard, trials=1, finals=1)
     trained = 55_000 // 128 * 128
     trial = 10 * (trained + 0.1 * (5_000 + PROBE_SAMPLES))
     final = trial + 0.1 * (2 * 10_000 + 2 * 55_000)
@@ -83,13 +83,13 @@ def test_validations_encode_a_part_of_many_training_samples_and_the_test_all() -
 @pytest.mark.usefixtures("steady")
 def test_what_no_gradients_train_is_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(0.0, 0.1))
-    row = planned("kmeans", "usps", profile=ProfileName.smoke, trials=0, seeds=1)
+    row = planned("kmeans", "usps", profile=ProfileName.smoke, trials=0, finals=1)
     assert row.seconds == pytest.approx(6.4 + 12.8 + 6.4)
 
 
 @pytest.mark.usefixtures("steady")
 def test_points_of_no_probes_are_not_coded() -> None:
-    row = planned("ccae", "constellations", profile=ProfileName.smoke, trials=1, seeds=1)
+    row = planned("ccae", "constellations", profile=ProfileName.smoke, trials=1, finals=1)
     run = 128 + 6.4
     assert row.seconds == pytest.approx(2 * run + 2 * 6.4)
 
@@ -104,7 +104,7 @@ def test_a_plan_counts_the_runs_that_the_cell_makes(
         update={"budgets": profiles.load_profile(ProfileName.smoke).budgets}
     )
     monkeypatch.setattr(profiles, "load_profile", lambda _: small)
-    row = planned("ocae", "usps", profile=name, trials=trials, seeds=2)
+    row = planned("ocae", "usps", profile=name, trials=trials, finals=2)
     with opened(tmp_path, "ocae", small, trials=trials) as cell:
         assert row.trials + row.finals + row.bases == cell.planned
     # Trials of `published` need validation data, so their base is no final's.

@@ -19,7 +19,7 @@ from tests.sweeps.test_driver import CHOICE as ONE_CELL
 SHOWN = WandbOptions(
     project="tables", team="letters", name="{variant}-{role}-{seed}", upload=False, every=2
 )
-CHOICE = ONE_CELL.model_copy(update={"trials": 1, "seeds": 1, "log": SHOWN})
+CHOICE = ONE_CELL.model_copy(update={"trials": 1, "finals": 1, "log": SHOWN})
 
 
 @pytest.fixture

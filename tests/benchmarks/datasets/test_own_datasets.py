@@ -18,7 +18,8 @@ from benchmarks.__main__ import app
 from benchmarks.commands import make_run
 from benchmarks.datasets import own_datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still_images import ImageDataset, StillImages
+from benchmarks.datasets.image_dataset import ImageDataset
+from benchmarks.datasets.still_images import StillImages
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
