@@ -41,7 +41,7 @@ def call(*arguments: str, results: Path | None = None) -> subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Makes one final by the command line; returns the results folder and the run id."""
+    """Makes one final from the command line; returns the results folder and the run id."""
     results = tmp_path_factory.mktemp("cli") / "results"
     done = call("run", "linear", "usps", "--final", "--epochs", "2", *SMALL, results=results)
     assert done.returncode == 0, done.stderr
@@ -214,7 +214,7 @@ def test_a_mistake_is_named_before_data_is_looked_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A download of some minutes must not come before the sentence."""
+    """Otherwise the user could wait some minutes for a download before the error."""
 
     def looked_for(*_: object, **__: object) -> None:
         raise AssertionError("data was looked for")
@@ -235,7 +235,7 @@ def test_help_names_each_profile_whole_and_says_which_downloads_nothing() -> Non
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_sign_that_a_terminal_lacks_ends_no_command(encoding: str) -> None:
-    """Such as ×, or a byte of a path that is no UTF-8."""
+    """Examples are ×, and a byte of a path that is not UTF-8."""
     code = r"from benchmarks.cli import command; command(lambda: print('28 × 28 \udcff'))"
     done = subprocess.run(
         [sys.executable, "-c", code],

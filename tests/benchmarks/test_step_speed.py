@@ -1,4 +1,4 @@
-"""Tests the table of `capsbench speed`, but no speed."""
+"""Tests the table of `capsbench speed`; speed itself is not tested."""
 
 from __future__ import annotations
 

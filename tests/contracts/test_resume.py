@@ -1,6 +1,6 @@
-"""Every variant that is trained goes on bit-equal from a checkpoint in the middle of an epoch.
+"""Tests that every trained variant resumes bit-equal from a checkpoint in the middle of an epoch.
 
-Finals are run: they do all that trials do, and score floors and test data besides.
+The runs are finals: they do all that trials do, and also score floors and test data.
 """
 
 from __future__ import annotations

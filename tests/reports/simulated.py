@@ -1,4 +1,4 @@
-"""Scores drawn with known truth, for tests of levels and coverages."""
+"""Draws scores whose true means are known, for tests of error levels and of coverage."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Aggregates over datasets: their anchors, what counts once, and what their intervals cover."""
+"""Tests aggregates over datasets: anchors, equal datasets, and the coverage of intervals."""
 
 import math
 
@@ -40,7 +40,7 @@ def errors_of(value):
 
 
 def test_finding_6_a_skill_does_not_depend_on_which_others_are_there(tmp_path):
-    """Adding one bad variant moved the interquartile mean of another from 0.000 to 0.890."""
+    """Before: one more bad variant moved the interquartile mean of another from 0.000 to 0.890."""
     few = sweep(variants=("cnn", "linear"), datasets=DATASETS)
     many = sweep(variants=("cnn", "linear", "bad"), datasets=(*DATASETS, "cifar10"))
     for variant in ("cnn", "linear"):
@@ -53,7 +53,7 @@ def test_finding_6_a_skill_does_not_depend_on_which_others_are_there(tmp_path):
 
 
 def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path):
-    """In prediction, mnist and moving_mnist are the same sequences: five datasets were four."""
+    """In prediction, mnist and moving_mnist are the same sequences, so five datasets are four."""
     files = sweep(
         variants=("convlstm", "tlb"), datasets=("mnist", "moving_mnist", "usps"), task="prediction"
     )
@@ -95,7 +95,7 @@ def test_deterministic_variants_have_no_spread():
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_finding_6_intervals_of_skills_cover_what_they_say(seeds):
-    """The bootstrap's covered 71 % with two seeds, and 82 % with three."""
+    """Before: the bootstrap covered 71 % with two seeds, and 82 % with three."""
     draw = np.random.default_rng(seeds)
     true, floor = (0.97, 0.9, 0.6, 0.4), 0.875
     of_rates = zip(*(rates(draw, 1500, p, 0.01, seeds, 2000) for p in true), strict=True)

@@ -1,4 +1,6 @@
-"""Marks: how often a truly best variant is called worse, and how often a worse one is found."""
+"""Tests marks: how often a truly best variant is called worse, and how often a worse one is
+found.
+"""
 
 import math
 
@@ -48,7 +50,7 @@ def test_of_errors_the_lowest_is_best():
 
 
 def test_finding_1_equal_differences_of_two_or_three_seeds_tell_nothing():
-    """One image of 64 less for each seed had p = 0 and the mark `behind`."""
+    """Before: one image of 64 less for each seed had p = 0 and the mark `behind`."""
     assert marks(accuracies((0.5, 0.5, 0.5), (31 / 64,) * 3, tested=64)) == ["may be best"] * 2
     draw = np.random.default_rng(1)
     right = draw.binomial(64, 0.1, size=(400, EQUAL, 3)) / 64
@@ -59,7 +61,7 @@ def test_finding_1_equal_differences_of_two_or_three_seeds_tell_nothing():
 
 
 def test_finding_2_disjoint_intervals_are_told_apart():
-    """`≈` stood beside .53 ± .22 and .045 ± .019."""
+    """Before: `≈` was the mark of .53 ± .22 and .045 ± .019."""
     assert marks(accuracies((0.43, 0.55, 0.61), (0.037, 0.045, 0.053))) == ["best", "worse"]
 
 
@@ -79,7 +81,7 @@ def test_a_deterministic_variant_is_compared_by_the_spread_of_the_others():
 @settings(deadline=None)  # the first call for a number of variants computes critical values
 @given(st.lists(st.lists(st.integers(0, 64), min_size=3, max_size=5), min_size=2, max_size=6))
 def test_marks_are_monotone_in_the_mean(counts):
-    """9 `tied` rows stood below a `behind` row."""
+    """Before: 9 `tied` rows were below a `behind` row."""
     variants = [SeedScores(tuple(c / 64 for c in row), "accuracy", 64) for row in counts]
     found = compare_with_best(variants, "maximize")
     worse = [v.mean for v, one in zip(variants, found, strict=True) if one.mark == "worse"]
@@ -97,7 +99,7 @@ def level(tables, direction="maximize"):
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("tested", [64, 500, 2000])
 def test_finding_3_the_level_of_rates_holds(seeds, tested):
-    """At most 5 % for a truly best one, although the best is chosen from the same scores."""
+    """At most 5 % of truly best variants are `worse`, although the same scores choose the best."""
     draw = np.random.default_rng(seeds * tested)
     for spread in (0, 0.02):
         columns = [rates(draw, 700, 0.9, spread, seeds, tested) for _ in range(EQUAL)]
@@ -106,7 +108,7 @@ def test_finding_3_the_level_of_rates_holds(seeds, tested):
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_finding_3_the_level_of_errors_holds(seeds):
-    """Also where the seeds of one variant vary eight times as much, or are more."""
+    """It also holds if the seeds of one variant vary eight times as much, or are more."""
     draw = np.random.default_rng(seeds)
     alike = [errors(draw, 800, 150, 0.02, seeds) for _ in range(EQUAL)]
     assert 0.02 <= level(zip(*alike, strict=True), "minimize") <= 0.06
@@ -129,7 +131,7 @@ def test_behind_at_most_covers_all_rows_at_once(seeds):
 
 
 def test_a_gap_of_four_standard_deviations_is_mostly_found():
-    """With three seeds; a paired test with Holm's correction finds 27 %."""
+    """With three seeds; a paired test with Holm's correction finds 27 % of such gaps."""
     draw = np.random.default_rng(0)
     columns = [errors(draw, 500, 150 if v else 138, 0.02, 3) for v in range(EQUAL)]
     found = [marks(table, "minimize")[1] == "worse" for table in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""Tests published figures beside ours: gaps and differences."""
+"""Tests the comparison with published figures: gaps, and differences of the protocols."""
 
 import math
 

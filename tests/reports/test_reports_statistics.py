@@ -51,7 +51,7 @@ def test_a_difference_of_rates_stays_inside_its_range():
 @pytest.mark.parametrize("n", [3, 5, 10])
 @pytest.mark.parametrize("tested", [64, 500, 2000])
 def test_intervals_of_differences_cover_what_they_say(n, tested):
-    """Where both err on the same test samples, but for those that make the difference."""
+    """Both variants err on the same test samples, except those that make the difference."""
     draw = np.random.default_rng(n * tested)
     common = draw.binomial(tested, 0.05, size=(1500, 1)) / tested
     moved = np.rint(0.02 * draw.normal(size=(1500, n)) * tested) / tested

@@ -330,7 +330,7 @@ def test_an_unchanged_report_is_left_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("name", ["tables/runs.csv", "index.html"])
 def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(tmp_path, name):
-    """Also if the older file has the time of the newer one: contents are compared, not times."""
+    """This also holds if the older file has a newer time: contents are compared, not times."""
     build(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
     path = tmp_path / "report" / name
     before, times = path.read_bytes(), path.stat()

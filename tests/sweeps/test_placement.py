@@ -1,4 +1,6 @@
-"""Where runs are computed: chosen GPUs, quotas of cores, limits of open files. Needs no GPU."""
+"""Tests where runs are computed: chosen GPUs, quotas of cores, limits of open files. Needs no
+GPU.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,7 @@ def test_a_driver_without_a_gpu_drives_workers_that_have_one() -> None:
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_sweep_keeps_the_device_that_auto_chose_for_it(tmp_path: Path) -> None:
-    """Its studies refuse another device, so `resume` may not choose again."""
+    """The studies refuse another device, so `resume` does not choose again."""
     chosen(device=Device.cpu).save(tmp_path)
     assert place_runs(chosen(), tmp_path).device == "cpu"
     assert place_runs(chosen(), tmp_path / "another").device == "cuda"

@@ -1,4 +1,6 @@
-"""What a sweep plans, and how its hours follow from a timed step; how fast anything is, is not."""
+"""Tests the plan of a sweep, and how its hours follow from timed steps; speed itself is not
+tested.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ from tests.sweeps.test_driver import CHOICE
 
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Has every model take a second for a sample in training, a tenth in evaluation."""
+    """Sets the time of every model to one second per sample in training, and 0.1 s in
+    evaluation.
+    """
     plan._times.cache_clear()
     monkeypatch.setattr(timing, "untrained_model", lambda *_: None)
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(1.0, 0.1))
@@ -141,7 +145,7 @@ def test_published_plans_the_source_s_budget() -> None:
 def test_a_dry_run_prints_every_cell_and_leaves_no_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps of all variants are really timed; no data is there, nor asked for."""
+    """Steps of all variants are timed; there is no data, and none is looked for."""
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
     monkeypatch.setattr(timing, "CALLS", 1)
     monkeypatch.setenv("COLUMNS", "80")
