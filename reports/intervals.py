@@ -23,9 +23,10 @@ NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class Scale:
-    """Stretches a metric's range to a line without ends, on which intervals are symmetrical.
+    """Maps the range of a metric to a line without ends, on which intervals are symmetrical.
 
-    That is the logit for a range with two ends, the logarithm for one end, and else the score.
+    The map is the logit for a range with two ends, the logarithm for a range with one end, and the
+    identity otherwise.
     """
 
     low: float = -math.inf
@@ -47,7 +48,7 @@ class Scale:
         return 1 / (score - self.low) + 1 / (self.high - score)
 
     def shrink(self, place: float) -> float:
-        """Inverts `stretch`."""
+        """Returns the score that `stretch` maps to a place on the line."""
         if math.isinf(self.low):
             return place
         if math.isinf(self.high):
@@ -128,18 +129,18 @@ class SeedScores:
 
     @cached_property
     def seed_variance(self) -> float:
-        """Estimates the variance between seeds, on the scale."""
+        """Estimates the variance of the stretched scores between seeds; 0 if there is one seed."""
         if self.degrees < 1:
             return 0.0
         return float((statistics.stdev(self.values) * self.slope) ** 2)
 
     @cached_property
     def test_variance(self) -> float:
-        """Returns the variance from drawing the test set, on the scale; 0 if unknown.
+        """Returns the variance of the stretched mean from drawing the test set; 0 if it is unknown.
 
         That of a rate is binomial. It holds for seeds that err on the same samples, and is too
-        large for seeds that err on different ones. Errors as `mse` would need the spread over test
-        samples, which records do not have.
+        large for seeds that err on different ones. Errors such as `mse` would need the spread over
+        test samples, which records do not have.
         """
         return self.slope / self.tested if self.tested else 0.0
 
@@ -161,7 +162,7 @@ def estimate(scores: SeedScores) -> Estimate:
     """Returns the mean with its 95 % interval.
 
     There is no interval for fewer than three seeds, for scores that are not finite, and where
-    neither seeds nor the test set tell anything about the spread.
+    neither the seeds nor the test set show a spread.
     """
     n, of = len(scores.values), _of(scores)
     reach = _reach(scores) if scores.comparable else 0.0
@@ -170,7 +171,10 @@ def estimate(scores: SeedScores) -> Estimate:
 
 
 def sampling_bounds(scores: SeedScores) -> tuple[float, float]:
-    """Returns the bounds of the test set's 95 % sampling error alone; the mean twice if unknown."""
+    """Returns the bounds of a 95 % interval that covers only the sampling error of the test set.
+
+    Both bounds are the mean if the sampling error is unknown.
+    """
     if not scores.usable:
         return scores.mean, scores.mean
     return scores.bounds(NORMAL * math.sqrt(scores.test_variance))

@@ -200,7 +200,7 @@ class _Sweep:
             assert self.outside.scheduler is not None
             self.outside.scheduler()
         _, told = driver.communicate(timeout=PATIENCE)
-        # A driver that had nothing to lose yet, or has written its last record, ends like others.
+        # A driver that has no checkpoint to write ends by the signal itself, or with exit code 0.
         allowed = {
             "kill driver": {-signal.SIGKILL},
             "SIGTERM driver": {143, -signal.SIGTERM},

@@ -31,7 +31,7 @@ def checkout(place: Path) -> Path:
         )
     for name in ("capsbench.py", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, place / name)
-    # As an installation in place does: a line in a file names the checkout.
+    # As in an editable installation, a line in a file names the checkout.
     site = _environment(place / ".venv")
     (site / "capsbench.pth").write_text(f"{place}\n{sysconfig.get_path('purelib')}\n")
     _script(place / ".venv", "capsbench", "from capsbench import entry as main")

@@ -25,7 +25,7 @@ def test_skill_is_the_share_of_a_trivial_answers_error_that_is_taken_away(tmp_pa
             final = files.run(f"cnn-{dataset}-quick", "final", number)
             final["metrics"]["test/accuracy"] = value
             final["floors"] = {"largest class": {"accuracy": 0.125}, "untrained": {"accuracy": 0.9}}
-    # of errors of .875 by the trivial answer: none is left, and half
+    # The error of the trivial answer is 0.875; that of cnn is 0 on mnist, and half of it on usps.
     assert found(files, tmp_path).loc["cnn", "skill"] == pytest.approx(0.75)
 
 
