@@ -181,7 +181,9 @@ def _errors_as_sentences() -> Iterator[None]:
 
 
 def main() -> NoReturn:
-    """Runs the command line, and ends the process without clean-up, which takes half a second."""
+    """Runs the command line, and then ends the process at once: the interpreter's clean-up would
+    take half a second.
+    """
     substitute_missing_signs()
     code = 0
     try:

@@ -87,7 +87,9 @@ def test_runs_chosen_at_random_from_a_folder_are_reproduced(made: tuple[Path, st
     assert (done.returncode, "does not exist" in done.stderr) == (2, True)
 
 
-def test_a_difference_is_told_where_it_first_is(made: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_difference_is_shown_where_it_first_occurs(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
     results, run_id = made
     home = tmp_path / "runs" / run_id
     home.mkdir(parents=True)
@@ -153,7 +155,7 @@ def test_a_mirror_that_differs_is_seen(made: tuple[Path, str], tmp_path: Path) -
     assert not agrees(home)
 
 
-def test_data_tells_states_and_fingerprints() -> None:
+def test_data_shows_states_and_fingerprints() -> None:
     done = call("data", "--profile", "smoke", "--offline")
     assert done.returncode == 0, done.stderr
     for word in ("mnist", "usps", "cifar10", "svhn", "moving_mnist", "stand-in", "3 × 32 × 32"):

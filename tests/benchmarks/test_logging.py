@@ -198,7 +198,7 @@ def test_what_has_failed_for_good_is_shown_as_it_was_begun(sent: Sent, tmp_path:
     assert settings["mode"] == "online"
 
 
-def test_sending_without_a_login_is_told_before_anything_is_made(
+def test_uploading_without_a_login_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("wandb.login", lambda **_: False)

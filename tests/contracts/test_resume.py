@@ -51,7 +51,7 @@ def spec_of(name: str, device: str) -> RunSpec:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", registry.available())
-def test_a_run_goes_on_in_the_middle_of_an_epoch(
+def test_a_run_resumes_in_the_middle_of_an_epoch(
     name: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fewer than there are, so that the last test fits probes anew.

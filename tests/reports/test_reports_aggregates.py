@@ -39,7 +39,7 @@ def errors_of(value):
     return errors(np.random.default_rng(0), 1, value, 0, 3)[0]
 
 
-def test_finding_6_a_skill_does_not_depend_on_which_others_are_there(tmp_path):
+def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path):
     """Before: one more bad variant moved the interquartile mean of another from 0.000 to 0.890."""
     few = sweep(variants=("cnn", "linear"), datasets=DATASETS)
     many = sweep(variants=("cnn", "linear", "bad"), datasets=(*DATASETS, "cifar10"))

@@ -49,7 +49,7 @@ def test_of_errors_the_lowest_is_best():
     assert marks([high, low], "minimize") == ["worse", "best"]
 
 
-def test_finding_1_equal_differences_of_two_or_three_seeds_tell_nothing():
+def test_finding_1_equal_differences_of_two_or_three_seeds_prove_nothing():
     """Before: one image of 64 less for each seed had p = 0 and the mark `behind`."""
     assert marks(accuracies((0.5, 0.5, 0.5), (31 / 64,) * 3, tested=64)) == ["may be best"] * 2
     draw = np.random.default_rng(1)
@@ -60,7 +60,7 @@ def test_finding_1_equal_differences_of_two_or_three_seeds_tell_nothing():
     assert share(false) < 0.01  # 36 % before
 
 
-def test_finding_2_disjoint_intervals_are_told_apart():
+def test_finding_2_variants_with_disjoint_intervals_differ():
     """Before: `≈` was the mark of .53 ± .22 and .045 ± .019."""
     assert marks(accuracies((0.43, 0.55, 0.61), (0.037, 0.045, 0.053))) == ["best", "worse"]
 

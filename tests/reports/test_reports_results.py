@@ -91,7 +91,7 @@ def told(root):
     return str(error.value)
 
 
-def test_an_empty_or_missing_folder_is_told(tmp_path):
+def test_an_empty_or_missing_folder_is_named(tmp_path):
     for root in (tmp_path, tmp_path / "nothing"):
         assert told(root).startswith(f"{root}: no results here yet")
 

@@ -118,7 +118,7 @@ def test_trials_over_seeds_are_stopped_alike_by_any_workers_and_after_kills(tmp_
 
 
 @pytest.mark.usefixtures("several_seeds")
-def test_status_tells_how_many_runs_remain(
+def test_status_says_how_many_runs_remain(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cells").mkdir()

@@ -93,7 +93,7 @@ def test_retries_are_counted_and_end(
     assert row[heading.index("retries")] == "5"
 
 
-def test_a_full_disk_is_one_sentence_and_the_sweep_goes_on_from_there(
+def test_a_full_disk_is_one_sentence_and_the_sweep_resumes_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "full"
@@ -515,7 +515,7 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
     assert "Traceback" in record.traceback or "KeyError" in record.traceback
 
 
-def test_a_run_that_comes_further_each_time_is_begun_as_often_as_it_takes(
+def test_a_run_that_progresses_each_time_is_restarted_without_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For instance a long run on short Slurm jobs: it is not the reason that its workers die."""

@@ -132,7 +132,7 @@ def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
     with opened(tmp_path, place, "kept", data="a") as study:
         append(study, *range(6))
     with opened(tmp_path, place, "kept", data="a") as again:
-        # What is appended is shown in its place; what is read back has its number.
+        # Appended trials keep their places, and trials that are read have their numbers.
         assert [t.number for t in again.trials] == list(range(6))
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
         assert shown(place or f"sqlite:///{tmp_path / 'studies.db'}", "kept") == [

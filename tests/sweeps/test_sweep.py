@@ -197,7 +197,7 @@ def asked(address: str) -> Any:
 
 
 @pytest.mark.slow
-def test_weights_and_biases_shows_of_every_run_what_its_record_says(undisturbed: Path) -> None:
+def test_weights_and_biases_agrees_with_the_record_of_every_run(undisturbed: Path) -> None:
     homes = [path.parent for path in undisturbed.glob("runs/*/record.json")]
     assert len(homes) == len(CELLS) * (6 + 2)
     assert [home.name for home in homes if not agrees(home)] == []
@@ -272,7 +272,7 @@ def test_add_makes_more_trials_finals_and_cells(undisturbed: Path, tmp_path: Pat
     assert "nothing to add" in again.stderr
 
 
-def test_stop_asks_the_driver_to_leave_and_resume_goes_on(
+def test_stop_asks_the_driver_to_leave_and_resume_continues(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
@@ -398,7 +398,7 @@ def test_a_damaged_database_is_one_sentence(
     assert "studies.db is not a study database" in capsys.readouterr().err
 
 
-def test_a_failing_cell_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
+def test_a_failing_cell_is_recorded_and_the_sweep_continues(tmp_path: Path) -> None:
     """If a variant fails on a dataset, its records say so, the other cells end, and the exit
     code is 1.
     """
@@ -458,7 +458,7 @@ def test_a_second_driver_gets_a_sentence(tmp_path: Path) -> None:
     ("number", "code", "engine"),
     [(signal.SIGINT, 130, "processes"), (signal.SIGTERM, 143, "inline")],
 )
-def test_who_is_asked_to_leave_says_how_to_go_on(
+def test_a_sweep_that_is_asked_to_leave_says_how_to_resume(
     number: signal.Signals, code: int, engine: str, tmp_path: Path
 ) -> None:
     driver = subprocess.Popen(
@@ -513,7 +513,7 @@ READERS = {
 
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("place", ["empty", "foreign", "missing", "foreign/notes.txt"])
-def test_where_no_sweep_is_one_sentence_says_so_and_nothing_is_touched(
+def test_without_a_sweep_one_sentence_says_so_and_nothing_changes(
     name: str,
     place: str,
     tmp_path: Path,
@@ -534,7 +534,7 @@ def test_where_no_sweep_is_one_sentence_says_so_and_nothing_is_touched(
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_more_cells_that_are_none_are_one_sentence(tmp_path: Path) -> None:
+def test_adding_cells_that_do_not_exist_is_one_sentence(tmp_path: Path) -> None:
     """This also holds for a sweep that has all cells already."""
     from sweeps.options import Options
 

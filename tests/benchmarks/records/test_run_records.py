@@ -66,7 +66,7 @@ def test_a_record_is_stored_as_it_is_read(run: RunFolder) -> None:
     assert record.model_dump(mode="json") == json.loads(run.record.read_bytes())
 
 
-def test_a_record_tells_what_its_spec_and_its_costs_are(files: Files, run: RunFolder) -> None:
+def test_a_record_states_its_spec_and_its_costs(files: Files, run: RunFolder) -> None:
     files.records[run.run_id]["costs"] = {"seconds": 2.5, "parameters": None}
     record = RunRecord.model_validate(files.records[run.run_id])
     assert (record.variant, record.dataset, record.role) == ("linear", "mnist", "trial")
@@ -107,7 +107,7 @@ def test_a_fault_is_one_line_whatever_the_file_holds(files: Files) -> None:
         ("metrics.jsonl", lambda content: b""),
     ],
 )
-def test_what_is_damaged_is_told_and_left_until_it_is_set_aside(
+def test_damage_is_named_and_left_until_it_is_set_aside(
     name: str,
     change: Callable[[bytes], bytes],
     run: RunFolder,

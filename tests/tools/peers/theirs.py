@@ -172,7 +172,8 @@ def main(case: str, folder: str, batch: str) -> None:
     """Builds a peer's step and serves it to the driver."""
     from tests.tools.peers.turn import serve
 
-    # A peer may have packages of our packages' names, and no `__init__.py` in them: ours would win.
+    # A peer's folder may have the name of one of our packages and no `__init__.py`. Python would
+    # then import our package instead.
     sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT]
     sys.stdout = sys.stderr
     step = {f.__name__: f for f in (capsnet, convlstm, pcae, scae)}[case]
