@@ -125,8 +125,8 @@ def _place(scores: SeedScores, pooled: float, pool: float, known: float, directi
 def _is_worse(place: _Place, places: Sequence[_Place]) -> bool:
     """Says whether the difference from any other is larger than its reach.
 
-    The reach of a difference of two means is the root of the sum of the squares of theirs (Zou and
-    Donner 2008). Where neither has any spread, nothing can be said.
+    The reach of a difference of two means is the root of the summed squares of both reaches
+    (Zou and Donner 2008). Where neither has any spread, nothing can be said.
     """
     reaches = ((o, math.hypot(o.mean - o.low, place.high - place.mean)) for o in places)
     return any(other.mean - place.mean > reach > 0 for other, reach in reaches)

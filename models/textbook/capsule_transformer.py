@@ -96,7 +96,12 @@ class CapsuleTransformer(nn.Module):
     def decoded(
         self, context: Tensor, frame: Tensor, capsules: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Decodes tokens (batch, tokens, width) to frames, and computes the latent's divergence."""
+        """Decodes tokens (batch, tokens, width) to frames.
+
+        Returns:
+            The frames. Then the Kullback-Leibler divergence of the latent from a standard normal
+            distribution, summed over the latent and averaged over the batch; None without a latent.
+        """
         rows, columns = frame.shape[2] // 4, frame.shape[3] // 4
         layers, divergence = self.decoder, None
         if isinstance(layers["context"], nn.Conv2d):

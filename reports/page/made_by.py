@@ -45,7 +45,7 @@ def _values(values: Iterable[str]) -> str:
 def _dates(results: Results) -> str:
     """Returns the first and the last day of the finals, such as `2026-11-27 to 2026-11-28`.
 
-    Trials are the many, and of the same days. Without a final, all runs count.
+    The trials are many more, and are from the same days. Without a final, all runs count.
     """
     finals = [run for cell in results.cells for run in cell.finals]
     days = sorted({day for run in finals or results.every_run if (day := _day(results, run))})

@@ -32,11 +32,11 @@ NOT_COMPARABLE = "not comparable"
 
 
 def views(ranked: RankedCell, group: Sequence[RankedCell]) -> dict[str, Entry]:
-    """Builds all views of a cell.
+    """Builds all views of a cell, by the name of the view.
 
     Args:
         ranked: the cell.
-        group: all cells of its task, dataset and profile, which its shade compares it with.
+        group: all cells of its task, dataset and profile; the shade shows the cell's place in it.
     """
     return {
         "score": _score(ranked, group),

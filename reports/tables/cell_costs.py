@@ -45,7 +45,7 @@ COSTS_NOTE = """\
 
 
 def costs(results: Results) -> pd.DataFrame:
-    """Builds one row per cell: what its runs cost."""
+    """Builds the table of costs, with one row per cell and the columns of `COSTS`."""
     return frame(COSTS, map(_cost, results.cells))
 
 

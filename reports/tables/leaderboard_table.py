@@ -120,9 +120,9 @@ def floor_name(floor: Floor) -> str:
 
 
 def by_seed(seeds: SeedScores) -> str:
-    """Lists the score of each seed, such as `[0.9725, 0.9780]`; empty without a score.
+    """Lists the score of each seed, such as `[0.9725, 0.9780]`; an empty text without a score.
 
-    The brackets keep a single score a text, for whoever reads it from CSV.
+    The brackets keep a single score a text when the table is read from CSV.
     """
     return f"[{', '.join(map(readable, seeds.values))}]" if seeds.values else ""
 

@@ -1,4 +1,4 @@
-"""Tests what a user sees of a run while it trains; nothing of it changes a number."""
+"""Tests what a user sees of a run during training; none of it changes a number."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_the_matrix_has_the_means_of_the_leaderboard(tmp_path):
 
 
 def kind(column):
-    """Says of what kind the known values of a column are."""
+    """Returns the type of the known values in a column."""
     known = column[column.notna() & (column.astype("str") != "")]
     if known.empty:
         return "nothing known"

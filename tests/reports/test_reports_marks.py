@@ -1,4 +1,4 @@
-"""Marks and intervals as the leaderboard has them, and what is not shown since it would mislead."""
+"""Tests marks and intervals of the leaderboard, and that misleading numbers are not shown."""
 
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from reports.tables.trial_lists import importance
 
 
 def test_finding_7_the_memory_of_a_cpu_process_is_not_shown(tmp_path):
-    """A worker's memory grew from cell to cell: copy-last, without a parameter, had the most."""
+    """Before: a worker's memory grew from cell to cell, and copy-last, which has no parameters,
+    had the most.
+    """
     table = build_tables(read_results(sweep().write(tmp_path)), ["costs"])["costs"]
     assert table["peak_memory_bytes"].isna().all()
 
@@ -77,7 +79,7 @@ def test_finding_7_no_p_value_is_called_chance(tmp_path):
 
 
 def test_finding_7_importance_of_few_trials_is_not_shown(tmp_path):
-    """`lr 99 %` was that of two trials."""
+    """Before: `lr 99 %` was computed from two trials."""
     files = sweep(variants=("cnn",), datasets=("mnist",), trials=19)
     files.cells["cnn-mnist-quick"]["importance"] = {"a": 0.2, "b": 0.8}
     assert importance(read_results(files.write(tmp_path))).empty

@@ -15,7 +15,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }
 
 
 def hostile(files):
-    """Makes each text of a cell an attack."""
+    """Replaces each text of a cell by an attack."""
     study = "evil"
     files.cells[study] = files.cells.pop(f"{HOSTILE}-mnist-quick") | {"study": study}
     files.cells[study]["reason"] = HOSTILE
@@ -93,7 +93,7 @@ def page(browser, report):
 
 
 def address(page):
-    """Returns what the address keeps, as a mapping."""
+    """Returns the state that the address of the page holds, as a mapping."""
     return dict(part.split("=") for part in page.url.partition("#")[2].split("&") if part)
 
 
@@ -118,7 +118,7 @@ def pages(pdf):
 
 
 def serious(page):
-    """Lists what axe finds to be serious."""
+    """Lists the serious faults of accessibility that axe finds."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     return [
         (violation["id"], violation["nodes"][0]["html"][:200])
@@ -387,7 +387,7 @@ def test_a_cell_that_is_not_above_its_floors_says_so(page):
 
 
 def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page):
-    """Each answer stands in the head, in the summary, in the matrix, or in one drawer."""
+    """Each answer is in the head, in the summary, in the matrix, or in one drawer."""
     head = page.locator("header").inner_text()
     summary = page.locator("#summary").inner_text()
     line = next(text for text in summary.splitlines() if text.startswith("cifar10"))

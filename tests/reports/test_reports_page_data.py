@@ -1,4 +1,4 @@
-"""Tests what the page is made from, without a browser: summary, JSON and libraries."""
+"""Tests the content of the page without a browser: summary, JSON and libraries."""
 
 import hashlib
 import json
@@ -21,9 +21,12 @@ VENDORED = Path(page.__file__).parent / "vendored"
 
 
 def scored(root, scores, *, seconds=None, floors=None, **options):
-    """Makes a sweep on mnist in which variants have these scores, one per seed.
+    """Makes a sweep on mnist in which variants have the given scores, one per seed.
 
-    Others are the seconds and the score of the untrained network, by variant.
+    Args:
+        scores: by variant, one test accuracy per final.
+        seconds: by variant, the seconds of its runs; 10 by default.
+        floors: by variant, the test accuracy of the untrained network.
     """
     finals = max(map(len, scores.values()))
     files = sweep(variants=tuple(scores), datasets=("mnist",), finals=finals, **options)
@@ -39,7 +42,9 @@ def scored(root, scores, *, seconds=None, floors=None, **options):
 
 
 def sentences(results):
-    """Returns the lead, the sentence on mnist and the one on papers, as texts."""
+    """Returns three texts of the summary: the lead, the sentence on mnist, the sentence on
+    papers.
+    """
 
     def text(pieces):
         return "".join(piece if isinstance(piece, str) else piece[0] for piece in pieces)

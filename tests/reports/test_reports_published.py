@@ -1,4 +1,4 @@
-"""Tests published figures beside ours: gaps and differences."""
+"""Tests the comparison with published figures: gaps, and differences of the protocols."""
 
 import math
 from dataclasses import replace
@@ -17,7 +17,7 @@ from reports.tables.leaderboard_table import leaderboard
 from reports.tables.published_table import published
 
 
-def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
+def test_the_published_figure_is_beside_ours_with_the_differences(tmp_path):
     files = sweep(variants=("capsnet",), datasets=("mnist", "cifar10"), profile="paper")
     for number in range(3):
         files.run("capsnet-mnist-paper", "final", number)["metrics"]["test/accuracy"] = 0.98
@@ -117,7 +117,7 @@ def test_every_published_figure_is_whole():
     assert len(held) == len(set(held))
 
 
-def test_generated_test_data_is_told_beside_a_published_figure(tmp_path):
+def test_generated_test_data_is_named_beside_a_published_figure(tmp_path):
     files = sweep(variants=("convlstm",), datasets=("moving_mnist",), task="prediction")
     for number in range(3):
         data = files.run("convlstm-moving_mnist-quick", "final", number)["provenance"]["data"]

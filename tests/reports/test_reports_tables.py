@@ -318,7 +318,7 @@ def test_an_unchanged_report_is_left_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("name", ["tables/runs.csv", "index.html"])
 def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(tmp_path, name):
-    """Also if the older file has the time of the newer one: contents are compared, not times."""
+    """This also holds if the older file has a newer time: contents are compared, not times."""
     build(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
     path = tmp_path / "report" / name
     before, times = path.read_bytes(), path.stat()
@@ -328,7 +328,7 @@ def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(tmp_path
     assert path.read_bytes() == before
 
 
-def test_one_seed_is_told_in_its_own_words(tmp_path):
+def test_one_seed_is_described_in_its_own_words(tmp_path):
     one, two = (sweep(variants=("cnn",), finals=n).write(tmp_path / str(n)) for n in (1, 2))
     assert flags(read_results(one))[-1].startswith("Some means are over 1 seed: that is too few")
     assert flags(read_results(two))[-1].startswith("Some means are over 2 seeds: that is too few")
@@ -360,7 +360,7 @@ def test_trials_of_several_seeds_count_once(tmp_path):
     assert results.cells[0].progress == "2 of 3 trials"
 
 
-def test_the_size_of_the_test_set_stands_in_the_leaderboard(tmp_path):
+def test_the_size_of_the_test_set_is_in_the_leaderboard(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     files.run("linear-mnist-quick", "final", 1)["samples"]["test"] = 500
     table = leaderboard(read_results(files.write(tmp_path))).set_index("variant")
