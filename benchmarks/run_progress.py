@@ -89,6 +89,9 @@ class EpochLines(pl.Callback):
         self._pace.begin()
         if self._bar is not None:
             self._bar.start()
+            epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
+            steps = int(trainer.num_training_batches)
+            self._bar.show(_epoch(epoch, trainer.max_epochs or 1), 0, steps, [])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._pace.begin()

@@ -34,6 +34,15 @@ def test_a_panel_a_metric_over_steps() -> None:
     assert list(prior.get_ydata()) == [1 + 25, 2 + 25, 3 + 25]
 
 
+def test_the_horizontal_axis_has_epochs_too() -> None:
+    for ax in curves_figure(LINES, "pcae").axes:
+        (epochs,) = ax.child_axes
+        low, high = (round(x / 10, 6) for x in ax.get_xlim())
+        ax.figure.canvas.draw()
+        assert epochs.get_xlabel() == "epochs"
+        assert [round(x, 6) for x in epochs.get_xlim()] == [low, high]
+
+
 def test_a_run_without_an_epoch_has_none(tmp_path: Path) -> None:
     assert draw_curves(tmp_path, "pcae") is None
     (tmp_path / "metrics.jsonl").touch()

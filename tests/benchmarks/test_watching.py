@@ -327,3 +327,21 @@ def test_layers_have_the_shapes_of_their_outputs(variant: str) -> None:
         assert any(part.name.startswith("network.") and part.output for part in parts)
     if variant == "convlstm":
         assert whole.output == (10, 1, 64, 64)
+
+
+def test_the_bar_keeps_its_width_and_names_its_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fields of changing width would make the bar jump with each number."""
+    monkeypatch.setattr(run_progress, "REFRESH_SECONDS", 0.0)
+    told = re.sub(
+        r"\x1b\[[\d;?]*\w", "", watched(spec_of("cnn", epochs=2), tmp_path, terminal=True)
+    )
+    lines = [line for line in re.split(r"[\r\n]+", told) if re.search("[━╸╺]", line)]
+    assert lines
+    assert all(line.startswith("epoch ") for line in lines)
+    timed = [line for line in lines if "samples/s" in line]
+    assert len({len(re.findall("[━╸╺]", line)) for line in timed}) == 1
+    assert len({line.index("loss") for line in timed}) == 1
+    # The line of the last epoch stands alone.
+    assert not re.search("[━╸╺]", told[told.rindex("epoch 2/2  loss") :])
