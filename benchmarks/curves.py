@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -89,10 +91,16 @@ def _label(ax: Axes, panel: str, *, steps_per_epoch: float) -> None:
     ax.set_xlabel("steps")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     scale = max(1.0, steps_per_epoch)  # a run without steps has epochs alone
-    epochs = ax.secondary_xaxis("top", functions=(lambda x: x / scale, lambda x: x * scale))
+    epochs = ax.secondary_xaxis(
+        "top", functions=(partial(_divided, by=scale), partial(_divided, by=1 / scale))
+    )
     epochs.set_xlabel("epochs", fontsize="small")
     epochs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     epochs.tick_params(labelsize="small")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize="small")
+
+
+def _divided(x: Any, *, by: float) -> Any:
+    return np.asarray(x, float) / by

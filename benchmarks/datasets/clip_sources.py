@@ -199,14 +199,15 @@ def _animation(path: Path) -> Clip:
     from PIL import Image, ImageSequence
 
     with Image.open(path, formats=FORMATS) as image:
-        if image.width * image.height * getattr(image, "n_frames", 1) > 16 * MAX_PIXELS:
-            raise ValueError(f"it has {image.n_frames} frames of {image.width} × {image.height}")
+        count = getattr(image, "n_frames", 1)
+        if image.width * image.height * count > 16 * MAX_PIXELS:
+            raise ValueError(f"it has {count} frames of {image.width} × {image.height} pixels")
         frames = [
             pixels_of(frame.convert("L" if frame.mode in ("1", "L", "LA") else "RGB"))
             for frame in ImageSequence.Iterator(image)
         ]
     channels = max(len(frame) for frame in frames)
-    clip = np.stack([fit_image(frame, *frame.shape[1:], channels) for frame in frames])
+    clip = np.stack([np.broadcast_to(frame, (channels, *frame.shape[1:])) for frame in frames])
     # The colours of a palette may all be grey.
     grey = channels == 3 and bool((clip[:, 1:] == clip[:, :1]).all())
     return clip[:, :1] if grey else clip
