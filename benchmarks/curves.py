@@ -90,6 +90,7 @@ def _label(ax: Axes, panel: str, *, steps_per_epoch: float) -> None:
     ax.set_title(panel.replace("_", " "), fontsize="medium")
     ax.set_xlabel("steps")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.ticklabel_format(axis="y", useOffset=False)  # the offset would cover the epochs
     scale = max(1.0, steps_per_epoch)  # a run without steps has epochs alone
     epochs = ax.secondary_xaxis(
         "top", functions=(partial(_divided, by=scale), partial(_divided, by=1 / scale))
