@@ -88,6 +88,9 @@ class EpochLines(pl.Callback):
             self._console.print(f"resumed at step {trainer.global_step}", highlight=False)
         self._pace.begin()
         if self._bar is not None:
+            epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
+            steps = int(trainer.num_training_batches)
+            self._bar.show(_epoch(epoch, trainer.max_epochs or 1), 0, steps, [])
             self._bar.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
