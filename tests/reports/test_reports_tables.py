@@ -81,7 +81,7 @@ def test_mixed_data_states_are_said(tmp_path):
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path):
     table = read(written(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path), "metrics")
-    assert ",".join(table) == f"{SCORES},note"
+    assert ",".join(table) == f"{SCORES},test_samples,note"
     assert list(zip(table["metric"], table["direction"], table["mean"], strict=True))[1:] == [
         ("loss", "minimize", 0.25),
         ("oddity", "", 7.0),
@@ -97,8 +97,8 @@ def test_a_metric_without_meaning_keeps_its_row_and_says_why(tmp_path):
     lines = [line for line in tables["metrics.csv"].decode().splitlines() if ",loss," in line]
     assert lines == [
         "classification,mnist,linear,loss,minimize,0.25,,,3,no spread,"
-        '"[0.2500, 0.2500, 0.2500]",official,quick,',
-        "classification,mnist,cnn,loss,minimize,,,,0,,,official,quick,n/a: it has | none",
+        '"[0.2500, 0.2500, 0.2500]",official,quick,2000,',
+        "classification,mnist,cnn,loss,minimize,,,,0,,,official,quick,,n/a: it has | none",
     ]
     assert b"n/a: it has \\| none" in tables["metrics.md"]
 
@@ -171,7 +171,7 @@ def test_data_lists_each_state_once(tmp_path):
     ]
 
 
-def test_data_says_how_many_samples_runs_used(tmp_path):
+def test_finding_5_data_says_how_many_samples_runs_used(tmp_path):
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.run("cnn-mnist-quick", "trial", 1)["samples"] |= {"train": 128, "test": 64}
     table = read(written(files, tmp_path), "data")
@@ -292,7 +292,7 @@ def test_importance_has_the_weightiest_first(tmp_path):
     assert list(table["parameter"]) == ["b", "a"]
 
 
-def test_parquet_has_the_rows_and_types_of_the_table(tmp_path):
+def test_finding_9_parquet_has_the_rows_and_types_of_the_table(tmp_path):
     files = sweep()
     written(files, tmp_path, ["parquet"])
     path = tmp_path / "report" / "tables" / "costs.parquet"
