@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from results_folder import sweep
+from results_folder import put, sweep, variants
 from rich.console import Console
 
 from reports import page

@@ -192,9 +192,9 @@ def test_costs_counts_runs_and_averages_finals(tmp_path):
     files.cells["cnn-mnist-quick"]["retries"] = 5
     files.cells["linear-mnist-quick"]["finals"] = []
     lines = written(files, tmp_path)["costs.csv"].decode().splitlines()
-    cell = "classification,mnist,cnn,quick,4,1,2,1,5,3"
+    cell = "classification,mnist,cnn,quick,4,1,2,1,5,3,3,5000"
     assert lines[1] == f"{cell},8215568,123456789,5.0,2.0,1000.0,200000000,40.0"
-    assert lines[2] == "classification,mnist,linear,quick,4,0,0,0,0,0,,,,,,,25.0"
+    assert lines[2] == "classification,mnist,linear,quick,4,0,0,0,0,0,,,,,,,,,25.0"
 
 
 def test_equal_sweeps_give_equal_bytes_but_for_costs(tmp_path):
