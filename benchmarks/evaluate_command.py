@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cli import require_gpu
+from benchmarks.cli import require_gpus
 from benchmarks.records.folders import RunFolder
 from benchmarks.result_tables import print_metrics
 from benchmarks.runs.other_data import score_on
@@ -33,7 +33,7 @@ def evaluate_run(
     """
     record = record_of(results, run_id)
     if record.spec.device == "cuda":
-        require_gpu()
+        require_gpus()
     console = Console()
     source = source_of(record, root, offline=offline)
     if dataset is not None:
