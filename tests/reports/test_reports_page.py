@@ -155,6 +155,22 @@ def test_a_view_is_kept_in_the_address(page, view, shown):
     assert re.fullmatch(shown, cell(page, "capsnet-mnist-quick").inner_text())
 
 
+def test_heads_and_legend_follow_the_view(page):
+    head = page.locator("#matrix-table [data-task=classification] .board td").first
+    assert head.inner_text() == "accuracy, % ↑\n2,000 of 10,000"
+    assert "95 % interval" in page.locator("#matrix .legend").inner_text()
+    page.locator("input[name=view][value=seconds]").check()
+    assert head.inner_text() == "time of a run ↓"
+    assert "95 % interval" not in page.locator("#matrix .legend").inner_text()
+
+
+def test_a_variants_name_leads_to_its_line_in_the_glossary(page):
+    page.locator("tr[data-variant=capsnet] th a").first.click()
+    line = page.locator("#about-capsnet")
+    line.wait_for(state="visible")
+    assert "dynamic routing" in line.inner_text()
+
+
 def test_filters_are_kept_in_the_address(page, report):
     page.locator("input[name=variant]").fill("lin*")
     page.locator("select[name=dataset]").select_option("usps")
@@ -172,7 +188,7 @@ def test_filters_are_kept_in_the_address(page, report):
 
 
 def test_a_click_on_a_dataset_sorts_by_it(page):
-    page.locator("button[data-sort=mnist]").click()
+    page.locator("#matrix-table th:has([data-sort=mnist])").click(position={"x": 90, "y": 9})
     assert address(page) == {"sort": "mnist"}
     scores = page.locator("[data-task=classification] tr[data-variant] td:nth-child(2) button")
     numbers = [*map(float, scores.all_inner_texts())]
@@ -405,7 +421,27 @@ def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page):
     assert "0123456789ab" in head
     page.locator("#summary li", has_text="cifar10").locator("a").first.click()
     assert "reproduce cnn-cifar10-" in page.locator("#drawer code").first.inner_text()
-    assert page.locator("#matrix").bounding_box()["y"] < 2 * 844
+    assert page.locator("#matrix").bounding_box()["y"] < 1.5 * 844
+
+
+def test_single_runs_alone_have_a_list(browser, tmp_path):
+    files = sweep(variants=("vit",), datasets=("usps",), trials=0, finals=1)
+    files.cells = {}
+    (record,) = files.records.values()
+    record["study"] = None
+    build(files.write(tmp_path))
+    context = browser.new_context()
+    tab = context.new_page()
+    errors = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto((tmp_path / "report" / "index.html").as_uri())
+    assert not tab.locator("#matrix").is_visible()
+    tab.locator("#runs tbody tr").wait_for(state="visible")
+    assert "single run" in tab.locator("#runs tbody tr").inner_text()
+    link = tab.locator("#runs tbody a").get_attribute("href")
+    assert (tmp_path / "report" / link).is_file()
+    context.close()
+    assert errors == []
 
 
 def test_without_scripts_the_summary_is_there(browser, report):

@@ -150,6 +150,20 @@ def test_unequal_training_is_said(tmp_path):
     assert budget_sentences(read_results(sweep().write(tmp_path / "equal"))) == []
 
 
+def test_unknown_costs_are_said_and_nothing_takes_no_shade_from_others(tmp_path):
+    files = sweep(variants=("cnn", "kmeans", "linear", "vit"), datasets=("mnist",))
+    for variant, parameters in (("cnn", 1000), ("kmeans", 0), ("linear", None), ("vit", 4000)):
+        for number in range(3):
+            record = files.run(f"{variant}-mnist-quick", "final", number)
+            record["costs"]["parameters"] = parameters
+    results = read_results(files.write(tmp_path))
+    cells = page_data(results, build_tables(results))["cells"]
+    shown = {cell["variant"]: cell["views"]["parameters"] for cell in cells.values()}
+    assert [shown[name]["text"] for name in ("cnn", "kmeans", "linear")] == ["1 k", "0", "unknown"]
+    assert (shown["cnn"]["shade"], shown["vit"]["shade"]) == (1.0, 0.0)
+    assert shown["kmeans"]["shade"] is None
+
+
 def test_runs_are_listed_single_ones_first_and_many_are_cut(tmp_path, monkeypatch):
     files = sweep(variants=("cnn",), datasets=("mnist",))
     single = sweep(variants=("vit",), datasets=("usps",), trials=0, finals=1)

@@ -36,7 +36,7 @@ function runParts(cell) {
   if (!cell.runs.length) return [el("p", { class: "none" }, "No run has finished yet.")];
   const [first, ...others] = cell.runs.map(runPart);
   const rest = others.length ? el("details", {}, el("summary", {}, `The other runs with a command: ${others.length}`), others) : "";
-  const where = `In the folder that contains ${data.folder}. The scores are equal to the last bit with the same code, libraries and kind of processor; the command says what differs.`;
+  const where = `In the folder that contains ${data.folder}. Finals differ in their seeds alone. The scores are equal to the last bit with the same code, libraries and kind of processor; the command says what differs.`;
   return [el("h3", {}, "Repeat a run"), el("p", {}, where), first, rest];
 }
 

@@ -17,6 +17,7 @@ function drawMatrix(shown) {
   const kept = datasets.filter((name) => parts.some(([board]) => board.columns.some((c) => c.dataset === name)));
   const body = parts.map(([board, rows]) => boardPart(board, rows, kept, shown));
   const nothing = el("tbody", {}, el("tr", {}, el("td", { class: "none" }, "Nothing fits the filters.")));
+  matrix.className = `${shown.view}-view`;
   matrix.replaceChildren(headPart(kept, shown), ...(body.length ? body : [nothing]));
   matrix.querySelector("td button")?.setAttribute("tabindex", "0");
 }
