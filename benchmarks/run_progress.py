@@ -112,10 +112,10 @@ class EpochLines(pl.Callback):
         assert isinstance(pl_module, Task)
         steps, epochs = trainer.num_training_batches, trainer.max_epochs or 1
         # Fields of constant width: otherwise the bar's width would change with every number.
-        texts = [f"loss {float(outputs['loss']):<7.4g}"]
+        texts = [f"loss {float(outputs['loss']):<7.3g}"]
         running = pl_module.running_mean(self._metric)
         if running is not None:
-            texts.append(f"{self._metric} {running:<6.4g}")
+            texts.append(f"{self._metric} {running:<6.3g}")
         rate = self._pace.steps_per_second
         if rate is not None:
             texts.append(f"{duration(self._left(trainer, batch_idx + 1) or 0)} left")
