@@ -37,7 +37,7 @@ def load_space(*arguments: Any, **named: Any) -> space.Space:
     """A space that says of its studies what $HARDER_STUDY says."""
     chosen = _load_space(*arguments, **named)
     said = yaml.safe_load(os.environ.get("HARDER_STUDY", "")) or {}
-    chosen.strategy = chosen.strategy.model_validate(said)
+    chosen.configuration = chosen.configuration.model_validate(said)
     return chosen
 
 

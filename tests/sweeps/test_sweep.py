@@ -309,7 +309,7 @@ STRATEGIES = {
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
-    """A sweep by two workers equals one by one, whatever its studies' strategy is."""
+    """A sweep by two workers equals one by one, however its studies are configured."""
     text, expected = STRATEGIES[name]
     environment = {**ENVIRONMENT, "HARDER_STUDY": text}
     found = []
