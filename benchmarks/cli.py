@@ -83,37 +83,48 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def chosen_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+def chosen_device(
+    device: Literal["auto", "cpu", "cuda"], devices: int = 1
+) -> Literal["cpu", "cuda"]:
     """Chooses the device of a run.
 
     Args:
-        device: `auto` takes a GPU if PyTorch finds one.
+        device: `auto` takes GPUs if PyTorch finds any.
+        devices: how many devices train the run.
 
     Returns:
         The device.
 
     Raises:
-        InputError: if the device is `cuda` and PyTorch finds no GPU.
+        InputError: if the device is `cuda`, or `auto` takes GPUs, and PyTorch finds too few.
     """
     import torch
 
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
-        require_gpu()
+        require_gpus(devices)
     return device
 
 
-def require_gpu() -> None:
-    """Checks that PyTorch can use a GPU.
+def require_gpus(devices: int = 1) -> None:
+    """Checks that PyTorch can use GPUs.
+
+    Args:
+        devices: how many.
 
     Raises:
-        InputError: if there is no GPU, or PyTorch cannot use it.
+        InputError: if there is no GPU, there are fewer, or PyTorch cannot use them.
     """
     import torch
 
     if not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no GPU on this machine: use --device cpu")
+    if devices > 1 and (found := torch.cuda.device_count()) < devices:
+        raise InputError(
+            f"--devices {devices}: this machine has fewer GPUs, {found}: give fewer devices, or "
+            "--device cpu"
+        )
 
 
 def main(app: Callable[[], object]) -> None:

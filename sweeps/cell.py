@@ -40,7 +40,7 @@ class Cell:
         more: how many trials and finals are added to the plan.
 
     Raises:
-        InputError: if the cell was begun with other data, or otherwise than it is specified now.
+        InputError: if the cell was started with other data or other options.
     """
 
     def __init__(
@@ -131,7 +131,9 @@ class Cell:
 
     @property
     def made_otherwise(self) -> Mapping[str, str]:
-        """Returns by run id how the conditions of a run differed: see `CellRecords`."""
+        """Returns, by run id, how the code, the libraries or the processor of a run differed
+        from the current ones.
+        """
         return self._records.made_otherwise
 
     @property

@@ -41,7 +41,7 @@ def call(*arguments: str, results: Path | None = None) -> subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Makes one final by the command line; returns the results folder and the run id."""
+    """Makes one final from the command line; returns the results folder and the run id."""
     results = tmp_path_factory.mktemp("cli") / "results"
     done = call("run", "linear", "usps", "--final", "--epochs", "2", *SMALL, results=results)
     assert done.returncode == 0, done.stderr
@@ -87,7 +87,9 @@ def test_runs_chosen_at_random_from_a_folder_are_reproduced(made: tuple[Path, st
     assert (done.returncode, "does not exist" in done.stderr) == (2, True)
 
 
-def test_a_difference_is_told_where_it_first_is(made: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_difference_is_shown_where_it_first_occurs(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
     results, run_id = made
     home = tmp_path / "runs" / run_id
     home.mkdir(parents=True)
@@ -153,7 +155,7 @@ def test_a_mirror_that_differs_is_seen(made: tuple[Path, str], tmp_path: Path) -
     assert not agrees(home)
 
 
-def test_data_tells_states_and_fingerprints() -> None:
+def test_data_shows_states_and_fingerprints() -> None:
     done = call("data", "--profile", "smoke", "--offline")
     assert done.returncode == 0, done.stderr
     for word in ("mnist", "usps", "cifar10", "svhn", "moving_mnist", "stand-in", "3 × 32 × 32"):
@@ -214,7 +216,7 @@ def test_a_mistake_is_named_before_data_is_looked_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A download of some minutes must not come before the sentence."""
+    """Otherwise the user could wait some minutes for a download before the error."""
 
     def looked_for(*_: object, **__: object) -> None:
         raise AssertionError("data was looked for")
@@ -235,7 +237,7 @@ def test_help_names_each_profile_whole_and_says_which_downloads_nothing() -> Non
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_sign_that_a_terminal_lacks_ends_no_command(encoding: str) -> None:
-    """Such as ×, or a byte of a path that is no UTF-8."""
+    """Examples are ×, and a byte of a path that is not UTF-8."""
     code = r"from benchmarks.cli import command; command(lambda: print('28 × 28 \udcff'))"
     done = subprocess.run(
         [sys.executable, "-c", code],

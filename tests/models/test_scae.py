@@ -135,7 +135,7 @@ def test_codes_are_of_the_highest_level() -> None:
 
 
 def test_objects_read_templates_in_their_colours() -> None:
-    """Checks that images whose parts differ in colour only differ in objects, as in their code."""
+    """Checks that objects see the colours of parts, as in the authors' code."""
     model = small(TWO).eval()
     parts = model.network.encode(model.network.views(images(TWO).x).image)
     seen: list[Tensor] = []

@@ -1,4 +1,6 @@
-"""The headline table: README, document and records agree, and each number is derived again."""
+"""Tests that README, document and records have the same headline table, and computes each number
+again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a sweep plans, and how its hours follow from a timed step; how fast anything is, is not."""
+"""Tests the plan of a sweep, and how its hours follow from timed steps; speed itself is not
+tested.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +143,7 @@ def test_published_plans_the_source_s_budget() -> None:
 def test_a_dry_run_prints_every_cell_and_leaves_no_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps of all variants are really timed; no data is there, nor asked for."""
+    """Steps of all variants are timed; there is no data, and none is looked for."""
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
     monkeypatch.setattr(timing, "CALLS", 1)
     monkeypatch.setenv("COLUMNS", "80")

@@ -1,4 +1,4 @@
-"""`--engine slurm` on a real Slurm of one machine, which the tests start themselves."""
+"""Tests `--engine slurm` on a real Slurm of one machine, which the tests start themselves."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def jobs_there(environment: dict[str, str]) -> str:
 def test_jobs_that_reach_their_time_limit_are_replaced_and_figures_stay(
     machine: dict[str, str], tmp_path: Path
 ) -> None:
-    """The run needs more time than a job has: it ends only as it goes on from checkpoints."""
+    """The run takes longer than a job may, so it can end only if it resumes from checkpoints."""
     slow = machine | {"DASK_DISTRIBUTED__WORKER__PRELOAD": '["tests.sweeps.slowly"]'}
     options = ("--workers", "1", "--slurm-partition", "short", "--slurm-time", "00:01:00")
     done = swept(tmp_path / "slurm", slow, 0, *options)
@@ -113,7 +113,7 @@ def test_what_slurm_refuses_is_one_sentence(machine: dict[str, str], tmp_path: P
 def test_jobs_whose_worker_cannot_start_end_the_sweep(
     machine: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would be submitted without end, and the sweep would wait in silence."""
+    """Otherwise jobs would be submitted for ever, and the sweep would wait without a message."""
     for name in ("PATH", "SLURM_CONF"):
         monkeypatch.setenv(name, machine[name])
     monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.5)

@@ -20,10 +20,12 @@ from optuna.trial import TrialState
 
 from benchmarks.profiles import ProfileName
 from benchmarks.records.record import RunRecord
+from sweeps import stored_estimate, sweep_status
 from sweeps.cell import Cell
 from sweeps.engines import Job
 from sweeps.options import Options
 from sweeps.run_times import RunKind
+from sweeps.stored_estimate import read_estimate
 from sweeps.stored_options import save_options
 from sweeps.time_left import TimeLeft
 from sweeps.timing_process import TimingProcess
@@ -216,3 +218,22 @@ def test_steps_are_timed_in_a_process_that_writes_nothing(tmp_path: Path) -> Non
     assert list(timed) == kinds
     assert all(seconds > 0 for seconds in timed.values())
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+
+
+def test_the_status_reads_the_drivers_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_estimate(tmp_path) is None
+    now = 1000.0
+    monkeypatch.setattr(stored_estimate.time, "time", lambda: now)
+    stored_estimate.store_estimate(tmp_path, 90.0)
+    now += 60
+    assert read_estimate(tmp_path) == 30
+    assert sweep_status._left(tmp_path, 5) == "about 30 s"
+    now += 60
+    assert read_estimate(tmp_path) == 0
+    now += 600  # its driver was killed
+    assert read_estimate(tmp_path) is None
+    stored_estimate.store_estimate(tmp_path / "no folder" / "x", 1.0)  # must stop no sweep
+    stored_estimate.forget_estimate(tmp_path)
+    assert not list(tmp_path.glob(".time*"))

@@ -351,7 +351,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("fewer labels", "has 60 train images and 50 labels"),
         ("objects", "holds Python objects"),
         ("other names", "it has kinds, pictures: name them with --images NAME"),
-        ("axes", "no axis can be told to be the 1 or 3 channels"),
+        ("axes", "no axis is clearly that of the 1 or 3 channels"),
         ("normalised", "its pixels are of -1 to 0.99"),
         ("text", "is in no form that is read"),
         ("script", "division by zero"),
