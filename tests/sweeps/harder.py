@@ -39,7 +39,7 @@ def load_space(*arguments: Any, **named: Any) -> space.Space:
     """Loads a space, and replaces its study configuration by that in $HARDER_STUDY."""
     chosen = _load_space(*arguments, **named)
     said = yaml.safe_load(os.environ.get("HARDER_STUDY", "")) or {}
-    chosen.strategy = chosen.strategy.model_validate(said)
+    chosen.configuration = chosen.configuration.model_validate(said)
     return chosen
 
 

@@ -42,7 +42,7 @@ def several_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def with_seeds(*arguments: Any, **named: Any) -> space.Space:
         chosen = load_space(*arguments, **named)
-        chosen.strategy = StudyConfiguration(seeds=SEEDS)
+        chosen.configuration = StudyConfiguration(seeds=SEEDS)
         return chosen
 
     monkeypatch.setattr(space, "load_space", with_seeds)

@@ -40,7 +40,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def planned(
     variant: str, dataset: str, start: Sequence[dict[str, Any]] = (), **options: object
-) -> plan.Row:
+) -> plan.PlannedCell:
     choice = Options(data=Path(), workers=1, **options)
     points = {f"{variant}/{dataset}": list(start)}
     (row,) = plan.plan_cells(choice, [(variant, dataset)], points, "cpu")
