@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TextIO, cast
 
 import typer
 
@@ -64,14 +64,39 @@ def announced(text: str) -> Iterator[None]:
     Args:
         text: what happens, such as `starting`.
     """
-    shown = sys.stderr.isatty()
-    if shown:
-        print(f"{text} …", end="", file=sys.stderr, flush=True)
+    terminal = sys.stderr
+    if not terminal.isatty():
+        yield
+        return
+    shown = _Announcement(terminal, text)
+    sys.stderr = cast(TextIO, shown)
     try:
         yield
     finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        sys.stderr = terminal
+        shown.clear()
+
+
+class _Announcement:
+    """Stands for stderr while a text is shown, and removes the text before anything is printed."""
+
+    def __init__(self, terminal: TextIO, text: str) -> None:
+        self._terminal, self._shown = terminal, True
+        terminal.write(f"{text} …")
+        terminal.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            self._shown = False
+            self._terminal.write("\r\x1b[K")
+            self._terminal.flush()
+
+    def write(self, text: str) -> int:
+        self.clear()
+        return self._terminal.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
 
 
 def duration(seconds: float) -> str:

@@ -155,6 +155,17 @@ class Progress:
             self._estimated, self._estimate = now, self._time_left.seconds(self.workers)
         return self._estimate
 
+    def ends_within(self, seconds: float) -> bool:
+        """Returns whether the sweep may end within a time; a rough estimate is enough.
+
+        Args:
+            seconds: the time.
+        """
+        known = self.seconds_left()
+        if math.isinf(known):
+            known = self._time_left.seconds(self.workers, rough=True)
+        return known < seconds
+
     def _time_steps(self) -> None:
         """Starts timing the steps of cells of which nothing is known, unless the sweep is short."""
         if self._timing.started or time.monotonic() - self._begun < TIMING_AFTER:

@@ -120,7 +120,7 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
     if saved:
         summary += f"; pruning saved {saved} epochs"
     if remaining:
-        summary += f"; {remaining} runs and {_left(results, remaining)} left"
+        summary += f"; {remaining} run{'s' * (remaining > 1)} and {_left(results, remaining)} left"
     return Group(_table(columns), summary), finished == len(ledgers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import app
-from benchmarks.cli import chosen_device, main
+from benchmarks.cli import announced, chosen_device, main
 from benchmarks.commands import make_run
 from benchmarks.profiles import ProfileName
 from benchmarks.records.atomic_files import write_json
@@ -262,3 +263,22 @@ def test_a_run_takes_a_gpu_if_there_is_one(
     if not available:
         with pytest.raises(InputError, match="finds no GPU on this machine: use --device cpu"):
             chosen_device("cuda")
+
+
+def test_what_is_printed_meanwhile_replaces_the_announcement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with announced("reading usps"):
+        assert terminal.getvalue() == "reading usps …"
+        print("a stand-in is used", file=sys.stderr)
+    assert terminal.getvalue() == "reading usps …\r\x1b[Ka stand-in is used\n"
+    assert sys.stderr is terminal
+    with announced("reading mnist"):
+        pass
+    assert terminal.getvalue().endswith("reading mnist …\r\x1b[K")

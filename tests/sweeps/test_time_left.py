@@ -193,6 +193,19 @@ def test_the_estimate_is_unknown_before_anything_is_known_of_a_cell() -> None:
     assert all(math.isinf(left) == (now < STEPS_TIMED) for now, left in estimates)
 
 
+def test_a_rough_estimate_counts_unknown_runs_as_the_mean_of_all() -> None:
+    """The report's process is prepared by it, also at the end of a sweep of a few seconds."""
+    known = FakeCell("cnn", "svhn", waiting={"final": [(7.0, 6.0)] * 2})
+    known.trials = (
+        SimpleNamespace(user_attrs={"run_ids": ["a"], "seconds": 8.0}, state=TrialState.COMPLETE),
+    )
+    unknown = FakeCell("vit", "svhn", waiting={"final": [(1.0, 1.0)]})
+    left = TimeLeft(cast(list[Cell], [known, unknown]), lambda _: 0)
+    assert left.seconds(1) == math.inf
+    assert left.seconds(1, rough=True) == pytest.approx(3 * 8.0)
+    assert TimeLeft(cast(list[Cell], [unknown]), lambda _: 0).seconds(1, rough=True) == math.inf
+
+
 def test_runs_of_an_earlier_process_count() -> None:
     cell = FakeCell("cnn", "svhn", waiting={"final": [(7.0, 6.0)] * 4})
     notes = {"run_ids": ["a", "b"], "seconds": 12.0}
