@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_run import made, spec_of
 
 from benchmarks import interrupts
 from benchmarks.cli import main
@@ -18,6 +17,7 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.tasks import Task
+from tests.benchmarks.test_run import made, spec_of
 
 PATIENCE = 120
 

@@ -1,13 +1,16 @@
 """Tests published figures beside ours: gaps and differences."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from results_folder import sweep
-from simulated import rates, share
 
 from reports.flags import flags
 from reports.intervals import estimate
@@ -15,9 +18,11 @@ from reports.published import SELECTIONS, gap_interval, published_figures
 from reports.results import read_results
 from reports.tables.leaderboard_table import leaderboard
 from reports.tables.published_table import published
+from tests.reports.results_folder import sweep
+from tests.reports.simulated import rates, share
 
 
-def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
+def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path: Path) -> None:
     files = sweep(variants=("capsnet",), datasets=("mnist", "cifar10"), profile="paper")
     for number in range(3):
         files.run("capsnet-mnist-paper", "final", number)["metrics"]["test/accuracy"] = 0.98
@@ -31,7 +36,7 @@ def test_the_published_figure_stands_beside_ours_with_what_differs(tmp_path):
     assert "" in set(rows["variant"])  # models that are not in the matrix
 
 
-def capsnet(root, values, dataset="mnist"):
+def capsnet(root: Path, values: Sequence[float], dataset: str = "mnist") -> pd.Series[Any]:
     """Returns the row of `published` that has capsnet's finals with these accuracies."""
     files = sweep(variants=("capsnet",), datasets=(dataset,), profile="paper")
     for number, value in enumerate(values):
@@ -40,7 +45,7 @@ def capsnet(root, values, dataset="mnist"):
     return rows[rows["ours"].notna()].iloc[0]
 
 
-def test_a_gap_has_an_interval_of_ours_and_theirs_where_theirs_is_known(tmp_path):
+def test_a_gap_has_an_interval_of_ours_and_theirs_where_theirs_is_known(tmp_path: Path) -> None:
     row = capsnet(tmp_path, [0.98, 0.981, 0.982])
     # theirs: .9975 of 3 runs, standard deviation .00005: ± 4.3027 · .00005 / √3 = .000124; of 2,000
     # test images from .99416 to .99919
@@ -52,7 +57,7 @@ def test_a_gap_has_an_interval_of_ours_and_theirs_where_theirs_is_known(tmp_path
     assert row["gap_high"] == pytest.approx(row["gap"] + math.hypot(above, down), abs=1e-4)
 
 
-def test_without_their_spread_the_interval_is_ours_alone_and_says_so(tmp_path):
+def test_without_their_spread_the_interval_is_ours_alone_and_says_so(tmp_path: Path) -> None:
     files = sweep(
         variants=("convlstm",), datasets=("moving_mnist",), task="prediction", profile="paper"
     )
@@ -63,7 +68,7 @@ def test_without_their_spread_the_interval_is_ours_alone_and_says_so(tmp_path):
     assert row["gap_high"] == pytest.approx(row["value"] - row["ci_low"])
 
 
-def test_where_there_is_no_gap_there_is_no_interval(tmp_path):
+def test_where_there_is_no_gap_there_is_no_interval(tmp_path: Path) -> None:
     row = capsnet(tmp_path / "cifar10", [0.6, 0.61, 0.62], "cifar10")
     assert row[["gap", "gap_low", "gap_high"]].isna().all()
     assert row["gap_of"] == ""
@@ -71,7 +76,7 @@ def test_where_there_is_no_gap_there_is_no_interval(tmp_path):
 
 @pytest.mark.parametrize("theirs", [3, 5])
 @pytest.mark.parametrize("ours", [3, 5, 10])
-def test_intervals_of_gaps_cover_what_they_say(tmp_path, ours, theirs):
+def test_intervals_of_gaps_cover_what_they_say(tmp_path: Path, ours: int, theirs: int) -> None:
     """Where both err on other images; on the same images they are wider than they need to be."""
     files = sweep(variants=("capsnet",), datasets=("mnist",), profile="paper")
     (cell,) = read_results(files.write(tmp_path)).cells
@@ -87,7 +92,7 @@ def test_intervals_of_gaps_cover_what_they_say(tmp_path, ours, theirs):
     assert 0.94 <= share(held) <= 0.99
 
 
-def test_a_smaller_budget_than_the_papers_has_no_gap(tmp_path):
+def test_a_smaller_budget_than_the_papers_has_no_gap(tmp_path: Path) -> None:
     row = leaderboard(
         read_results(sweep(variants=("capsnet",), datasets=("mnist",)).write(tmp_path))
     ).iloc[0]
@@ -96,7 +101,7 @@ def test_a_smaller_budget_than_the_papers_has_no_gap(tmp_path):
     assert "profile quick" in row["notes"]
 
 
-def test_a_stand_in_has_no_gap(tmp_path):
+def test_a_stand_in_has_no_gap(tmp_path: Path) -> None:
     files = sweep(variants=("capsnet",), datasets=("mnist",), profile="paper")
     for number in range(3):
         files.run("capsnet-mnist-paper", "final", number)["provenance"]["data"]["state"] = (
@@ -107,7 +112,7 @@ def test_a_stand_in_has_no_gap(tmp_path):
     assert any("Stand-in" in flag for flag in flags(results))
 
 
-def test_every_published_figure_is_whole():
+def test_every_published_figure_is_whole() -> None:
     for figure in published_figures():
         assert figure.selection in SELECTIONS
         assert figure.source
@@ -117,7 +122,7 @@ def test_every_published_figure_is_whole():
     assert len(held) == len(set(held))
 
 
-def test_generated_test_data_is_told_beside_a_published_figure(tmp_path):
+def test_generated_test_data_is_told_beside_a_published_figure(tmp_path: Path) -> None:
     files = sweep(variants=("convlstm",), datasets=("moving_mnist",), task="prediction")
     for number in range(3):
         data = files.run("convlstm-moving_mnist-quick", "final", number)["provenance"]["data"]
