@@ -54,7 +54,7 @@ def test_finding_6_a_skill_does_not_depend_on_which_others_are_there(tmp_path: P
     columns = ["datasets", "skill", "skill_low", "skill_high", "skill_of"]
     assert one[columns].equals(other.loc[["cnn", "linear"], columns].loc[one.index])
     assert list(other["of"]) == [4, 4, 4]
-    assert "does not cover" in other.loc["cnn", "note"]
+    assert "does not cover" in other["note"]["cnn"]
 
 
 def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from rich.console import Console
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from reports.__main__ import app
 from reports.build import build

@@ -97,12 +97,12 @@ def test_a_study_has_a_row_per_trial_and_its_searched_hyperparameters(tmp_path: 
     failed |= {"status": "failed", "metrics": {}}
     results = read_results(files.write(tmp_path))
     table = trials_by_number(results)
-    searched = [name for name in table if name.startswith("params_")]
+    searched = [name for name in table.columns if name.startswith("params_")]
     assert searched == ["params_learning_rate", "params_optimiser"]
     assert list(table["params_learning_rate"]) == [1e-3 / n for n in (1, 2, 3, 4)]
     assert list(table["state"]) == ["complete", "pruned", "failed", "complete"]
     assert table.loc[0, "value"] == results.cells[0].trials[0].score
-    assert pd.isna(table.loc[2, "value"])
+    assert pd.isna(table["value"][2])
     long = TABLES["trials"](results)
     assert len(long) == 4 * 2
     texts = long[long["parameter"] == "optimiser"]["parameter_text"]
@@ -132,9 +132,9 @@ def test_the_matrix_has_the_means_of_the_leaderboard(tmp_path: Path) -> None:
     assert list(matrix) == ["profile", "mnist", "usps"]
     board = tables["leaderboard"].query("kind == 'variant'")
     for row in board.to_dict("records"):
-        found = matrix.loc[(row["task"], row["variant"]), row["dataset"]]
+        found = matrix[row["dataset"]][row["task"], row["variant"]]
         assert found == row["mean"] or (pd.isna(found) and pd.isna(row["mean"]))
-    assert pd.isna(matrix.loc[("prediction", "tlb"), "usps"])
+    assert pd.isna(matrix["usps"]["prediction", "tlb"])
 
 
 def kind(column: pd.Series[Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -29,7 +30,7 @@ def test_each_cell_and_each_dataset_has_its_figures(tmp_path: Path) -> None:
     assert sorted(figures) == [f"{name}.{suffix}" for name in names for suffix in ("png", "svg")]
     for name in names:
         with Image.open(tmp_path / "figures" / f"{name}.png") as image:
-            assert image.convert("L").getextrema()[0] < 100  # something is drawn
+            assert np.asarray(image.convert("L")).min() < 100  # something is drawn
         ElementTree.fromstring(figures[f"{name}.svg"])
 
 

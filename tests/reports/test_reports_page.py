@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from reports.build import build
 from tests.reports.results_folder import Files, sweep
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Dialog, FloatRect, Locator, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }}"
@@ -82,12 +82,17 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, report: Path) -> Iterator[Page]:
     """Opens the page from disk; fails the test on any error, dialog or request elsewhere."""
-    found = []
+    found: list[str] = []
+
+    def dismissed(dialog: Dialog) -> None:
+        found.append(dialog.message)
+        dialog.dismiss()
+
     context = browser.new_context(viewport={"width": 1280, "height": 844})
     tab = context.new_page()
     tab.on("console", lambda message: found.append(message.text))
     tab.on("pageerror", lambda error: found.append(str(error)))
-    tab.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
+    tab.on("dialog", dismissed)
     tab.on(
         "request",
         lambda request: (
@@ -108,6 +113,20 @@ def address(page: Page) -> dict[str, str]:
 def cell(page: Page, study: str) -> Locator:
     """Returns the button of a cell of the matrix."""
     return page.locator(f"#matrix-table button[data-cell='{study}']")
+
+
+def box_of(element: Locator) -> FloatRect:
+    """Returns where an element is seen, in pixels."""
+    box = element.bounding_box()
+    assert box is not None
+    return box
+
+
+def attribute(element: Locator, name: str) -> str:
+    """Returns an attribute that an element must have."""
+    value = element.get_attribute(name)
+    assert value is not None
+    return value
 
 
 def variants(page: Page, task: str) -> list[str]:
@@ -216,13 +235,12 @@ def test_a_cell_opens_a_drawer_with_curves_trials_pictures_and_the_command(
     run = command.split()[2]
     assert command.startswith(f"capsbench reproduce {run} --results '")
     for name in ("spec and record", "metrics by epoch"):
-        href = drawer.locator("a", has_text=name).first.get_attribute("href")
+        href = attribute(drawer.locator("a", has_text=name).first, "href")
         assert (report / href).is_file()
         assert run in href
     assert drawer.locator("figure.chart svg[role=img]").count() >= 2
     assert drawer.locator("table tbody tr").count() == 4
-    source = drawer.locator("img").get_attribute("src")
-    assert source.startswith("data:image/webp;base64,")
+    assert attribute(drawer.locator("img"), "src").startswith("data:image/webp;base64,")
     page.go_back()
     drawer.wait_for(state="hidden")
     assert page.locator("#matrix-table").is_visible()  # back closes the drawer, not the page
@@ -323,10 +341,10 @@ def test_all_five_datasets_are_readable_on_a_phone(page: Page) -> None:
     assert page.locator(".scroll.matrix").evaluate(inside)
     heads = page.locator("#matrix-table thead button")
     assert heads.count() == 5
-    for box in [head.bounding_box() for head in heads.all()]:
+    for box in map(box_of, heads.all()):
         assert box["x"] + box["width"] <= 390
     score = cell(page, "linear-svhn-quick")
-    assert score.bounding_box()["height"] < 25  # in one line
+    assert box_of(score)["height"] < 25  # in one line
     assert score.evaluate("b => parseFloat(getComputedStyle(b).fontSize)") >= 12
 
 
@@ -335,7 +353,7 @@ def test_the_page_takes_at_most_six_screens(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessible(page: Page, scheme: str) -> None:
+def test_accessible(page: Page, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     open_all(page)
     assert serious(page) == []
@@ -358,14 +376,14 @@ def test_charts_of_a_dataset_are_drawn_when_asked_for(page: Page) -> None:
     page.locator("#dataset select").select_option(label="mnist: classification, profile quick")
     assert page.locator("#dataset figure.chart").count() == 4
     assert page.locator("#dataset .pictures img").count() == 2
-    assert "linear" in page.locator("#dataset svg").first.text_content()
+    assert "linear" in (page.locator("#dataset svg").first.text_content() or "")
 
 
 def test_a_study_of_two_objectives_has_its_front(page: Page, report: Path) -> None:
     page.locator("#costs > summary").click()
     front = page.locator("[data-table=pareto] tbody tr")
     assert "capsnet" in front.first.inner_text()
-    assert (report / front.first.locator("a").get_attribute("href")).is_file()
+    assert (report / attribute(front.first.locator("a"), "href")).is_file()
 
 
 def test_what_mattered_is_a_table(page: Page) -> None:
@@ -384,7 +402,7 @@ def test_unfinished_failed_and_stand_in_are_said(page: Page, report: Path) -> No
     assert "7 epochs saved by pruning" in page.locator("header").inner_text()
     page.locator("#failures > summary").click()
     assert page.locator("#failures tbody tr").count() == 1
-    assert (report / page.locator("#failures tbody a").get_attribute("href")).is_file()
+    assert (report / attribute(page.locator("#failures tbody a"), "href")).is_file()
 
 
 def test_a_cell_that_is_not_above_its_floors_says_so(page: Page) -> None:
@@ -415,7 +433,7 @@ def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page: P
     assert "0123456789ab" in head
     page.locator("#summary li", has_text="cifar10").locator("a").first.click()
     assert "reproduce cnn-cifar10-" in page.locator("#drawer code").first.inner_text()
-    assert page.locator("#matrix").bounding_box()["y"] < 2 * 844
+    assert box_of(page.locator("#matrix"))["y"] < 2 * 844
 
 
 def test_without_scripts_the_summary_is_there(browser: Browser, report: Path) -> None:
@@ -426,5 +444,5 @@ def test_without_scripts_the_summary_is_there(browser: Browser, report: Path) ->
     assert "need JavaScript" in tab.locator("#matrix").inner_text()
     tab.locator("#files > summary").click()
     for link in tab.locator("#files a").all():
-        assert (report / link.get_attribute("href")).is_file()
+        assert (report / attribute(link, "href")).is_file()
     context.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ VENDORED = Path(page.__file__).parent / "vendored"
 
 def scored(
     root: Path,
-    scores: dict[str, Sequence[float]],
+    scores: Mapping[str, Sequence[float]],
     *,
     seconds: dict[str, float] | None = None,
     floors: dict[str, float] | None = None,
@@ -44,7 +44,7 @@ def scored(
             record = files.run(f"{variant}-mnist-{profile}", "final", number)
             record["metrics"]["test/accuracy"] = value
             record["costs"]["seconds"] = (seconds or {}).get(variant, 10.0)
-            if variant in (floors or {}):
+            if floors and variant in floors:
                 record["floors"]["untrained"]["accuracy"] = floors[variant]
     return read_results(files.write(root))
 

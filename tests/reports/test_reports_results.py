@@ -83,6 +83,7 @@ def test_a_run_that_failed_early_has_no_metrics(tmp_path: Path) -> None:
 def test_floors_and_samples_are_read(tmp_path: Path) -> None:
     run = read_results(sweep().write(tmp_path)).cells[0].finals[0]
     assert run.floors["largest class"] == {"accuracy": 0.125}
+    assert run.samples is not None
     assert (run.samples.train, run.samples.validation) == (5000, 1000)
     assert (run.samples.test, run.samples.test_of) == (2000, 10_000)
     assert run.samples.test_selection == "stratified"

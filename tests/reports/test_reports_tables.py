@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def written(
 
 
 def read(tables: dict[str, bytes], name: str) -> pd.DataFrame:
-    return pd.read_csv(pd.io.common.BytesIO(tables[f"{name}.csv"]), keep_default_na=False)
+    return pd.read_csv(BytesIO(tables[f"{name}.csv"]), keep_default_na=False)
 
 
 def test_leaderboard_has_a_row_a_cell_best_first(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_leaderboard_has_a_row_a_cell_best_first(tmp_path: Path) -> None:
     put(files, "linear-mnist-quick", [0.91, 0.92, 0.93])
     put(files, "vit-mnist-quick", [0.9, 0.9, 0.9])
     table = variants(read_results(files.write(tmp_path)))
-    assert ",".join(table) == LEADERBOARD
+    assert ",".join(table.columns) == LEADERBOARD
     assert list(table["dataset"]) == ["mnist"] * 3 + ["usps"] * 3
     assert list(table["variant"][:3]) == ["linear", "cnn", "vit"]  # the tie by name
     first = table.iloc[0]
@@ -88,7 +89,7 @@ def test_mixed_data_states_are_said(tmp_path: Path) -> None:
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path: Path) -> None:
     table = read(written(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path), "metrics")
-    assert ",".join(table) == f"{SCORES},note"
+    assert ",".join(table.columns) == f"{SCORES},note"
     assert list(zip(table["metric"], table["direction"], table["mean"], strict=True))[1:] == [
         ("loss", "minimize", 0.25),
         ("oddity", "", 7.0),
@@ -291,7 +292,7 @@ def test_ranks_leave_out_what_does_not_cover_all_datasets(tmp_path: Path) -> Non
     assert list(table["mean_rank"][:2]) == [1, 2]
     assert list(table["skill"][:2]) == pytest.approx([1 - 0.1 / 0.875, 1 - 0.2 / 0.875])
     assert table.loc["vit", "note"] == "does not cover all datasets"
-    assert "2 variants, 2 datasets" in table.loc["cnn", "note"]
+    assert "2 variants, 2 datasets" in table["note"]["cnn"]
 
 
 def test_importance_has_the_weightiest_first(tmp_path: Path) -> None:
@@ -376,5 +377,5 @@ def test_the_size_of_the_test_set_stands_in_the_leaderboard(tmp_path: Path) -> N
     files.run("linear-mnist-quick", "final", 1)["samples"]["test"] = 500
     table = leaderboard(read_results(files.write(tmp_path))).set_index("variant")
     assert table.loc["cnn", "test_samples"] == 2000
-    assert pd.isna(table.loc["linear", "test_samples"])  # two sizes
-    assert "2 sets of test samples are mixed here" in table.loc["cnn", "notes"]
+    assert pd.isna(table["test_samples"]["linear"])  # two sizes
+    assert "2 sets of test samples are mixed here" in table["notes"]["cnn"]

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from benchmarks.records.spec import Direction
 from sweeps.importance import compute_importance
 
-SPACE = {"lr": FloatDistribution(0, 1), "idle": FloatDistribution(0, 1)}
+SPACE: dict[str, BaseDistribution] = {
+    "lr": FloatDistribution(0, 1),
+    "idle": FloatDistribution(0, 1),
+}
 
 
 def trial(lr: float, idle: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
@@ -19,7 +23,7 @@ def trial(lr: float, idle: float, state: TrialState = TrialState.COMPLETE) -> Fr
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_what_decides_the_score_matters_most(direction: str) -> None:
+def test_what_decides_the_score_matters_most(direction: Direction) -> None:
     trials = [trial(n / 40, (7 * n % 40) / 40) for n in range(40)]
     shares = compute_importance(trials, direction)
     assert shares["lr"] > 0.8
@@ -50,7 +54,7 @@ def test_of_two_objectives_the_first_counts() -> None:
     one = [trial(n / 40, (7 * n % 40) / 40) for n in range(40)]
     two = [
         create_trial(
-            params=t.params, distributions=t.distributions, values=[t.value, t.params["idle"]]
+            params=t.params, distributions=t.distributions, values=[*t.values, t.params["idle"]]
         )
         for t in one
     ]
