@@ -22,6 +22,7 @@ from models import registry
 from models.registry import Entry
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
 from tests.benchmarks.test_run import made, spec_of
+from tests.present import present
 
 
 class Config(Hyperparameters):
@@ -99,7 +100,7 @@ def test_the_base_is_trained_once_and_serves_all_that_rest_on_it(tmp_path: Path)
     one, two = upper(seed=1), upper(seed=2, role="final")
     assert one.base == two.base
     assert made(one, tmp_path).status == "complete"
-    path = RunFolder(tmp_path, one.base.run_id).record
+    path = RunFolder(tmp_path, present(one.base).run_id).record
     written = path.stat().st_mtime_ns
     final = made(two, tmp_path)
     assert "test/mse" in final.metrics
@@ -162,15 +163,15 @@ def test_a_killed_run_ends_bit_equal_on_its_base(
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "killed")
     resumed = made(spec, tmp_path / "killed")
-    assert {path.parent.name for path, _ in deaths} == {spec.run_id, spec.base.run_id}
+    assert {path.parent.name for path, _ in deaths} == {spec.run_id, present(spec.base).run_id}
     assert (resumed.digest, resumed.weights_sha256) == (whole.digest, whole.weights_sha256)
 
 
 def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
     record = made(upper(base={"lr": 1e30}), tmp_path, study="some-study")
     assert (record.status, record.study, record.epochs) == ("failed", "some-study", 0)
-    assert record.reason.startswith(
-        f"the run it is built on, {record.spec.base.run_id}, has failed"
+    assert present(record.reason).startswith(
+        f"the run it is built on, {present(record.spec.base).run_id}, has failed"
     )
     assert "NonFinite" in record.reason
     assert RunFolder(tmp_path, record.run_id).read() == record
@@ -182,19 +183,19 @@ def test_a_base_with_damaged_weights_is_re_run(
 ) -> None:
     spec = upper()
     base = made(spec.base, tmp_path)
-    path = RunFolder(tmp_path, spec.base.run_id).weights
+    path = RunFolder(tmp_path, present(spec.base).run_id).weights
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     assert made(spec, tmp_path).digest == made(spec, tmp_path / "again").digest
     assert "weights.safetensors is damaged: the run is re-run" in capsys.readouterr().err
-    assert RunFolder(tmp_path, base.run_id).read().digest == base.digest
+    assert present(RunFolder(tmp_path, base.run_id).read()).digest == base.digest
 
 
 def test_missing_weights_of_a_base_are_one_sentence(tmp_path: Path) -> None:
     spec = upper()
     made(spec.base, tmp_path)
-    RunFolder(tmp_path, spec.base.run_id).weights.unlink()
+    RunFolder(tmp_path, present(spec.base).run_id).weights.unlink()
     with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
     assert RunFolder(tmp_path, spec.run_id).read() is None
@@ -214,7 +215,7 @@ def test_the_base_keeps_its_own_name_in_the_log(
     seen = []
     monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
     spec = upper()
-    spec = spec.model_copy(update={"base": spec.base.model_copy(update={"role": role})})
+    spec = spec.model_copy(update={"base": present(spec.base).model_copy(update={"role": role})})
     made(spec, tmp_path, log=WandbOptions(project="tables", team=None, name="{variant} of {lr}"))
-    assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
+    assert [s["name"] for s in seen] == [present(spec.base).run_id, "upper of 0.01"]
     assert [s["project"] for s in seen] == ["tables", "tables"]

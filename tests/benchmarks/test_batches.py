@@ -20,6 +20,7 @@ from benchmarks.records.spec import Budget
 from models import registry
 from models.variant import ClipShape, Images, ImageShape
 from tests.cells import CELLS_WITHOUT_FILES
+from tests.present import present
 
 MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
@@ -118,7 +119,7 @@ def test_train_validation_and_test_share_no_image(dataset: str) -> None:
 
 def test_validation_is_stratified() -> None:
     data = load("classification", "mnist")
-    counts = np.bincount(data.validation.labels.numpy(), minlength=10)
+    counts = np.bincount(present(data.validation).labels.numpy(), minlength=10)
     still = mnist.DATASET.read(NOWHERE, train_samples=150)
     expected = 30 * np.bincount(still.train.labels, minlength=10) / len(still.train.labels)
     assert np.abs(counts - expected).max() <= 1.5

@@ -29,6 +29,7 @@ from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
 from models.variant import ImageShape
 from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
+from tests.present import present
 
 CLIPS: dict[str, Any] = {**CASES["convlstm"], "past": 3, "future": 2}
 
@@ -149,7 +150,7 @@ def test_the_weights_file_is_the_same_for_equal_specs(
 ) -> None:
     """Its checksum in the record is that of older versions, whose files have no metadata."""
     folder = RunFolder(results, images)
-    again = made(folder.read().spec, tmp_path)
+    again = made(present(folder.read()).spec, tmp_path)
     assert RunFolder(tmp_path, images).weights.read_bytes() == folder.weights.read_bytes()
     save_file(load_file(folder.weights), tmp_path / "bare.safetensors")
     bare = hashlib.sha256((tmp_path / "bare.safetensors").read_bytes()).hexdigest()

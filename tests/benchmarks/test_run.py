@@ -31,6 +31,7 @@ from benchmarks.runs.wandb_view import WandbView
 from models import registry
 from models.baselines import Linear
 from tests.mirror import agrees
+from tests.present import present
 
 NOWHERE = DataSource(Path("no-such-folder"))
 
@@ -191,7 +192,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     )
     assert record.costs["flops_per_sample"] > 0
     assert record.costs["train_seconds"] > 0
-    assert record.data.state == "stand-in"
+    assert present(record.data).state == "stand-in"
     assert record.provenance.versions["torch"] == torch.__version__
     assert RunFolder(tmp_path, spec.run_id).read() == record
 
@@ -199,8 +200,8 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
 def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
     record = made(spec_of("cnn", width=4, lr=1e30), tmp_path)
     assert record.status == "failed"
-    assert record.reason.startswith("NonFinite: the loss was ")
-    assert record.reason.endswith(f"in epoch 1 (step {record.step})")
+    assert present(record.reason).startswith("NonFinite: the loss was ")
+    assert present(record.reason).endswith(f"in epoch 1 (step {record.step})")
     assert 1 <= record.step <= 3
     assert "NonFinite" in record.traceback
     again = made(spec_of("cnn", width=4, lr=1e30), tmp_path / "again")

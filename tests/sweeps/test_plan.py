@@ -22,6 +22,7 @@ from sweeps.matrix import list_cells
 from sweeps.options import Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
+from tests.present import present
 from tests.sweeps.test_cell import opened
 from tests.sweeps.test_driver import CHOICE
 
@@ -37,8 +38,8 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def planned(
-    variant: str, dataset: str, start: Sequence[dict[str, Any]] = (), **options: object
-) -> plan.Row:
+    variant: str, dataset: str, start: Sequence[dict[str, Any]] = (), **options: Any
+) -> plan.PlannedCell:
     choice = Options(data=Path(), workers=1, **options)
     points = {f"{variant}/{dataset}": list(start)}
     (row,) = plan.plan_cells(choice, [(variant, dataset)], points, "cpu")
@@ -186,7 +187,11 @@ def test_a_published_sweep_prints_its_plan_and_trains_on_all_data(
     choice = CHOICE.model_copy(update={"profile": ProfileName.published, "trials": None})
     (cell,) = sweep(choice, tmp_path)
     (final,) = cell.finals.values()
-    assert (final.status, final.samples.validation, final.samples.train) == ("complete", 0, 128)
+    assert (final.status, present(final.samples).validation, present(final.samples).train) == (
+        "complete",
+        0,
+        128,
+    )
     told = capsys.readouterr()
     assert "Plan of profile published" in told.err
     assert re.search(r"^linear/usps +none +1 ", told.err, re.MULTILINE)

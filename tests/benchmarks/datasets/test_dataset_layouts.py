@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import dataset_files as make
 import h5py
 import numpy as np
 import pyarrow
@@ -27,6 +26,7 @@ from benchmarks.datasets import array_files, parquet_files
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.moving_mnist import read_test_file
 from benchmarks.records.errors import InputError
+from tests.benchmarks.datasets import dataset_files as make
 
 Files = dict[str, bytes]
 

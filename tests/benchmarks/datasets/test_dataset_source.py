@@ -7,13 +7,13 @@ import gzip
 import hashlib
 from pathlib import Path
 
-import dataset_files as make
 import numpy as np
 import pytest
 
 from benchmarks import datasets
 from benchmarks.datasets import mnist
 from benchmarks.records.errors import InputError
+from tests.benchmarks.datasets import dataset_files as make
 
 
 def test_state_tells_official_from_unofficial_from_partial(
