@@ -22,19 +22,20 @@ from models import registry
 from models.registry import Entry
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
 from tests.benchmarks.test_run import made, spec_of
-from tests.present import present
+from tests.narrowing import present
 
 
-class Config(Hyperparameters):
+class LowerConfig(Hyperparameters):
     lr: float = Field(1e-2, gt=0, description="learning rate of SGD")
 
 
 class Lower(Variant):
     """Encodes with batch norm, which has running statistics, and decodes."""
 
-    Config = Config
+    Config = LowerConfig
+    config: LowerConfig
 
-    def __init__(self, *, shape: ImageShape, config: Config) -> None:
+    def __init__(self, *, shape: ImageShape, config: LowerConfig) -> None:
         super().__init__(shape=shape, config=config)
         pixels = shape.channels * shape.height * shape.width
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 4), nn.BatchNorm1d(4))
@@ -58,7 +59,7 @@ class Upper(Lower):
 
     base_variant = "lower"
 
-    def __init__(self, *, shape: ImageShape, config: Config, base: Variant) -> None:
+    def __init__(self, *, shape: ImageShape, config: LowerConfig, base: Variant) -> None:
         super().__init__(shape=shape._replace(channels=1, height=1, width=4), config=config)
         self.base = base
 
@@ -173,7 +174,7 @@ def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
     assert present(record.reason).startswith(
         f"the run it is built on, {present(record.spec.base).run_id}, has failed"
     )
-    assert "NonFinite" in record.reason
+    assert "NonFinite" in present(record.reason)
     assert RunFolder(tmp_path, record.run_id).read() == record
     assert made(record.spec, tmp_path / "again").digest == record.digest
 
@@ -182,7 +183,7 @@ def test_a_base_with_damaged_weights_is_re_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = upper()
-    base = made(spec.base, tmp_path)
+    base = made(present(spec.base), tmp_path)
     path = RunFolder(tmp_path, present(spec.base).run_id).weights
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -194,7 +195,7 @@ def test_a_base_with_damaged_weights_is_re_run(
 
 def test_missing_weights_of_a_base_are_one_sentence(tmp_path: Path) -> None:
     spec = upper()
-    made(spec.base, tmp_path)
+    made(present(spec.base), tmp_path)
     RunFolder(tmp_path, present(spec.base).run_id).weights.unlink()
     with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
@@ -204,7 +205,7 @@ def test_missing_weights_of_a_base_are_one_sentence(tmp_path: Path) -> None:
 def test_a_variant_without_its_base_is_a_failed_record(tmp_path: Path) -> None:
     record = made(upper().model_copy(update={"base": None}), tmp_path)
     assert record.status == "failed"
-    assert "upper is built on lower" in record.reason
+    assert "upper is built on lower" in present(record.reason)
 
 
 @pytest.mark.parametrize("role", ["base", "trial"])

@@ -11,7 +11,7 @@ from models import registry
 from models.variant import Clips, ClipShape, Coded, Images, Variant
 from tests.contracts.test_variants import SHAPES, build
 from tests.models.comparison import total_loss
-from tests.present import present
+from tests.narrowing import present
 
 STEPS = 200
 CLASSES = 4

@@ -34,7 +34,7 @@ from models.variant import (
     Variant,
 )
 from tests.models.comparison import total_loss
-from tests.present import present
+from tests.narrowing import present
 
 SPACES = Path(__file__).parents[2] / "sweeps" / "spaces"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.layers.object_capsules import Objects
 from models.variant import Images, ImageShape, Variant
-from tests.present import present
+from tests.narrowing import present
 
 GREY = ImageShape(1, 28, 28, 10)
 

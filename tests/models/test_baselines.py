@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from models.baselines import CNN, CNNConfig, CopyLast, Linear, LinearConfig
 from models.variant import Clips, ClipShape, Images, ImageShape
-from tests.present import present
+from tests.narrowing import present
 
 
 def test_linear_is_a_matrix_and_a_bias() -> None:

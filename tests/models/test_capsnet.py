@@ -14,7 +14,7 @@ from models.layers.capsules import length
 from models.textbook import capsnet, capsnet_notebook
 from models.variant import Images, ImageShape, Variant
 from tests.models.comparison import gradients, total_loss
-from tests.present import present
+from tests.narrowing import present
 
 MNIST = ImageShape(1, 28, 28, 10)
 SMALL: dict[str, Any] = {

@@ -14,7 +14,7 @@ from models.layers.images import channels_last
 from models.textbook import capsule_transformer
 from models.variant import Clips, ClipShape, Optimization
 from tests.models.comparison import total_loss
-from tests.present import present
+from tests.narrowing import present
 
 SMALL: dict[str, Any] = {
     "num_capsules": 3,

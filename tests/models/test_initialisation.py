@@ -14,7 +14,7 @@ from models.layers.initialisation import initialise_as_sonnet, sonnet_normal_
 from models.layers.set_transformer import SetTransformer
 from models.variant import ImageShape
 from tests.contracts.test_variants import build
-from tests.present import present
+from tests.narrowing import present
 
 CUT_NORMAL = 0.8796
 """Deviation of a standard normal distribution that is truncated at two deviations."""

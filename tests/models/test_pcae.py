@@ -21,7 +21,7 @@ from models.pcae import PCAE
 from models.textbook import pcae
 from models.variant import Images, ImageShape
 from tests.models.comparison import GREY, gradients, highest_rates, images, stays_finite, total_loss
-from tests.present import present
+from tests.narrowing import present
 
 COLOUR = ImageShape(3, 24, 26, 5)
 SMALL: dict[str, Any] = {

@@ -21,7 +21,7 @@ from tests.models.comparison import (
     stays_finite,
     total_loss,
 )
-from tests.present import present
+from tests.narrowing import present
 
 TWO = ImageShape(3, 24, 26, 5, labels=2)
 SMALL: dict[str, Any] = {

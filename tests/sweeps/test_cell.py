@@ -28,7 +28,7 @@ from sweeps.proposals import Proposals
 from sweeps.stored_options import load_options
 from sweeps.study_configuration import Sampler, StudyConfiguration
 from sweeps.sweep_status import show_status
-from tests.present import present
+from tests.narrowing import present
 from tests.sweeps.growth import recorded
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"lag": 3})

@@ -35,7 +35,7 @@ from sweeps.options import Addition, EngineName, Options
 from sweeps.stored_options import is_finished, load_options, save_options
 from sweeps.sweep import sweep
 from sweeps.sweep_status import show_status
-from tests.present import present
+from tests.narrowing import present
 from tests.reports.results_folder import ledger
 
 CHOICE = Options(

@@ -22,7 +22,7 @@ from sweeps.matrix import list_cells
 from sweeps.options import Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
-from tests.present import present
+from tests.narrowing import present
 from tests.sweeps.test_cell import opened
 from tests.sweeps.test_driver import CHOICE
 
@@ -167,7 +167,9 @@ def test_a_network_with_batch_norm_is_timed_on_images_of_8_pixels(
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
     monkeypatch.setattr(timing, "CALLS", 1)
     shape = ImageShape(1, 8, 8, 10)
-    model = timing.untrained_model("cnn", shape, registry.variant("cnn").Config(width=2))
+    model = timing.untrained_model(
+        "cnn", shape, registry.variant("cnn").Config.model_validate({"width": 2})
+    )
     times = timing.sample_times(model, shape, batch_size=32, threads=1)
     assert times.training >= 0
     assert times.evaluation >= 0

@@ -25,7 +25,7 @@ from models import registry
 from sweeps import space
 from sweeps.proposals import Proposal, Proposals, WindowedStorage, best_trial
 from sweeps.study_configuration import Sampler
-from tests.present import present
+from tests.narrowing import present
 
 TRIALS = 8
 DIRECTIONS: list[Direction] = ["maximize", "minimize"]

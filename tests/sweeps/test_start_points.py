@@ -20,7 +20,7 @@ from sweeps.__main__ import app
 from sweeps.space import Space, contains
 from sweeps.stored_options import load_options
 from sweeps.sweep import sweep
-from tests.present import present
+from tests.narrowing import present
 from tests.reports.results_folder import ledger
 from tests.sweeps.test_driver import CHOICE
 

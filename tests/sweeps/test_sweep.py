@@ -28,7 +28,7 @@ from models import registry
 from sweeps.__main__ import app
 from tests.chaos import workers
 from tests.mirror import agrees
-from tests.present import present
+from tests.narrowing import present
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.datasets import mnist
+from benchmarks.datasets.still_images import StillImages
 from benchmarks.records.errors import InputError
 from tests.benchmarks.datasets import dataset_files as make
 
@@ -25,7 +26,7 @@ def test_state_tells_official_from_unofficial_from_partial(
     layout = dataclasses.replace(mnist.IDX, files=tuple(files))
     known = dataclasses.replace(unknown, layouts=(layout,))
 
-    found = []
+    found: list[StillImages] = []
     for source, official_size in ((known, 20), (unknown, 20), (known, 21)):
         sized = dataclasses.replace(source, samples=(official_size, 10))
         monkeypatch.setattr(mnist, "DATASET", sized)
