@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job: set up, find data, sweep the matrix, write the report. `./run_all.sh --help` tells the options.
+# The main job: set up, find data, sweep the matrix, write the report. `./run_all.sh --help` prints the options.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 setup requirements.lock

@@ -53,7 +53,10 @@ def run(
     data: Data = None,
     results: Results = Path("results"),
 ) -> None:
-    """Makes one run, prints its metrics and draws their curves."""
+    """Makes one run, prints its metrics and draws their curves.
+
+    Data is held in memory and cut into batches on the device: there are no data workers to set.
+    """
     with announced(f"loading PyTorch to train {variant} on {dataset}"):
         import_lightning()
         from benchmarks.commands import make_run

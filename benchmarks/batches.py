@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmarks.datasets.samples import Batch, Samples, StillSamples
 from benchmarks.records.seeds import derive_seed
+from models.layers.shares import WHOLE, Share, current_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,8 @@ class Epoch:
     """Whether an incomplete last batch is left out, unless it is the only batch."""
     first_step: int = 0
     """The index of the first batch to yield: a resumed run skips the batches before it."""
+    share: Share = WHOLE
+    """The part of each batch that is yielded: the whole batch, unless several devices train."""
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.order), self.batch_size)
@@ -38,7 +41,7 @@ class Epoch:
     def __iter__(self) -> Iterator[Batch]:
         for k in range(self.first_step, len(self)):
             index = self.order[k * self.batch_size : (k + 1) * self.batch_size]
-            yield self.samples.gather(index, self.epoch)
+            yield self.samples.gather(self.share.of(index), self.epoch)
 
 
 def training_epoch(
@@ -46,9 +49,11 @@ def training_epoch(
 ) -> Epoch:
     """Shuffles samples for one training epoch; the order is a pure function of (seed, epoch).
 
+    In training on several devices, each process gets its share of the same batches.
+
     Args:
         samples: the training samples.
-        batch_size: number of samples per batch.
+        batch_size: number of samples per batch, of all devices together.
         seed: the seed of the run.
         epoch: the number of the epoch, from 0.
         first_step: the index of the first batch to yield.
@@ -58,7 +63,15 @@ def training_epoch(
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, order=epoch))
     order = torch.randperm(len(samples), generator=generator)
-    return Epoch(samples, order, batch_size, epoch, full_batches_only=True, first_step=first_step)
+    return Epoch(
+        samples,
+        order,
+        batch_size,
+        epoch,
+        full_batches_only=True,
+        first_step=first_step,
+        share=current_share(),
+    )
 
 
 def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TextIO, cast
 
 import typer
 
@@ -64,14 +64,39 @@ def announced(text: str) -> Iterator[None]:
     Args:
         text: what happens, such as `starting`.
     """
-    shown = sys.stderr.isatty()
-    if shown:
-        print(f"{text} …", end="", file=sys.stderr, flush=True)
+    terminal = sys.stderr
+    if not terminal.isatty():
+        yield
+        return
+    shown = _Announcement(terminal, text)
+    sys.stderr = cast(TextIO, shown)
     try:
         yield
     finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        sys.stderr = terminal
+        shown.clear()
+
+
+class _Announcement:
+    """Stands for stderr while a text is shown, and removes the text before anything is printed."""
+
+    def __init__(self, terminal: TextIO, text: str) -> None:
+        self._terminal, self._shown = terminal, True
+        terminal.write(f"{text} …")
+        terminal.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            self._shown = False
+            self._terminal.write("\r\x1b[K")
+            self._terminal.flush()
+
+    def write(self, text: str) -> int:
+        self.clear()
+        return self._terminal.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
 
 
 def duration(seconds: float) -> str:
@@ -83,37 +108,48 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def chosen_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+def chosen_device(
+    device: Literal["auto", "cpu", "cuda"], devices: int = 1
+) -> Literal["cpu", "cuda"]:
     """Chooses the device of a run.
 
     Args:
-        device: `auto` takes a GPU if PyTorch finds one.
+        device: `auto` takes GPUs if PyTorch finds any.
+        devices: how many devices train the run.
 
     Returns:
         The device.
 
     Raises:
-        InputError: if the device is `cuda` and PyTorch finds no GPU.
+        InputError: if the device is `cuda`, or `auto` takes GPUs, and PyTorch finds too few.
     """
     import torch
 
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
-        require_gpu()
+        require_gpus(devices)
     return device
 
 
-def require_gpu() -> None:
-    """Checks that PyTorch can use a GPU.
+def require_gpus(devices: int = 1) -> None:
+    """Checks that PyTorch can use GPUs.
+
+    Args:
+        devices: how many.
 
     Raises:
-        InputError: if there is no GPU, or PyTorch cannot use it.
+        InputError: if there is no GPU, there are fewer, or PyTorch cannot use them.
     """
     import torch
 
     if not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no GPU on this machine: use --device cpu")
+    if devices > 1 and (found := torch.cuda.device_count()) < devices:
+        raise InputError(
+            f"--devices {devices}: this machine has fewer GPUs, {found}: give fewer devices, or "
+            "--device cpu"
+        )
 
 
 def main(app: Callable[[], object]) -> None:

@@ -60,9 +60,10 @@ def make_run(
             source=source,
             machine=Machine(
                 choice.threads,
-                chosen_device(choice.device),
+                chosen_device(choice.device, choice.devices),
                 choice.precision,
                 deterministic=not choice.non_deterministic,
+                devices=choice.devices,
             ),
             test_curve=choice.test_curve,
         )
@@ -77,7 +78,12 @@ def make_run(
         source=source,
         results=results,
         callbacks=[
-            *run_progress.callbacks(console, scoring.primary, scoring.directions[scoring.primary]),
+            *run_progress.callbacks(
+                console,
+                scoring.primary,
+                scoring.directions[scoring.primary],
+                devices=spec.devices,
+            ),
             TrainingPictures(shown),
         ],
         log=choice.log,

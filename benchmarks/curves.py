@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -45,7 +47,7 @@ def draw_curves(home: Path, title: str) -> Path | None:
 
 
 def curves_figure(lines: list[dict[str, Any]], title: str) -> Figure:
-    """Draws one panel per metric, with the training steps on the horizontal axis.
+    """Draws one panel per metric, over the training steps below and the epochs above.
 
     Loss terms are left out, because there are many of them.
 
@@ -77,17 +79,29 @@ def curves_figure(lines: list[dict[str, Any]], title: str) -> Figure:
             label=f"{part}, prior" if prior else part,
         )
     for panel, ax in axes.items():
-        _label(ax, panel)
+        _label(ax, panel, steps_per_epoch=steps[-1] / lines[-1]["epoch"])
     for ax in drawn.axes[len(panels) :]:
         ax.remove()
     drawn.suptitle(title)
     return drawn
 
 
-def _label(ax: Axes, panel: str) -> None:
+def _label(ax: Axes, panel: str, *, steps_per_epoch: float) -> None:
     ax.set_title(panel.replace("_", " "), fontsize="medium")
     ax.set_xlabel("steps")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.ticklabel_format(axis="y", useOffset=False)  # the offset would cover the epochs
+    scale = max(1.0, steps_per_epoch)  # a run without steps has epochs alone
+    epochs = ax.secondary_xaxis(
+        "top", functions=(partial(_divided, by=scale), partial(_divided, by=1 / scale))
+    )
+    epochs.set_xlabel("epochs", fontsize="small")
+    epochs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    epochs.tick_params(labelsize="small")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize="small")
+
+
+def _divided(x: Any, *, by: float) -> Any:
+    return np.asarray(x, float) / by

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cli import announced, require_gpu
+from benchmarks.cli import announced, require_gpus
 from benchmarks.records.folders import RunFolder
 from benchmarks.result_tables import print_metrics, print_record_metrics
 from benchmarks.runs.other_data import score_on
@@ -32,7 +32,7 @@ def evaluate_run(
     """
     record = record_of(results, run_id)
     if record.spec.device == "cuda":
-        require_gpu()
+        require_gpus()
     console = Console()
     source = source_of(record, root, offline=offline)
     if dataset is not None:

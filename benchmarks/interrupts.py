@@ -54,7 +54,7 @@ def grace_period(grace: float | None = None) -> Iterator[None]:
 
     A process that has not left the context in time is ended. Inside another grace period this one
     has no effect. Signals are handled only if the context is entered in the main thread. If the
-    process ignores SIGINT, it goes on ignoring it.
+    process ignores SIGINT, it still ignores it.
 
     Args:
         grace: the seconds; by default `GRACE`.

@@ -80,6 +80,14 @@ class RunOptions(BaseModel):
     device: Annotated[
         Where, typer.Option(help="Device that computes the run; auto: a GPU if there is one.")
     ] = "auto"
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Processes that train the run together, one per GPU or, on a CPU, with --threads "
+            "threads each; each computes an equal share of every batch.",
+        ),
+    ] = 1
     non_deterministic: Annotated[
         bool,
         typer.Option("--non-deterministic", help="Allow operations whose results vary."),

@@ -32,10 +32,11 @@ class Opening(pl.Callback):
 
     Args:
         console: where to print.
+        devices: number of devices that train the run.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, devices: int) -> None:
+        self._console, self._devices = console, devices
         self._model: weakref.ref[Variant] | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -48,7 +49,8 @@ class Opening(pl.Callback):
         counts, threads, epochs = data.counts, torch.get_num_threads(), trainer.max_epochs or 1
         lines = {
             "model": f"{type(model).__name__}, {parameters:,} trained parameters",
-            "device": f"{_device(pl_module.device)}, {threads} CPU thread{'s' * (threads > 1)}, "
+            "device": f"{_device(pl_module.device, self._devices)}, "
+            f"{threads} CPU thread{'s' * (threads > 1)}{' each' * (self._devices > 1)}, "
             f"{trainer.precision}",
             "data": f"{data.info.dataset} ({data.info.state}), {counts.train:,} training and "
             f"{counts.validation:,} validation samples",
@@ -88,6 +90,9 @@ class EpochLines(pl.Callback):
             self._console.print(f"resumed at step {trainer.global_step}", highlight=False)
         self._pace.begin()
         if self._bar is not None:
+            epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
+            steps = int(trainer.num_training_batches)
+            self._bar.show(_epoch(epoch, trainer.max_epochs or 1), 0, steps, [])
             self._bar.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -107,14 +112,15 @@ class EpochLines(pl.Callback):
         assert isinstance(pl_module, Task)
         steps, epochs = trainer.num_training_batches, trainer.max_epochs or 1
         # Fields of constant width: otherwise the bar's width would change with every number.
-        texts = [f"loss {float(outputs['loss']):<7.4g}"]
+        texts = [f"loss {float(outputs['loss']):<7.3g}"]
         running = pl_module.running_mean(self._metric)
         if running is not None:
-            texts.append(f"{self._metric} {running:<6.4g}")
+            texts.append(f"{self._metric} {running:<6.3g}")
         rate = self._pace.steps_per_second
         if rate is not None:
             texts.append(f"{duration(self._left(trainer, batch_idx + 1) or 0)} left")
-            texts.append(f"{_rounded(rate * len(batch[0])):>5} samples/s")
+            samples = len(batch[0]) * trainer.world_size
+            texts.append(f"{_rounded(rate * samples):>5} samples/s")
         self._bar.show(_epoch(trainer.current_epoch + 1, epochs), batch_idx + 1, steps, texts)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -231,18 +237,21 @@ class LiveBar:
         self._progress.stop()
 
 
-def callbacks(console: Console, metric: str, direction: Direction) -> list[pl.Callback]:
+def callbacks(
+    console: Console, metric: str, direction: Direction, *, devices: int = 1
+) -> list[pl.Callback]:
     """Builds the callbacks that print what a run trains and its progress.
 
     Args:
         console: on a terminal, a live bar is shown too.
         metric: the name of the primary metric.
         direction: which way the primary metric is better.
+        devices: number of devices that train the run.
 
     Returns:
         The callbacks, for a trainer.
     """
-    return [Opening(console), EpochLines(console, metric, direction)]
+    return [Opening(console, devices), EpochLines(console, metric, direction)]
 
 
 def _journal(trainer: pl.Trainer) -> Journal:
@@ -254,8 +263,10 @@ def _epoch(number: int, last: int) -> str:
     return f"epoch {number:>{len(str(last))}}/{last}"
 
 
-def _device(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+def _device(device: torch.device, count: int) -> str:
+    if device.type == "cuda":
+        return f"{count} × " * (count > 1) + torch.cuda.get_device_name(device)
+    return "CPU" if count == 1 else f"CPU, {count} processes"
 
 
 def _rounded(number: float) -> str:

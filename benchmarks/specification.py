@@ -14,7 +14,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo
-from benchmarks.records.spec import Budget, Precision, Role, RunSpec
+from benchmarks.records.spec import Budget, Precision, Role, RunSpec, require_shares
 from benchmarks.run_recipes import invalid_value, recipe
 from models import registry
 
@@ -27,6 +27,8 @@ class Machine(NamedTuple):
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Precision = "32-true"
     deterministic: bool = True
+    devices: int = 1
+    """Processes that train a run together, one per device."""
 
 
 USUAL = Machine()
@@ -67,7 +69,7 @@ def specify(
         budget_role: for a base, the role of the run that is built on the base; it decides how many
             validation samples are held out. By default `role`.
         source: where the data is; by default the folder `data`, without downloads.
-        machine: device, threads, precision and determinism.
+        machine: devices, threads, precision and determinism.
         test_curve: whether a final is scored on test data after each epoch.
 
     Returns:
@@ -83,6 +85,7 @@ def specify(
     plan = profiles.load_profile(profile) if isinstance(profile, ProfileName) else profile
     chosen = recipe(variant, dataset, plan.name)
     values = chosen.resolve(hyperparameters or {})
+    _require_devices(variant, machine, values)
     spent = chosen.budget(
         plan,
         budget_role or role,
@@ -122,6 +125,7 @@ def specify(
             base=base,
             variant_sha256=entry.sha256,
             test_curve=test_curve,
+            devices=machine.devices,
         )
     except ValidationError as error:
         raise InputError(invalid_value(error)) from None
@@ -165,6 +169,18 @@ def _entry(variant: str, dataset: str) -> registry.Entry:
             f"{dataset} is for {', '.join(data.forms)}: choose another dataset"
         )
     return entry
+
+
+def _require_devices(variant: str, machine: Machine, values: Mapping[str, Any]) -> None:
+    if machine.devices > 1 and not registry.variant(variant).has_optimization():
+        raise InputError(
+            f"{variant} is not trained by gradients, which several devices would share: leave "
+            "--devices out"
+        )
+    try:
+        require_shares(machine.devices, values["batch_size"])
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _require_base(

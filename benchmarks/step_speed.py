@@ -145,7 +145,7 @@ def _config(name: str, settings: dict[str, Any]) -> Hyperparameters:
 
 def _shape(name: str, settings: dict[str, Any]) -> Shape:
     from benchmarks import datasets
-    from benchmarks.datasets.sequences import Frames
+    from benchmarks.datasets.frames import Frames
     from models import registry
 
     task = registry.available()[name].task

@@ -13,7 +13,7 @@ from benchmarks.records.record import DataState, RunRecord
 
 
 def record_of(results: Path, run_id: str) -> RunRecord:
-    """Reads the record of a run, and adds its variant, if that is of a user's file.
+    """Reads the record of a run, and registers its variant if a user's file defines it.
 
     Args:
         results: the results folder.

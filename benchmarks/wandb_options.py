@@ -96,7 +96,7 @@ class WandbOptions(BaseModel):
 
     @staticmethod
     def fields(spec: RunSpec) -> dict[str, Any]:
-        """What a name may be made from."""
+        """Returns the values that a pattern of names may contain, by name of the field."""
         return {
             **spec.hyperparameters,
             "run_id": spec.run_id,
@@ -108,7 +108,17 @@ class WandbOptions(BaseModel):
         }
 
     def name_of(self, spec: RunSpec) -> str:
-        """The run's name. Raises InputError for a pattern that gives none."""
+        """Writes the name of a run by the pattern `name`.
+
+        Args:
+            spec: the spec of the run.
+
+        Returns:
+            The name.
+
+        Raises:
+            InputError: if the pattern has an unknown field, is malformed, or gives an empty name.
+        """
         fields = self.fields(spec)
         try:
             for _, field, _, _ in Formatter().parse(self.name):

@@ -28,6 +28,7 @@ from models.variant import (
     Picture,
     SourceBudget,
     Variant,
+    later_field,
 )
 
 
@@ -62,12 +63,25 @@ class CapsuleTransformerConfig(BrightnessConfig):
     routing_iterations: int = Field(
         0, ge=0, le=20, description="iterations of routing to object capsules; 0: no routing"
     )
+    routing: Literal["agreement", "em"] = later_field(
+        "agreement", description="how capsules are routed, if they are: by agreement, or by EM"
+    )
     object_capsules: int = Field(
         16, ge=1, description="object capsules of a frame, if capsules are routed"
     )
     object_dim: int = Field(16, ge=2, description="dimensions of an object capsule")
     skip: bool = Field(
         False, description="whether the decoder also reads the last frame and its capsules"
+    )
+    upsampling: Literal["transposed", "resized"] = later_field(
+        "transposed",
+        description="how the decoder doubles the sides: by a transposed convolution, or by "
+        "repeated pixels and a convolution, which has no checkerboard",
+    )
+    attention: Literal["place", "all"] = later_field(
+        "place",
+        description="what a token attends to in each frame: the token of its own place, or all "
+        "(with projection shared)",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout of attention and feed-forward")
     latent_dim: int = Field(0, ge=0, description="dimensions of a stochastic latent; 0: none")
@@ -78,6 +92,23 @@ class CapsuleTransformerConfig(BrightnessConfig):
     clip_value: float = Field(
         1.0, gt=0, description="largest absolute value in a gradient, applied after clip_norm"
     )
+
+
+class RepeatPixels(nn.Module):
+    """Doubles the sides of maps: each pixel becomes a square of four equal ones."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Returns (batch, channels, 2·height, 2·width) for (batch, channels, height, width)."""
+        repeated = maps[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2)
+        return repeated.flatten(4, 5).flatten(2, 3)
+
+
+def _transposed(inputs: int, outputs: int) -> nn.Module:
+    return nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1)
+
+
+def _resized(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(RepeatPixels(), nn.Conv2d(inputs, outputs, 3, padding=1))
 
 
 class SkipInputs(NamedTuple):
@@ -93,7 +124,9 @@ class Decoder(nn.Module):
     """Decodes tokens to frames.
 
     A dense layer is followed by the optional latent, a second dense layer to height/4 × width/4
-    positions, two transposed convolutions that each double the sides, a convolution, and tanh. If
+    positions, two transposed convolutions that each double the sides, a convolution, and tanh. With
+    `upsampling="resized"`, pixels are repeated and a 3×3 convolution follows (Odena, Dumoulin, Olah
+    2016: Deconvolution and checkerboard artifacts), in place of each transposed convolution. If
     each position is a token, a 3×3 convolution of stride 2 replaces the first dense layer, and the
     second layer is shared by the positions.
     """
@@ -122,10 +155,9 @@ class Decoder(nn.Module):
         self.positions = nn.Linear(latent or hidden, places * first)
         capsules = config.num_capsules * config.capsule_dim if config.skip else 0
         seen = channels if config.skip else 0
-        self.to_half = nn.ConvTranspose2d(first, first // 2, 3, 2, 1, output_padding=1)
-        self.to_full = nn.ConvTranspose2d(
-            first // 2 + capsules, first // 4, 3, 2, 1, output_padding=1
-        )
+        doubling = _resized if config.upsampling == "resized" else _transposed
+        self.to_half = doubling(first, first // 2)
+        self.to_full = doubling(first // 2 + capsules, first // 4)
         self.frames = nn.Conv2d(first // 4 + seen, channels * config.frames_per_step, 3, padding=1)
         set_initial_brightness(self.frames, config.initial_brightness, activation="tanh")
 
@@ -231,6 +263,7 @@ class CapsuleTransformer(Variant):
                 objects=config.object_capsules,
                 object_dims=config.object_dim,
                 iterations=config.routing_iterations,
+                em=config.routing == "em",
             )
             if config.routing_iterations
             else None
@@ -248,6 +281,7 @@ class CapsuleTransformer(Variant):
             head_dim=config.head_dim,
             hidden=config.hidden_dim,
             dropout=config.dropout,
+            places=tokens if config.attention == "all" else None,
         )
         self.decoder = Decoder(
             tokens=tokens, width=width, channels=channels, size=size, config=config

@@ -29,10 +29,12 @@ from models.variant import Coded, Images, ImageShape, Picture, SourceBudget
 
 
 class SCAEConfig(ObjectConfig, PartConfig):
-    """Holds sizes and weights of both autoencoders; defaults of the authors' MNIST model.
+    """Holds sizes and weights of both autoencoders; the defaults are those of the authors' MNIST
+    model.
 
-    Their script for MNIST also defines a constant of 4.3 for the prior sparsity within an example,
-    but does not pass it to the model. The model uses K/C = 3.2, as this one does.
+    The authors' script for MNIST also defines the constant 4.3 for the prior sparsity within an
+    example, but does not pass it to their model. Their model, like this one, uses the number of
+    object capsules divided by the number of classes, 3.2.
     """
 
     part_capsules: int = Field(40, ge=1, description="part capsules, M")

@@ -306,6 +306,11 @@ class Variant(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} has no optimiser, since it is not trained")
 
+    @classmethod
+    def has_optimization(cls) -> bool:
+        """Says whether the variant is trained by gradients, without building a model."""
+        return cls.optimization is not Variant.optimization
+
     def fit(self, x: Tensor) -> None:
         """Fits a variant that is not trained by gradients; called once, before evaluation.
 

@@ -258,7 +258,7 @@ def _axes(
     columns: int = 1,
     width: float = 5.5,
 ) -> tuple[Figure, Any]:
-    """Makes a figure with axes of this height in inches, below a title of so many lines."""
+    """Makes a figure with axes of a height in inches, below a title of `lines` lines."""
     from matplotlib.figure import Figure
 
     top, bottom = 0.15 + 0.17 * lines + 0.2 * (columns > 1), 0.65

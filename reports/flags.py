@@ -42,7 +42,7 @@ def flags(results: Results) -> list[str]:
     few = {len(cell.scored) for cell in results.cells if cell.scored}
     if few and min(few) < FEW:
         sentences.append(
-            f"Some means are over {min(few)} seeds: so few show large differences only."
+            f"Some means are over {min(few)} seeds: so few can show large differences only."
             if min(few) >= ENOUGH_SEEDS
             else f"Some means are over {min(few)} seed{'s' if min(few) > 1 else ''}: that is too "
             "few for an interval and for a comparison, which need three."

@@ -26,7 +26,8 @@ NORMAL = 1.959964
 class Scale:
     """Stretches a metric's range to a line without ends, on which seeds spread evenly.
 
-    That is the logit for a range with two ends, the logarithm for one end, and else the score.
+    The map is the logit for a range with two ends, the logarithm for a range with one end, and the
+    identity otherwise.
     """
 
     low: float = -math.inf
@@ -53,7 +54,7 @@ class Scale:
         return 1 / (score - self.low) + 1 / (self.high - score)
 
     def shrink(self, place: float) -> float:
-        """Inverts `stretch`."""
+        """Returns the score that `stretch` maps to a place on the line."""
         if math.isinf(self.low):
             return place
         if math.isinf(self.high):
@@ -134,7 +135,7 @@ class SeedScores:
 
     @cached_property
     def seed_variance(self) -> float:
-        """Estimates the variance between seeds, on the scale."""
+        """Estimates the variance of the stretched scores between seeds; 0 if there is one seed."""
         if self.degrees < 1:
             return 0.0
         return float((statistics.stdev(self.values) * self.slope) ** 2)
@@ -182,7 +183,7 @@ def estimate(scores: SeedScores) -> Estimate:
     """Returns the mean with its 95 % interval.
 
     There is no interval for fewer than three seeds, for scores that are not finite, and where
-    neither seeds nor the test set tell anything about the spread.
+    neither the seeds nor the test set show a spread.
     """
     n, of = len(scores.values), _of(scores)
     low = high = math.nan

@@ -1,7 +1,7 @@
 """Decides which variants may be the best: multiple comparisons with the best (Hsu 1984).
 
-The truly best variant keeps its place among those that may be best in 95 of 100 tables, although
-the best is chosen from the same scores that it is compared by.
+The truly best variant keeps its place among those that may be best in at least 95 of 100 tables,
+although the best is chosen from the same scores that it is compared by.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Comparison(NamedTuple):
 
     mark: Verdict
     at_most: float
-    """It is at most so much behind the truly best one: all variants at once, in 95 of 100 tables.
-    NaN if there are too few seeds."""
+    """It is at most so much behind the truly best one: all variants at once, in at least 95 of 100
+    tables. NaN if there are too few seeds."""
 
 
 class _Place(NamedTuple):
@@ -125,8 +125,8 @@ def _place(scores: SeedScores, pooled: float, pool: float, known: float, directi
 def _is_worse(place: _Place, places: Sequence[_Place]) -> bool:
     """Says whether the difference from any other is larger than its reach.
 
-    The reach of a difference of two means is the root of the sum of the squares of theirs (Zou and
-    Donner 2008). Where neither has any spread, nothing can be said.
+    The reach of a difference of two means is the root of the summed squares of both reaches
+    (Zou and Donner 2008). Where neither has any spread, nothing can be said.
     """
     reaches = ((o, math.hypot(o.mean - o.low, place.high - place.mean)) for o in places)
     return any(other.mean - place.mean > reach > 0 for other, reach in reaches)

@@ -111,6 +111,15 @@ def _their_reaches(figure: Published, tested: int) -> tuple[float, float]:
     return math.hypot(runs, figure.value - low), math.hypot(runs, high - figure.value)
 
 
+def _spent(cell: Cell) -> str:
+    """Says what a cell's finals spent, by the first of them."""
+    text = f"profile {cell.profile}"
+    for run in cell.scored[:1]:
+        epochs = f"{run.epochs:,} epoch{'' if run.epochs == 1 else 's'}"
+        text += f", {epochs} of {run.samples.train:,} samples" if run.samples else f", {epochs}"
+    return text
+
+
 def differences(cell: Cell, figure: Published) -> list[str]:
     """Lists the differences between the published protocol and ours, one phrase each."""
     found = [figure.protocol]
@@ -121,7 +130,7 @@ def differences(cell: Cell, figure: Published) -> list[str]:
     if figure.n is None or figure.n == 1:
         found.append("one run" if figure.n else "number of runs not known")
     if cell.profile != "paper":
-        found.append(f"ours spent profile {cell.profile}: less training, maybe smaller models")
+        found.append(f"ours: {_spent(cell)}")
     if DataState.stand_in in cell.states:
         found.append("our data is a stand-in: not comparable")
     elif DataState.partial in cell.states:

@@ -117,7 +117,7 @@ class Results:
     single: tuple[RunRecord, ...] = ()
     """Finished runs that belong to no study, as `capsbench run` makes them."""
     unreadable: tuple[str, ...] = ()
-    """Says of each run outside cells whose record cannot be read why that is."""
+    """For each run outside cells whose record cannot be read, the reason."""
     undamaged: frozenset[str] = frozenset()
     """Hashes of the record and the metrics of each run whose damage was checked."""
     damaged: tuple[str, ...] = ()

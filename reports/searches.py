@@ -22,8 +22,8 @@ def search_sentences(results: Results) -> list[str]:
         results: the cells and their runs.
 
     Returns:
-        One sentence per task and profile. Where some cells had a search and others had none, it
-        names those without.
+        One sentence per profile for all tasks of which the same is true. Where some cells had a
+        search and others had none, it names those without.
     """
     found: dict[tuple[str, str], list[Cell]] = {}
     for group in rankings(results):
@@ -31,10 +31,13 @@ def search_sentences(results: Results) -> list[str]:
             if ranked.trained and ranked.score.n:
                 cell = ranked.cell
                 found.setdefault((cell.task, cell.profile), []).append(cell)
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for (task, profile), cells in found.items():
+        tasks.setdefault((profile, _origin(cells)), []).append(task)
     return [
-        f"In profile {profile}, each trained variant's hyper-parameters for {task} are "
-        f"{_origin(cells)}."
-        for (task, profile), cells in found.items()
+        f"In profile {profile}, each trained variant's hyper-parameters for {_and(names)} are "
+        f"{origin}."
+        for (profile, origin), names in tasks.items()
     ]
 
 
@@ -51,6 +54,11 @@ def _origin(cells: list[Cell]) -> str:
     unsearched = [cell for cell in cells if not cell.ledger.states.finished]
     rest = f", except that they are {_RECIPE}, of {_names(unsearched)}" if unsearched else ""
     return f"{_best_of(counts[0], counts[-1])} on validation data{rest}"
+
+
+def _and(names: list[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _best_of(fewest: int, most: int) -> str:

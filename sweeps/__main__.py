@@ -121,7 +121,7 @@ def resume(data: OtherData = None, results: Results = Path("results")) -> None:
 @app.command()
 def add(
     trials: Annotated[int, typer.Option(min=0, help="More trials per study.")] = 0,
-    seeds: Annotated[
+    finals: Annotated[
         int, typer.Option("--finals", "--seeds", min=0, help="More finals per cell.")
     ] = 0,
     only: Annotated[
@@ -135,10 +135,10 @@ def add(
 
     After an interruption, the same command resumes the addition and adds nothing more.
     """
-    if not (trials or seeds or only):
+    if not (trials or finals or only):
         raise InputError("nothing to add: give --trials, --finals or --only")
     choice = _stored(results, data)
-    adding = Addition(trials=trials, finals=seeds, only=tuple(only or ()))
+    adding = Addition(trials=trials, finals=finals, only=tuple(only or ()))
     if choice.adding == adding:
         print(
             "capsbench: this addition was interrupted and is resumed; to add more, call "

@@ -40,7 +40,7 @@ class Cell:
         more: how many trials and finals are added to the plan.
 
     Raises:
-        InputError: if the cell was begun with other data, or otherwise than it is specified now.
+        InputError: if the cell was started with other data or other options.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Cell:
         self.specs, self.study = specs, specs.study
         self.variant, self.dataset = specs.variant, specs.dataset
         self._results = results
-        self._records = CellRecords(results, specs.strategy)
+        self._records = CellRecords(results, specs.configuration)
         self._old = self._read_ledger()
         self._require_data()
         self._stored = StoredStudy(
@@ -131,7 +131,9 @@ class Cell:
 
     @property
     def made_otherwise(self) -> Mapping[str, str]:
-        """Returns by run id how the conditions of a run differed: see `CellRecords`."""
+        """Returns, by run id, how the code, the libraries or the processor of a run differed
+        from the current ones.
+        """
         return self._records.made_otherwise
 
     @property
@@ -150,7 +152,7 @@ class Cell:
         if self.done:
             return {}
         ended = sum(record is not None for record in self.bases.values())
-        trials = self.trials_wanted * self.specs.strategy.seeds
+        trials = self.trials_wanted * self.specs.configuration.seeds
         left: dict[Role, int] = {
             "base": len(self._bases_wanted) - ended,
             "trial": trials - self._trials.finished_runs,
@@ -161,7 +163,7 @@ class Cell:
     @property
     def planned(self) -> int:
         """Counts all runs of the cell: of trials, finals and bases."""
-        trials = self.trials_wanted * self.specs.strategy.seeds
+        trials = self.trials_wanted * self.specs.configuration.seeds
         return trials + self.finals_wanted + len(self._bases_wanted)
 
     @property

@@ -33,7 +33,7 @@ def ledger_of(specs: CellSpecs, trials: Sequence[FrozenTrial], **known: Any) -> 
         metric=specs.metric,
         directions=specs.directions,
         data=specs.data.state,
-        cost=specs.strategy.cost,
+        cost=specs.configuration.cost,
         trials=list(run_ids),
         states=States(**Counter(trial.state.name.lower() for trial in trials)),
         epochs=_pruned_epochs(specs, trials),
@@ -43,7 +43,7 @@ def ledger_of(specs: CellSpecs, trials: Sequence[FrozenTrial], **known: Any) -> 
 
 def _pruned_epochs(specs: CellSpecs, trials: Sequence[FrozenTrial]) -> PrunedEpochs:
     """Counts the epochs that pruned trials trained and saved; trials of several seeds save runs."""
-    each, seeds = specs.trial_budget.epochs, specs.strategy.seeds
+    each, seeds = specs.trial_budget.epochs, specs.configuration.seeds
     pruned = [t for t in trials if t.state == TrialState.PRUNED]
     had = sum(len(t.intermediate_values) for t in pruned)
     unit, whole = (1, each) if seeds == 1 else (each, each * seeds)

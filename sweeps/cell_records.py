@@ -18,11 +18,11 @@ class CellRecords:
 
     Args:
         results: the results folder.
-        strategy: how the cell's study searches.
+        configuration: how the cell's study searches.
     """
 
-    def __init__(self, results: Path, strategy: StudyConfiguration) -> None:
-        self._results, self._strategy = results, strategy
+    def __init__(self, results: Path, configuration: StudyConfiguration) -> None:
+        self._results, self._configuration = results, configuration
         self.made_otherwise: dict[str, str] = {}
         """By run id, how the conditions (code, libraries, processor) of the run differed."""
 
@@ -67,6 +67,6 @@ class CellRecords:
         failed = any(record.status == "failed" for record in known)
         return Proposal(trial.number, trial.params, trial.distributions).finished(
             known,
-            cost=self._strategy.cost,
-            stopped=len(known) < self._strategy.seeds and not failed,
+            cost=self._configuration.cost,
+            stopped=len(known) < self._configuration.seeds and not failed,
         )

@@ -61,7 +61,7 @@ class CellSpecs:
         self.task = registry.available()[variant].task
         self.study = study_name(variant, dataset, profile.name)
         self.space = self._space_of(variant)
-        self.strategy = self.space.strategy.sampled_by(sampler)
+        self.configuration = self.space.configuration.sampled_by(sampler)
         self.start: list[Any] = [self.space.point(point) for point in start]
         self.trial_budget = self.space.budget(profile, "trial")
         self.data = data_of(self.task, dataset, self.trial_budget, source)
@@ -73,7 +73,7 @@ class CellSpecs:
     @property
     def objectives(self) -> list[Direction]:
         """Returns the direction of each objective: the primary metric, then the cost, if any."""
-        return [self.direction] if self.strategy.cost is None else [self.direction, "minimize"]
+        return [self.direction] if self.configuration.cost is None else [self.direction, "minimize"]
 
     def identity(self) -> dict[str, Any]:
         """Returns everything that must stay equal while a study grows, as JSON values by name."""
@@ -84,7 +84,8 @@ class CellSpecs:
             "base": base and self._space_of(base).identity(),
             "budget": self.trial_budget.model_dump(mode="json"),
             "data": f"{self.data.state}, {self.data.sha256}",
-            "strategy": self.strategy.model_dump(mode="json"),
+            # The name in stored studies.
+            "strategy": self.configuration.model_dump(mode="json"),
             "lag": self.profile.lag,
             "startup": self.profile.startup,
             "warmup": self.profile.warmup,
@@ -104,7 +105,7 @@ class CellSpecs:
         Returns:
             The spec.
         """
-        several = self.strategy.seeds > 1
+        several = self.configuration.seeds > 1
         # All trials have the same seeds, so that they can be compared in pairs.
         seed = derive_seed(SEED, place=place) if several else derive_seed(SEED, trial=number)
         return self._spec("trial", params, seed, base=0)

@@ -78,7 +78,7 @@ class CellTrials:
         self, specs: CellSpecs, records: CellRecords, stored: StoredStudy, wanted: int
     ) -> None:
         self._specs, self._records, self._stored = specs, records, stored
-        self._strategy = specs.strategy
+        self._configuration = specs.configuration
         self.wanted = wanted
         self._proposals = Proposals(
             specs.space,
@@ -87,7 +87,7 @@ class CellTrials:
             directions=specs.objectives,
             lag=specs.profile.lag,
             startup=specs.profile.startup,
-            sampler=self._strategy.sampler,
+            sampler=self._configuration.sampler,
             start=specs.start,
         )
         self._open: dict[int, _OpenTrial] = {}
@@ -128,7 +128,7 @@ class CellTrials:
         A trial that was stopped before its last seed counts as if it had run them all.
         """
         early = sum(trial.state is State.finished for trial in self._open.values())
-        return (len(self.finished) + early) * self._strategy.seeds
+        return (len(self.finished) + early) * self._configuration.seeds
 
     @property
     def best(self) -> FinalParameters | None:
@@ -186,7 +186,7 @@ class CellTrials:
             place: the number of the run's seed among the seeds of the trial, from 0.
         """
         stop = None
-        if self._strategy.prunes_epochs:
+        if self._configuration.prunes_epochs:
             stop = self._frozen(self._pruner, number, self._pruner_notes)
         return Job(self._specs.trial(number, params, place), self._specs.study, stop)
 
@@ -194,7 +194,7 @@ class CellTrials:
     def _pruner(self) -> optuna.pruners.BasePruner:
         """Returns the pruner that stops runs of trials between epochs."""
         profile, epochs = self._specs.profile, self._specs.trial_budget.epochs
-        return pruners.make_pruner(self._strategy.pruner, profile=profile, epochs=epochs)
+        return pruners.make_pruner(self._configuration.pruner, profile=profile, epochs=epochs)
 
     @cached_property
     def _pruner_notes(self) -> pruners.PrunerNotes:
@@ -235,12 +235,13 @@ class CellTrials:
         trial.run_id = None
         trial.records.append(record)
         stopped = self._stops(trial)
-        if len(trial.records) < self._strategy.seeds and record.status != "failed" and not stopped:
+        incomplete = len(trial.records) < self._configuration.seeds
+        if incomplete and record.status != "failed" and not stopped:
             trial.state = State.ready
             return
         trial.state = State.finished
         trial.finished = trial.proposal.finished(
-            trial.records, cost=self._strategy.cost, stopped=stopped
+            trial.records, cost=self._configuration.cost, stopped=stopped
         )
         self._proposals.finish(trial.proposal.number, trial.finished)
         while (first := self._open.get(len(self.finished))) and first.finished is not None:
@@ -250,7 +251,7 @@ class CellTrials:
 
     def _stops(self, trial: _OpenTrial) -> bool:
         """Decides whether a trial of several seeds is stopped before its last seed."""
-        left = self._strategy.seeds - len(trial.records)
+        left = self._configuration.seeds - len(trial.records)
         if left < 1 or any(r.status == "failed" for r in trial.records):
             return False
         pruner = self._frozen(pruners.make_seed_pruner(), trial.proposal.number)

@@ -85,7 +85,7 @@ class Driver:
                     self._take(future)
                 self._abandon_overdue()
                 self.progress.update()
-                if self.report is not None and self.progress.seconds_left() < REPORT_SECONDS:
+                if self.report is not None and self.progress.ends_within(REPORT_SECONDS):
                     self.report.prepare()
             self._store()
             interrupts.raise_if_requested()

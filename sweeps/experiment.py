@@ -36,9 +36,6 @@ from models.registry import nearest
 from sweeps.options import EngineName
 from sweeps.study_configuration import Sampler
 
-OPTIONS = {"finals": "seeds"}
-"""By key of the file, the field of `Options` that has another name."""
-
 
 class Experiment(BaseModel):
     """Holds the content of an experiment's file. None means the option of the command line."""
@@ -79,8 +76,7 @@ class Experiment(BaseModel):
     def options(self) -> dict[str, Any]:
         """Returns the options that the file names, as values by field of `Options`."""
         own = {"variants", "datasets", "values", "search"}
-        given = self.model_dump(exclude=own, exclude_none=True)
-        return {OPTIONS.get(name, name): value for name, value in given.items()}
+        return self.model_dump(exclude=own, exclude_none=True)
 
     def changes(self) -> dict[str, Section]:
         """Collects what replaces entries of space files.

@@ -128,7 +128,7 @@ class Options(BaseModel):
             show_default="the profile's",
         ),
     ] = None
-    seeds: Annotated[
+    finals: Annotated[
         int | None,
         Field(ge=1),
         typer.Option(
@@ -188,7 +188,7 @@ class Options(BaseModel):
         Args:
             profile: the profile of the sweep.
         """
-        return profile.finals if self.seeds is None else self.seeds
+        return profile.finals if self.finals is None else self.finals
 
     def changes_of(self, variant: str) -> Section:
         """Collects what replaces entries of a variant's space file in this sweep.

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from benchmarks.cli import require_gpu
+from benchmarks.cli import require_gpus
 from benchmarks.records.errors import InputError
 from sweeps import cores
 from sweeps.engines.devices import visible_devices
@@ -106,7 +106,7 @@ def _here(choice: Options) -> Placement:
     """Places runs on this machine."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if choice.device is Device.cuda:
-        require_gpu()
+        require_gpus()
     if choice.device is Device.cpu or not count:
         reason = "--device cpu"
         if choice.device is Device.auto:

@@ -83,7 +83,7 @@ def _row(
     trials = run_counts.count_trials(choice, profile, chosen, start)
     finals = choice.finals_asked(profile)
     trial, final = (chosen.budget(profile, role) for role in ROLES)
-    runs = trials * chosen.strategy.sampled_by(choice.sampler).seeds
+    runs = trials * chosen.configuration.sampled_by(choice.sampler).seeds
     seconds = runs * run_times.run_seconds(variant, dataset, choice, trial, device, tested=False)
     seconds += finals * run_times.run_seconds(variant, dataset, choice, final, device, tested=True)
     base_variant = registry.variant(variant).base_variant

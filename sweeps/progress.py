@@ -19,6 +19,7 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from sweeps.cell import Cell
 from sweeps.engines import Job
+from sweeps.stored_estimate import forget_estimate, store_estimate
 from sweeps.time_left import TimeLeft
 from sweeps.timing_process import TimingProcess
 
@@ -27,6 +28,9 @@ TIMING_AFTER = 10.0
 
 ESTIMATE_SECONDS = 1.0
 """Seconds for which an estimate of the time left is kept, because it reads files."""
+
+STORE_SECONDS = 10.0
+"""Seconds between two stored estimates, which `capsbench status` shows."""
 
 BAR_WIDTH = 30
 """Columns of the bar, at most: a narrow terminal has fewer."""
@@ -49,7 +53,7 @@ class Progress:
         """How many runs are computed at the same time; the driver sets it."""
         self._time_left = TimeLeft(cells, self._finished_epochs)
         self._timing = TimingProcess(results, self._time_left.timed)
-        self._estimate, self._estimated = math.inf, -math.inf
+        self._estimate, self._estimated, self._stored = math.inf, -math.inf, -math.inf
         self._announced: set[str] = {cell.study for cell in cells if cell.done}
         self._live = (
             Live(get_renderable=self._view, console=self._console, refresh_per_second=2)
@@ -79,6 +83,7 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._timing.stop()
+        forget_estimate(self._results)
         if self._live is not None:
             self._live.stop()
 
@@ -127,6 +132,7 @@ class Progress:
     def update(self) -> None:
         """Prints the cells that have been finished since the last call, with their results."""
         self._time_steps()
+        self._store_estimate()
         for cell in self._cells:
             if cell.done and cell.study not in self._announced:
                 self._announced.add(cell.study)
@@ -149,6 +155,17 @@ class Progress:
             self._estimated, self._estimate = now, self._time_left.seconds(self.workers)
         return self._estimate
 
+    def ends_within(self, seconds: float) -> bool:
+        """Returns whether the sweep may end within a time; a rough estimate is enough.
+
+        Args:
+            seconds: the time.
+        """
+        known = self.seconds_left()
+        if math.isinf(known):
+            known = self._time_left.seconds(self.workers, rough=True)
+        return known < seconds
+
     def _time_steps(self) -> None:
         """Starts timing the steps of cells of which nothing is known, unless the sweep is short."""
         if self._timing.started or time.monotonic() - self._begun < TIMING_AFTER:
@@ -156,6 +173,13 @@ class Progress:
         if self._time_left.unknown():
             remaining = [(cell.variant, cell.dataset) for cell in self._cells if cell.left]
             self._timing.start(remaining)
+
+    def _store_estimate(self) -> None:
+        """Stores the time left for `capsbench status` now and then."""
+        now, seconds = time.monotonic(), self.seconds_left()
+        if math.isfinite(seconds) and now - self._stored >= STORE_SECONDS:
+            self._stored = now
+            store_estimate(self._results, seconds)
 
     def _finished_epochs(self, run_id: str) -> int:
         return RunFolder(self._results, run_id).finished_epochs()[0]

@@ -31,7 +31,7 @@ def count_trials(
     start = [space.point(point) for point in points]
     needed = len(planned_points(space, start)) if start else 0
     wanted = max(choice.trials_asked(profile), needed)
-    sampler = space.strategy.sampled_by(choice.sampler).sampler
+    sampler = space.configuration.sampled_by(choice.sampler).sampler
     most = most_trials(space, sampler, planned_points(space, start, sampler=sampler))
     return wanted if most is None else min(wanted, most)
 

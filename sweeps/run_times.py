@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from benchmarks import datasets, metrics, profiles, timing
-from benchmarks.datasets.sequences import Frames
+from benchmarks.datasets.frames import Frames
 from benchmarks.records.spec import Budget, Role
 from models import registry
 from models.variant import Hyperparameters, Shape

@@ -65,7 +65,7 @@ class Space:
         distributions: by name, the range or choices of each searched hyper-parameter.
         conditions: by name, the condition of each searched hyper-parameter: the values that other
             searched hyper-parameters must have.
-        strategy: how the study searches.
+        configuration: how the study searches.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class Space:
         recipe: Recipe,
         distributions: dict[str, BaseDistribution],
         conditions: dict[str, dict[str, list[Value]]],
-        strategy: StudyConfiguration,
+        configuration: StudyConfiguration,
     ) -> None:
-        self.strategy = strategy
+        self.configuration = configuration
         self.distributions = distributions
         self.conditions = conditions
         self._recipe = recipe
@@ -287,7 +287,7 @@ class _Reader:
         if varied is None:
             varied = {name: {} for name in self.file.search if name not in given}
         distributions, conditions = self._searched(varied, recipe.complete({}), given)
-        return Space(recipe, distributions, conditions, self._strategy())
+        return Space(recipe, distributions, conditions, self._configuration())
 
     def _searched(
         self,
@@ -321,7 +321,7 @@ class _Reader:
                 conditions[name] = {k: v for k, v in when.items() if k in distributions}
         return distributions, conditions
 
-    def _strategy(self) -> StudyConfiguration:
+    def _configuration(self) -> StudyConfiguration:
         value = self.file.mapping("study", self.file.study)
         self.file.known("setting of study", value, StudyConfiguration.model_fields)
         try:

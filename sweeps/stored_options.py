@@ -48,6 +48,8 @@ def load_options(results: Path) -> Options:
         content: dict[str, Any] = json.loads(path.read_bytes())
         kept = dict(content["options"])
         kept.pop("added", None)  # earlier versions wrote it; now the ledgers have the plan
+        if "seeds" in kept:  # the name that earlier versions gave to `finals`
+            kept["finals"] = kept.pop("seeds")
         return Options.model_validate(kept)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(

@@ -11,13 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import datasets
+from benchmarks.cli import duration
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from models import registry
+from sweeps.stored_estimate import read_estimate
 
 _WATCH_SECONDS = 2.0
 _PACE = 20
-"""The time left is estimated from this number of the last runs."""
+"""Without a driver's estimate, the time left is estimated from this number of the last runs."""
 
 
 def show_matrix() -> None:
@@ -118,7 +120,7 @@ def _status(results: Path) -> tuple[RenderableType, bool]:
     if saved:
         summary += f"; pruning saved {saved} epochs"
     if remaining:
-        summary += f"; {remaining} runs and {_left(results, remaining)} left"
+        summary += f"; {remaining} run{'s' * (remaining > 1)} and {_left(results, remaining)} left"
     return Group(_table(columns), summary), finished == len(ledgers)
 
 
@@ -134,9 +136,11 @@ def _table(columns: dict[str, list[str]]) -> Table:
 
 
 def _left(results: Path, remaining: int) -> str:
-    """Estimates the time left from the pace of the last runs, in words."""
+    """Says how much time is left: as the running driver estimates, or by the last runs' pace."""
+    seconds = read_estimate(results)
+    if seconds is not None:
+        return f"about {duration(seconds)}"
     ended = sorted(path.stat().st_mtime for path in results.glob("runs/*/record.json"))[-_PACE:]
     if len(ended) < 2:
         return "unknown time"
-    minutes = round(remaining * (ended[-1] - ended[0]) / (len(ended) - 1) / 60)
-    return f"about {minutes // 60} h {minutes % 60:02} min"
+    return f"about {duration(remaining * (ended[-1] - ended[0]) / (len(ended) - 1))}"

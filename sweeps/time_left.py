@@ -60,6 +60,10 @@ class _Sums:
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
         self.runs[kind] += 1
 
+    def mean_of_all(self) -> float | None:
+        runs = self.runs.total()
+        return sum(self.seconds.values()) / runs if runs else None
+
     def mean(self, kind: RunKind) -> float | None:
         return self.seconds[kind] / self.runs[kind] if self.runs[kind] else None
 
@@ -208,14 +212,16 @@ class TimeLeft:
             if any(expected.seconds(kind) is None for kind, _, _ in _remaining(cell))
         ]
 
-    def seconds(self, workers: int) -> float:
+    def seconds(self, workers: int, *, rough: bool = False) -> float:
         """Estimates the time left.
 
         Args:
             workers: how many runs are computed at the same time.
+            rough: whether runs of which nothing is known count as the mean of all ended runs.
 
         Returns:
-            Seconds; infinite while a cell has neither an ended run nor a timed step.
+            Seconds; infinite while a cell has neither an ended run nor a timed step, and with
+            `rough` while no run has ended.
         """
         by_kind: dict[RunKind, list[_Running]] = {}
         for run_id, run in self._running.items():
@@ -232,6 +238,8 @@ class TimeLeft:
             alone = 0.0
             for kind, runs, at_once in _remaining(cell):
                 each = expected.seconds(kind)
+                if each is None and rough:
+                    each = self._ended.mean_of_all()
                 if each is None:
                     return math.inf
                 gone = [self._gone(run, each) for run in by_kind.get(kind, ())]

@@ -100,7 +100,7 @@ def _plain(variant: str, trials: int, data: Path, pruned: bool) -> SearchTimes:
 
 def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) -> SearchTimes:
     call = ["-c", _DRIVER.format(pruned=pruned), "run", "--only", f"{variant}/{DATASET}"]
-    call += ["--trials", str(trials), "--seeds", "1", "--workers", str(workers)]
+    call += ["--trials", str(trials), "--finals", "1", "--workers", str(workers)]
     call += ["--device", "cpu", "--data", str(data), "--offline"]
     with tempfile.TemporaryDirectory() as folder:
         seconds, _ = _timed([*call, "--results", folder])

@@ -1,6 +1,7 @@
-"""`python -m tests.attacked`: the command that chaos attacks, sweeps/harder.py with longer epochs.
+"""Runs the command that the chaos suite attacks: `tests/sweeps/harder.py` with longer epochs.
 
-Importing it, as workers do, changes what they make: several steps an epoch, a checkpoint at each.
+Call: `python -m tests.attacked`. Importing this module, as workers do, gives each epoch several
+steps, and each step a checkpoint.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Sweeps that are killed and whose files are damaged: in the end all is as if nothing had been.
+"""Kills sweeps and damages their files, and checks that the results equal those of an undisturbed
+sweep.
 
     python -m tests.chaos --kills 100 --seed 0
 
-makes one sweep undisturbed, then others on each engine in turn. At random moments it kills a
-driver, a worker or a Dask scheduler, or sends SIGTERM or Ctrl-C; while no driver is at work it
-damages or removes a checkpoint, a `metrics.jsonl` or a W&B file; and resumes. At the end it
-compares every table but costs and scores, byte for byte, the records and the stored trials. Exit
-code 1 where they differ.
+makes one undisturbed sweep, and then disturbed sweeps on each engine in turn. At random moments it
+kills a driver, a worker or a Dask scheduler, or sends SIGTERM or Ctrl-C. While no driver is
+running, it damages or removes a checkpoint, a `metrics.jsonl` or a W&B file. Then it resumes the
+sweep. At the end it compares the records, the stored trials, and all tables except costs and
+scores, byte for byte. The exit code is 1 if they differ.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from sweeps.options import EngineName
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": "", "PYTHONPATH": str(ROOT)}
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist", "ocae/usps")
-"""Those whose variant there is; ocae rests on another run."""
+"""The cells of each sweep, if their variants exist. A run of ocae needs a run of its base."""
 
 KILLS_A_SWEEP = 5
 WORKER_KILLS = 2
@@ -49,7 +50,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass
 class Tally:
-    """What was done, and what came of it."""
+    """Counts the attacks on a sweep, and their effects."""
 
     strikes: Counter[str] = field(default_factory=Counter)
     damages: Counter[str] = field(default_factory=Counter)
@@ -79,9 +80,9 @@ def main(
     only: Annotated[
         list[EngineName] | None, typer.Option("--engine", help="All by default.")
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="Where results shall lie afterwards.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="The folder in which results are kept.")] = None,
 ) -> None:
-    """Attacks sweeps until there were so many kills."""
+    """Attacks sweeps until there were `kills` kills."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         tally = attack(keep or Path(scratch), kills, seed, only or list(_GROUNDS))
     print(tally)
@@ -89,7 +90,7 @@ def main(
 
 
 def attack(folder: Path, kills: int, seed: int, engines: list[EngineName]) -> Tally:
-    """Attacks sweeps in a folder, on each engine in turn, until there were so many kills."""
+    """Attacks sweeps in a folder, on each engine in turn, until there were `kills` kills."""
     draw = random.Random(seed)
     tally = Tally()
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def attack(folder: Path, kills: int, seed: int, engines: list[EngineName]) -> Ta
 
 @dataclass
 class _Outside:
-    """Processes of an engine that are not the driver's."""
+    """Holds the processes of an engine that the driver did not start."""
 
     scheduler: Callable[[], int] | None = None
     """Kills it, and starts another at the same address once the driver has ended."""
@@ -172,7 +173,9 @@ class _Sweep:
         _finish(driver)
 
     def _wait(self, driver: subprocess.Popen[bytes], kills: int) -> bool:
-        """Lets a random part of what remains be done. Says whether the driver is still at work."""
+        """Waits for a random part of the remaining work. Returns whether the driver is still
+        running.
+        """
         made = len(list(self.results.glob("runs/*/record.json")))
         more = self.draw.uniform(0, 2 * (self.records - made) / (kills + 1))
         before, begun = _progress(self.results), time.monotonic()
@@ -197,7 +200,7 @@ class _Sweep:
             assert self.outside.scheduler is not None
             self.outside.scheduler()
         _, told = driver.communicate(timeout=PATIENCE)
-        # A driver that had nothing to lose yet, or has written its last record, ends like others.
+        # A driver that has no checkpoint to write ends by the signal itself, or with exit code 0.
         allowed = {
             "kill driver": {-signal.SIGKILL},
             "SIGTERM driver": {143, -signal.SIGTERM},
@@ -275,8 +278,8 @@ def _progress(results: Path) -> dict[Path, int]:
     return found
 
 
-def _state(results: Path) -> dict[str, Any]:
-    """What must be equal between equal sweeps."""
+def _state(results: Path) -> dict[str, object]:
+    """Reads what must be equal in equal sweeps."""
     tables = (results / "report" / "tables").iterdir()
     state: dict[str, Any] = {
         path.name: path.read_bytes()
@@ -297,14 +300,16 @@ def _state(results: Path) -> dict[str, Any]:
 
 
 def workers(parents: list[int]) -> list[int]:
-    """Worker processes: spawned children, or children of the server that forks workers."""
+    """Lists the worker processes: spawned children, or children of the server that forks
+    workers.
+    """
     forked = [worker for server in _servers(parents) for worker in _children(server)]
     children = [child for parent in parents for child in _children(parent)]
     return forked + [child for child in children if _runs(child, b"spawn_main")]
 
 
 def _servers(parents: list[int]) -> list[int]:
-    """Processes that workers are forked from."""
+    """Lists the processes from which workers are forked."""
     children = [child for parent in parents for child in _children(parent)]
     return [child for child in children if _runs(child, b"forkserver")]
 
@@ -351,7 +356,7 @@ def _dask() -> Ground:
 
 @contextmanager
 def _joined() -> Ground:
-    """A scheduler and two workers that were there before the driver."""
+    """Starts a scheduler and two workers before the driver."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

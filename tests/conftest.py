@@ -1,6 +1,6 @@
-"""Ctrl-C means the same wherever tests are started from.
+"""Lets Ctrl-C end tests also if they were started in the background.
 
-Shells have what they run in the background ignore it, and processes inherit that.
+A shell lets its background processes ignore SIGINT, and their child processes inherit this.
 """
 
 import signal

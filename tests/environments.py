@@ -1,6 +1,7 @@
-"""Environments as several machines have them: each with its own packages, checkout and folder.
+"""Makes environments like those of several machines: each has its own packages, checkout and
+folder.
 
-Nothing is installed: a package is there by a link to where this interpreter has it.
+Nothing is installed: packages are links to those of this interpreter.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def checkout(place: Path) -> Path:
         )
     for name in ("capsbench.py", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, place / name)
-    # As an installation in place does: a line in a file names the checkout.
+    # As in an editable installation, a line in a file names the checkout.
     site = _environment(place / ".venv")
     (site / "capsbench.pth").write_text(f"{place}\n{sysconfig.get_path('purelib')}\n")
     _script(place / ".venv", "capsbench", "from capsbench import entry as main")
@@ -39,7 +40,7 @@ def checkout(place: Path) -> Path:
 
 
 def dask_alone(place: Path) -> Path:
-    """Makes a `.venv` that has Dask and what Dask needs, and nothing else.
+    """Makes a `.venv` that has only Dask and the packages that Dask needs.
 
     Returns:
         The place.
@@ -60,7 +61,7 @@ def _environment(place: Path) -> Path:
 
 
 def _script(environment: Path, name: str, imported: str) -> None:
-    """Writes a command as pip does: processes that it spawns import it, and may not call `main`."""
+    """Writes a command as pip does: spawned processes import the script without calling `main`."""
     path = environment / "bin" / name
     path.write_text(
         f"#!{environment}/bin/python\n{imported}\n\nif __name__ == '__main__':\n    main()\n"
@@ -69,7 +70,7 @@ def _script(environment: Path, name: str, imported: str) -> None:
 
 
 def _needed(name: str, seen: set[str]) -> list[Distribution]:
-    """Lists a package and all packages that it needs, those of extras left out."""
+    """Lists a package and all packages that it needs, without those of extras."""
     if name in seen:
         return []
     seen.add(name)

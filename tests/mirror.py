@@ -1,4 +1,4 @@
-"""What Weights & Biases shows of a run, read as a person would: by its own command."""
+"""Reads what Weights & Biases shows of a run, by the command of Weights & Biases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def agrees(home: Path) -> bool:
-    """Whether the only mirror in a run's folder shows what the run's record says."""
+    """Returns whether the only W&B folder of a run agrees with the run's record."""
     record = json.loads((home / "record.json").read_bytes())
     shown = _inspect(home)
     told = {"status": record["status"], **record["metrics"]}

@@ -49,7 +49,7 @@ def executed(path: Path, folder: Path) -> NotebookNode:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Returns variables under which a kernel finds this checkout and its command `capsbench`."""
+    """Returns the environment variables with which a kernel finds this checkout and `capsbench`."""
     commands = folder / "bin"
     commands.mkdir()
     script = commands / "capsbench"

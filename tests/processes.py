@@ -1,4 +1,4 @@
-"""What tests ask of other processes."""
+"""Helps tests that start other processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def alive(process: int) -> bool:
-    """Says whether a process is there and has not ended."""
+    """Returns whether a process exists and has not ended."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:

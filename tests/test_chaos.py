@@ -1,4 +1,4 @@
-"""A few kills of the chaos suite; `python -m tests.chaos --kills 100` is the whole of it."""
+"""Runs a small part of the chaos suite; all of it is `python -m tests.chaos --kills 100`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The docs site is built without a warning, so that no link in the documents is dead."""
+"""Tests that the docs site is built without a warning, so that no link in the documents is dead."""
 
 from __future__ import annotations
 

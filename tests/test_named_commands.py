@@ -1,4 +1,4 @@
-"""Each `capsbench …` command that a message, a docstring or a document names can be called."""
+"""Tests that each `capsbench …` command in a message, a docstring or a document can be called."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def texts_of_module(path: Path) -> Iterator[str]:
-    """Yields the strings of a module, each as a reader sees it: joined, without its values."""
+    """Yields the strings of a module, with a placeholder for each inserted value."""
     inner: set[int] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.JoinedStr):
@@ -94,14 +94,14 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def words_of(command: str) -> list[str]:
-    """Splits a command as a shell does; what follows the command is left out."""
+    """Splits a command as a shell does; text after the command is left out."""
     words = shlex.split(command, comments=True)
     ends = [place for place, word in enumerate(words) if word in ("&&", "|", ";", ">")]
     return words[1 : ends[0] if ends else None]
 
 
 def fault_of(command: str) -> str | None:
-    """Says why a command cannot be called; None: it can be called, or leaves arguments open."""
+    """Returns why a command cannot be called; None if it can, or if it leaves arguments open."""
     words, found = [word for word in words_of(command) if word not in OPEN], FRONT_DOOR
     while words and words[0] in (commands := getattr(found, "commands", {})):
         found = commands[words.pop(0)]

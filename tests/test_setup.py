@@ -1,4 +1,4 @@
-"""What a fresh machine relies on: locks, pins, scripts."""
+"""Tests what a new machine needs: locks, pins, scripts."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def checkout(folder: Path) -> Path:
 
 
 def go(folder: Path, lock: str = "requirements.lock", **environment: str) -> str:
-    """Calls a checkout's script from the folder above. Returns what it prints."""
+    """Calls a checkout's script from the folder above. Returns its output."""
     done = subprocess.run(
         ["bash", f"{folder.name}/go.sh", lock],
         cwd=folder.parent,
@@ -161,7 +161,7 @@ def go(folder: Path, lock: str = "requirements.lock", **environment: str) -> str
 
 
 def is_whole(folder: Path, printed: str) -> bool:
-    """Whether the package is in .venv, which nothing but .venv is needed for."""
+    """Returns whether the package is in .venv, and .venv needs nothing outside it."""
     (package,) = folder.glob(".venv/lib/python3*/site-packages/tiny.py")
     return printed.splitlines()[-1] == str(package) and not (folder.parent / "elsewhere").exists()
 
@@ -191,12 +191,12 @@ def test_set_up_works_in_the_surroundings_that_people_have(
             "CDPATH": f"{tmp_path}:/tmp",
         }
     assert is_whole(folder, go(folder, **environment))
-    assert go(folder).count("\n") == 1  # nothing is made again
+    assert go(folder).count("\n") == 1  # the environment is kept
 
 
 @pytest.mark.parametrize("pip", ["without pip", "with pip that does not start"])
 def test_set_up_repairs_a_venv_and_removes_nothing(pip: str, tmp_path: Path) -> None:
-    """A .venv of uv's has no pip; nor has one whose making was interrupted."""
+    """A .venv that uv made has no pip, and neither has one whose creation was interrupted."""
     folder = checkout(tmp_path / "checkout")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     mine = folder / ".venv" / "mine"
@@ -276,7 +276,7 @@ def test_a_finished_set_up_is_left_alone_and_a_changed_lock_is_installed(tmp_pat
     with (folder / "requirements.lock").open("a") as lock:
         lock.write("# changed\n")
     assert setup("requirements.lock")
-    assert setup("requirements-test.lock")  # what lies there now is the other's
+    assert setup("requirements-test.lock")  # the other set-up made what is there now
     (folder / "requirements.lock").write_text("tiny==2 --hash=sha256:0\n")
     assert "could not be installed" in go(folder)
     assert not (folder / ".venv" / "installed-from").exists()
@@ -284,7 +284,7 @@ def test_a_finished_set_up_is_left_alone_and_a_changed_lock_is_installed(tmp_pat
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this copy is no checkout of Git")
 def test_a_checkout_with_converted_line_ends_runs(tmp_path: Path) -> None:
-    """As Git for Windows makes it."""
+    """Git for Windows converts line ends in this way."""
     clone = ["git", "-c", "core.autocrlf=true", "clone", "-q", "--depth", "1"]
     subprocess.run([*clone, ROOT.as_uri(), tmp_path / "clone"], check=True)
     for name in ("run_all.sh", "setup.sh", "benchmarks/runs/run.py", "requirements.lock"):

@@ -1,4 +1,6 @@
-"""The tutorial runs from top to bottom, and shows what a run of it shows."""
+"""Tests that the tutorial runs from top to bottom, and that its stored outputs are those of a
+run.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,15 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def kinds(cell: NotebookNode) -> list[str]:
-    """Lists what a cell shows: streams by name, results and figures by their formats."""
+    """Lists the outputs of a cell: streams by name, results and figures by their formats."""
     return sorted(o.get("name") or " ".join(sorted(o.data)) for o in cell.outputs)
 
 
 @pytest.mark.slow
 def test_the_tutorial_runs_and_shows_what_is_stored(tmp_path: Path) -> None:
-    """A failing cell or command ends it. Numbers may differ: processors round differently."""
+    """A failing cell or command fails the test. Numbers may differ: processors round
+    differently.
+    """
     stored, new = nbformat.read(TUTORIAL, as_version=4), executed(TUTORIAL, tmp_path)
     for known, cell in zip(code_cells(stored), code_cells(new), strict=True):
         assert kinds(cell) == kinds(known), cell.source

@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks.datasets import standin
 from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.packed_files import Bounded, open_unpacked, read_bounded
 from benchmarks.datasets.parquet_files import HUB_FILES, read_split
-from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
 MAX_BYTES = 64 << 20

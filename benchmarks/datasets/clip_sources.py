@@ -201,14 +201,13 @@ def _animation(path: Path) -> Clip:
     with Image.open(path, formats=FORMATS) as image:
         count = getattr(image, "n_frames", 1)
         if image.width * image.height * count > 16 * MAX_PIXELS:
-            raise ValueError(f"it has {count} frames of {image.width} × {image.height}")
+            raise ValueError(f"it has {count} frames of {image.width} × {image.height} pixels")
         frames = [
             pixels_of(frame.convert("L" if frame.mode in ("1", "L", "LA") else "RGB"))
             for frame in ImageSequence.Iterator(image)
         ]
     channels = max(len(frame) for frame in frames)
-    height, width = frames[0].shape[1:]
-    clip = np.stack([fit_image(frame, height, width, channels) for frame in frames])
+    clip = np.stack([np.broadcast_to(frame, (channels, *frame.shape[1:])) for frame in frames])
     # The colours of a palette may all be grey.
     grey = channels == 3 and bool((clip[:, 1:] == clip[:, :1]).all())
     return clip[:, :1] if grey else clip

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
 from benchmarks.datasets.random_numbers import random_words, uniform_floats
-from benchmarks.datasets.task_data import PartName, TaskData, generated_data
+from benchmarks.datasets.task_data import GeneratedSamples, PartName, TaskData, generated_data
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
 from models.variant import Points, PointShape
 
 if TYPE_CHECKING:
-    from benchmarks.datasets.sequences import Frames
+    from benchmarks.datasets.frames import Frames
 
 _SQUARE = ((1, 1), (1, 3), (3, 1), (3, 3))
 _TRIANGLE = ((1, 2), (3, 1), (3, 3))
@@ -91,21 +91,14 @@ def _extremes(seed: int, epoch: int, call: int) -> tuple[float, float]:
     return float(points.min()), float(points.max())
 
 
-@dataclass(frozen=True, eq=False)
-class ConstellationSamples:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConstellationSamples(GeneratedSamples):
     """Generates sets of points when a batch is gathered."""
 
-    seed: int
-    count: int
-    fresh: bool
-    """Whether each epoch has new sets of points, as in training."""
     device: str
 
-    def __len__(self) -> int:
-        return self.count
-
     def gather(self, index: Tensor, epoch: int) -> Points:
-        points, pattern = constellations(self.seed, epoch if self.fresh else 0, index.numpy())
+        points, pattern = constellations(self.seed, self.drawn_in(epoch), index.numpy())
         return Points(
             torch.from_numpy(points).to(self.device), torch.from_numpy(pattern).to(self.device)
         )
@@ -131,7 +124,7 @@ class Constellations(Dataset):
         frames: Frames | None = None,
     ) -> TaskData:
         def sets(part: PartName, *, seed: int, count: int, fresh: bool) -> ConstellationSamples:
-            return ConstellationSamples(seed, count, fresh, device)
+            return ConstellationSamples(seed=seed, count=count, fresh=fresh, device=device)
 
         info = self.describe(task, budget=budget, source=source)
         return generated_data(sets, shape=self.shape_of(task), info=info, budget=budget, seed=seed)

@@ -18,7 +18,7 @@ from benchmarks.records.record import DataInfo
 from benchmarks.records.spec import Budget
 
 if TYPE_CHECKING:
-    from benchmarks.datasets.sequences import Frames
+    from benchmarks.datasets.frames import Frames
     from benchmarks.datasets.task_data import TaskData
     from models.variant import Shape
 

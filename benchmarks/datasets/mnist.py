@@ -17,9 +17,9 @@ import numpy as np
 from benchmarks.datasets import standin
 from benchmarks.datasets.array_files import read_arrays, to_labels, to_pixels
 from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.image_dataset import ImageDataset, join_parts
 from benchmarks.datasets.packed_files import open_unpacked
 from benchmarks.datasets.parquet_files import HUB_FILES, read_split
-from benchmarks.datasets.still_images import ImageDataset, join_parts
 from benchmarks.datasets.task_data import Split
 
 MAX_SAMPLES = 600_000

@@ -31,14 +31,15 @@ from benchmarks.datasets.data_files import (
 )
 from benchmarks.datasets.dataset import Dataset, DataSource, Form, Part
 from benchmarks.datasets.downloads import UnavailableError, find_or_download
-from benchmarks.datasets.still_images import ImageDataset, StillImages, moving_info
+from benchmarks.datasets.image_dataset import ImageDataset
+from benchmarks.datasets.still_images import StillImages, moving_info
 from benchmarks.datasets.task_data import TEST_SEED, TaskData, choose_at_random, selection_kind
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo, DataState
 from benchmarks.records.spec import Budget, fingerprint
 
 if TYPE_CHECKING:
-    from benchmarks.datasets.sequences import Frames
+    from benchmarks.datasets.frames import Frames
     from models.variant import ClipShape, ImageShape
 
 SEQUENCES, FRAMES = 10_000, 20
@@ -137,7 +138,8 @@ class MovingMNIST(Dataset):
     # These methods import torch late, because the command `list` asks only for the forms.
 
     def shape_of(self, task: str, frames: Frames | None = None) -> ImageShape | ClipShape:
-        from benchmarks.datasets.sequences import Frames, two_digit_shape
+        from benchmarks.datasets.frames import Frames
+        from benchmarks.datasets.sequences import two_digit_shape
 
         channels = self.digits.shape[0]
         if task == "prediction":
@@ -154,7 +156,8 @@ class MovingMNIST(Dataset):
         device: str = "cpu",
         frames: Frames | None = None,
     ) -> TaskData:
-        from benchmarks.datasets.sequences import Frames, moving_sequences, two_digit_frames
+        from benchmarks.datasets.frames import Frames
+        from benchmarks.datasets.sequences import moving_sequences, two_digit_frames
 
         still = self.digits.read_sprites(budget, source)
         if task != "prediction":

@@ -28,7 +28,7 @@ from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget, Frozen
 
 if TYPE_CHECKING:
-    from benchmarks.datasets.sequences import Frames
+    from benchmarks.datasets.frames import Frames
     from models.variant import ClipShape
 
 ARRAYS = ("train_clips", "test_clips")
@@ -82,7 +82,7 @@ class ClipDataset(Dataset):
         return False
 
     def shape_of(self, task: str, frames: Frames | None = None) -> ClipShape:
-        from benchmarks.datasets.sequences import Frames
+        from benchmarks.datasets.frames import Frames
 
         return (frames or Frames()).shape(self.header.shape[1])
 
@@ -98,7 +98,8 @@ class ClipDataset(Dataset):
     ) -> TaskData:
         import torch
 
-        from benchmarks.datasets.sequences import FiledClips, Frames
+        from benchmarks.datasets.frames import Frames
+        from benchmarks.datasets.sequences import FiledClips
 
         asked = frames or Frames()
         if asked.past + asked.future > self.header.shape[0]:

@@ -19,9 +19,9 @@ from pydantic import Field, ValidationError
 
 from benchmarks.datasets import OWN_ENDING, OWN_FOLDER
 from benchmarks.datasets.data_files import File, Layout, fingerprint_of
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.own_clips import ARRAYS as CLIP_ARRAYS
 from benchmarks.datasets.own_clips import AddedClips, ClipDataset, ClipsHeader
-from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError, first_fault

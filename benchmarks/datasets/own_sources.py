@@ -128,7 +128,7 @@ def _of_arrays(images: np.ndarray, labels: np.ndarray) -> Part:
     first, last = (images.shape[axis] in (1, 3) for axis in (1, 3))
     if first == last:
         raise ValueError(
-            f"its images are {images.shape}, where no axis can be told to be the 1 or 3 channels"
+            f"its images are {images.shape}, and no axis is clearly that of the 1 or 3 channels"
         )
     pixels = to_pixels(images)
     return Part(list(pixels if first else pixels.transpose(0, 3, 1, 2)), labels.tolist())
@@ -192,7 +192,7 @@ def _pixels(image: Any) -> np.ndarray:
         return pixels_of(image if image.mode in ("L", "RGB") else image.convert("RGB"))
     tensor = hasattr(image, "detach")
     array = image.detach().cpu().numpy() if tensor else np.asarray(image)
-    # Where the images of a dataset are read one by one, none may decide how numbers are meant.
+    # The images are read one by one, and no single image may decide the range of all values.
     if array.dtype != np.uint8 and not (array.dtype.kind == "f" and array.max(initial=0) <= 1):
         raise ValueError("an item's image holds neither bytes nor numbers of 0 to 1")
     array = to_pixels(array)

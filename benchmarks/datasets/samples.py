@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.datasets.task_data import Split
 from models.variant import Clips, Images, Points
 
 Batch = Images | Clips | Points
@@ -40,15 +40,15 @@ class StillSamples:
     labels: Tensor
 
     @classmethod
-    def of(cls, split: Split, device: str) -> StillSamples:
-        """Copies the images and labels of a split to a device.
+    def of(cls, images: np.ndarray, labels: np.ndarray, device: str) -> StillSamples:
+        """Copies images and their labels to a device.
 
         Args:
-            split: the images.
+            images: (n, channels, height, width) uint8.
+            labels: (n,) int64.
             device: `cpu` or `cuda`.
         """
-        images, labels = (torch.from_numpy(a).to(device) for a in (split.images, split.labels))
-        return cls(images, labels)
+        return cls(torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
 
     def __len__(self) -> int:
         return len(self.images)

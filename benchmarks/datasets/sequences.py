@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.datasets.frames import Frames
 from benchmarks.datasets.moving_sprites import CANVAS, MovingSprites, moving_sprites
 from benchmarks.datasets.samples import to_float
 from benchmarks.datasets.still_images import StillImages
 from benchmarks.datasets.task_data import (
     SPRITES,
+    GeneratedSamples,
     PartName,
     Split,
     TaskData,
@@ -23,85 +24,35 @@ from benchmarks.records.record import DataInfo
 from benchmarks.records.spec import Budget
 from models.variant import (
     Clips,
-    ClipShape,
-    Hyperparameters,
     Images,
     ImageShape,
-    PredictionHyperparameters,
 )
 
 
-class Frames(NamedTuple):
-    """Says how many frames a prediction variant sees and predicts, and their size."""
-
-    past: int = 10
-    """Number of frames that the variant sees."""
-    future: int = 10
-    """Number of frames that the variant predicts."""
-    size: int = 64
-    """Height and width in pixels; larger frames are reduced by averaging areas."""
-
-    @classmethod
-    def of(cls, config: Hyperparameters) -> Frames | None:
-        """Reads the number and size of frames from hyper-parameters.
-
-        Args:
-            config: the hyper-parameters of a variant.
-
-        Returns:
-            The frames; None if the variant is not one of prediction.
-        """
-        if isinstance(config, PredictionHyperparameters):
-            return cls(config.past, config.future, config.size)
-        return None
-
-    def shape(self, channels: int) -> ClipShape:
-        """Returns the shape of a sequence.
-
-        Args:
-            channels: number of channels of a frame.
-        """
-        return ClipShape(channels, self.size, self.size, self.past, self.future)
-
-
-@dataclass(frozen=True, eq=False)
-class MovingFrames:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MovingFrames(GeneratedSamples):
     """Generates single frames of moving sprites, with the classes of the sprites as labels."""
 
     source: MovingSprites
-    seed: int
-    count: int
-    fresh: bool
-    """Whether each epoch has new frames, as in training."""
-
-    def __len__(self) -> int:
-        return self.count
 
     def gather(self, index: Tensor, epoch: int) -> Images:
         frames, labels = self.source.clips(
-            seed=self.seed, epoch=epoch if self.fresh else 0, index=index, frames=1
+            seed=self.seed, epoch=self.drawn_in(epoch), index=index, frames=1
         )
         return Images(to_float(frames[:, 0]), labels)
 
 
-@dataclass(frozen=True, eq=False)
-class MovingClips:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MovingClips(GeneratedSamples):
     """Generates sequences of moving sprites, split into past and future."""
 
     source: MovingSprites
-    seed: int
-    count: int
-    fresh: bool
-    """Whether each epoch has new sequences, as in training."""
     frames: Frames
-
-    def __len__(self) -> int:
-        return self.count
 
     def gather(self, index: Tensor, epoch: int) -> Clips:
         frames, _ = self.source.clips(
             seed=self.seed,
-            epoch=epoch if self.fresh else 0,
+            epoch=self.drawn_in(epoch),
             index=index,
             frames=self.frames.past + self.frames.future,
         )
@@ -160,9 +111,8 @@ def two_digit_frames(
     images = _sprites(still, budget)
 
     def frames(part: PartName, *, seed: int, count: int, fresh: bool) -> MovingFrames:
-        return MovingFrames(
-            moving_sprites(images[part], distinct=True, device=device), seed, count, fresh
-        )
+        sprites = moving_sprites(images[part], distinct=True, device=device)
+        return MovingFrames(source=sprites, seed=seed, count=count, fresh=fresh)
 
     shape = two_digit_shape(still.train.images.shape[1], still.classes)
     return generated_data(frames, shape=shape, info=info, budget=budget, seed=seed)
@@ -188,7 +138,7 @@ def moving_sequences(
 
     def clips(part: PartName, *, seed: int, count: int, fresh: bool) -> MovingClips:
         sprites = moving_sprites(images[part], distinct=False, device=device)
-        return MovingClips(sprites, seed, count, fresh, frames)
+        return MovingClips(source=sprites, seed=seed, count=count, fresh=fresh, frames=frames)
 
     shape = frames.shape(still.train.images.shape[1])
     return generated_data(clips, shape=shape, info=info, budget=budget, seed=seed)

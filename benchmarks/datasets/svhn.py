@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.datasets import standin
 from benchmarks.datasets.array_files import is_hdf5, read_hdf5, to_labels
 from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.parquet_files import HUB_FILES, read_split
-from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
 MAX_SAMPLES = 600_000

@@ -88,6 +88,28 @@ class Generator(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GeneratedSamples:
+    """Is the base class of samples that are generated when a batch is gathered."""
+
+    seed: int
+    count: int
+    """Number of samples per epoch."""
+    fresh: bool
+    """Whether each epoch has new samples, as in training."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def drawn_in(self, epoch: int) -> int:
+        """Returns the epoch whose random numbers are used: the first, unless samples are fresh.
+
+        Args:
+            epoch: the epoch in which samples are shown.
+        """
+        return epoch if self.fresh else 0
+
+
 def generated_data(
     generate: Generator, *, shape: Shape, info: DataInfo, budget: Budget, seed: int
 ) -> TaskData:

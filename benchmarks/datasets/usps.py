@@ -15,9 +15,9 @@ import numpy as np
 from benchmarks.datasets import standin
 from benchmarks.datasets.array_files import read_hdf5, to_labels
 from benchmarks.datasets.data_files import File, Layout
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.packed_files import open_unpacked, read_bounded
 from benchmarks.datasets.parquet_files import HUB_FILES, read_split
-from benchmarks.datasets.still_images import ImageDataset
 from benchmarks.datasets.task_data import Split
 
 MAX_BYTES = 128 << 20

@@ -316,7 +316,7 @@ class RunRecord(Frozen):
 
     @property
     def metrics_and_losses(self) -> dict[str, float]:
-        """Returns the metrics and the losses on test data, by name with part."""
+        """Returns the metrics and the losses on test data, by names such as `test/loss`."""
         return self.metrics | {f"test/{name}": value for name, value in self.test_losses.items()}
 
     @property

@@ -10,8 +10,8 @@ def derive_seed(base: int, /, **axes: int | str) -> int:
     """Derives a seed from a base seed and named axes; the seed is equal in all processes.
 
     `derive_seed(7, trial=3)` differs from `derive_seed(7, final=3)`. The order of the axes does
-    not matter. A run uses the axes `init`, `order`, `epoch` with `step`, `data` and `probe`; a
-    sweep uses `study`, `trial`, `place`, `final` and `base`.
+    not matter. A run uses the axes `init`, `order`, `epoch` with `step` (and `rank` on several
+    devices), `data` and `probe`; a sweep uses `study`, `trial`, `place`, `final` and `base`.
 
     Args:
         base: the base seed.

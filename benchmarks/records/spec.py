@@ -119,6 +119,13 @@ class RunSpec(Frozen):
         "nothing is chosen by these scores",
         exclude_if=lambda value: not value,  # specs without it keep their ids
     )
+    devices: int = Field(
+        1,
+        ge=1,
+        description="processes that train the run together, one per device; each computes an equal "
+        "share of every batch, and sums are split by shares, so rounding depends on them",
+        exclude_if=lambda value: value == 1,  # specs of one device keep their ids
+    )
 
     @model_validator(mode="after")
     def _scored(self) -> RunSpec:
@@ -131,10 +138,33 @@ class RunSpec(Frozen):
             raise ValueError("only a final has a curve of test scores: add --final")
         return self
 
+    @model_validator(mode="after")
+    def _computable(self) -> RunSpec:
+        require_shares(self.devices, self.hyperparameters.get("batch_size"))
+        return self
+
     @property
     def run_id(self) -> str:
         """Returns `<variant>-<dataset>-<hash of the spec>`."""
         return f"{self.variant}-{self.dataset}-{fingerprint(self.model_dump(mode='json'))[:16]}"
+
+
+def require_shares(devices: int, batch_size: JsonValue) -> None:
+    """Checks that devices can have equal shares of a batch.
+
+    Args:
+        devices: number of devices.
+        batch_size: samples per batch, of all devices together; anything but an integer is accepted
+            here.
+
+    Raises:
+        ValueError: if the devices do not divide the batch size; the message is a whole sentence.
+    """
+    if isinstance(batch_size, int) and batch_size % devices:
+        raise ValueError(
+            f"{devices} devices cannot have equal shares of a batch of {batch_size}: give a "
+            f"batch_size that is a multiple of {devices}, or another number of --devices"
+        )
 
 
 def fingerprint(value: object) -> str:

@@ -78,7 +78,7 @@ def write_answers(
         folder: the folder; it is made if it does not exist, and files of equal names are replaced.
 
     Returns:
-        The written files; animations stand beside pictures of the same name and are left out.
+        The written files; animations of the same names as pictures are not listed.
 
     Raises:
         OSError: if a file cannot be written.

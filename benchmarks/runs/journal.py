@@ -15,7 +15,7 @@ from benchmarks import interrupts
 from benchmarks.records.atomic_files import append_durably, write_atomically
 from benchmarks.records.spec import Stop
 from benchmarks.runs.checkpoints import Checkpoints
-from benchmarks.runs.views import Views
+from benchmarks.runs.run_views import Views
 from benchmarks.tasks import Task
 
 CHECKPOINT_SECONDS = 10.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.sequences import Frames
+from benchmarks.datasets.frames import Frames
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import datasets, tasks
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.sequences import Frames
+from benchmarks.datasets.frames import Frames
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder

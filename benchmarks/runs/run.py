@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -20,12 +21,12 @@ from benchmarks.records.errors import RunHeldError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord, changes
 from benchmarks.records.spec import RunSpec, Stop
-from benchmarks.runs import costs, evaluation, recording, training
+from benchmarks.runs import costs, evaluation, recording, several_devices, training
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
 from benchmarks.runs.preparation import Prepared, load_data, prepare
 from benchmarks.runs.recording import Outcome
-from benchmarks.runs.views import Views
+from benchmarks.runs.run_views import Views
 from benchmarks.runs.weights import save_weights
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
@@ -46,7 +47,7 @@ def run(
     callbacks: Sequence[pl.Callback] = (),
     log: WandbOptions = PLAIN,
     debug: bool = False,
-    fit: training.Fit = training.fit_model,
+    fit: training.Fit | None = None,
     keep: bool = False,
 ) -> RunRecord:
     """Trains, evaluates and records a run. If the run has a record, reads and returns the record.
@@ -68,7 +69,8 @@ def run(
         log: how Weights & Biases shows the run.
         debug: whether autograd's anomaly detection is on, which names the operation whose gradient
             is NaN. It is slow, and does not change the numbers.
-        fit: trains the model. `runs.restoration` restores a trained model instead.
+        fit: trains the model; by default with the devices of the spec. `runs.restoration` restores
+            a trained model instead.
         keep: whether a record that was made under other conditions is returned as it is.
 
     Returns:
@@ -100,6 +102,8 @@ def run(
         if base.status != "complete":
             reason = f"the run it is built on, {base.run_id}, has {base.status}: {base.reason}"
             return give_up(spec, results=results, study=study, reason=reason, log=log)
+    if fit is None:
+        fit = _fit_of(spec, source, callbacks, debug=debug)
     with _locked(folder):
         started = time.perf_counter()
         loaded = recording.attempt(lambda: _load(spec, source))
@@ -122,6 +126,14 @@ def run(
                     )
             record = recording.record_of(spec, outcome, data=data, study=study, journal=journal)
             return _keep(folder, record, outcome, view)
+
+
+def _fit_of(
+    spec: RunSpec, source: DataSource, callbacks: Sequence[pl.Callback], *, debug: bool
+) -> training.Fit:
+    if spec.devices == 1:
+        return training.fit_model
+    return partial(several_devices.fit_model, source=source, callbacks=callbacks, debug=debug)
 
 
 def _made_otherwise(record: RunRecord, folder: RunFolder) -> bool:

@@ -8,6 +8,8 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -27,7 +29,7 @@ def make_trainer(
     *,
     debug: bool = False,
 ) -> pl.Trainer:
-    """Makes Lightning's trainer for a run, on one device.
+    """Makes Lightning's trainer for a run: to train it on one device, and to evaluate it.
 
     Args:
         spec: the spec of the run.
@@ -40,22 +42,40 @@ def make_trainer(
         The trainer.
     """
     return pl.Trainer(
-        accelerator="cpu" if spec.device == "cpu" else "gpu",
+        **options_of(spec, [*([] if journal is None else [journal]), *callbacks], debug=debug),
         devices=1,
-        precision=spec.precision,
-        max_epochs=spec.budget.epochs,
-        deterministic=spec.deterministic,
-        detect_anomaly=debug,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
-        enable_model_summary=False,
-        callbacks=[*([] if journal is None else [journal]), *callbacks],
         plugins=[one_process(), *([] if journal is None else [journal.checkpoints])],
-        profiler=_Unprofiled(),
     )
+
+
+def options_of(
+    spec: RunSpec, callbacks: Sequence[pl.Callback], *, debug: bool = False
+) -> dict[str, Any]:
+    """Lists the arguments that all trainers of a run have.
+
+    Args:
+        spec: the spec of the run.
+        callbacks: all callbacks of the trainer.
+        debug: whether autograd's anomaly detection is on.
+
+    Returns:
+        Arguments of `pl.Trainer` by name.
+    """
+    return {
+        "accelerator": "cpu" if spec.device == "cpu" else "gpu",
+        "precision": spec.precision,
+        "max_epochs": spec.budget.epochs,
+        "deterministic": spec.deterministic,
+        "detect_anomaly": debug,
+        "reload_dataloaders_every_n_epochs": 1,
+        "num_sanity_val_steps": 0,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
+        "enable_model_summary": False,
+        "callbacks": list(callbacks),
+        "profiler": _Unprofiled(),
+    }
 
 
 def one_process() -> LightningEnvironment:
@@ -98,12 +118,27 @@ def fit_model(prepared: Prepared, trainer: pl.Trainer, journal: Journal) -> dict
     if not prepared.model.trainable:
         prepared.task.fit_model()
         return score_on_validation(prepared, trainer)
+    train(prepared, trainer, journal.checkpoints.newest())
+    return dict(journal.history[-1]["metrics"])
+
+
+def train(prepared: Prepared, trainer: pl.Trainer, checkpoint: Path | None) -> None:
+    """Trains the model of a prepared run by gradients, from a checkpoint if there is one.
+
+    Args:
+        prepared: the run before its first training step.
+        trainer: trains it.
+        checkpoint: the path of a checkpoint of the run, if there is one.
+
+    Raises:
+        KeyboardInterrupt: if Ctrl-C was pressed twice.
+        Interrupted: if SIGTERM or Ctrl-C ended the training, after a checkpoint.
+    """
     try:
-        trainer.fit(prepared.task, ckpt_path=journal.checkpoints.newest(), weights_only=True)
+        trainer.fit(prepared.task, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
         # Lightning 2.6 turns a KeyboardInterrupt into a SystemExit.
         raise KeyboardInterrupt from None
-    return dict(journal.history[-1]["metrics"])
 
 
 @contextmanager

@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 
 
 class WandbView:
-    """Begins a Weights & Biases run. Offline, nothing is sent, not even a name look-up. Switched
-    off, it is not even imported. Equal runs of two results folders have ids of their own, since
-    both may be sent.
+    """Shows a run in Weights & Biases, as far as the options ask for it.
 
-    Where Weights & Biases fails, one line on stderr says so, and the run goes on without the view.
+    Without `--upload`, nothing is sent. If Weights & Biases is switched off, it is not imported.
+    Its run id contains a token of the results folder, because equal runs of two results folders may
+    both be uploaded. If Weights & Biases fails, one line on stderr says so, and the run continues
+    without the view.
 
     Args:
-        folder: of the run; Weights & Biases writes into `wandb/` in it.
-        spec: of the run.
-        study: the study that the run belongs to, if any; groups runs there.
-        task: of the run's variant; a tag there.
-        log: what the user chose.
+        folder: the folder of the run; Weights & Biases writes into its subfolder `wandb/`, which is
+            deleted first.
+        spec: the spec of the run.
+        study: the name of the study that the run belongs to, if any; it is the group of the run.
+        task: the name of the variant's task; it is a tag of the run.
+        log: the options: project, team, name of the run, and whether it is uploaded.
     """
 
     def __init__(

@@ -10,10 +10,10 @@ from typing import Any
 from benchmarks import datasets
 from benchmarks.datasets.dataset import Form
 from benchmarks.tasks.autoencoding import Autoencoding
-from benchmarks.tasks.base import Task
 from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
 from benchmarks.tasks.segmentation import Segmentation
+from benchmarks.tasks.task import Task
 
 _TASKS: dict[str, type[Task[Any]]] = {
     "classification": Classification,

@@ -14,7 +14,7 @@ from benchmarks.datasets.task_data import TaskData
 from benchmarks.metrics import AUTOENCODING, PROBE_SAMPLES
 from benchmarks.records.seeds import derive_seed
 from benchmarks.tasks import probes
-from benchmarks.tasks.base import Means, Task
+from benchmarks.tasks.task import Means, Task
 from benchmarks.tasks.training_statistics import class_counts, mean_picture
 from models.variant import Coded, Images, ImageShape, Variant
 

@@ -12,7 +12,7 @@ from torchmetrics.classification import (
 )
 
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.tasks.base import Task
+from benchmarks.tasks.task import Task
 from benchmarks.tasks.training_statistics import class_counts
 from models.variant import Images, ImageShape, Variant
 
@@ -34,11 +34,14 @@ class Classification(Task[Images]):
         super().__init__(model, data, seed=seed)
         assert isinstance(data.shape, ImageShape)
         self.classes, self.labels = data.shape.classes, data.shape.labels
-        self.confusion = MulticlassConfusionMatrix(self.classes)
+        # Of several devices, one evaluates: metrics must not wait for the processes of the others.
+        self.confusion = MulticlassConfusionMatrix(self.classes, sync_on_compute=False)
         self.found = MetricCollection(
             {
-                "exact_match": MultilabelExactMatch(self.classes),
-                "digit_accuracy": MultilabelRecall(self.classes, average="micro"),
+                "exact_match": MultilabelExactMatch(self.classes, sync_on_compute=False),
+                "digit_accuracy": MultilabelRecall(
+                    self.classes, average="micro", sync_on_compute=False
+                ),
             }
         )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.datasets.samples import Batch
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.tasks.base import Task
+from benchmarks.tasks.task import Task
 from benchmarks.tasks.training_statistics import mean_picture
 from models.variant import Clips, Variant
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.tasks.base import Task
+from benchmarks.tasks.task import Task
 from models.variant import Coded, Points, PointShape, Variant
 
 

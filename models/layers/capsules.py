@@ -32,7 +32,7 @@ def length(v: Tensor) -> Tensor:
 def squash(s: Tensor) -> Tensor:
     """Computes v = ‖s‖²/(1+‖s‖²) · s/‖s‖ over the last dimension (equation 1).
 
-    The code computes s · ‖s‖/(1+‖s‖²). This form has no division by ‖s‖, hence needs no epsilon,
+    The code computes s · ‖s‖/(1+‖s‖²). This form has no division by ‖s‖ and needs no epsilon,
     and has gradient 0 at 0.
 
     Args:

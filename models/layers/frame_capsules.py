@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.capsules import route, squash
+from models.layers.capsules import length, route, squash
+from models.layers.em_routing import EMRouting
 from models.layers.images import channels_last
 
 
@@ -59,6 +60,7 @@ class ObjectCapsules(nn.Module):
         objects: int,
         object_dims: int,
         iterations: int,
+        em: bool = False,
     ) -> None:
         """Draws the matrices of the capsule types.
 
@@ -69,9 +71,12 @@ class ObjectCapsules(nn.Module):
             objects: number of object capsules.
             object_dims: their dimensions, at least 2.
             iterations: iterations of the routing.
+            em: whether EM routing replaces routing by agreement; the presence of a capsule is its
+                length.
         """
         super().__init__()
         self.iterations = iterations
+        self.em = EMRouting(objects, iterations=iterations) if em else None
         self.shape = (objects, object_dims)
         # Deviation as in CapsNet's votes: capsules are short and couplings even at first.
         self.weight = nn.Parameter(0.1 * torch.randn(capsules, dims, math.prod(self.shape)))
@@ -94,4 +99,6 @@ class ObjectCapsules(nn.Module):
         votes = votes.view(types, frames, positions, *self.shape)
         votes = votes + self.coordinates.to(votes.dtype)[:, None]
         votes = votes.permute(1, 3, 2, 0, 4).reshape(frames, self.shape[0], -1, self.shape[1])
+        if self.em is not None:
+            return self.em(votes, length(capsules).flatten(1))
         return route(votes, iterations=self.iterations)

@@ -240,12 +240,16 @@ class TemplateDecoder(nn.Module):
 
     @property
     def templates(self) -> Tensor:
-        """Returns the templates in [0, 1]: (M, channels or 1, side, side)."""
+        """Returns the templates, (part capsules, channels, side, side) in [0, 1]; one channel if
+        parts colour them.
+        """
         return self.template_logits.sigmoid()
 
     @property
     def sharpness(self) -> Tensor | None:
-        """Returns the factor from a template's values to its logits; None with `alpha`."""
+        """Returns the factor that turns a template's values into mixing logits; None if `alpha`
+        has logits of its own.
+        """
         if self.temperature is None:
             return None
         return 1 / (F.softplus(self.temperature + 0.5) + 1e-4)

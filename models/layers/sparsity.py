@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from models.layers.shares import whole_batch
+
 
 def prior_sparsity(presence: Tensor, classes: int) -> dict[str, Tensor]:
     """Computes both sparsity losses of prior presences, as if each class had K/C capsules.
 
     Args:
-        presence: (batch, K).
+        presence: (batch, K); on several devices, this device's share of the batch.
         classes: number of classes, C.
 
     Returns:
         `prior_within`: mean squared distance of an example's sum of presences from K/C.
         `prior_between`: mean squared distance of a capsule's sum over the batch from batch/C.
     """
+    presence = whole_batch(presence)
     batch, capsules = presence.shape
     return {
         "prior_within": (presence.sum(1) - capsules / classes).square().mean(),
@@ -44,12 +47,13 @@ def posterior_sparsity(mass: Tensor) -> dict[str, Tensor]:
     """Computes both losses that ask for few capsules per example, but all capsules per batch.
 
     Args:
-        mass: (batch, K), posterior presences.
+        mass: (batch, K), posterior presences; on several devices, this device's share.
 
     Returns:
         `posterior_within`: mean entropy of an example. `posterior_between`: minus the entropy of
         the batch's sum.
     """
+    mass = whole_batch(mass)
     return {
         "posterior_within": entropy(mass).mean(),
         "posterior_between": -entropy(mass.sum(0)),

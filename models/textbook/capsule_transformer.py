@@ -28,6 +28,7 @@ class CapsuleTransformer(nn.Module):
         self.conv = copy.deepcopy(model.capsules.features)
         self.objects = copy.deepcopy(model.objects)
         self.positions = nn.Parameter(block.positions.detach().clone())
+        self.places = copy.deepcopy(block.places)
         self.query, self.key, self.value = (
             linear(*part)
             for part in zip(
@@ -74,12 +75,38 @@ class CapsuleTransformer(nn.Module):
                 where = torch.zeros_like(vote)
                 where[:, 0], where[:, 1] = (2 * y + 1) / rows - 1, (2 * x + 1) / columns - 1
                 votes.append(vote + where)
-        return equations.routing(
-            torch.stack(votes, dim=1), self.config.routing_iterations, "outputs"
-        )
+        together = torch.stack(votes, dim=1)
+        if self.config.routing == "em":
+            return self.fitted(together, capsules.norm(dim=-1).flatten())
+        return equations.routing(together, self.config.routing_iterations, "outputs")
+
+    def fitted(self, votes: Tensor, presence: Tensor) -> Tensor:
+        """Routes one sample's votes (objects, parts, dims) by EM (Hinton et al. 2018)."""
+        objects, em = range(len(votes)), self.objects.em
+        shares = [presence / len(votes) for _ in objects]
+        for t in range(self.config.routing_iterations):
+            poses, variances, activations = [], [], []
+            for j in objects:  # M-step
+                mass = shares[j].sum() + 1e-6
+                pose = (shares[j][:, None] * votes[j]).sum(0) / mass
+                variance = (shares[j][:, None] * (votes[j] - pose) ** 2).sum(0) / mass + 1e-6
+                cost = ((em.cost[j] + torch.log(torch.sqrt(variance))) * mass).sum()
+                scale = 0.01 * (1 - 0.95 ** (t + 1))
+                poses.append(pose)
+                variances.append(variance)
+                activations.append(torch.sigmoid(scale * (em.benefit[j] - cost)))
+            logits = [  # E-step
+                torch.log(activations[j])
+                + torch.distributions.Normal(poses[j], variances[j].sqrt())
+                .log_prob(votes[j])
+                .sum(1)
+                for j in objects
+            ]
+            shares = [share * presence for share in torch.stack(logits).softmax(0)]
+        return torch.stack([a * pose for a, pose in zip(activations, poses, strict=True)])
 
     def attended(self, x: Tensor) -> Tensor:
-        """Attends over the frames of one token: (batch, frames, width) to (batch, width)."""
+        """Attends over tokens: (batch, tokens, width) to the same shape."""
         x = self.norms[0](x)
         q, k, v = self.query(x), self.key(x), self.value(x)
         heads = []
@@ -89,14 +116,22 @@ class CapsuleTransformer(nn.Module):
             weights = torch.softmax(scores / self.config.head_dim**0.5, dim=-1)
             heads.append(torch.einsum("bij,bjd->bid", weights, v[..., part]))
         x = self.norms[1](x + self.output(torch.cat(heads, -1)))
-        x = self.norms[2](x + self.narrow(F.gelu(self.widen(x))))
+        return self.norms[2](x + self.narrow(F.gelu(self.widen(x))))
+
+    def averaged(self, x: Tensor) -> Tensor:
+        """Averages the frames of one token: (batch, frames, width) to (batch, width)."""
         weights = torch.softmax(self.score(x).squeeze(-1), dim=1)
         return torch.einsum("bt,btw->bw", weights, x)
 
     def decoded(
         self, context: Tensor, frame: Tensor, capsules: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Decodes tokens (batch, tokens, width) to frames, and computes the latent's divergence."""
+        """Decodes tokens (batch, tokens, width) to frames.
+
+        Returns:
+            The frames. Then the Kullback-Leibler divergence of the latent from a standard normal
+            distribution, summed over the latent and averaged over the batch; None without a latent.
+        """
         rows, columns = frame.shape[2] // 4, frame.shape[3] // 4
         layers, divergence = self.decoder, None
         if isinstance(layers["context"], nn.Conv2d):
@@ -135,7 +170,11 @@ class CapsuleTransformer(nn.Module):
             size = (window[0].shape[2] // 2, window[0].shape[3] // 2)
             capsules = [self.capsules(frame) for frame in window]
             tokens = torch.stack([self.tokens(c, size) for c in capsules], 1) + self.positions
-            context = torch.stack([self.attended(token) for token in tokens.unbind(2)], 1)
+            if self.places is not None:
+                attended = self.attended((tokens + self.places).flatten(1, 2)).view_as(tokens)
+            else:
+                attended = torch.stack([self.attended(token) for token in tokens.unbind(2)], 2)
+            context = torch.stack([self.averaged(token) for token in attended.unbind(2)], 1)
             predictions, divergence = self.decoded(context, window[-1], capsules[-1])
             future += predictions.chunk(self.config.frames_per_step, 1)
             divergences.append(predictions.new_zeros(()) if divergence is None else divergence)
@@ -165,6 +204,8 @@ def gradients_by_model_names(
 ) -> dict[str, Tensor]:
     """Renames the textbook version's gradients to the names of our variant's parameters."""
     found: dict[str, Tensor] = {"transformer.positions": gradients["positions"]}
+    if "places" in gradients:
+        found["transformer.places"] = gradients["places"]
     norms = ("norm", "norm_attention", "norm_feed_forward")
     for part in ("weight", "bias"):
         found[f"capsules.features.{part}"] = gradients[f"conv.{part}"]

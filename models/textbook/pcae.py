@@ -76,7 +76,12 @@ class Parts(nn.Module):
         return image
 
     def both(self, name: str) -> Tensor:
-        """Concatenates a parameter of the layers for the parts' numbers and attentions."""
+        """Concatenates a parameter of the two pooling layers: first that for the parts' numbers,
+        then that for attention.
+
+        Args:
+            name: the name of the parameter, `weight` or `bias`.
+        """
         pooling = self.pooling
         return torch.cat([getattr(pooling.numbers, name), getattr(pooling.attention, name)])
 

@@ -1,4 +1,4 @@
-"""The headline rows: what each is, and the records that it is made from."""
+"""Reads the headline rows, and the records that each row is made from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROFILE = "published"
 
 
 class PublishedFigure(Frozen):
-    """What a source reports."""
+    """Holds the figure that a source reports, and how the source obtained it."""
 
     value: float
     curve: tuple[float, ...] = ()
@@ -42,14 +42,14 @@ class PublishedFigure(Frozen):
 
 
 class Bound(Frozen):
-    """A figure that a row should reach."""
+    """Holds the lowest and the highest figure that fulfil the aim of a row."""
 
     at_least: float = -math.inf
     at_most: float = math.inf
 
 
 class Row(Frozen):
-    """One headline row, as `rows.yaml` has it; that file explains the fields."""
+    """Holds one headline row of `rows.yaml`; that file explains the fields."""
 
     name: str
     title: str
@@ -67,7 +67,7 @@ class Row(Frozen):
 
     @property
     def command(self) -> str:
-        """The command that makes the run of seed 0."""
+        """Writes the command that makes the run of seed 0."""
         numbers = {
             "epochs": self.epochs,
             "train-samples": self.train_samples,
@@ -99,7 +99,7 @@ class Row(Frozen):
 
 @dataclass(frozen=True)
 class Measured:
-    """A row with its records, one per seed."""
+    """Holds a row with its records, one per seed."""
 
     row: Row
     records: Sequence[RunRecord]
@@ -108,7 +108,7 @@ class Measured:
 
     @property
     def values(self) -> list[float]:
-        """The metric of each seed."""
+        """Lists the metric of each seed."""
         return [record.metrics[self.row.metric] for record in self.records]
 
     @cached_property
@@ -146,7 +146,7 @@ class Measured:
 
     @property
     def verdict(self) -> str:
-        """Says whether the aim is reached."""
+        """Says whether the aim is reached, missed or not measured yet, and why."""
         if not self.records:
             return self.row.verdict or "not run yet"
         reached = self._reached
@@ -159,7 +159,9 @@ class Measured:
 
     @property
     def _reached(self) -> bool | None:
-        """None: the row has no aim, or too few seeds for it."""
+        """Returns whether the aim is reached; None if the row has no aim, or too few seeds for
+        it.
+        """
         score, aim, figure = self.score, self.row.aim, self.row.published
         if isinstance(aim, Bound):
             return aim.at_least <= score.mean <= aim.at_most

@@ -12,16 +12,20 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.aggregates import across
 from reports.figures import FORMATS, Drawing
 from reports.flags import flags
 from reports.formats import one_line, write
 from reports.page.boards import boards
-from reports.page.cells import MARKS, cell_data
+from reports.page.budgets import budget_sentences
+from reports.page.cells import cell_data
+from reports.page.glossary import glossary
 from reports.page.made_by import made_by
 from reports.page.page_format import PageData
-from reports.page.summary import summaries
+from reports.page.run_rows import MOST
+from reports.page.summary import comparisons, summaries
 from reports.page.table_data import table_data
-from reports.page.views import VIEWS
+from reports.page.views import COSTS, VIEWS
 from reports.ranking import rankings
 from reports.results import Results
 from reports.table_files import SUFFIXES
@@ -60,10 +64,14 @@ def write_page(
         facts=made_by(results),
         counts=count_sentences(results),
         flags=flags(results),
-        summaries=summaries(groups),
+        budgets=budget_sentences(results),
+        summaries=summaries(groups, {(a.task, a.profile): a.doubles for a in across(results)}),
+        comparisons=comparisons(groups),
         views=VIEWS,
-        marks=MARKS,
+        cost_views=COSTS,
+        glossary=glossary(results),
         rows={name: len(table) for name, table in tables.items()},
+        listed_runs=min(MOST, len(results.every_run)),
         files=[(name, _suffixes(name)) for name in TABLES],
         figures=[(figure.name, one_line(figure.title)) for figure in figures],
         figure_formats=_formats(figures, folder / "figures"),
@@ -85,9 +93,10 @@ def page_data(results: Results, tables: Mapping[str, pd.DataFrame]) -> PageData:
     """
     groups = [*rankings(results)]
     return PageData(
+        folder=one_line(results.root.resolve().name),
         boards=boards(results, groups),
         cells={s.cell.study: cell_data(results, s, group) for group in groups for s in group},
-        tables=table_data(tables, groups),
+        tables=table_data(results, tables, groups),
     )
 
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 from reports.aggregates import across
-from reports.flags import mixtures, test_set
+from reports.flags import mixtures
 from reports.floor_scores import Floor
 from reports.formats import one_line
 from reports.intervals import Estimate, mean
 from reports.page.page_format import Board, Column, Entry, Row
-from reports.page.views import entry, head, number
+from reports.page.views import entry, heads, number, samples_words
 from reports.published import Published, published_figures
 from reports.ranking import RankedCell, place
 from reports.results import Cell, Results
@@ -29,19 +29,28 @@ def boards(results: Results, groups: Sequence[list[RankedCell]]) -> list[Board]:
         groups: the rankings of each task, dataset and profile.
     """
     mixed = mixtures(results)
-    skills = {(a.task, a.profile): a.skills for a in across(results)}
+    found = {(a.task, a.profile): a for a in across(results)}
+    made = []
+    for (task, profile), members in by_board(groups).items():
+        a = found.get((task, profile))
+        skills, doubles = (a.skills, a.doubles) if a else ({}, {})
+        columns = [
+            _column(g, mixed.get(place(g[0].cell), []), doubles.get(g[0].cell.dataset, ""))
+            for g in members
+        ]
+        rows = _rows(members, skills, doubles)
+        made.append(
+            Board(task=one_line(task), profile=one_line(profile), columns=columns, rows=rows)
+        )
+    return made
+
+
+def by_board(groups: Groups) -> dict[tuple[str, str], list[list[RankedCell]]]:
+    """Sorts the rankings of datasets by task and profile."""
     found: dict[tuple[str, str], list[list[RankedCell]]] = {}
     for group in groups:
-        found.setdefault((group[0].cell.task, group[0].cell.profile), []).append(group)
-    return [
-        Board(
-            task=one_line(task),
-            profile=one_line(profile),
-            columns=[_column(group, mixed.get(place(group[0].cell), [])) for group in members],
-            rows=_rows(members, skills.get((task, profile), {})),
-        )
-        for (task, profile), members in found.items()
-    ]
+        found.setdefault((group[0].cell.task, group[0].cell.profile), []).append([*group])
+    return found
 
 
 def mean_places(groups: Groups) -> dict[str, float]:
@@ -55,13 +64,14 @@ def mean_places(groups: Groups) -> dict[str, float]:
     return {variant: mean(places) for variant, places in found.items()}
 
 
-def _rows(groups: Groups, skills: Mapping[str, Estimate]) -> list[Row]:
+def _rows(groups: Groups, skills: Mapping[str, Estimate], doubles: Mapping[str, str]) -> list[Row]:
     cells: dict[str, dict[str, str]] = {}
     for group in groups:
         for ranked in group:
             by_dataset = cells.setdefault(ranked.cell.variant, {})
             by_dataset[one_line(ranked.cell.dataset)] = ranked.cell.study
-    places = mean_places(groups)
+    places = mean_places([group for group in groups if group[0].cell.dataset not in doubles])
+    places = dict.fromkeys(cells, math.nan) | places
     order = sorted(places, key=lambda v: (math.isnan(places[v]), places[v], v))
     return [_row(v, places[v], skills.get(v), cells[v]) for v in order]
 
@@ -78,13 +88,14 @@ def _row(variant: str, place: float, skill: Estimate | None, cells: dict[str, st
     )
 
 
-def _column(group: list[RankedCell], mixed: list[str]) -> Column:
+def _column(group: list[RankedCell], mixed: list[str], double_of: str) -> Column:
     cell = group[0].cell
-    tests = sorted({test_set(r.samples) for s in group for r in s.cell.scored if r.samples})
+    same = f"the data of {one_line(double_of)} again: not counted" if double_of else ""
+    tested, copy = samples_words([ranked.cell for ranked in group])
     return Column(
         dataset=one_line(cell.dataset),
-        metric=head(cell),
-        tested="; ".join((*(tests if len(tests) == 1 else []), *mixed)),
+        heads=heads(cell),
+        tested=", ".join(filter(None, (tested, copy, same, *mixed))),
         floor=_floor(shown_floors(group)[:1]),
         published=_published(cell),
     )

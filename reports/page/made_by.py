@@ -19,22 +19,25 @@ def made_by(results: Results) -> list[tuple[str, str]]:
     """Lists facts on what made the finished runs, as pairs of a name and words."""
     runs = results.every_run
     facts = [run.provenance for run in runs]
-    systems = [one.platform.partition("-")[0] for one in facts]
     devices = {
-        f"{one.cpu}, {one.gpu or 'no GPU'}, {system}"
-        for one, system in zip(facts, systems, strict=True)
+        f"{one.cpu}, {one.gpu or 'no GPU'}, {one.platform.partition('-')[0]}, {_threads(run)}"
+        for one, run in zip(facts, runs, strict=True)
     }
     versions = {f"capsbench {one.version or 'older than 0.2'}" for one in facts}
     torch = {f"torch {v}" for one in facts if (v := one.versions.get("torch"))}
     return [
-        ("date", _dates(results)),
+        ("runs made", _dates(results)),
         ("version", ", ".join(filter(None, (_values(versions), _values(torch))))),
         ("commit", _values(one.commit or "unknown" for one in facts)),
-        ("code", _values(one.code_version for one in facts)),
+        ("code hash", _values(one.code_version for one in facts)),
         ("machine", _values(devices)),
         ("budget", _budget(results)),
         ("results", _counts(results)),
     ]
+
+
+def _threads(run: RunRecord) -> str:
+    return f"{run.spec.threads} thread{'' if run.spec.threads == 1 else 's'} per run"
 
 
 def _values(values: Iterable[str]) -> str:
@@ -45,7 +48,7 @@ def _values(values: Iterable[str]) -> str:
 def _dates(results: Results) -> str:
     """Returns the first and the last day of the finals, such as `2026-11-27 to 2026-11-28`.
 
-    Trials are the many, and of the same days. Without a final, all runs count.
+    The trials are many more, and are from the same days. Without a final, all runs count.
     """
     finals = [run for cell in results.cells for run in cell.finals]
     days = sorted({day for run in finals or results.every_run if (day := _day(results, run))})
@@ -103,7 +106,7 @@ def _counts(results: Results) -> str:
     failed = sum(run.status == "failed" for run in runs)
     saved = sum(cell.ledger.epochs.saved for cell in results.cells)
     parts = (
-        f"{len(results.cells)} cells, {done} of them done",
+        f"{len(results.cells)} cells, {'all' if done == len(results.cells) else done} done",
         f"{len(runs)} runs, {failed} failed",
         f"{saved:,} epochs saved by pruning" if saved else "",
         f"{len(results.single)} single runs" if results.single else "",

@@ -74,6 +74,8 @@ class CellData(TypedDict):
     factor: int
     """What scores are multiplied by before they are shown: 100 for rates."""
     mark: str
+    mark_text: str
+    """The mark in words; it names the floor that a cell is not above."""
     note: str
     """What is missing, or that the data is a stand-in."""
     views: dict[str, Entry]
@@ -96,10 +98,10 @@ class Column(TypedDict):
     """Holds the head of a dataset in a board, and its rows that are no variant's."""
 
     dataset: str
-    metric: str
-    """With its unit and an arrow in the better direction."""
+    heads: dict[str, str]
+    """For each view what its numbers are, with an arrow in the better direction."""
     tested: str
-    """Size and choice of the test set, and what mixes in the column."""
+    """Size of the test set, state of the data, and what mixes in the column."""
     floor: Entry
     published: Entry
 
@@ -132,6 +134,8 @@ class TableData(TypedDict):
 
 
 class PageData(TypedDict):
+    folder: str
+    """Name of the results folder, which commands need."""
     boards: list[Board]
     cells: dict[str, CellData]
     """By study."""

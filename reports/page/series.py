@@ -43,7 +43,7 @@ def learning_curves(results: Results, cell: Cell) -> list[Curve]:
 
 
 def thinned(points: Sequence[T], most: int = POINTS) -> list[T]:
-    """Keeps at most so many points, evenly spaced, the first and the last among them."""
+    """Keeps at most `most` points, evenly spaced, with the first and the last."""
     if len(points) <= most:
         return list(points)
     step = (len(points) - 1) / (most - 1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
 
-from reports.flags import test_set
 from reports.formats import one_line
+from reports.page.boards import by_board
 from reports.page.table_data import drawer_address
-from reports.page.views import cost, interval_text
+from reports.page.views import cost, gap_words, interval_text, percent, samples_words
 from reports.published import FULL_BUDGETS, beside, gap
 from reports.ranking import RankedCell
 from reports.score_texts import (
@@ -33,6 +33,8 @@ Piece = str | tuple[str, str]
 
 class Sentence(TypedDict):
     dataset: str
+    tested: str
+    """Number of test samples, and state of the data."""
     pieces: list[Piece]
 
 
@@ -40,32 +42,40 @@ class TaskSummary(TypedDict):
     """Holds the sentences of one task and profile."""
 
     name: str
-    lead: list[Piece]
+    lead: str
     datasets: list[Sentence]
-    published: list[Piece]
 
 
-def summaries(groups: Sequence[list[RankedCell]]) -> list[TaskSummary]:
+class Comparisons(TypedDict):
+    """Holds the comparisons with published figures in one profile."""
+
+    note: str
+    """Says why they can't be compared; empty where they can, but for those that say otherwise."""
+    figures: list[list[Piece]]
+
+
+def summaries(
+    groups: Sequence[list[RankedCell]], doubles: Mapping[tuple[str, str], Mapping[str, str]]
+) -> list[TaskSummary]:
     """Writes the sentences of each task and profile.
 
     Args:
         groups: the rankings of each task, dataset and profile.
+        doubles: by task and profile, for each dataset with the data of an earlier one the name of
+            that one. The earlier one alone counts.
     """
-    found: dict[tuple[str, str], list[list[RankedCell]]] = {}
-    for group in groups:
-        found.setdefault((group[0].cell.task, group[0].cell.profile), []).append(group)
-    return [
-        TaskSummary(
-            name=one_line(f"{task.capitalize()}, profile {profile}"),
-            lead=[*_lead(members)],
-            datasets=[
-                Sentence(dataset=one_line(group[0].cell.dataset), pieces=[*_dataset(group)])
-                for group in members
-            ],
-            published=[*_published(members, profile)],
+    made = []
+    for (task, profile), members in by_board(groups).items():
+        double = doubles.get((task, profile), {})
+        counted = [group for group in members if group[0].cell.dataset not in double]
+        made.append(
+            TaskSummary(
+                name=one_line(f"{task.capitalize()}, profile {profile}"),
+                lead=_lead(counted),
+                datasets=[_sentence(group, double) for group in members],
+            )
         )
-        for (task, profile), members in found.items()
-    ]
+    return made
 
 
 def link(ranked: RankedCell) -> Piece:
@@ -100,27 +110,30 @@ def cheapest_close(group: Sequence[RankedCell]) -> RankedCell | None:
     return min(known, key=lambda ranked: cost(ranked.cell, "seconds"), default=None)
 
 
-def _lead(groups: Sequence[list[RankedCell]]) -> Iterator[Piece]:
+def _lead(groups: Sequence[list[RankedCell]]) -> str:
     """Says which variant has the best mean most often, and how often that is certain."""
     scored = [group for group in groups if any(ranked.score.n for ranked in group)]
     winners = [ranked for group in scored if (ranked := winner(group))]
     if not winners:
-        yield "No variant is above its floors yet."
-        return
+        return "No variant is above its floors yet."
     counts = Counter(one_line(ranked.cell.variant) for ranked in winners)
-    of = f"of {len(scored)} dataset{'' if len(scored) == 1 else 's'}"
-    certain = [ranked for ranked in winners if ranked.mark == "best"]
-    names = (f"{variant} on {n}" for variant, n in counts.most_common())
-    yield f"The best mean {of}: {', '.join(names)}. "
-    if certain:
-        named = ", ".join(
-            one_line(f"{ranked.cell.variant} on {ranked.cell.dataset}") for ranked in certain
-        )
-        yield f"Certain: {named}. " + (
-            "" if len(certain) == len(scored) else "Elsewhere it is open."
-        )
+    names = [f"{variant} on {n}" for variant, n in counts.most_common()]
+    names[0] += f" of {len(scored)} dataset{'' if len(scored) == 1 else 's'}"
+    certain = [one_line(ranked.cell.dataset) for ranked in winners if ranked.mark == "best"]
+    sure = f"Certain on {', '.join(certain)}." if certain else "None is certain."
+    return f"Best mean above floors: {', '.join(names)}. {sure}"
+
+
+def _sentence(group: list[RankedCell], doubles: Mapping[str, str]) -> Sentence:
+    dataset = group[0].cell.dataset
+    first = doubles.get(dataset)
+    if first is None:
+        pieces = [*_dataset(group)]
     else:
-        yield "On none is that certain."
+        pieces = [f"the data of {one_line(first)} again, with another search: it does not count."]
+    tested, copy = samples_words([ranked.cell for ranked in group])
+    tested = f"{tested} test samples" + (f", {copy}" if copy else "")
+    return Sentence(dataset=one_line(dataset), tested=tested, pieces=pieces)
 
 
 def _dataset(group: list[RankedCell]) -> Iterator[Piece]:
@@ -130,8 +143,8 @@ def _dataset(group: list[RankedCell]) -> Iterator[Piece]:
         return
     yield link(first)
     yield from _how_sure(first, group)
-    yield from _cost(first, group)
-    yield f" Tested on {_tested(first)}."
+    yield from _excluded(first, group)
+    yield from _cheaper(first, group)
 
 
 def _no_winner(group: list[RankedCell]) -> Iterator[Piece]:
@@ -139,31 +152,46 @@ def _no_winner(group: list[RankedCell]) -> Iterator[Piece]:
     if best is None:
         yield "no final yet."
         return
-    metric = best.cell.metric
-    name, value = best.floor
-    yield "no variant is above its floors: the best mean, "
-    yield f"{score_text(metric, best.score.mean)} of "
-    yield link(best)
-    yield f", beside {score_text(metric, value)} of {one_line(name)}."
+    yield "no variant is above its floors; the best mean: "
+    yield from _beside_floor(best)
+    yield "."
+
+
+def _beside_floor(ranked: RankedCell) -> Iterator[Piece]:
+    """Names a variant with its mean, and the floor that it is not clearly better than."""
+    metric, (name, value) = ranked.cell.metric, ranked.floor
+    yield link(ranked)
+    yield f" ({score_text(metric, ranked.score.mean)}; "
+    yield f"{one_line(name)} {score_text(metric, value)})" if name else "no floor)"
+
+
+def _excluded(first: RankedCell, group: Sequence[RankedCell]) -> Iterator[Piece]:
+    """Names the variants with a better mean that are not above their floors."""
+    better = [one for one in group[: group.index(first)] if one.score.n]
+    for place, ranked in enumerate(better):
+        yield ", " if place else " Without "
+        yield from _beside_floor(ranked)
+    if better:
+        yield "."
 
 
 def _how_sure(first: RankedCell, group: list[RankedCell]) -> Iterator[Piece]:
     metric, mark = first.cell.metric, first.mark
     text, between = interval_text(first)
-    text += " %" if is_rate(metric) else ""
-    text += f" (95 %: {between})" if " to " in between else ""
+    text = percent(text, metric) if is_rate(metric) else f"{one_line(metric)} {text}"
+    text += f" ({between})" if " to " in between else ""
     others = [one for one in group if one.above and one.score.n and one is not first]
     rivals = [one for one in others if one.mark == "may be best"]
     if mark == "best":
-        yield f" is best with {text}"
+        yield f" is best: {text}"
         yield from _ahead(others, first)
         yield "."
     elif mark == "may be best" and rivals:
-        yield f" leads with {text}, but "
+        yield f" leads: {text}. May be best, too: "
         yield from _listed(rivals)
-        yield f" may be best too, {_behind(rivals)} behind."
+        yield f"{' points' if is_rate(metric) else ''} behind."
     elif mark == "may be best":
-        yield f" leads with {text}"
+        yield f" leads: {text}"
         yield from _ahead(others, first)
         yield f"; {_why_open(group)}."
     else:
@@ -185,72 +213,67 @@ def _ahead(others: Sequence[RankedCell], first: RankedCell) -> Iterator[Piece]:
 
 def _why_open(group: Sequence[RankedCell]) -> str:
     if group[0].score.n and not group[0].above:
-        return "not certain, as a better mean is not above its floors"
+        return "not certain"  # The next sentence names the better mean.
     if any(not ranked.score.n for ranked in group):
         return "not certain, as another has no final yet"
     return "not certain, as another has too few seeds or nothing to measure luck by"
 
 
 def _listed(rivals: Sequence[RankedCell]) -> Iterator[Piece]:
+    """Names variants, and how far each is behind."""
     for place, ranked in enumerate(rivals):
-        if place:
-            yield " and " if place == len(rivals) - 1 else ", "
+        yield ", " if place else ""
         yield link(ranked)
+        yield f" {difference_text(ranked.cell.metric, ranked.behind)}"
 
 
-def _behind(rivals: Sequence[RankedCell]) -> str:
-    metric = rivals[0].cell.metric
-    texts = [difference_text(metric, ranked.behind) for ranked in (rivals[0], rivals[-1])]
-    unit = " points" if is_rate(metric) else ""
-    return f"{' to '.join(dict.fromkeys(texts))}{unit}"
-
-
-def _cost(first: RankedCell, group: list[RankedCell]) -> Iterator[Piece]:
-    seconds = cost(first.cell, "seconds")
-    if math.isnan(seconds):
-        return
-    close = "two points" if is_rate(first.cell.metric) else "2 %"
+def _cheaper(first: RankedCell, group: list[RankedCell]) -> Iterator[Piece]:
+    """Names the cheapest variant that is close to the best, unless it is the best itself."""
     cheapest = cheapest_close(group)
-    yield f" It takes {duration(seconds)} per run"
     if cheapest is None or cheapest is first:
-        yield f"; none within {close} of it is cheaper."
         return
-    yield f"; cheapest within {close}: "
-    yield link(cheapest)
     score = score_text(cheapest.cell.metric, cheapest.score.mean)
-    yield f", {score} in {duration(cost(cheapest.cell, 'seconds'))}."
+    seconds = cost(first.cell, "seconds")
+    yield " Cheaper: "
+    yield link(cheapest)
+    yield f", {score} in {duration(cost(cheapest.cell, 'seconds'))} per run"
+    yield f", not {duration(seconds)}." if math.isfinite(seconds) else "."
 
 
-def _tested(first: RankedCell) -> str:
-    tests = sorted({test_set(run.samples) for run in first.cell.scored if run.samples})
-    seeds = f"{first.score.n} seed{'' if first.score.n == 1 else 's'}"
-    return f"{' or '.join(tests) or 'an unknown number of samples'}, {seeds}"
+def comparisons(groups: Sequence[list[RankedCell]]) -> list[Comparisons]:
+    """Writes for each profile our means beside published figures.
 
-
-def _published(groups: Sequence[list[RankedCell]], profile: str) -> Iterator[Piece]:
-    """Writes our means beside published figures, and whether they can be compared."""
-    found = [
-        (ranked, figure)
-        for group in groups
-        for ranked in group
-        if ranked.score.n and (figure := beside(ranked.cell, ranked.cell.metric))
+    Args:
+        groups: the rankings of each task, dataset and profile.
+    """
+    by_profile: dict[str, list[list[Piece]]] = {}
+    for group in groups:
+        found = [*_published(group)]
+        if found:
+            by_profile.setdefault(group[0].cell.profile, []).extend(found)
+    return [
+        Comparisons(
+            note=""
+            if profile in FULL_BUDGETS
+            else one_line(f"not comparable, since profile {profile} trains less than papers do"),
+            figures=figures,
+        )
+        for profile, figures in by_profile.items()
     ]
-    if not found:
-        return
-    yield "Beside the papers: "
-    for place, (ranked, figure) in enumerate(found):
-        metric = ranked.cell.metric
-        distance = gap(ranked.score.mean, ranked.cell, figure)
-        yield "; " if place else ""
-        yield link(ranked)
-        yield f" on {one_line(ranked.cell.dataset)} {score_text(metric, ranked.score.mean)} here, "
-        yield f"{published_text(metric, figure.value)} published"
-        if math.isfinite(distance):
-            way = "better" if distance >= 0 else "worse"
-            yield f" ({difference_words(metric, abs(distance))} {way})"
-        elif profile in FULL_BUDGETS:
-            yield " (not comparable)"
-    if profile not in FULL_BUDGETS:
-        yield ". None of these can be compared: "
-        yield f"profile {one_line(profile)} trains less than papers do"
-    yield ". A click on a name says what differs."
+
+
+def _published(group: Sequence[RankedCell]) -> Iterator[list[Piece]]:
+    """Writes each mean that has a published figure beside it, and the difference."""
+    for ranked in (ranked for ranked in group if ranked.score.n):
+        cell = ranked.cell
+        figure = beside(cell, cell.metric)
+        if figure is None:
+            continue
+        apart = math.isnan(gap(ranked.score.mean, cell, figure)) and cell.profile in FULL_BUDGETS
+        theirs = published_text(cell.metric, figure.value)
+        ours = score_text(cell.metric, ranked.score.mean)
+        yield [
+            link(ranked),
+            f" on {one_line(cell.dataset)}: {ours} here, {theirs} published, "
+            f"{gap_words(ranked, figure)}{', not comparable' if apart else ''}",
+        ]

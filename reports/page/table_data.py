@@ -3,53 +3,73 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import pandas as pd
 
 from reports.formats import with_interval
 from reports.page.page_format import TableData, Value
-from reports.page.views import cost
+from reports.page.run_rows import run_rows
+from reports.page.views import cost, interval_text, mark_text, metric_name
 from reports.ranking import RankedCell
+from reports.results import Results
+from reports.score_texts import factor
+from reports.tables.cell_costs import training
 from reports.tables.leaderboard_table import shown_floors
 
+T = TypeVar("T")
+
 BOARD = (
-    *("variant", "dataset", "mean", "95 % interval", "seeds", "mark", "task", "metric"),
-    *("behind", "behind_at_most", "test_samples", "floor", "floor_name", "untrained"),
-    *("published", "gap", "trials", "seconds", "data", "profile", "progress", "notes"),
+    *("variant", "dataset", "mean", "95 % interval", "seeds", "mark", "metric", "behind"),
+    *("behind_at_most", "floor", "floor_name", "untrained", "published", "gap", "test_samples"),
+    *("train_samples", "epochs", "trials", "seconds", "task", "data", "profile", "progress"),
+    "notes",
 )
 PUBLISHED = (
     *("model", "dataset", "metric", "value", "spread", "n", "variant", "ours", "95 % interval"),
     *("seeds", "gap", "selection", "differs", "source", "task", "profile"),
 )
+SCORES = (
+    *("mean", "behind", "behind_at_most", "floor", "untrained", "published", "gap"),
+    *("value", "spread", "ours", "ci_low", "ci_high", "score"),
+)
+"""Columns that the page shows in percent where the row's metric is a rate."""
+SAME = ("profile", "progress", "notes", "task")
+"""Columns that the page leaves out where all rows say the same."""
 
 
 def table_data(
-    tables: Mapping[str, pd.DataFrame], groups: Sequence[list[RankedCell]]
+    results: Results, tables: Mapping[str, pd.DataFrame], groups: Sequence[list[RankedCell]]
 ) -> dict[str, TableData]:
     """Turns the tables that the page shows into JSON, each with its links.
 
     Args:
+        results: the results.
         tables: all tables by name.
         groups: the rankings of each task, dataset and profile, in the leaderboard's order.
     """
     board = tables["leaderboard"].assign(
-        **{"95 % interval": _between(tables["leaderboard"], "mean")}, seconds=_seconds(groups)
+        **{"95 % interval": _by_row(groups, lambda ranked: interval_text(ranked)[1], "")},
+        mark=_by_row(groups, mark_text, ""),
+        train_samples=pd.array(_by_row(groups, _train_samples, None), "Int64"),
+        epochs=pd.array(_by_row(groups, _epochs, None), "Int64"),
+        seconds=_by_row(groups, lambda ranked: cost(ranked.cell, "seconds"), math.nan),
     )
-    published = tables["published"]
-    published = published.assign(**{"95 % interval": _between(published, "ours")})
+    drawers = _by_row(groups, lambda ranked: drawer_address(ranked.cell.study), "")
+    published = _percent(tables["published"])
+    published = published.assign(**{"95 % interval": _between(published)})
     found = {
-        "leaderboard": _table(board[[*BOARD]], {"variant": _drawers(groups)}),
+        "leaderboard": _table(_percent(board)[[*BOARD]], {"variant": drawers}),
         "published": _table(published[[*PUBLISHED]]),
         **{name: _table(_first(tables[name], "variant")) for name in ("ranks", "costs")},
-        "floors": _table(_first(tables["floors"], "floor")),
+        "floors": _table(_first(_percent(tables["floors"]), "floor")),
         **{name: _table(tables[name]) for name in ("importance", "data", "provenance")},
+        "runs": _runs(run_rows(results)),
     }
     for name in ("failures", "pareto"):
-        links = [f"../runs/{run}/record.json" if run else "" for run in tables[name]["run_id"]]
-        found[name] = _table(_first(tables[name], "variant"), {"run_id": links})
+        found[name] = _runs(_first(_percent(tables[name]), "variant"))
     return found
 
 
@@ -58,7 +78,24 @@ def drawer_address(study: str) -> str:
     return f"#cell={quote(study, safe='')}"
 
 
+def _runs(table: pd.DataFrame) -> TableData:
+    """Turns a table with run ids into JSON, with links to the records."""
+    links = [f"../runs/{run}/record.json" if run else "" for run in table["run_id"]]
+    return _table(table, {"run_id": links})
+
+
+def _percent(table: pd.DataFrame) -> pd.DataFrame:
+    """Multiplies the scores of rates by 100, and adds the unit to the metric's name."""
+    if "metric" not in table:
+        return table
+    factors = table["metric"].map(factor).astype("int64")
+    scaled = {name: table[name] * factors for name in SCORES if name in table}
+    return table.assign(**scaled, metric=table["metric"].map(metric_name).astype("str"))
+
+
 def _table(table: pd.DataFrame, links: Mapping[str, list[str]] | None = None) -> TableData:
+    same = [name for name in SAME if name in table and table[name].nunique(dropna=False) == 1]
+    table = table.drop(columns=same)
     columns = [[_value(value) for value in table[name].tolist()] for name in table]
     return TableData(
         columns=[str(name) for name in table],
@@ -82,33 +119,28 @@ def _first(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table[[name, *(column for column in table if column != name)]]
 
 
-def _between(table: pd.DataFrame, mean: str) -> list[str]:
-    """Writes the interval of each row, or its seeds where there is none."""
-    nothing = [""] * len(table)
-    columns = [table[name].tolist() for name in (mean, "ci_low", "ci_high")]
-    texts = [table[name].tolist() if name in table else nothing for name in ("ci_of", "by_seed")]
-    return [with_interval(*row)[1] for row in zip(*columns, *texts, strict=True)]
-
-
-def _seconds(groups: Sequence[list[RankedCell]]) -> list[float]:
-    """Averages the seconds of finals for each row of the leaderboard; NaN for floors."""
+def _between(published: pd.DataFrame) -> list[str]:
+    """Writes the interval of each of our means; empty where there is none."""
+    columns = [published[name].tolist() for name in ("ours", "ci_low", "ci_high")]
     return [
-        second
-        for group in groups
-        for second in (
-            *(cost(ranked.cell, "seconds") for ranked in group),
-            *(math.nan for _ in shown_floors(group)),
-        )
+        with_interval(mean, low, high, "", "")[1] for mean, low, high in zip(*columns, strict=True)
     ]
 
 
-def _drawers(groups: Sequence[list[RankedCell]]) -> list[str]:
-    """Lists the addresses of drawers for each row of the leaderboard; empty for floors."""
+def _by_row(
+    groups: Sequence[list[RankedCell]], of_variant: Callable[[RankedCell], T], of_floor: T
+) -> list[T]:
+    """Lists a value for each row of the leaderboard, whose floors follow the variants."""
     return [
-        address
+        value
         for group in groups
-        for address in (
-            *(drawer_address(ranked.cell.study) for ranked in group),
-            *("" for _ in shown_floors(group)),
-        )
+        for value in (*map(of_variant, group), *(of_floor for _ in shown_floors(group)))
     ]
+
+
+def _epochs(ranked: RankedCell) -> int | None:
+    return training(ranked.cell)[0]
+
+
+def _train_samples(ranked: RankedCell) -> int | None:
+    return training(ranked.cell)[1]

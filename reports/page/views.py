@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from benchmarks.records.record import DataState, SampleCounts
 from reports.formats import one_line
 from reports.intervals import mean
 from reports.page.page_format import Entry
-from reports.published import beside, gap
-from reports.ranking import RankedCell
+from reports.published import Published, beside, gap
+from reports.ranking import BELOW, RankedCell
 from reports.results import Cell
 from reports.score_texts import (
     difference_text,
+    difference_words,
     duration,
     is_rate,
     published_text,
@@ -22,21 +24,29 @@ from reports.score_texts import (
 
 VIEWS = {
     "score": "score",
-    "behind": "difference to the best",
-    "published": "share of published",
-    "seconds": "seconds of a run",
+    "behind": "behind the best",
+    "published": "published",
+    "seconds": "seconds",
     "parameters": "parameters",
 }
 """Names of the views, with the words for them."""
+COSTS = ("seconds", "parameters")
+"""Views that show a cost."""
 NOT_COMPARABLE = "not comparable"
+COPIES = {
+    DataState.unofficial: "unofficial copy",
+    DataState.partial: "partial copy",
+    DataState.stand_in: "stand-in",
+}
+"""Data states that a reader of a score must know, in words."""
 
 
 def views(ranked: RankedCell, group: Sequence[RankedCell]) -> dict[str, Entry]:
-    """Builds all views of a cell.
+    """Builds all views of a cell, by the name of the view.
 
     Args:
         ranked: the cell.
-        group: all cells of its task, dataset and profile, which its shade compares it with.
+        group: all cells of its task, dataset and profile; the shade shows the cell's place in it.
     """
     return {
         "score": _score(ranked, group),
@@ -60,6 +70,34 @@ def number(value: float) -> float | None:
 def cost(cell: Cell, name: str) -> float:
     """Averages a cost over the completed finals that know it; NaN if none does."""
     return mean([c for run in cell.scored if math.isfinite(c := run.cost(name))])
+
+
+def percent(text: str, metric: str) -> str:
+    """Adds the sign of percent to the text of a rate."""
+    return f"{text} %" if text and is_rate(metric) else text
+
+
+def better_word(cell: Cell) -> str:
+    """Says which way the primary metric is better."""
+    return "above" if cell.direction == "maximize" else "below"
+
+
+def mark_text(ranked: RankedCell) -> str:
+    """Writes a cell's mark; of one that is not above its floors, the best floor: `not above 87.2
+    untrained`."""
+    if ranked.mark not in BELOW:
+        return ranked.mark
+    name, value = ranked.floor
+    if math.isnan(value):
+        return "not above floors"
+    floor = score_text(ranked.cell.metric, value).removesuffix(" %")
+    return f"not {better_word(ranked.cell)} {floor} {one_line(name)}"
+
+
+def gap_words(ranked: RankedCell, figure: Published) -> str:
+    """Says how much more or less our mean is than a published figure."""
+    metric, difference = ranked.cell.metric, ranked.score.mean - figure.value
+    return f"{difference_words(metric, abs(difference))} {'less' if difference < 0 else 'more'}"
 
 
 def interval_text(ranked: RankedCell) -> tuple[str, str]:
@@ -103,31 +141,31 @@ def _behind(ranked: RankedCell, group: Sequence[RankedCell]) -> Entry:
         return entry("–" if ranked.score.n else "no final", "", _order(ranked))
     most = difference_text(metric, ranked.at_most)
     small = f"at most {most}" if most and ranked.at_most > 0 else ""
-    text = difference_text(metric, ranked.behind)
+    text = difference_text(metric, abs(ranked.behind))
+    text = f"{text} ahead" if ranked.behind < 0 else text
     return entry(text, small, _order(ranked), _shade(ranked, group))
 
 
 def _published(ranked: RankedCell) -> Entry:
-    """Shows our share of the published figure; where they can't be compared, both figures."""
+    """Shows our mean and the published figure, their difference, and if they can't be compared."""
     cell = ranked.cell
     figure = beside(cell, cell.metric)
     if figure is None or not ranked.score.n:
         return entry("–" if figure is None else "no final")
-    if math.isnan(gap(ranked.score.mean, cell, figure)):
-        ours = score_text(cell.metric, ranked.score.mean).removesuffix(" %")
-        theirs = published_text(cell.metric, figure.value)
-        return entry(f"{ours} of {theirs}", NOT_COMPARABLE)
-    share = ranked.score.mean / figure.value if figure.value else math.nan
-    order = -share if cell.direction == "maximize" else share
-    return entry(f"{share:.1%}", f"of {published_text(cell.metric, figure.value)}", order)
+    ours = score_text(cell.metric, ranked.score.mean).removesuffix(" %")
+    distance = gap(ranked.score.mean, cell, figure)
+    words = [gap_words(ranked, figure), NOT_COMPARABLE if math.isnan(distance) else ""]
+    text = f"{ours} of {published_text(cell.metric, figure.value)}"
+    return entry(text, ", ".join(filter(None, words)), -distance)
 
 
 def _cost(ranked: RankedCell, group: Sequence[RankedCell], name: str) -> Entry:
     amount = cost(ranked.cell, name)
     if math.isnan(amount):
-        return entry("–" if ranked.score.n else "no final")
-    known = [math.log(max(c, 1e-9)) for one in group if math.isfinite(c := cost(one.cell, name))]
-    shade = _share(math.log(max(amount, 1e-9)), known)
+        return entry("unknown" if ranked.score.n else "no final")
+    # What costs nothing would leave no shade to the others.
+    known = [math.log(c) for one in group if (c := cost(one.cell, name)) > 0]
+    shade = _share(math.log(amount), known) if amount > 0 else math.nan
     text = duration(amount) if name == "seconds" else _count(amount)
     return entry(text, "", amount, shade)
 
@@ -140,7 +178,36 @@ def _count(amount: float) -> str:
     return f"{float(f'{amount / 1e9:.3g}'):g} G"
 
 
-def head(cell: Cell) -> str:
-    """Writes a metric with its unit, and an arrow in the better direction."""
-    percent = ", %" if is_rate(cell.metric) else ""
-    return f"{one_line(cell.metric)}{percent} {'↑' if cell.direction == 'maximize' else '↓'}"
+def heads(cell: Cell) -> dict[str, str]:
+    """Writes for each view what its numbers are, with an arrow in the better direction."""
+    unit = metric_name(cell.metric)
+    score = f"{unit} {'↑' if cell.direction == 'maximize' else '↓'}"
+    behind = "points behind ↓" if is_rate(cell.metric) else f"{unit} behind ↓"
+    costs = {"seconds": "time of a run ↓", "parameters": "parameters ↓"}
+    return {"score": score, "behind": behind, "published": score, **costs}
+
+
+def metric_name(metric: str) -> str:
+    """Writes a metric's name, with its unit if it is a rate."""
+    return f"{one_line(metric)}, %" if is_rate(metric) else one_line(metric)
+
+
+def samples_words(cells: Sequence[Cell]) -> tuple[str, str]:
+    """Says how many test samples scored the finals of these cells, and what data that is.
+
+    Returns:
+        The number of test samples, such as `2,000 of 2,007`; and words such as `unofficial copy`,
+        empty where the data is the published data.
+    """
+    runs = [run for cell in cells for run in cell.scored]
+    sizes = dict.fromkeys(_size(run.samples) for run in runs if run.samples)
+    text = " or ".join(sizes) or "unknown number of"
+    states = {state for cell in cells for state in cell.states}
+    copies = [words for state, words in COPIES.items() if state in states]
+    made = "generated" if DataState.generated in states else ""
+    return text, " from ".join(filter(None, (made, ", ".join(copies))))
+
+
+def _size(samples: SampleCounts) -> str:
+    of = f" of {samples.test_of:,}" if samples.test_of > samples.test else ""
+    return f"{samples.test:,}{of}"

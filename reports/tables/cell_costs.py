@@ -24,6 +24,8 @@ COSTS = {
     "failed": "int64",
     "retries": "int64",
     "finals": "int64",
+    "epochs": "Int64",
+    "train_samples": "Int64",
     "parameters": "Int64",
     "flops_per_sample": "Int64",
     "seconds": "float64",
@@ -37,16 +39,25 @@ COSTS_NOTE = """\
 - **trials** is the number of finished trials; **pruned** and **failed** count those that were
   pruned or failed. **saved_epochs** is the number of epochs that pruning saved. **retries** counts
   runs that were started again since their worker had died. **finals** have completed.
-- **parameters** to **samples_per_second** are means over completed finals. **peak_memory_bytes** is
-  the highest of them, on a GPU only: on a CPU a process trains one variant after another.
-  **seconds** is a whole run, **train_seconds** its training alone.
+- **epochs** to **samples_per_second** are means over completed finals, without those of a base;
+  **train_samples** are those of an epoch. **peak_memory_bytes** is the highest of them, on a GPU
+  only: on a CPU a process trains one variant after another. **seconds** is a whole run,
+  **train_seconds** its training alone.
 - **total_seconds** sums all trials and finals of the cell, and their bases.
 """
 
 
 def costs(results: Results) -> pd.DataFrame:
-    """Builds one row per cell: what its runs cost."""
+    """Builds the table of costs, with one row per cell and the columns of `COSTS`."""
     return frame(COSTS, map(_cost, results.cells))
+
+
+def training(cell: Cell) -> tuple[int | None, int | None]:
+    """Returns the epochs of a final and the training samples of an epoch, means over completed
+    finals; None where no record has them."""
+    epochs = mean([run.epochs for run in cell.scored])
+    samples = mean([run.samples.train for run in cell.scored if run.samples])
+    return _whole(epochs), _whole(samples)
 
 
 def _cost(cell: Cell) -> tuple[Any, ...]:
@@ -68,6 +79,7 @@ def _cost(cell: Cell) -> tuple[Any, ...]:
         statuses.count("failed"),
         cell.ledger.retries,
         len(cell.scored),
+        *training(cell),
         _whole(average("parameters")),
         _whole(average("flops_per_sample")),
         average("seconds"),

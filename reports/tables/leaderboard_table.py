@@ -75,7 +75,7 @@ LEADERBOARD_NOTE = (
   95 of 100 such tables the truly best one is marked *best* or *may be best*.
 - **behind** is how much worse the mean is than that of the first row that was compared.
   **behind_at_most**: so far behind the truly best one it is at most, for all rows of a dataset at
-  once in 95 of 100 tables.
+  once in at least 95 of 100 tables.
 - **published** is the figure of the variant's paper or code, **gap** how much better (+) or worse
   (-) ours is, empty where the two can't be compared; *notes* and the table `published` say why.
 - **trials** is the number of finished trials of the search for the hyper-parameters; 0 means the
@@ -120,9 +120,9 @@ def floor_name(floor: Floor) -> str:
 
 
 def by_seed(seeds: SeedScores) -> str:
-    """Lists the score of each seed, such as `[0.9725, 0.9780]`; empty without a score.
+    """Lists the score of each seed, such as `[0.9725, 0.9780]`; an empty text without a score.
 
-    The brackets keep a single score a text, for whoever reads it from CSV.
+    The brackets keep a single score a text when the table is read from CSV.
     """
     return f"[{', '.join(map(readable, seeds.values))}]" if seeds.values else ""
 
@@ -154,11 +154,11 @@ def _floor_row(
     return (
         *(*where, floor.value, math.nan, math.nan, 0, "", "", states, cell.profile),
         *("floor", "", math.nan, "", *(math.nan,) * 5),
-        *(None, _test_samples(runs), "", "; ".join(mixed.get(place(cell), []))),
+        *(None, test_set_size(runs), "", "; ".join(mixed.get(place(cell), []))),
     )
 
 
-def _test_samples(runs: Iterable[RunRecord]) -> int | None:
+def test_set_size(runs: Iterable[RunRecord]) -> int | None:
     """Returns the size of the test set that scored these runs; None if unknown or not the same."""
     sizes = {run.samples.test for run in runs if run.samples}
     return sizes.pop() if len(sizes) == 1 else None
@@ -182,7 +182,7 @@ def _variant_row(
         value,
         distance,
         cell.ledger.states.finished,
-        _test_samples(cell.scored),
+        test_set_size(cell.scored),
         cell.progress,
         "; ".join(notes),
     )

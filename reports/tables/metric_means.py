@@ -12,26 +12,28 @@ from reports.intervals import estimate
 from reports.ranking import score_order, seed_scores
 from reports.results import Cell, Results
 from reports.row_order import by_dataset, by_task
-from reports.tables.leaderboard_table import SCORE, SCORES_NOTE, score_row
+from reports.tables.leaderboard_table import SCORE, SCORES_NOTE, score_row, test_set_size
 
-METRICS = {**SCORE, "note": "str"}
+METRICS = {**SCORE, "test_samples": "Int64", "note": "str"}
 
 METRICS_NOTE = (
     SCORES_NOTE
     + """\
+- **test_samples** is the size of the test set that scored the row.
 - **note** says why a cell has no figure of a metric: *n/a*, it has no meaning there.
 """
 )
 
 
 def metrics(results: Results) -> pd.DataFrame:
-    """Builds one row per cell and test metric: the leaderboard's first columns, and `note`.
+    """Builds one row per cell and test metric: the leaderboard's first columns, then two more.
 
     Metrics that have no meaning in a cell keep their row, without a figure, with the reason.
     """
     rows = (
         (
             *score_row(cell, seeds, estimate(seeds), cell.ledger.directions.get(seeds.metric, "")),
+            test_set_size(cell.scored) if seeds.values else None,
             _absence(cell, seeds.metric),
         )
         for cell in results.cells
@@ -41,7 +43,7 @@ def metrics(results: Results) -> pd.DataFrame:
 
 
 def _best_first(row: Sequence[Any]) -> tuple[Any, ...]:
-    task, dataset, variant, metric, direction, mean, *_, profile, _ = row
+    task, dataset, variant, metric, direction, mean, *_, profile, _, _ = row
     where = by_task(task), by_dataset(dataset), profile
     return (*where, metric, score_order(mean, direction), variant)
 

@@ -44,7 +44,7 @@ SETTING_NOTE = """\
 IMPORTANCE_NOTE = """\
 - **importance** is the share of the trials' spread that a searched hyper-parameter explains, by
   Optuna's PED-ANOVA; the shares of a cell sum to 1. Cells of fewer than twenty **trials** are left
-  out: so few tell nothing of it.
+  out, because so few trials do not show it.
 """
 
 
@@ -148,7 +148,12 @@ def best_params(results: Results) -> pd.DataFrame:
 
 
 def importance(results: Results) -> pd.DataFrame:
-    """Builds one row per cell and searched hyper-parameter, the most important first."""
+    """Builds the table of importances, with one row per cell and searched hyper-parameter.
+
+    A row has the share of the trials' spread that the hyper-parameter explains, and the number of
+    finished trials. The most important hyper-parameter of a cell comes first. Cells with too few
+    trials are left out.
+    """
     columns = dict.fromkeys(("study", "variant", "dataset", "profile", "parameter"), "str")
     rows = (
         (

@@ -97,7 +97,7 @@ def test_lin_pred_is_a_logistic_regression_on_standardised_codes() -> None:
 def test_a_share_of_the_samples_has_that_share_of_the_penalty(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With each sample three times the mean loss is equal, and so is the optimum."""
+    """If each sample occurs three times, mean loss and optimum stay the same."""
     monkeypatch.setattr(probes, "NEWTON_WEIGHTS", most)
     codes, y = labelled(100, 3, 2)
     thrice = probes._regression(6, 1.0).fit(np.tile(codes, (3, 1)), np.tile(y[:, 0], 3))[-1]

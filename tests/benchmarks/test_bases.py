@@ -145,7 +145,7 @@ def test_the_base_costs_no_parameters(tmp_path: Path) -> None:
 def test_a_killed_run_ends_bit_equal_on_its_base(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The base was killed, too, before the run."""
+    """The run of the base was killed before."""
     spec = upper()
     whole = made(spec, tmp_path / "whole")
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
@@ -212,7 +212,9 @@ def test_a_variant_without_its_base_is_a_failed_record(tmp_path: Path) -> None:
 def test_the_base_keeps_its_own_name_in_the_log(
     role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pattern may name hyper-parameters that the base has not; all else holds for both."""
+    """The pattern may name hyper-parameters that only the upper model has; other options hold
+    for both runs.
+    """
     seen = []
     monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
     spec = upper()

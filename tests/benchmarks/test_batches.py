@@ -21,8 +21,7 @@ from benchmarks.records.seeds import derive_seed
 from benchmarks.records.spec import Budget
 from models import registry
 from models.variant import ClipShape, Images, ImageShape
-from tests.cells import CELLS_WITHOUT_FILES
-from tests.narrowing import of_type
+from tests.cells_without_files import CELLS_WITHOUT_FILES
 
 MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))

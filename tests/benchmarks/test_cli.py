@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import app
-from benchmarks.cli import chosen_device, main
+from benchmarks.cli import announced, chosen_device, main
 from benchmarks.commands import make_run
 from benchmarks.profiles import ProfileName
 from benchmarks.records.atomic_files import write_json
@@ -41,7 +42,7 @@ def call(*arguments: str, results: Path | None = None) -> subprocess.CompletedPr
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Makes one final by the command line; returns the results folder and the run id."""
+    """Makes one final from the command line; returns the results folder and the run id."""
     results = tmp_path_factory.mktemp("cli") / "results"
     done = call("run", "linear", "usps", "--final", "--epochs", "2", *SMALL, results=results)
     assert done.returncode == 0, done.stderr
@@ -87,7 +88,9 @@ def test_runs_chosen_at_random_from_a_folder_are_reproduced(made: tuple[Path, st
     assert (done.returncode, "does not exist" in done.stderr) == (2, True)
 
 
-def test_a_difference_is_told_where_it_first_is(made: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_difference_is_shown_where_it_first_occurs(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
     results, run_id = made
     home = tmp_path / "runs" / run_id
     home.mkdir(parents=True)
@@ -153,7 +156,7 @@ def test_a_mirror_that_differs_is_seen(made: tuple[Path, str], tmp_path: Path) -
     assert not agrees(home)
 
 
-def test_data_tells_states_and_fingerprints() -> None:
+def test_data_shows_states_and_fingerprints() -> None:
     done = call("data", "--profile", "smoke", "--offline")
     assert done.returncode == 0, done.stderr
     for word in ("mnist", "usps", "cifar10", "svhn", "moving_mnist", "stand-in", "3 × 32 × 32"):
@@ -214,12 +217,12 @@ def test_a_mistake_is_named_before_data_is_looked_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A download of some minutes must not come before the sentence."""
+    """Otherwise the user could wait some minutes for a download before the error."""
 
     def looked_for(*_: object, **__: object) -> None:
         raise AssertionError("data was looked for")
 
-    monkeypatch.setattr("benchmarks.datasets.still_images.find_or_download", looked_for)
+    monkeypatch.setattr("benchmarks.datasets.image_dataset.find_or_download", looked_for)
     where = ["--data", str(tmp_path), "--results", str(tmp_path / "results")]
     with pytest.raises(SystemExit) as leaving:
         main(lambda: app(["run", *arguments, *where]))
@@ -235,7 +238,7 @@ def test_help_names_each_profile_whole_and_says_which_downloads_nothing() -> Non
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_sign_that_a_terminal_lacks_ends_no_command(encoding: str) -> None:
-    """Such as ×, or a byte of a path that is no UTF-8."""
+    """Examples are ×, and a byte of a path that is not UTF-8."""
     code = r"from benchmarks.cli import command; command(lambda: print('28 × 28 \udcff'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -260,3 +263,22 @@ def test_a_run_takes_a_gpu_if_there_is_one(
     if not available:
         with pytest.raises(InputError, match="finds no GPU on this machine: use --device cpu"):
             chosen_device("cuda")
+
+
+def test_what_is_printed_meanwhile_replaces_the_announcement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with announced("reading usps"):
+        assert terminal.getvalue() == "reading usps …"
+        print("a stand-in is used", file=sys.stderr)
+    assert terminal.getvalue() == "reading usps …\r\x1b[Ka stand-in is used\n"
+    assert sys.stderr is terminal
+    with announced("reading mnist"):
+        pass
+    assert terminal.getvalue().endswith("reading mnist …\r\x1b[K")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
-import numpy as np
+import pytest
 
 from benchmarks.curves import curves_figure, draw_curves
 
@@ -34,6 +35,15 @@ def test_a_panel_a_metric_over_steps() -> None:
     code, prior = axes["lin pred"]
     assert (code.get_linestyle(), prior.get_linestyle()) == ("-", "--")
     assert np.asarray(prior.get_ydata()).tolist() == [1 + 25, 2 + 25, 3 + 25]
+
+
+def test_the_horizontal_axis_has_epochs_too() -> None:
+    drawn = curves_figure(LINES, "pcae")
+    drawn.savefig(BytesIO())
+    for ax in drawn.axes:
+        (epochs,) = ax.child_axes
+        assert epochs.get_xlabel() == "epochs"
+        assert epochs.get_xlim() == pytest.approx([x / 10 for x in ax.get_xlim()])
 
 
 def test_a_run_without_an_epoch_has_none(tmp_path: Path) -> None:

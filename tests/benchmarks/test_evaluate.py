@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks import datasets, load_model
-from benchmarks.datasets.sequences import Frames
-from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.frames import Frames
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder

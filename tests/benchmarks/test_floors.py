@@ -22,7 +22,7 @@ from models import registry
 from models.variant import Clips
 from tests.benchmarks.test_run import NOWHERE, made, spec_of
 from tests.benchmarks.test_tasks import task_on
-from tests.cells import CELLS_WITHOUT_FILES
+from tests.cells_without_files import CELLS_WITHOUT_FILES
 from tests.contracts.test_variants import smoke
 from tests.narrowing import of_type, present
 

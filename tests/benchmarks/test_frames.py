@@ -10,7 +10,8 @@ import torch
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.sequences import Frames, MovingClips
+from benchmarks.datasets.frames import Frames
+from benchmarks.datasets.sequences import MovingClips
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, RunSpec

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def test_a_run_leaves_at_a_checkpoint_and_goes_on_from_it(tmp_path: Path) -> None:
+def test_a_run_leaves_at_a_checkpoint_and_resumes_from_it(tmp_path: Path) -> None:
     spec = spec_of("cnn", epochs=2, width=4, dropout=0.3)
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         started, child = forked(spec, tmp_path / "left", lambda step: time.sleep(0.2))

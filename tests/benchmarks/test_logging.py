@@ -1,4 +1,4 @@
-"""What is a run's and not its model's: its name and place in the log, debugging, determinism."""
+"""Tests what does not depend on the model: a run's name in the log, debugging, determinism."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.narrowing import present
 
 
 class Sent:
-    """What Weights & Biases is told; nothing leaves, whatever mode is asked for."""
+    """Collects what Weights & Biases receives; nothing is sent, in any mode."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings: list[dict[str, Any]] = []
@@ -120,7 +120,7 @@ def test_a_name_of_unknown_fields_is_one_sentence(pattern: str, why: str, tmp_pa
 
 
 def infinite_slope(model: Linear, batch: Images) -> tuple[dict[str, Tensor], Tensor]:
-    """A loss of 0 whose gradient is NaN."""
+    """Computes a loss of 0 whose gradient is NaN."""
     scores = model(batch.x)
     return {"slope": (0 * scores.sum()).square().sqrt()}, scores
 
@@ -199,7 +199,7 @@ def test_what_has_failed_for_good_is_shown_as_it_was_begun(sent: Sent, tmp_path:
     assert settings["mode"] == "online"
 
 
-def test_sending_without_a_login_is_told_before_anything_is_made(
+def test_uploading_without_a_login_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("wandb.login", lambda **_: False)

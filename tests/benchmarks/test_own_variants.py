@@ -1,4 +1,6 @@
-"""Variants in a user's file: the file is part of the spec, and is stored with the results."""
+"""Tests variants in a user's file: its hash is part of the spec, and it is stored with the
+results.
+"""
 
 from __future__ import annotations
 

@@ -26,10 +26,10 @@ from benchmarks.runs.answers import answer
 from benchmarks.runs.input_files import read_inputs
 from benchmarks.runs.preparation import load_data
 from benchmarks.runs.restoration import evaluate
-from benchmarks.tasks.base import Task
 from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
-from models.variant import Images, ImageShape
+from benchmarks.tasks.task import Task
+from models.variant import ImageShape
 from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
 from tests.narrowing import of_type, present
 

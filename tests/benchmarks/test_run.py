@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.task_data import Split, split_validation
 from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError
@@ -226,7 +226,7 @@ def test_an_exception_is_a_failed_record(tmp_path: Path) -> None:
         MemoryError(),
     ],
 )
-def test_out_of_memory_is_told_alike(
+def test_out_of_memory_has_one_reason_in_all_forms(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loss, steps = Linear.loss, []
@@ -313,7 +313,7 @@ def test_a_run_is_one_process_whatever_a_scheduler_says(
     assert (record.status, record.reason, record.digest) == ("complete", None, alone.digest)
 
 
-def test_a_run_does_not_mind_that_slurm_is_installed(
+def test_a_run_works_where_slurm_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lightning warns where there is a command `srun`, and a warning is an error here."""
@@ -322,7 +322,7 @@ def test_a_run_does_not_mind_that_slurm_is_installed(
     assert made(spec_of("linear", epochs=1), tmp_path / "results").status == "complete"
 
 
-def test_a_run_whose_worker_died_tells_how_far_it_came(tmp_path: Path) -> None:
+def test_a_run_whose_worker_died_says_how_far_it_came(tmp_path: Path) -> None:
     spec = spec_of("linear", epochs=2)
     home = made_until_checkpoint(spec, tmp_path, kills=4)
     record = run.give_up(spec, results=tmp_path, study=None, reason="it died")

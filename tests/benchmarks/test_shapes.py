@@ -8,11 +8,10 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.sequences import Frames
+from benchmarks.datasets.frames import Frames
 from benchmarks.profiles import ProfileName, load_profile
 from models import registry
-from tests.cells import CELLS_WITHOUT_FILES
-from tests.narrowing import present
+from tests.cells_without_files import CELLS_WITHOUT_FILES
 
 VARIANTS = {"classification": "linear", "autoencoding": "autoencoder", "prediction": "convlstm"}
 CELLS = sorted(

@@ -1,4 +1,4 @@
-"""Tests the table of `capsbench speed`, but no speed."""
+"""Tests the table of `capsbench speed`; speed itself is not tested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEED = ["speed", "autoencoder", "--batch", "8", "--threads", "1", "--set", "cod
 ROW = r"autoencoder +8 +{} +[\d.,]+ +[\d.]+ +\d+% +[\d,]+ +[\d,]+ +[\d,]+\n"
 
 
-def test_a_variant_stands_beside_its_textbook_version() -> None:
+def test_a_variant_has_a_row_beside_its_textbook_version() -> None:
     """Each precision that is not slow has a row with the speed relative to the textbook version."""
     found = CliRunner().invoke(app, [*SPEED, "--profiled"])
     assert found.exit_code == 0, found.output
@@ -70,7 +70,7 @@ def test_a_run_in_a_slow_format_warns_before_it_starts(
     assert 0 <= warning < epoch, found.output
 
 
-def test_a_run_stands_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_timed_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overhead, "STEPS", {"linear": 3})
     monkeypatch.setattr(overhead, "ROUNDS", 1)
     loop, ours, ratio, fixed = map(float, overhead._figures("linear", 1))

@@ -1,4 +1,4 @@
-"""Tests what a user sees of a run while it trains; nothing of it changes a number."""
+"""Tests what a user sees of a run during training; none of it changes a number."""
 
 from __future__ import annotations
 
@@ -330,3 +330,24 @@ def test_layers_have_the_shapes_of_their_outputs(variant: str) -> None:
         assert any(part.name.startswith("network.") and part.output for part in parts)
     if variant == "convlstm":
         assert whole.output == (10, 1, 64, 64)
+
+
+def test_the_bar_keeps_its_width_and_names_its_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fields of changing width would make the bar jump with each number."""
+    monkeypatch.setattr(run_progress, "REFRESH_SECONDS", 0.0)
+    told = re.sub(
+        r"\x1b\[[\d;?]*\w", "", watched(spec_of("cnn", epochs=2), tmp_path, terminal=True)
+    )
+    lines = [line for line in re.split(r"[\r\n]+", told) if re.search("[━╸╺]", line)]
+    assert lines
+    assert all(line.startswith("epoch ") for line in lines)
+    # Times and rates with more digits are wider; how fast a machine is, is not the point.
+    places: dict[tuple[int, bool], set[int]] = {}
+    for line in lines:
+        if timed := re.search(r"  (\d+) s left +(\S+) samples/s", line):
+            widths = len(timed[1]), len(timed[2]) > 5
+            places.setdefault(widths, set()).add(line.index("loss"))
+    assert places
+    assert all(len(found) == 1 for found in places.values())

@@ -1,4 +1,4 @@
-"""One thread a test process: xdist's workers share the cores."""
+"""Limits torch to one thread per test process, because the workers of xdist share the cores."""
 
 from __future__ import annotations
 

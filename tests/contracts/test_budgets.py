@@ -1,4 +1,4 @@
-"""What a run may spend: each variant's published budget, and what a profile makes of it."""
+"""Tests the budgets of runs: the published budget of each variant, and how profiles change it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def budget(name: ProfileName, variant: str, dataset: str, *, role: Role) -> Budg
 def test_paper_and_published_spend_the_source_s_budget(
     variant: str, dataset: str, finals: tuple[int, ...], trials: tuple[int, ...]
 ) -> None:
-    """A search needs validation data: where the source holds out none, the profile does."""
+    """If the source holds out no validation data, a search does, as the profile says."""
 
     def spent(name: ProfileName, role: Role) -> tuple[int | None, ...]:
         found = budget(name, variant, dataset, role=role)

@@ -1,4 +1,4 @@
-"""What every engine keeps: results, errors, dead and hanging workers, and an end at once."""
+"""Tests every engine: results, errors, dead and hanging workers, and a quick end."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ gpu = os.environ["PRETENDED_GPU"]
 torch.cuda.is_available = lambda: bool(gpu)
 torch.cuda.get_device_name = lambda: gpu
 """
-"""What a worker runs first, so that it sees a GPU, or none, whatever its machine has."""
+"""Code that a worker runs first: it then sees a pretended GPU, or none, on any machine."""
 
 WITH_WORKERS = [EngineName.processes, EngineName.dask]
 
 
 @pytest.fixture(scope="module")
 def collected() -> Iterator[None]:
-    """Garbage of this module is collected within it."""
+    """Collects the garbage of this module before the next module starts."""
     yield
     gc.collect()
 
@@ -75,7 +75,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 @pytest.fixture
 def spread(engine: Engine) -> Engine:
-    """An engine with workers of its own."""
+    """Returns the engine if it has worker processes; skips the test otherwise."""
     if isinstance(engine, Inline):
         pytest.skip("it runs in the driver, and ends with it")
     return engine
@@ -131,7 +131,7 @@ def hang(seconds: float, place: Path) -> None:
 
 
 def linger(place: Path) -> None:
-    """Says who is at work, for as long as that is."""
+    """Writes the id of this process into a file, and sleeps."""
     place.write_text(str(os.getpid()))
     time.sleep(PATIENCE)
 
@@ -142,7 +142,7 @@ def stop_here() -> None:
 
 
 def stay(place: Path) -> None:
-    """Does not leave when asked."""
+    """Ignores SIGTERM, writes the id of this process into a file, and sleeps."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     linger(place)
 
@@ -217,7 +217,7 @@ def test_killed_workers_end_at_once(tmp_path: Path) -> None:
 
 
 def test_a_ctrl_c_while_workers_leave_ends_them_at_once(tmp_path: Path) -> None:
-    """The second one, that is: the first one asks them to."""
+    """The first Ctrl-C asks the workers to leave; the second ends them."""
     engine = engines.start_engine(EngineName.processes, 1)
     engine.submit(stay, tmp_path / "worker")
     until(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
@@ -236,7 +236,7 @@ def test_a_ctrl_c_while_workers_leave_ends_them_at_once(tmp_path: Path) -> None:
 
 
 def tables(results: Path) -> dict[str, bytes]:
-    """All tables that must be equal between equal sweeps."""
+    """Reads all tables that must be equal in equal sweeps."""
     write_tables(build_tables(read_results(results)), results / "tables", ["csv"], [])
     found = {p.name: p.read_bytes() for p in (results / "tables").glob("*.csv")}
     del found["costs.csv"], found["scores.csv"]  # they have what a clock measured
@@ -245,7 +245,9 @@ def tables(results: Path) -> dict[str, bytes]:
 
 
 class Lent(Engine):
-    """A started engine that one sweep after another uses, and none ends: its workers start once."""
+    """Lends a started engine to several sweeps; no sweep ends it, so its workers start only
+    once.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -262,7 +264,9 @@ class Lent(Engine):
 
 
 def swept(results: Path, sampler: Sampler, name: EngineName, workers: int) -> dict[str, bytes]:
-    """The tables of a small sweep: two studies whose samplers have results to learn from."""
+    """Makes a small sweep of two studies whose samplers learn from results, and returns its
+    tables.
+    """
     choice = Options(
         profile=ProfileName.smoke,
         data=results / "no-data",
@@ -279,7 +283,7 @@ def swept(results: Path, sampler: Sampler, name: EngineName, workers: int) -> di
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Sampler, dict[str, bytes]]:
-    """By sampler, what one run after the other in this process leaves."""
+    """Returns, by sampler, the tables of a sweep that made its runs one after the other."""
     return {
         sampler: swept(tmp_path_factory.mktemp("alone"), sampler, EngineName.inline, 1)
         for sampler in (Sampler.tpe, Sampler.gp)
@@ -287,7 +291,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[Sampler, dict[str, b
 
 
 CREWS = [(EngineName.inline, 4), *((name, n) for name in WITH_WORKERS for n in (1, 2, 4))]
-"""Engines with so many workers asked for; inline is one at a time, whatever is asked for."""
+"""Engines with their numbers of workers; inline makes one run at a time with any number."""
 
 
 @pytest.fixture(scope="module", params=CREWS, ids=lambda crew: f"{crew[0].value}-{crew[1]}")
@@ -318,14 +322,14 @@ def test_no_engine_and_no_number_of_workers_shows_in_a_table(
 
 
 def test_samplers_differ_in_what_they_propose(alone: dict[Sampler, dict[str, bytes]]) -> None:
-    """So that equal tables above say something."""
+    """Without this, equal tables in the tests above would prove nothing."""
     assert alone[Sampler.tpe]["runs.csv"] != alone[Sampler.gp]["runs.csv"]
 
 
 def test_what_a_worker_elsewhere_leaves_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that does not see the results folder: its token is another's."""
+    """A worker that does not see the results folder sends its files; it has another token."""
     monkeypatch.setattr(dask_engine, "token_of", lambda results: "of another folder")
     results = tmp_path / "results"
     with engines.start_engine(EngineName.dask, 1) as engine:
@@ -346,7 +350,7 @@ def test_a_file_sent_to_a_place_outside_is_not_taken(tmp_path: Path) -> None:
 
 @pytest.fixture
 def scheduler() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A scheduler as a person starts one."""
+    """Starts a Dask scheduler as a user does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,6 @@
-"""Every trained variant learns: within 200 steps it beats its untrained self on unseen samples."""
+"""Tests that every trained variant learns: after 200 steps it beats its untrained self on new
+samples.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,10 @@ CLASSES = 4
 
 
 def corners(shape: Any, seed: int, count: int = 32) -> Images | Clips:
-    """Dim noise, with a bright square in the corner of its class; in clips it moves to the right.
+    """Makes dim noise with a bright square in the corner of the image's class.
 
-    Squares vary in place and brightness, so that training images are not test images.
+    In clips the square moves to the right. Places and brightness vary, so that training images
+    differ from test images.
     """
     generator = torch.Generator().manual_seed(seed)
     y = torch.randint(CLASSES, (count,), generator=generator)
@@ -41,9 +44,10 @@ def corners(shape: Any, seed: int, count: int = 32) -> Images | Clips:
 
 
 def error(model: Variant, batch: Images | Clips) -> float:
-    """Measures unseen samples: the share of wrong classes, or the squared error of pixels.
+    """Measures the error on new samples: the share of wrong classes, or the mean squared error of
+    pixels.
 
-    Variants that reconstruct no pixels of their own are measured by their loss.
+    Variants without a reconstruction of their own are measured by their loss.
     """
     with torch.no_grad():
         output = model.eval()(batch[0])
@@ -61,9 +65,10 @@ def error(model: Variant, batch: Images | Clips) -> float:
 
 
 def learns(name: str, rate: float) -> bool:
-    """Whether 200 steps at this rate, not the recipe's, bring the error on unseen samples down.
+    """Returns whether 200 steps at a learning rate reduce the error on new samples by at least a
+    quarter.
 
-    By a quarter at least: published rates are for trainings of many thousand steps.
+    The rate is not the recipe's, because published rates are for trainings of many thousand steps.
     """
     shape = next(iter(SHAPES[registry.available()[name].task].values()))
     model, unseen = build(name, shape), corners(shape, seed=1)

@@ -1,6 +1,6 @@
-"""Every variant that is trained goes on bit-equal from a checkpoint in the middle of an epoch.
+"""Tests that every trained variant resumes bit-equal from a checkpoint in the middle of an epoch.
 
-Finals are run: they do all that trials do, and score floors and test data besides.
+The runs are finals: they do all that trials do, and also score floors and test data.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def spec_of(name: str, device: str) -> RunSpec:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", registry.available())
-def test_a_run_goes_on_in_the_middle_of_an_epoch(
+def test_a_run_resumes_in_the_middle_of_an_epoch(
     name: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fewer than there are, so that the last test fits probes anew.

@@ -1,4 +1,4 @@
-"""What the space file of every variant keeps, in each profile, on each dataset."""
+"""Tests the rules for the space file of every variant, in each profile and on each dataset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(variant: str, dataset: str, profile: ProfileName) -> Space:
 @pytest.mark.parametrize("profile", list(ProfileName))
 @pytest.mark.parametrize(("variant", "dataset"), CELLS)
 def test_every_range_contains_the_recipe(variant: str, dataset: str, profile: ProfileName) -> None:
-    """Checks each entry that counts beside the recipe's other values: trial 0 tries them."""
+    """Trial 0 tries the recipe. An entry is checked if its condition holds in the recipe."""
     chosen = load(variant, dataset, profile)
     recipe = chosen.resolve({})
     for name, distribution in chosen.distributions.items():
@@ -51,7 +51,7 @@ defaults and presets."""
 def test_large_budgets_begin_with_the_published_rate(
     variant: str, dataset: str, profile: ProfileName
 ) -> None:
-    """The variant's defaults with its presets are the source's recipe."""
+    """The recipe of the source is the defaults with the presets."""
     cls = registry.variant(variant)
     config = cls.Config(**cls.presets.get(dataset, {}))
     published = {name: getattr(config, name) for name in cls.Config.model_fields}
@@ -69,7 +69,7 @@ def test_large_budgets_begin_with_the_published_rate(
 
 @pytest.mark.parametrize(("variant", "dataset"), CELLS)
 def test_quick_searches_a_learning_rate_of_each_trained_variant(variant: str, dataset: str) -> None:
-    """One protocol for all rows of a table."""
+    """All rows of a table then have the same protocol."""
     chosen = load(variant, dataset, ProfileName.quick)
     assert ("lr" in chosen.distributions) == ("lr" in chosen.resolve({})), (
         f"the studies of {variant} in profile quick must search lr"

@@ -1,7 +1,7 @@
-"""What every registered variant keeps, on every shape of its task's data.
+"""Tests every registered variant on every shape of its task's data.
 
-A variant joins by registration alone. Sizes are those of its space file's smoke profile where it
-has one, its defaults otherwise.
+Registering a variant is enough to have it tested. Its sizes are those of the smoke profile in its
+space file, or its defaults if there is no such profile.
 """
 
 from __future__ import annotations
@@ -83,8 +83,10 @@ def build(name: str, shape: Any, dataset: str = "") -> Variant:
 
 
 def smoke(name: str, dataset: str = "") -> Any:
-    """Hyper-parameters of the space file's smoke profile where it has one, defaults otherwise;
-    those that a dataset presets go before.
+    """Returns the hyper-parameters of the smoke profile, or the defaults if the space file has
+    none.
+
+    Those that a dataset presets replace them.
     """
     path = SPACES / f"{name}.yaml"
     space = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -96,14 +98,14 @@ def smoke(name: str, dataset: str = "") -> Any:
 
 
 def parts(output: Any) -> list[Tensor]:
-    """The tensors of a forward pass."""
+    """Lists the tensors in the output of a forward pass."""
     return [t for t in output if t is not None] if isinstance(output, Coded) else [output]
 
 
 def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips | Points:
-    """A batch of noise in [0, 1], of one value, or of images white on a side of their own.
+    """Makes a batch of noise in [0, 1], of a single value, or of images with a white half.
 
-    Points, too; blank ones are absent, all of them.
+    Blank points are absent points.
     """
     generator = torch.Generator().manual_seed(1)
 
@@ -131,7 +133,7 @@ def made(shape: Any, count: int = 2, fill: str = "random") -> Images | Clips | P
 
 
 def step(model: Variant, batch: Images | Clips | Points) -> Tensor:
-    """Loss and, of a trainable variant, its gradients, drawn from a fixed seed."""
+    """Computes the loss and, for a trainable variant, its gradients, with a fixed random seed."""
     torch.manual_seed(2)
     model.zero_grad()
     loss = total_loss(model, batch)
@@ -201,7 +203,7 @@ def test_in_evaluation_the_loss_is_of_the_forward_pass(name: str, shape: Any) ->
     [cell for cell in CELLS if registry.available()[str(cell.values[0])].task == "autoencoding"],
 )
 def test_codes_are_those_of_the_forward_pass(name: str, shape: Any) -> None:
-    """Probes are fitted to the one and score the other; in batches of other sizes, too."""
+    """Probes are fitted to `encode` and score `forward`, in batches of other sizes."""
     model, batch = build(name, shape).eval(), made(shape, count=6)
     with torch.inference_mode():
         coded, encoded, few = model(batch[0]), model.encode(batch[0]), model.encode(batch[0][:2])
@@ -214,7 +216,7 @@ def test_codes_are_those_of_the_forward_pass(name: str, shape: Any) -> None:
 
 @EVERY_CELL
 def test_pictures_are_rows_of_images(name: str, shape: Any) -> None:
-    """One size each, finite, drawn without a gradient."""
+    """The images of a picture have one size, are finite, and need no gradient."""
     model = build(name, shape).eval()
     with torch.inference_mode():
         for title, rows in model.pictures(made(shape, count=3)).items():
@@ -330,9 +332,10 @@ def test_evaluation_draws_nothing_and_keeps_its_input(name: str, shape: Any) -> 
 
 
 def knows(model: Variant, batch: Images | Clips | Points) -> bool:
-    """Whether evaluation gives all labels right, or pixels within a tenth of their variance.
+    """Returns whether evaluation gives all labels right, or the squared error of pixels is below a
+    tenth of their variance.
 
-    Where nothing is drawn, or by a frozen base, there is nothing to ask for.
+    A variant that draws no pixels, or whose frozen base draws them, passes.
     """
     with torch.no_grad():
         output = model.eval()(batch[0])
@@ -352,7 +355,9 @@ def knows(model: Variant, batch: Images | Clips | Points) -> bool:
 
 
 def overfits(name: str, rate: float) -> bool:
-    """Whether at this rate 300 steps bring the loss to a tenth, and evaluation to `knows`."""
+    """Returns whether 300 steps at a learning rate reduce the loss to a tenth, and then `knows`
+    holds.
+    """
     shape = next(iter(SHAPES[registry.available()[name].task].values()))
     model, batch = build(name, shape), made(shape, fill="halves")
     if not model.trainable:
@@ -371,7 +376,7 @@ def overfits(name: str, rate: float) -> bool:
 
 @EVERY_VARIANT
 def test_a_tiny_batch_is_overfitted(name: str) -> None:
-    """At one of three rates: a step of RMSProp with momentum goes ten times as far as its rate."""
+    """Three rates are tried: with momentum, a step of RMSProp is ten times as long as its rate."""
     assert any(overfits(name, rate) for rate in (3e-3, 1e-2, 1.5e-3))
 
 

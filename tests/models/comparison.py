@@ -29,7 +29,20 @@ def total_loss(model: Variant, batch: Any) -> Tensor:
     return model.total(terms)
 
 
-def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+def equal_losses(model: Variant, oracle: Any, batch: Any) -> tuple[Tensor, Tensor]:
+    """Computes the losses of a variant and its textbook version, and checks that they are equal.
+
+    Both draw the same random numbers.
+    """
+    torch.manual_seed(1)
+    ours = total_loss(model, batch)
+    torch.manual_seed(1)
+    theirs = oracle.loss(batch)
+    torch.testing.assert_close(ours, theirs)
+    return ours, theirs
+
+
+def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
     """Computes the gradients of a loss with respect to parameters."""
     return list(torch.autograd.grad(loss, parameters))
 

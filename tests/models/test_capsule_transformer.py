@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.capsule_transformer import CapsuleTransformer, CapsuleTransformerConfig
+from models.capsule_transformer import (
+    CapsuleTransformer,
+    CapsuleTransformerConfig,
+    RepeatPixels,
+)
+from models.layers.em_routing import EMRouting
 from models.layers.frame_capsules import ObjectCapsules
 from models.layers.images import channels_last
 from models.textbook import capsule_transformer
@@ -34,6 +39,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "several frames a step": {"frames_per_step": 2},
     "routed": {"routing_iterations": 2},
     "routed and shared": {"routing_iterations": 3, "projection": "shared"},
+    "routed by EM": {"routing_iterations": 3, "routing": "em"},
+    "attention to all": {"attention": "all", "projection": "shared", "num_capsules": 2},
+    "attention of routed objects to all": {
+        "attention": "all",
+        "projection": "shared",
+        "routing_iterations": 1,
+    },
+    "resized": {"upsampling": "resized", "skip": True},
     "skip": {"skip": True},
     "latent": {"latent_dim": 2, "kl_weight": 0.3},
     "all": {
@@ -194,6 +207,34 @@ def test_routing_iterations_are_no_parameters() -> None:
     one, three = (small(routing_iterations=n).eval() for n in (1, 3))
     three.load_state_dict(one.state_dict())
     assert not torch.allclose(one(batch.past), three(batch.past))
+
+
+def test_em_routing_finds_the_votes_that_agree() -> None:
+    """Of eight parts, six vote for one pose of the first object, and the others for none."""
+    votes = torch.randn(1, 2, 8, 4)
+    votes[0, 0, :6] = torch.tensor([1.0, -2.0, 0.5, 3.0]) + 0.01 * torch.randn(6, 4)
+    routing = EMRouting(2, iterations=5)
+    first, second = routing(votes, torch.ones(1, 8))[0]
+    activation = first / torch.tensor([1.0, -2.0, 0.5, 3.0])
+    torch.testing.assert_close(activation, activation.mean().expand(4), atol=0.02, rtol=0)
+    assert activation.mean() > 0.5
+    absent = torch.ones(1, 8)
+    absent[0, :6] = 0  # parts that are not there do not count
+    assert not torch.allclose(routing(votes, absent)[0, 0] / first, torch.ones(4), atol=0.1)
+    assert second.shape == (4,)
+
+
+def test_later_options_leave_the_specs_of_earlier_runs() -> None:
+    names = {"routing", "upsampling", "attention"}
+    assert not names & set(CapsuleTransformerConfig().model_dump())
+    changed = CapsuleTransformerConfig(routing="em", upsampling="resized", attention="all")
+    assert names <= set(changed.model_dump())
+
+
+def test_repeated_pixels_are_squares() -> None:
+    maps = torch.arange(4.0).view(1, 1, 2, 2)
+    expected = [[0.0, 0.0, 1.0, 1.0]] * 2 + [[2.0, 2.0, 3.0, 3.0]] * 2
+    assert RepeatPixels()(maps)[0, 0].tolist() == expected
 
 
 def test_skip_connections_bring_the_last_frame_alone() -> None:

@@ -1,4 +1,6 @@
-"""Tests the constellation autoencoder against textbook and known mistakes, and its points."""
+"""Tests the constellation autoencoder: against its textbook version, for known mistakes, and its
+points.
+"""
 
 from __future__ import annotations
 

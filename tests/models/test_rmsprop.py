@@ -57,7 +57,7 @@ def trained(optimizer: torch.optim.Optimizer, params: list[Tensor], steps: range
         optimizer.step()
 
 
-def test_training_goes_on_from_a_saved_state_as_if_never_interrupted() -> None:
+def test_training_resumes_from_a_saved_state_as_if_never_interrupted() -> None:
     """Stores the state in a file of tensors and plain values only, as checkpoints do."""
 
     def fresh() -> tuple[list[Tensor], RMSProp]:

@@ -140,14 +140,16 @@ def bounds_of_what_is_behind(draw: Generator, seeds: int, tables: int) -> Cases:
 
 
 CLAIMS: dict[str, Callable[[Generator, int, int], Cases]] = {
-    "interval of a mean accuracy; seeds err on the same images": means_of_rates,
+    "an accuracy's interval includes its true mean; seeds err on the same images": means_of_rates,
     "the same; each seed errs on other images": means_where_seeds_disagree,
-    "interval of a mean error": means_of_errors,
-    "interval of a skill, over two, four or five datasets": skills,
-    "interval of a difference of two folders; they err on other images": differences,
-    "the same; they err on the same images": differences_on_the_same_images,
+    "an error's interval includes its true mean": means_of_errors,
+    "a skill's interval includes the true skill of two, four or five datasets": skills,
+    "the interval of `better` includes the true difference; folders err on other images": (
+        differences
+    ),
+    "the same; folders err on the same images": differences_on_the_same_images,
     "a truly best variant is not `worse`; two, five or seven equal ones": marks_of_equal_variants,
-    "the same; one varies less or up to 8 times as much, others have ten seeds": (
+    "the same; one varies a third to 8 times as much, others have as many seeds or ten": (
         marks_of_unequal_spreads
     ),
     "`behind_at_most` holds for all rows at once": bounds_of_what_is_behind,
@@ -156,7 +158,7 @@ CLAIMS: dict[str, Callable[[Generator, int, int], Cases]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", type=int, default=4000, help="tables per case")
+    parser.add_argument("--tables", type=int, default=2000, help="tables per case")
     parser.add_argument("--all", action="store_true", help="print each case")
     options = parser.parse_args()
     print("| sentence | 3 seeds | 5 seeds | 10 seeds |\n| --- | --- | --- | --- |")

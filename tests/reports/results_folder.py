@@ -42,10 +42,10 @@ def fingerprint(dataset: str) -> str:
 
 @dataclass
 class Files:
-    """Ledgers and records by name, and the curves of runs, as mutable JSON documents.
+    """Holds ledgers and records by name, and the curves of runs, as mutable JSON documents.
 
-    They are real ones until a test changes them. Writing gives a run whose spec was changed its new
-    run id, and each record its digest; what a test damages stays damaged.
+    They are valid until a test changes them. `write` gives a run whose spec was changed its new run
+    id, and each record its digest; other damage remains.
     """
 
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def sweep(
     epochs: int = 3,
     clock: float = 1.0,
 ) -> Files:
-    """Makes a finished sweep. Names decide everything but costs, which `clock` scales."""
+    """Makes a finished sweep. All numbers follow from names, except costs, which `clock` scales."""
     files = Files()
     for variant in variants:
         for dataset in datasets:
@@ -200,7 +200,7 @@ def _curve(
 
 
 def _spec(variant: str, dataset: str, profile: str, role: str, number: int, epochs: int) -> RunSpec:
-    """Specifies a run; a name that cannot be in a run id is in the ledger alone."""
+    """Specifies a run; a name that is not allowed in a run id is written into the ledger only."""
     plain = (re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[:40] for name in (variant, dataset))
     names = dict(zip(("variant", "dataset"), plain, strict=True))
     return RunSpec(

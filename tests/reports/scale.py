@@ -2,8 +2,9 @@
 
     python -m tests.reports.scale --runs 10000 --epochs 100
 
-prints seconds, processor seconds and peak memory of the first build, of one where nothing changed
-and of one where a run did, the size of the page, and how long Chromium takes to open it.
+prints seconds, processor seconds and peak memory of three builds: the first, one without a change,
+and one after a run has changed. It also prints the size of the page, and how long Chromium takes to
+open it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def measure(root: Path, what: str) -> None:
 
 
 def opening(page: Path) -> str:
-    """Seconds until the page is loaded and drawn, its script done; or why that was not measured."""
+    """Measures the seconds until the page is loaded and drawn; or returns why they were not
+    measured.
+    """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         from playwright.sync_api import sync_playwright

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs is listed, and what cannot be compared is one sentence."""
+"""Tests the comparison of runs: differences are listed, and runs of different kinds are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The headline table: README, document and records agree, and each number is derived again."""
+"""Tests that README, document and records have the same headline table, and computes each number
+again.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from reports.headline.document import (
     table,
     with_table,
 )
+from reports.headline.packed_weights import pack_weights
 from reports.headline.rows import RECORDS, Measured, add_records, headline_rows, measured_rows
-from reports.headline.weights import pack_weights
 from reports.intervals import mean
 
 ROWS = measured_rows()

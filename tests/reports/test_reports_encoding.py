@@ -1,4 +1,4 @@
-"""Terminals that cannot encode the signs of tables."""
+"""Tests terminals that cannot encode the signs of tables."""
 
 from __future__ import annotations
 

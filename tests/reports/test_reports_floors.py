@@ -1,4 +1,4 @@
-"""Floors: what is above them, what mark the rest has, and how they stand in tables."""
+"""Tests floors: which cells are above them, how the others are marked, and their rows in tables."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def put(files: Files, study: str, values: Sequence[float], metric: str = "accura
         files.run(study, "final", number)["metrics"][f"test/{metric}"] = value
 
 
-def untrained(files: Files, study: str) -> None:
-    """Makes a variant one that learns nothing by gradients, as k-means and copy-last."""
+def untrained(files, study):
+    """Makes a variant one that is not trained by gradients, such as k-means and copy-last."""
     for run_id in (*files.cells[study]["trials"], *files.cells[study]["finals"]):
         files.records[run_id]["epochs"] = 0
         files.records[run_id]["floors"].pop("untrained", None)

@@ -1,21 +1,25 @@
-"""Marks and intervals as the leaderboard has them, and what is not shown since it would mislead."""
+"""Tests marks and intervals of the leaderboard, and that misleading numbers are not shown."""
 
-from __future__ import annotations
-
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from results_folder import put, sweep, variants
+from rich.console import Console
 
 from reports import page
+from reports.paper_tables import paper_tables
 from reports.results import read_results
 from reports.tables import build_tables, leaderboard
 from reports.tables.trial_lists import importance
-from tests.reports.results_folder import put, sweep, variants
+from reports.terminal_tables import show
 
 
-def test_finding_7_the_memory_of_a_cpu_process_is_not_shown(tmp_path: Path) -> None:
-    """A worker's memory grew from cell to cell: copy-last, without a parameter, had the most."""
+def test_finding_7_the_memory_of_a_cpu_process_is_not_shown(tmp_path):
+    """Before: a worker's memory grew from cell to cell, and copy-last, which has no parameters,
+    had the most.
+    """
     table = build_tables(read_results(sweep().write(tmp_path)), ["costs"])["costs"]
     assert table["peak_memory_bytes"].isna().all()
 
@@ -34,6 +38,62 @@ def test_the_best_and_what_may_be_best_are_marked(tmp_path: Path) -> None:
     assert table["behind_at_most"]["linear"] > 0.06
     assert pd.isna(table["behind_at_most"]["vit"])
     assert (table.loc["vit", "ci_of"], table.loc["vit", "by_seed"]) == ("too few seeds", "[0.8000]")
+
+
+def few_seeds(root):
+    """Returns results of two variants: one of three seeds, one of two equal ones."""
+    files = sweep(variants=("cnn", "vit"), datasets=("mnist",))
+    put(files, "cnn-mnist-quick", [0.95, 0.96, 0.97])
+    put(files, "vit-mnist-quick", [0.5, 0.5, 0.5])
+    files.cells["vit-mnist-quick"]["finals"] = files.cells["vit-mnist-quick"]["finals"][:2]
+    return read_results(files.write(root))
+
+
+def shown(results):
+    """Returns what `capsbench show` prints."""
+    console = Console(width=120, record=True, file=StringIO())
+    show(results, console)
+    return console.export_text()
+
+
+def test_finding_2_a_cell_that_cannot_be_tested_says_so(tmp_path):
+    """It had no sign, as a variant has that was told apart from the best."""
+    results = few_seeds(tmp_path)
+    table = variants(results).set_index("variant")
+    assert dict(table["mark"]) == {"cnn": "may be best", "vit": "too few seeds"}
+    (line,) = (line for line in shown(results).splitlines() if " vit " in line)
+    assert "too few seeds" in line
+    paper = paper_tables(leaderboard(results))
+    assert r"$50.0^{\circ}$" in paper
+
+
+def test_finding_4_two_equal_seeds_are_shown_instead_of_an_interval_of_0(tmp_path):
+    """`0.2188 ± 0` stood there."""
+    results = few_seeds(tmp_path)
+    row = variants(results).set_index("variant").loc["vit"]
+    assert row[["ci_low", "ci_high"]].isna().all()
+    assert row["by_seed"] == "[0.5000, 0.5000]"
+    text = shown(results)
+    assert "seeds:" in text
+    assert text.count("0.5000") == 3  # the mean and its seeds
+    assert "±" not in text
+
+
+def test_finding_5_the_size_of_the_test_set_stands_wherever_a_score_does(tmp_path):
+    """A reader answered `10,000` with certainty: it was 64."""
+    files = sweep(variants=("capsnet",), datasets=("mnist",))
+    results = read_results(files.write(tmp_path))
+    tables = build_tables(results, ["leaderboard", "metrics", "published", "scores", "data"])
+    for name in ("leaderboard", "metrics"):
+        assert set(tables[name]["test_samples"]) == {2000}
+    published = tables["published"]
+    assert set(published[published["ours"].notna()]["test_samples"]) == {2000}
+    scores = tables["scores"]
+    assert set(scores[scores["split"] == "test"]["test_samples"]) == {2000}
+    used = tables["data"].iloc[0]
+    assert (used["test"], used["test_of"], used["test_selection"]) == (2000, 10_000, "stratified")
+    assert "2,000 test" in shown(results)
+    assert "Test samples: 2,000." in paper_tables(tables["leaderboard"])
 
 
 @pytest.mark.parametrize("rival", ["no final", "too few seeds", "better, but not above its floors"])
@@ -80,8 +140,8 @@ def test_finding_7_no_p_value_is_called_chance(tmp_path: Path) -> None:
     assert "p" not in leaderboard(read_results(sweep().write(tmp_path)))
 
 
-def test_finding_7_importance_of_few_trials_is_not_shown(tmp_path: Path) -> None:
-    """`lr 99 %` was that of two trials."""
+def test_finding_7_importance_of_few_trials_is_not_shown(tmp_path):
+    """Before: `lr 99 %` was computed from two trials."""
     files = sweep(variants=("cnn",), datasets=("mnist",), trials=19)
     files.cells["cnn-mnist-quick"]["importance"] = {"a": 0.2, "b": 0.8}
     assert importance(read_results(files.write(tmp_path))).empty

@@ -1,4 +1,6 @@
-"""Marks: how often a truly best variant is called worse, and how often a worse one is found."""
+"""Tests marks: how often a truly best variant is called worse, and how often a worse one is
+found.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,8 @@ def test_of_errors_the_lowest_is_best() -> None:
     assert marks([high, low], "minimize") == ["worse", "best"]
 
 
-def test_finding_1_equal_differences_of_two_or_three_seeds_tell_nothing() -> None:
-    """One image of 64 less for each seed had p = 0 and the mark `behind`."""
+def test_finding_1_equal_differences_of_two_or_three_seeds_prove_nothing():
+    """Before: one image of 64 less for each seed had p = 0 and the mark `behind`."""
     assert marks(accuracies((0.5, 0.5, 0.5), (31 / 64,) * 3, tested=64)) == ["may be best"] * 2
     draw = np.random.default_rng(1)
     right = draw.binomial(64, 0.1, size=(400, EQUAL, 3)) / 64
@@ -62,8 +64,8 @@ def test_finding_1_equal_differences_of_two_or_three_seeds_tell_nothing() -> Non
     assert share(false) < 0.01  # 36 % before
 
 
-def test_finding_2_disjoint_intervals_are_told_apart() -> None:
-    """`≈` stood beside .53 ± .22 and .045 ± .019."""
+def test_finding_2_variants_with_disjoint_intervals_differ():
+    """Before: `≈` was the mark of .53 ± .22 and .045 ± .019."""
     assert marks(accuracies((0.43, 0.55, 0.61), (0.037, 0.045, 0.053))) == ["best", "worse"]
 
 
@@ -82,8 +84,8 @@ def test_a_deterministic_variant_is_compared_by_the_spread_of_the_others() -> No
 
 @settings(deadline=None)  # the first call for a number of variants computes critical values
 @given(st.lists(st.lists(st.integers(0, 64), min_size=3, max_size=5), min_size=2, max_size=6))
-def test_marks_are_monotone_in_the_mean(counts: list[list[int]]) -> None:
-    """9 `tied` rows stood below a `behind` row."""
+def test_marks_are_monotone_in_the_mean(counts):
+    """Before: 9 `tied` rows were below a `behind` row."""
     variants = [SeedScores(tuple(c / 64 for c in row), "accuracy", 64) for row in counts]
     found = compare_with_best(variants, "maximize")
     worse = [v.mean for v, one in zip(variants, found, strict=True) if one.mark == "worse"]
@@ -103,8 +105,8 @@ def test_finding_5_marks_and_behind_at_most_agree(counts: list[list[int]]) -> No
     assert all(one.at_most == 0 for one in found if one.mark == "best")
 
 
-def test_a_gap_of_four_standard_deviations_is_mostly_found() -> None:
-    """With three seeds; a paired test with Holm's correction finds 27 %."""
+def test_a_gap_of_four_standard_deviations_is_mostly_found():
+    """With three seeds; a paired test with Holm's correction finds 27 % of such gaps."""
     draw = np.random.default_rng(0)
     columns = [errors(draw, 500, 150 if v else 138, 0.02, 3) for v in range(EQUAL)]
     found = [marks(table, "minimize")[1] == "worse" for table in zip(*columns, strict=True)]

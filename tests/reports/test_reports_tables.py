@@ -89,7 +89,7 @@ def test_mixed_data_states_are_said(tmp_path: Path) -> None:
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path: Path) -> None:
     table = read(written(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path), "metrics")
-    assert ",".join(table.columns) == f"{SCORES},note"
+    assert ",".join(table) == f"{SCORES},test_samples,note"
     assert list(zip(table["metric"], table["direction"], table["mean"], strict=True))[1:] == [
         ("loss", "minimize", 0.25),
         ("oddity", "", 7.0),
@@ -105,8 +105,8 @@ def test_a_metric_without_meaning_keeps_its_row_and_says_why(tmp_path: Path) -> 
     lines = [line for line in tables["metrics.csv"].decode().splitlines() if ",loss," in line]
     assert lines == [
         "classification,mnist,linear,loss,minimize,0.25,,,3,no spread,"
-        '"[0.2500, 0.2500, 0.2500]",official,quick,',
-        "classification,mnist,cnn,loss,minimize,,,,0,,,official,quick,n/a: it has | none",
+        '"[0.2500, 0.2500, 0.2500]",official,quick,2000,',
+        "classification,mnist,cnn,loss,minimize,,,,0,,,official,quick,,n/a: it has | none",
     ]
     assert b"n/a: it has \\| none" in tables["metrics.md"]
 
@@ -179,7 +179,7 @@ def test_data_lists_each_state_once(tmp_path: Path) -> None:
     ]
 
 
-def test_data_says_how_many_samples_runs_used(tmp_path: Path) -> None:
+def test_finding_5_data_says_how_many_samples_runs_used(tmp_path):
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.run("cnn-mnist-quick", "trial", 1)["samples"] |= {"train": 128, "test": 64}
     table = read(written(files, tmp_path), "data")
@@ -200,9 +200,9 @@ def test_costs_counts_runs_and_averages_finals(tmp_path: Path) -> None:
     files.cells["cnn-mnist-quick"]["retries"] = 5
     files.cells["linear-mnist-quick"]["finals"] = []
     lines = written(files, tmp_path)["costs.csv"].decode().splitlines()
-    cell = "classification,mnist,cnn,quick,4,1,2,1,5,3"
+    cell = "classification,mnist,cnn,quick,4,1,2,1,5,3,3,5000"
     assert lines[1] == f"{cell},8215568,123456789,5.0,2.0,1000.0,200000000,40.0"
-    assert lines[2] == "classification,mnist,linear,quick,4,0,0,0,0,0,,,,,,,25.0"
+    assert lines[2] == "classification,mnist,linear,quick,4,0,0,0,0,0,,,,,,,,,25.0"
 
 
 def test_equal_sweeps_give_equal_bytes_but_for_costs(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_importance_has_the_weightiest_first(tmp_path: Path) -> None:
     assert list(table["parameter"]) == ["b", "a"]
 
 
-def test_parquet_has_the_rows_and_types_of_the_table(tmp_path: Path) -> None:
+def test_finding_9_parquet_has_the_rows_and_types_of_the_table(tmp_path):
     files = sweep()
     written(files, tmp_path, ["parquet"])
     path = tmp_path / "report" / "tables" / "costs.parquet"
@@ -327,10 +327,8 @@ def test_an_unchanged_report_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tables/runs.csv", "index.html"])
-def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(
-    tmp_path: Path, name: str
-) -> None:
-    """Also if the older file has the time of the newer one: contents are compared, not times."""
+def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(tmp_path, name):
+    """This also holds if the older file has a newer time: contents are compared, not times."""
     build(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
     path = tmp_path / "report" / name
     before, times = path.read_bytes(), path.stat()
@@ -340,7 +338,7 @@ def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(
     assert path.read_bytes() == before
 
 
-def test_one_seed_is_told_in_its_own_words(tmp_path: Path) -> None:
+def test_one_seed_is_described_in_its_own_words(tmp_path):
     one, two = (sweep(variants=("cnn",), finals=n).write(tmp_path / str(n)) for n in (1, 2))
     assert flags(read_results(one))[-1].startswith("Some means are over 1 seed: that is too few")
     assert flags(read_results(two))[-1].startswith("Some means are over 2 seeds: that is too few")
@@ -372,7 +370,7 @@ def test_trials_of_several_seeds_count_once(tmp_path: Path) -> None:
     assert results.cells[0].progress == "2 of 3 trials"
 
 
-def test_the_size_of_the_test_set_stands_in_the_leaderboard(tmp_path: Path) -> None:
+def test_the_size_of_the_test_set_is_in_the_leaderboard(tmp_path):
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     files.run("linear-mnist-quick", "final", 1)["samples"]["test"] = 500
     table = leaderboard(read_results(files.write(tmp_path))).set_index("variant")

@@ -1,4 +1,6 @@
-"""A site of several sweeps: complete without a network, and hostile names do nothing."""
+"""Tests the site of several sweeps: it is complete without a network, and hostile names are
+harmless.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_a_site_has_each_sweep_with_page_tables_and_records(tmp_path: Path) -> N
     links = re.findall(r'href="([^"]+)"', text)
     assert {"one/index.html", "two/index.html", "one/tables/scores.csv"} <= {*links}
     assert all((index.parent / link).is_file() for link in links)
-    assert "http" not in re.sub(r"<meta[^>]*>", "", text), "nothing is asked of the network"
+    assert "http" not in re.sub(r"<meta[^>]*>", "", text), (
+        "the page requests nothing from the network"
+    )
     (tmp_path / "unpacked").mkdir()
     unpack(tmp_path / "site/one/one.tar.gz", tmp_path / "unpacked")
     assert read_results(tmp_path / "unpacked").cells == read_results(tmp_path / "one").cells

@@ -1,4 +1,4 @@
-"""Tables in Weights & Biases: an offline run has them, complete."""
+"""Tests that an offline run of Weights & Biases has the tables, complete."""
 
 from __future__ import annotations
 

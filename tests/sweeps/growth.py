@@ -1,11 +1,11 @@
-"""How a study's cost grows with its trials: `python -m tests.sweeps.growth`, a Markdown row a size.
+"""Measures how the cost of a study grows with its trials; prints Markdown, one row per size.
 
-A study of finished trials with 4 hyper-parameters and 10 epochs, two in five pruned, lies in
-SQLite, the records and metrics of its runs in a results folder, as a sweep leaves them. Measured
-are resuming, which takes the trials and verifies each record, and then twenty further trials:
-proposing one by the default sampler, and taking its record. Seconds of processor time and, in
-brackets, of the clock; data is read before. Each size has a process of its own, whose memory is its
-highest.
+Call: `python -m tests.sweeps.growth`. A study of finished trials with 4 hyper-parameters and 10
+epochs, two in five of them pruned, is stored in SQLite; records and metrics of its runs are in a
+results folder, as a sweep stores them. First resuming is measured, which reads the trials and
+verifies each record. Then come twenty more trials: the default sampler proposes each, and the cell
+takes its record. Times are seconds of the processor and, in brackets, of the clock; the data is
+read before. Each size is measured in its own process, and its memory is the peak of this process.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SAMPLES = SampleCounts(train=1, validation=1, test=1, test_of=1, test_selection=
 
 
 class Clock:
-    """Seconds since it was made."""
+    """Measures the seconds since it was made."""
 
     def __init__(self) -> None:
         self._processor, self._wall = time.process_time(), time.perf_counter()
@@ -70,7 +70,9 @@ def recorded(
     pruned: bool = False,
     reason: str | None = None,
 ) -> RunRecord:
-    """Writes a run's record and metrics as `run` writes them; with a reason, the run has failed."""
+    """Writes the record and the metrics of a run as `run` writes them; with a reason, of a
+    failed run.
+    """
     epochs = [{"epoch": n, "metrics": {"validation/accuracy": s}} for n, s in enumerate(scores, 1)]
     scored = ("validation/accuracy", "test/accuracy")[: 2 if spec.role == "final" else 1]
     decided = {
@@ -103,13 +105,13 @@ def recorded(
 
 
 def scores(draw: random.Random) -> tuple[list[float], bool]:
-    """A learning curve, and whether it was cut short."""
+    """Draws a learning curve. Returns its values, and whether it was pruned."""
     pruned = draw.random() < 0.4
     return [draw.random() for _ in range(4 if pruned else 10)], pruned
 
 
 def finished(results: Path, kept: Cell, count: int) -> list[FrozenTrial]:
-    """Trials as sweeps store them, of hyper-parameters drawn at random, with their records."""
+    """Makes trials as sweeps store them, with random hyper-parameters, and their records."""
     chosen = space.load_space(VARIANT, registry.variant(VARIANT), ProfileName.standard)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     draw = random.Random(0)
@@ -148,7 +150,7 @@ def prepare(count: int, results: Path) -> None:
 
 
 def measure(count: int, results: Path) -> str:
-    """One row."""
+    """Measures one size, and returns its row."""
     profile = profiles.load_profile(ProfileName.standard)
     task = registry.available()[VARIANT].task
     source = DataSource(results / "no data: stand-ins")

@@ -1,6 +1,8 @@
-"""`python -m sweeps` with what smoke lacks: more trials than random ones, epochs to prune, and a
-checkpoint after each step. What is patched here counts in worker processes too, which import this
-file anew.
+"""Runs `python -m sweeps` with trials after the random ones, with pruning, and with more
+checkpoints.
+
+Profile smoke has none of these. A checkpoint follows each step. Worker processes import this file
+again, so its patches hold there too.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ _load_space = space.load_space
 
 
 def load_space(*arguments: Any, **named: Any) -> space.Space:
-    """A space that says of its studies what $HARDER_STUDY says."""
+    """Loads a space, and replaces its study configuration by that in $HARDER_STUDY."""
     chosen = _load_space(*arguments, **named)
     said = yaml.safe_load(os.environ.get("HARDER_STUDY", "")) or {}
-    chosen.strategy = chosen.strategy.model_validate(said)
+    chosen.configuration = chosen.configuration.model_validate(said)
     return chosen
 
 

@@ -1,4 +1,6 @@
-"""Makes a training last longer than a Slurm job of one minute: workers import this before a run."""
+"""Slows down a training to more than the minute of a Slurm job; workers import this before a
+run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell decides from records alone what remains to do; here nothing is trained."""
+"""Tests that a cell decides from records alone which runs remain; nothing is trained here."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ TRIALS = 10
 
 @pytest.fixture
 def several_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spaces that ask for trials of five seeds."""
+    """Makes all spaces ask for trials of five seeds."""
     load_space = space.load_space
 
     def with_seeds(*arguments: Any, **named: Any) -> space.Space:
         chosen = load_space(*arguments, **named)
-        chosen.strategy = StudyConfiguration(seeds=SEEDS)
+        chosen.configuration = StudyConfiguration(seeds=SEEDS)
         return chosen
 
     monkeypatch.setattr(space, "load_space", with_seeds)
@@ -70,13 +70,15 @@ def opened(
 
 
 def score(spec: RunSpec) -> float:
-    """Best at a learning rate of 0.003; a seed's luck is smaller than what rates make."""
+    """Computes a score that is best at a learning rate of 0.003; seeds change it less than rates
+    do.
+    """
     rate = float(spec.hyperparameters["lr"])  # type: ignore[arg-type]
     return 0.9 - 0.3 * abs(math.log10(rate / 3e-3)) + random.Random(spec.seed).uniform(0, 0.02)
 
 
 def work(cell: Cell, results: Path, workers: int, draw: random.Random, runs: int) -> None:
-    """Makes so many runs at most, which end in random order; the others are lost, as by a kill."""
+    """Makes at most `runs` runs, which end in random order; a kill loses the others."""
     running: list[Job] = []
     for _ in range(runs):
         while len(running) < workers and (job := cell.next_job()) is not None:
@@ -93,7 +95,9 @@ def ledger(results: Path, study: str = "linear-usps-smoke") -> dict[str, Any]:
 
 
 def swept(results: Path, workers: int, kills: int = 0) -> dict[str, Any]:
-    """The ledger of a cell made by so many workers, whose driver was killed so often."""
+    """Makes a cell with `workers` workers, kills the driver `kills` times, and returns the
+    ledger.
+    """
     (results / "cells").mkdir(parents=True)
     draw = random.Random(workers)
     for life in range(kills + 1):
@@ -116,7 +120,7 @@ def test_trials_over_seeds_are_stopped_alike_by_any_workers_and_after_kills(tmp_
 
 
 @pytest.mark.usefixtures("several_seeds")
-def test_status_tells_how_many_runs_remain(
+def test_status_says_how_many_runs_remain(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cells").mkdir()
@@ -160,7 +164,9 @@ def searched(spec: RunSpec) -> dict[str, Any]:
 
 
 def test_what_a_driver_took_and_did_not_store_is_taken_from_the_records(tmp_path: Path) -> None:
-    """It gives workers their next jobs before it stores, and may be killed in between."""
+    """A driver gives workers their next jobs before it stores results, and may be killed in
+    between.
+    """
     with opened(tmp_path, trials=3) as cell:
         job = present(cell.next_job())
         cell.take_record(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
@@ -204,7 +210,7 @@ def test_without_trials_finals_are_of_the_recipe(
 
 
 def test_trials_are_added_to_a_sweep_without_a_search(tmp_path: Path) -> None:
-    """They begin with the recipe; a worse one changes no final."""
+    """The first of them is the recipe; a trial with a worse score changes no final."""
     with opened(tmp_path, trials=0) as cell:
         work(cell, tmp_path, 1, random.Random(0), 100)
     before = ledger(tmp_path)["finals"]
@@ -264,7 +270,7 @@ def test_a_study_begins_with_the_recipe_and_the_points_given(tmp_path: Path) -> 
 
 
 def enqueue(results: Path, point: dict[str, Any]) -> None:
-    """Does what optuna-dashboard does."""
+    """Enqueues a trial as optuna-dashboard does."""
     with storages.open_storage(results) as storage:
         optuna.load_study(storage=storage, study_name="linear-usps-smoke").enqueue_trial(point)
 
@@ -331,7 +337,7 @@ def test_results_of_others_change_no_proposal(tmp_path: Path) -> None:
 
 
 def run_all(results: Path, failing: int | None = None, trials: int = TRIALS) -> list[str]:
-    """Makes all runs of a cell, and has one trial fail. Returns the ids of its runs."""
+    """Makes all runs of a cell; one trial fails. Returns the ids of the runs."""
     (results / "cells").mkdir(parents=True, exist_ok=True)
     made = []
     with opened(results, trials=trials) as cell:
@@ -375,7 +381,9 @@ FAILING = 2
 def test_the_study_follows_a_failed_run_that_was_re_run_with_success(
     database_lost: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Study and ledger are then those of a sweep in which nothing failed, database or not."""
+    """Study and ledger then equal those of a sweep without a failure, with and without the
+    database.
+    """
     run_all(tmp_path / "undisturbed")
     results = tmp_path / "disturbed"
     run_all(results, failing=FAILING)
@@ -398,7 +406,7 @@ def test_the_study_follows_a_failed_run_that_was_re_run_with_success(
 def test_a_re_run_with_an_equal_result_changes_neither_study_nor_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sampler is not asked: another version of it would propose other trials."""
+    """The sampler proposes nothing again, because another version could propose other trials."""
     run_all(tmp_path)
     before, study = ledger(tmp_path), stored(tmp_path)
     for lost in (before["trials"][0], before["trials"][-1], before["best"]):
@@ -447,7 +455,7 @@ def test_a_rewriting_that_a_crash_cuts_off_loses_no_trial_of_others(
 def test_an_enqueued_point_keeps_its_trial_when_the_study_is_rewritten(
     before: int, tmp_path: Path
 ) -> None:
-    """Whether its own trial had failed, or the one before, whose result it did not know."""
+    """This holds if its own trial had failed, and if the trial before it had failed."""
     with opened(tmp_path, trials=4) as cell:
         work(cell, tmp_path, 1, random.Random(0), 1)
         enqueue(tmp_path, {"lr": 3e-3})

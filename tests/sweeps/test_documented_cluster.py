@@ -1,4 +1,6 @@
-"""The Dask set-up of docs/sweeps.md, as it is written: a `.venv`, a checkout and a folder each."""
+"""Tests the Dask set-up of docs/sweeps.md: each machine has its own `.venv`, checkout and
+folder.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ ENVIRONMENT = {
 
 
 def documented() -> list[str]:
-    """The commands of the section on Dask: scheduler, worker, worker with a GPU, driver."""
+    """Returns the commands of the section on Dask: scheduler, worker, worker with a GPU, driver."""
     text = (ROOT / "docs" / "sweeps.md").read_text()
     (block,) = re.findall(r"## A Dask cluster\n.*?```sh\n(.*?)```", text, re.DOTALL)
     lines = [line.partition("#")[0].strip() for line in block.splitlines()]
@@ -126,7 +128,7 @@ def test_the_documented_dask_cluster_serves_and_refuses_workers_one_by_one(
         only=("linear/usps",),
         engine=EngineName.inline,
         trials=2,
-        seeds=1,
+        finals=1,
         offline=True,
     )
     sweep(choice, tmp_path / "alone")

@@ -1,4 +1,4 @@
-"""What a driver does where workers die or the disk is full."""
+"""Tests the driver when workers die or the disk is full."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ CHOICE = Options(
 
 
 class Fragile(Inline):
-    """An engine whose n-th run finds its worker dead so many times; every other time it had hung,
-    but for the last time.
+    """Is an engine whose n-th run dies with its worker a given number of times.
+
+    Every second time the worker hangs instead, but not the last time.
     """
 
     def __init__(self, deaths: dict[int, int]) -> None:
@@ -96,7 +97,7 @@ def test_retries_are_counted_and_end(
     assert row[heading.index("retries")] == "5"
 
 
-def test_a_full_disk_is_one_sentence_and_the_sweep_goes_on_from_there(
+def test_a_full_disk_is_one_sentence_and_the_sweep_resumes_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "full"
@@ -123,7 +124,7 @@ def test_a_full_disk_is_one_sentence_and_the_sweep_goes_on_from_there(
 
 
 def digests(results: Path) -> dict[str, str]:
-    """Of every record, by its run's id."""
+    """Returns the digest of every record, by run id."""
     records = (json.loads(path.read_bytes()) for path in results.glob("runs/*/record.json"))
     return {record["run_id"]: record["digest"] for record in records}
 
@@ -143,7 +144,7 @@ def test_a_sweep_is_finished_when_its_options_are_the_last_and_no_run_is_left(
 
 
 class Endless(Inline):
-    """An engine whose runs do not end; it notes how it is ended."""
+    """Is an engine whose runs do not end; it notes how it is shut down."""
 
     def __init__(self) -> None:
         self.ended: list[str] = []
@@ -189,7 +190,7 @@ def test_a_second_ctrl_c_waits_for_no_worker(
 
 
 class NoReport:
-    """Takes the place of the report, whose process takes seconds."""
+    """Replaces the report, whose process takes seconds."""
 
     def __init__(self, results: Path) -> None: ...
 
@@ -219,8 +220,8 @@ def test_an_addition_counts_from_the_plan_exactly_once_also_after_an_interruptio
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan is of 4 trials, although the last command line asked for 3."""
-    sweep(CHOICE.model_copy(update={"trials": 4, "seeds": 1}), tmp_path)
-    sweep(CHOICE.model_copy(update={"seeds": 1}), tmp_path)
+    sweep(CHOICE.model_copy(update={"trials": 4, "finals": 1}), tmp_path)
+    sweep(CHOICE.model_copy(update={"finals": 1}), tmp_path)
     more = Addition(trials=1, finals=1)
     with monkeypatch.context() as patched:
         patched.setattr(engines, "start_engine", lambda *_, **__: Leaving())
@@ -239,7 +240,7 @@ def test_an_addition_counts_from_the_plan_exactly_once_also_after_an_interruptio
 def test_an_addition_that_a_crash_cut_off_is_neither_lost_nor_doubled(
     ledger_written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever the driver is killed between the options and the ledgers."""
+    """The driver may be killed anywhere between writing the options and writing the ledgers."""
     sweep(CHOICE, tmp_path)
     place = "_announce" if ledger_written else "Cell.write_ledger"
     with monkeypatch.context() as patched:
@@ -255,7 +256,7 @@ def killed(*_: object) -> None:
 
 
 class Leaving(Inline):
-    """An engine that is asked to leave when it gets its first run."""
+    """Is an engine that is asked to leave when it gets its first run."""
 
     def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
         interrupts.request_stop()
@@ -263,7 +264,9 @@ class Leaving(Inline):
 
 
 def fail(results: Path, number: int, reason: str) -> str:
-    """Has a trial of a finished sweep failed, as a driver records it, and the sweep follow."""
+    """Replaces a record of a finished sweep by a failed one, as a driver writes it, and resumes
+    the sweep.
+    """
     run_id = cell_of(results)["trials"][number]
     spec = present(RunFolder(results, run_id).read()).spec
     give_up(spec, results=results, study="linear-usps-smoke", reason=reason)
@@ -327,7 +330,7 @@ def test_retry_of_a_run_whose_data_is_not_there_leaves_its_record(tmp_path: Path
 
 
 def test_retry_leaves_runs_of_cells_that_the_sweep_does_not_cover(tmp_path: Path) -> None:
-    """No one would re-run them, once their records are set aside."""
+    """Nothing would re-run them after their records are set aside."""
     sweep(CHOICE, tmp_path)
     run_id = fail(tmp_path, 0, "its worker died 3 times")
     save_options(CHOICE.model_copy(update={"only": ("cnn/usps",)}), tmp_path)
@@ -357,7 +360,7 @@ def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
 def test_a_sweep_whose_data_is_not_there_says_data_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It runs on no stand-in, neither where the folder is gone nor where it is empty."""
+    """No stand-in is used, whether the folder is missing or empty."""
     results, data = tmp_path / "results", tmp_path / "data"
     write_usps(data)
     choice = CHOICE.model_copy(update={"data": data})
@@ -391,7 +394,7 @@ def write_usps(data: Path) -> None:
 def test_a_run_with_another_runs_files_is_re_run(
     role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where the study was lost, so that nothing else knows what the run was."""
+    """This also holds if the study is lost, so that only the record could say what the run was."""
     sweep(CHOICE, tmp_path)
     before, cell = digests(tmp_path), cell_of(tmp_path)
     one, other = (RunFolder(tmp_path, run_id).path for run_id in cell[role][:2])
@@ -423,7 +426,9 @@ def test_a_damaged_record_stops_neither_sweep_nor_report(
 
 
 class Silent(Inline):
-    """An engine whose runs show no sign of life until they are abandoned, but for the last ones."""
+    """Is an engine whose runs, except the last ones, show no sign of life until they are
+    abandoned.
+    """
 
     def __init__(self, silent: int) -> None:
         self.silent, self.waiting = silent, list[Future[RunRecord]]()
@@ -443,7 +448,7 @@ class Silent(Inline):
 def test_a_worker_that_shows_no_sign_of_life_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A stopped process cannot keep a limit of its own: the driver waited without end."""
+    """A stopped process cannot end itself, and the driver waited for it for ever."""
     engine = Silent(2)
     monkeypatch.setattr(engines, "start_engine", lambda *_, **__: engine)
     monkeypatch.setattr(deadlines, "MARGIN", -10.0)
@@ -516,10 +521,10 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
     assert "Traceback" in told or "KeyError" in told
 
 
-def test_a_run_that_comes_further_each_time_is_begun_as_often_as_it_takes(
+def test_a_run_that_progresses_each_time_is_restarted_without_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A long run on short Slurm jobs, for instance: its deaths are no fault of its own."""
+    """For instance a long run on short Slurm jobs: it is not the reason that its workers die."""
     engine = Fragile({0: 5})
     steps = iter((0, 0, 10, 20, 30))
     monkeypatch.setattr(engines, "start_engine", lambda *_, **__: engine)

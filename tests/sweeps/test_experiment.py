@@ -1,4 +1,4 @@
-"""The file of an experiment: what it says is swept, and a wrong word in it is one sentence."""
+"""Tests experiments in a file: they are swept, and a wrong word is named in one sentence."""
 
 from __future__ import annotations
 

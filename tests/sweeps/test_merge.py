@@ -1,4 +1,4 @@
-"""Merged archives: nothing that was changed, cut or written by another tool gets in."""
+"""Tests that merging refuses archives that were changed, cut or written by another tool."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def archive(files: Files, folder: Path, name: str) -> Path:
 
 
 def one_cell() -> Files:
-    """Makes one finished cell, whose finals are of one model as in a real sweep."""
+    """Makes one finished cell; its finals have equal models, as in a real sweep."""
     files = sweep(variants=("linear",), datasets=("mnist",))
     for run_id in files.cells["linear-mnist-quick"]["finals"]:
         files.records[run_id]["spec"]["hyperparameters"]["learning_rate"] = 0.001

@@ -1,4 +1,6 @@
-"""Where runs are computed: chosen GPUs, quotas of cores, limits of open files. Needs no GPU."""
+"""Tests where runs are computed: chosen GPUs, quotas of cores, limits of open files. Needs no
+GPU.
+"""
 
 from __future__ import annotations
 

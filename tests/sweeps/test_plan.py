@@ -1,4 +1,6 @@
-"""What a sweep plans, and how its hours follow from a timed step; how fast anything is, is not."""
+"""Tests the plan of a sweep, and how its hours follow from timed steps; speed itself is not
+tested.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def planned(
-    variant: str, dataset: str, start: Sequence[dict[str, Any]] = (), **options: Any
+    variant: str, dataset: str, start: Sequence[dict[str, Any]] = (), **options: object
 ) -> plan.PlannedCell:
     choice = Options(data=Path(), workers=1, **options)
     points = {f"{variant}/{dataset}": list(start)}
@@ -48,7 +50,7 @@ def planned(
 
 @pytest.mark.usefixtures("steady")
 def test_hours_follow_from_runs_epochs_and_samples() -> None:
-    row = planned("linear", "usps", profile=ProfileName.smoke, trials=3, seeds=2)
+    row = planned("linear", "usps", profile=ProfileName.smoke, trials=3, finals=2)
     # 128 training samples in one batch, 64 of validation each epoch; a final tests 64 before its
     # first step, too.
     assert (row.trials, row.finals, row.samples, row.batch) == (3, 2, 128, 128)
@@ -57,7 +59,7 @@ def test_hours_follow_from_runs_epochs_and_samples() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_bases_and_codes_of_training_data_are_counted() -> None:
-    row = planned("ocae", "usps", profile=ProfileName.smoke, trials=1, seeds=2)
+    row = planned("ocae", "usps", profile=ProfileName.smoke, trials=1, finals=2)
     run = 128 + 6.4 + 12.8  # whole batches of 32; codes of 128 training samples
     assert row.bases == 2
     # Before its first step a final is tested, by probes of its own.
@@ -66,7 +68,7 @@ def test_bases_and_codes_of_training_data_are_counted() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
-    row = planned("pcae", "usps", profile=ProfileName.published, seeds=1)
+    row = planned("pcae", "usps", profile=ProfileName.published, finals=1)
     assert (row.budget.epochs, row.budget.validation_samples) == (3000, 0)
     trained = 3000 * (7291 // 128 * 128)
     assert row.seconds == pytest.approx(trained + 0.1 * (2 * 2007 + 2 * 7291))
@@ -74,7 +76,7 @@ def test_without_validation_data_probes_are_fitted_at_the_tests_alone() -> None:
 
 @pytest.mark.usefixtures("steady")
 def test_validations_encode_a_part_of_many_training_samples_and_the_test_all() -> None:
-    row = planned("pcae", "mnist", profile=ProfileName.standard, trials=1, seeds=1)
+    row = planned("pcae", "mnist", profile=ProfileName.standard, trials=1, finals=1)
     trained = 55_000 // 128 * 128
     trial = 10 * (trained + 0.1 * (5_000 + PROBE_SAMPLES))
     final = trial + 0.1 * (2 * 10_000 + 2 * 55_000)
@@ -84,13 +86,13 @@ def test_validations_encode_a_part_of_many_training_samples_and_the_test_all() -
 @pytest.mark.usefixtures("steady")
 def test_what_no_gradients_train_is_tested_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(0.0, 0.1))
-    row = planned("kmeans", "usps", profile=ProfileName.smoke, trials=0, seeds=1)
+    row = planned("kmeans", "usps", profile=ProfileName.smoke, trials=0, finals=1)
     assert row.seconds == pytest.approx(6.4 + 12.8 + 6.4)
 
 
 @pytest.mark.usefixtures("steady")
 def test_points_of_no_probes_are_not_coded() -> None:
-    row = planned("ccae", "constellations", profile=ProfileName.smoke, trials=1, seeds=1)
+    row = planned("ccae", "constellations", profile=ProfileName.smoke, trials=1, finals=1)
     run = 128 + 6.4
     assert row.seconds == pytest.approx(2 * run + 2 * 6.4)
 
@@ -105,7 +107,7 @@ def test_a_plan_counts_the_runs_that_the_cell_makes(
         update={"budgets": profiles.load_profile(ProfileName.smoke).budgets}
     )
     monkeypatch.setattr(profiles, "load_profile", lambda _: small)
-    row = planned("ocae", "usps", profile=name, trials=trials, seeds=2)
+    row = planned("ocae", "usps", profile=name, trials=trials, finals=2)
     with opened(tmp_path, "ocae", small, trials=trials) as cell:
         assert row.trials + row.finals + row.bases == cell.planned
     # Trials of `published` need validation data, so their base is no final's.
@@ -142,7 +144,7 @@ def test_published_plans_the_source_s_budget() -> None:
 def test_a_dry_run_prints_every_cell_and_leaves_no_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps of all variants are really timed; no data is there, nor asked for."""
+    """Steps of all variants are timed; there is no data, and none is looked for."""
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
     monkeypatch.setattr(timing, "CALLS", 1)
     monkeypatch.setenv("COLUMNS", "80")

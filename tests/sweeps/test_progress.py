@@ -1,4 +1,4 @@
-"""What a person sees of a sweep fits the terminal."""
+"""Tests that the lines of a sweep fit the terminal."""
 
 from __future__ import annotations
 

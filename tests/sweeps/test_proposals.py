@@ -1,4 +1,4 @@
-"""Proposals and pruning do not depend on workers, crashes or the order of finishing."""
+"""Tests that proposals and pruning do not depend on workers, crashes or the order of finishing."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def proposals(
     )
 
 
-def outcome(number: int, params: dict[str, Any]) -> Any:
-    """A record that depends on the proposal alone; some fail, some are pruned."""
+def outcome(number: int, params: dict[str, Any]) -> SimpleNamespace:
+    """Makes a record that depends on the proposal alone; some runs fail, some are pruned."""
     draw = random.Random(repr((number, sorted(params.items()))))
     status = draw.choices(["complete", "pruned", "failed"], [6, 2, 2])[0]
     history = [] if status == "failed" else [draw.random() for _ in range(3)]
@@ -105,7 +105,7 @@ EVERY_SAMPLER = [pytest.param(sampler, 1, id=sampler) for sampler in Sampler] + 
 def test_any_number_of_workers_any_order_and_any_crash_give_the_same_trials(
     sampler: Sampler, objectives: int
 ) -> None:
-    """The contract of every sampler."""
+    """Every sampler has to satisfy this."""
     expected = simulate(proposals(3, sampler, objectives), 1, random.Random(0), objectives)
     assert len({repr(p) for p in expected}) == TRIALS
     for workers, seed in ((2, 0), (3, 1)):
@@ -183,7 +183,7 @@ def test_a_proposal_waits_for_the_results_it_is_made_of() -> None:
 
 @pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.gp, Sampler.cmaes])
 def test_a_sampler_learns_from_results(sampler: Sampler) -> None:
-    """Proposals after the random start gather where results are good."""
+    """After the random trials, proposals are more frequent near good results."""
     chosen = space.load_space("linear", registry.variant("linear"), ProfileName.standard)
     study = Proposals(
         chosen, study="s", seed=0, directions=["maximize"], lag=2, startup=8, sampler=sampler
@@ -202,7 +202,7 @@ def test_a_sampler_learns_from_results(sampler: Sampler) -> None:
 
 @pytest.mark.parametrize("sampler", [Sampler.qmc, Sampler.grid])
 def test_a_sequence_fills_the_space(sampler: Sampler) -> None:
-    """Each quarter of a range has its quarter of the values."""
+    """Each quarter of a range has a quarter of the values."""
     chosen = space.load_space("linear", registry.variant("linear"), ProfileName.standard)
     study = Proposals(
         chosen, study="s", seed=0, directions=["maximize"], lag=17, startup=1, sampler=sampler
@@ -244,7 +244,7 @@ def test_trial_0_is_the_recipe_and_then_come_the_points_to_start_from(
 
 
 def test_a_grid_does_not_try_a_start_point_again() -> None:
-    """linear's grid has the corners of its ranges."""
+    """The grid of linear contains the corners of its ranges."""
     corner = {"lr": 3e-4, "weight_decay": 1e-5}
     study = Proposals(
         space.load_space("linear", registry.variant("linear"), ProfileName.standard),
@@ -287,7 +287,7 @@ def test_cmaes_needs_two_ranges() -> None:
 
 
 def test_cmaes_reads_no_notes_from_a_stored_study() -> None:
-    """Its notes are pickles: a study from elsewhere shall not run code."""
+    """The notes are pickles, and a study from elsewhere must not run code."""
     study = proposals(1, Sampler.cmaes)
     for _ in range(12):
         proposal = study.propose()

@@ -1,4 +1,4 @@
-"""Pruners decide from a run's own metrics and a frozen history, and as Optuna's do."""
+"""Tests that pruners decide as Optuna's, from a run's own metrics and a frozen history."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_successive_halving_lets_the_best_third_go_on() -> None:
 
 
 def test_hyperband_spares_some_trials_at_first() -> None:
-    """Its brackets begin at epochs 1, 3 and 9: which a trial is in, its number decides."""
+    """Its brackets start at epochs 1, 3 and 9; a trial's number decides its bracket."""
     history = [trial(*[0.5] * 9) for _ in range(60)]
     ends = [
         next((e for e in range(1, 10) if pruner([0.0] * e)), None)
@@ -93,7 +93,7 @@ EVERY_PRUNER = pytest.mark.parametrize(
 
 @EVERY_PRUNER
 def test_a_decision_is_the_same_wherever_a_run_was_interrupted(pruner: Pruner) -> None:
-    """A run that goes on from a checkpoint first asks with several epochs behind it."""
+    """A run that resumes from a checkpoint has several epochs behind it when it first asks."""
     draw = random.Random(1)
     history = [trial(*[draw.random() for _ in range(9)]) for _ in range(20)]
     scores = [draw.random() for _ in range(8)]
@@ -116,7 +116,9 @@ def test_seeds_are_compared_in_pairs() -> None:
 
 
 def replayed(pruner: Pruner, history: list[FrozenTrial], number: int, scores: list[float]) -> bool:
-    """What Optuna decides in a study whose trials all reported their steps, one after the other."""
+    """Returns Optuna's decision in a study whose trials all reported their steps, one after the
+    other.
+    """
     study = optuna.create_study(
         study_name="study",
         direction="maximize",

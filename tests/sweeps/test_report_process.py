@@ -1,4 +1,4 @@
-"""The process that writes a sweep's report ends with the sweep."""
+"""Tests that the process which writes a sweep's report ends with the sweep."""
 
 from __future__ import annotations
 

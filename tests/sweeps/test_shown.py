@@ -1,4 +1,4 @@
-"""How a sweep shows its runs in Weights & Biases: as its options say."""
+"""Tests that a sweep shows its runs in Weights & Biases as its options say."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from tests.sweeps.test_driver import CHOICE as ONE_CELL
 SHOWN = WandbOptions(
     project="tables", team="letters", name="{variant}-{role}-{seed}", upload=False, every=2
 )
-CHOICE = ONE_CELL.model_copy(update={"trials": 1, "seeds": 1, "log": SHOWN})
+CHOICE = ONE_CELL.model_copy(update={"trials": 1, "finals": 1, "log": SHOWN})
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What Weights & Biases was called with; it then fails, which no run minds."""
+    """Collects the arguments with which Weights & Biases is called; each call fails, and the
+    runs continue.
+    """
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr("wandb.init", lambda **settings: calls.append(settings))
     return calls

@@ -1,4 +1,4 @@
-"""`--engine slurm` on a real Slurm of one machine, which the tests start themselves."""
+"""Tests `--engine slurm` on a real Slurm of one machine, which the tests start themselves."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import pytest
 
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
-from sweeps.engines import slurm as slurm_engine
+from sweeps.engines import slurm
 from sweeps.options import Device, EngineName, Options
 from sweeps.placement import place_runs
 from sweeps.slurm_options import SlurmOptions
 from sweeps.sweep import sweep
-from tests import slurm
+from tests import slurm_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 400
 
-WHY_NOT = slurm.missing() or (
+WHY_NOT = slurm_cluster.missing() or (
     None if importlib.util.find_spec("dask_jobqueue") else "dask-jobqueue is not installed"
 )
 with_slurm = pytest.mark.skipif(WHY_NOT is not None, reason=f"Slurm cannot be started: {WHY_NOT}")
@@ -36,7 +36,7 @@ def machine() -> Iterator[dict[str, str]]:
     # Sockets need a short path.
     with (
         tempfile.TemporaryDirectory(prefix="slurm-") as folder,
-        slurm.one_machine(Path(folder)) as environment,
+        slurm_cluster.one_machine(Path(folder)) as environment,
     ):
         path = f"{ROOT}:{environment.get('PYTHONPATH', '')}"
         yield environment | {"OMP_NUM_THREADS": "1", "BENCH_DATA": "", "PYTHONPATH": path}
@@ -69,7 +69,7 @@ def alone(results: Path, trials: int) -> dict[str, str]:
         only=("linear/mnist",),
         engine=EngineName.inline,
         trials=trials,
-        seeds=1,
+        finals=1,
         offline=True,
     )
     sweep(choice, results)
@@ -86,7 +86,7 @@ def jobs_there(environment: dict[str, str]) -> str:
 def test_jobs_that_reach_their_time_limit_are_replaced_and_figures_stay(
     machine: dict[str, str], tmp_path: Path
 ) -> None:
-    """The run needs more time than a job has: it ends only as it goes on from checkpoints."""
+    """The run takes longer than a job may, so it can end only if it resumes from checkpoints."""
     slow = machine | {"DASK_DISTRIBUTED__WORKER__PRELOAD": '["tests.sweeps.slowly"]'}
     options = ("--workers", "1", "--slurm-partition", "short", "--slurm-time", "00:01:00")
     done = swept(tmp_path / "slurm", slow, 0, *options)
@@ -113,13 +113,13 @@ def test_what_slurm_refuses_is_one_sentence(machine: dict[str, str], tmp_path: P
 def test_jobs_whose_worker_cannot_start_end_the_sweep(
     machine: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would be submitted without end, and the sweep would wait in silence."""
+    """Otherwise jobs would be submitted for ever, and the sweep would wait without a message."""
     for name in ("PATH", "SLURM_CONF"):
         monkeypatch.setenv(name, machine[name])
-    monkeypatch.setattr(slurm_engine, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.5)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     asked = SlurmOptions(memory="1GB", time="10")
-    engine = slurm_engine.start_slurm_jobs(asked, 1, threads=1, results=tmp_path, needs_gpu=False)
+    engine = slurm.start_slurm_jobs(asked, 1, threads=1, results=tmp_path, needs_gpu=False)
     try:
         with pytest.raises(InputError, match="ended before their worker joined"):
             engine.submit(os.getpid).result(PATIENCE)
@@ -130,9 +130,7 @@ def test_jobs_whose_worker_cannot_start_end_the_sweep(
 def test_without_slurm_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="no command sbatch"):
-        slurm_engine.start_slurm_jobs(
-            SlurmOptions(), 1, threads=1, results=tmp_path, needs_gpu=False
-        )
+        slurm.start_slurm_jobs(SlurmOptions(), 1, threads=1, results=tmp_path, needs_gpu=False)
 
 
 def test_the_device_of_slurm_jobs_is_what_each_asks_for() -> None:

@@ -1,4 +1,6 @@
-"""Search spaces: what is unknown or ill-typed is an error that names the nearest known entry."""
+"""Tests search spaces: an unknown entry or a wrong type is an error that names the nearest known
+entry.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points that studies start from: read from files and from earlier sweeps, and checked."""
+"""Tests the start points of studies: read from files and from earlier sweeps, and checked."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ def test_what_is_searched_nowhere_ends_its_sentence() -> None:
 
 
 def conditional() -> Space:
-    """Searches the optimizer, and momentum where it is sgd; the recipe's optimizer is radam."""
+    """Makes a space that searches its second hyper-parameter only if the first is 0.005, unlike
+    the recipe.
+    """
     chosen = space.load_space("linear", registry.variant("linear"), ProfileName.smoke)
     name, other = list(chosen.distributions)
     recipe: Any = chosen.resolve({})[name]
@@ -164,7 +166,7 @@ def test_without_a_search_start_points_are_refused(
 
 
 def earlier(results: Path, cell: str | dict[str, Any], record: str | None = None) -> Path:
-    """A results folder of an earlier sweep, with one cell."""
+    """Makes a results folder of an earlier sweep with one cell."""
     (results / "cells").mkdir(parents=True)
     text = cell if isinstance(cell, str) else json.dumps(cell)
     (results / "cells" / "linear-usps-smoke.json").write_text(text)
@@ -265,7 +267,7 @@ def tried(results: Path) -> list[dict[str, Any]]:
 
 
 def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path: Path) -> None:
-    """Then a second sweep starts from the first one's best trial."""
+    """Then a second sweep starts from the best trial of the first."""
     path = tmp_path / "points.yaml"
     path.write_text("linear/*: [{lr: 0.02}, {lr: 0.003, weight_decay: 0.001}]")
     results = tmp_path / "results"

@@ -1,4 +1,4 @@
-"""Every storage keeps studies alike: SQLite, a journal, and a real PostgreSQL server."""
+"""Tests that all storages keep equal studies: SQLite, a journal, and a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from sweeps.studies import StoredStudy
 
 
 def _program(name: str) -> str | None:
-    """A program of PostgreSQL's, which Debian keeps apart from the others."""
+    """Finds a program of PostgreSQL, which Debian stores outside the search path."""
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return shutil.which(name) or (str(places[-1]) if places else None)
 
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
-    """The URL of a temporary server on a loopback port."""
+    """Starts a temporary server on a loopback port, and yields its URL."""
     initdb, server = _program("initdb"), _program("postgres")
     if initdb is None or server is None:
         if os.environ.get("CI"):
@@ -75,7 +75,7 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "journal", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
-    """What `--storage` says."""
+    """Returns the value of `--storage`."""
     if request.param == "postgresql":
         return request.getfixturevalue("postgresql")
     return None if request.param == "sqlite" else str(tmp_path / "journal" / "studies.log")
@@ -116,7 +116,7 @@ def seen(study: StoredStudy) -> list[tuple[object, ...]]:
 
 
 def shown(place: str, study: str) -> list[tuple[object, ...]]:
-    """What Optuna's own command shows of a study."""
+    """Returns what Optuna's own command prints about a study."""
     program = Path(sys.executable).with_name("optuna")
     done = subprocess.run(
         [program, "trials", "--storage", place, "--study-name", study, "--format", "json"],
@@ -137,7 +137,7 @@ def test_a_study_is_kept(place: str | None, tmp_path: Path) -> None:
     with opened(tmp_path, place, "kept", data="a") as study:
         append(study, *range(6))
     with opened(tmp_path, place, "kept", data="a") as again:
-        # What is appended is shown in its place; what is read back has its number.
+        # Appended trials keep their places, and trials that are read have their numbers.
         assert [t.number for t in again.trials] == list(range(6))
         assert [s[1:] for s in seen(again)] == [s[1:] for s in seen(study)]
         assert shown(place or f"sqlite:///{tmp_path / 'studies.db'}", "kept") == [
@@ -181,7 +181,7 @@ def test_a_study_is_rewritten_from_the_first_trial_that_records_deny(
 
 
 def test_a_second_writer_is_one_sentence(place: str | None, tmp_path: Path) -> None:
-    """Two drivers with a results folder each, and one storage."""
+    """Two drivers have different results folders and the same storage."""
     with opened(tmp_path, place, "shared") as study, opened(tmp_path, place, "shared") as other:
         append(other, 0)
         with pytest.raises(InputError, match="study shared is also written by another sweep"):
@@ -235,7 +235,7 @@ def test_a_storage_that_cannot_be_used_is_one_sentence(
 
 
 def full(storage: RDBStorage) -> None:
-    """From here on the database's file cannot grow, as on a full disk."""
+    """Stops the growth of the database's file, as a full disk does."""
 
     @event.listens_for(storage.engine, "connect")
     def limit(connection: sqlite3.Connection, record: object) -> None:
@@ -314,7 +314,7 @@ def test_an_enqueued_point_is_given_once_and_its_trial_holds_the_result(
 
 
 class Killed(BaseException):
-    """What a crash is here."""
+    """Simulates a crash."""
 
 
 @pytest.mark.parametrize("writes", range(1, 9))

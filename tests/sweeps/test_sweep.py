@@ -1,4 +1,6 @@
-"""A sweep from end to end: killed, resumed, spread over workers, the tables are the same bytes."""
+"""Tests whole sweeps: killed, resumed or spread over workers, they write the same bytes as
+tables.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ def call(arguments: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
 
 
 def tables(results: Path) -> dict[str, bytes]:
-    """All tables that must be equal between equal sweeps."""
+    """Reads all tables that must be equal in equal sweeps."""
     found = {
         path.name: path.read_bytes()
         for path in (results / "report" / "tables").iterdir()
@@ -65,7 +67,7 @@ def tables(results: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep by one worker, inline, that nothing disturbed."""
+    """Makes a sweep with one worker, inline, without any disturbance."""
     results = tmp_path_factory.mktemp("undisturbed") / "results"
     done = call(begin(results, "--engine", "inline"))
     assert done.returncode == 0, done.stderr
@@ -79,7 +81,7 @@ def test_two_workers_give_the_same_tables(undisturbed: Path, tmp_path: Path) -> 
 
 
 def test_a_results_folder_may_have_any_name(tmp_path: Path) -> None:
-    """No library expands it, decodes it, or takes it for a URL, a template or a pattern."""
+    """No library expands or decodes the name, or takes it for a URL, a template or a pattern."""
     home = tmp_path / "home"
     home.mkdir()
     results = Path("~/file:x/a?b/%20c/d::e/{f}/$HOME/*[g]/#h")
@@ -137,7 +139,7 @@ def test_a_second_call_does_nothing_twice(undisturbed: Path) -> None:
 
 
 def states(results: Path) -> dict[str, dict[str, int]]:
-    """How the trials of each study ended, as its cell's ledger has it."""
+    """Counts how the trials of each study ended, by the cell's ledger."""
     cells = [json.loads(path.read_bytes()) for path in (results / "cells").glob("*.json")]
     return {cell["study"]: {k: n for k, n in cell["states"].items() if n} for cell in cells}
 
@@ -145,12 +147,12 @@ def states(results: Path) -> dict[str, dict[str, int]]:
 def test_optuna_reads_every_stored_study(undisturbed: Path) -> None:
     found = shown_by_optuna(undisturbed)
     assert found == states(undisturbed)
-    # So pruning is part of what is compared here.
+    # Without pruned trials, the comparison above would not cover pruning.
     assert found["linear-usps-smoke"].keys() == {"complete", "pruned"}
 
 
 def shown_by_optuna(results: Path) -> dict[str, Counter[str]]:
-    """How the trials of each study ended, as Optuna's own command has it."""
+    """Counts how the trials of each study ended, by Optuna's own command."""
     found = {}
     for study in states(results):
         program = str(Path(sys.executable).with_name("optuna"))
@@ -185,7 +187,7 @@ def test_optuna_dashboard_reads_every_stored_study(undisturbed: Path) -> None:
 
 
 def asked(address: str) -> Any:
-    """What a server answers, once it does."""
+    """Waits until a server answers, and returns the answer."""
     for _ in range(200):
         try:
             with urlopen(address, timeout=30) as answer:
@@ -196,7 +198,7 @@ def asked(address: str) -> Any:
 
 
 @pytest.mark.slow
-def test_weights_and_biases_shows_of_every_run_what_its_record_says(undisturbed: Path) -> None:
+def test_weights_and_biases_agrees_with_the_record_of_every_run(undisturbed: Path) -> None:
     homes = [path.parent for path in undisturbed.glob("runs/*/record.json")]
     assert len(homes) == len(CELLS) * (6 + 2)
     assert [home.name for home in homes if not agrees(home)] == []
@@ -271,7 +273,7 @@ def test_add_makes_more_trials_finals_and_cells(undisturbed: Path, tmp_path: Pat
     assert "nothing to add" in again.stderr
 
 
-def test_stop_asks_the_driver_to_leave_and_resume_goes_on(
+def test_stop_asks_the_driver_to_leave_and_resume_continues(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
@@ -310,7 +312,7 @@ STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
-    """A sweep by two workers equals one by one, whatever its studies' strategy is."""
+    """A sweep by two workers equals a sweep by one, for every study configuration."""
     text, expected = STRATEGIES[name]
     environment = {**ENVIRONMENT, "HARDER_STUDY": text}
     found = []
@@ -336,7 +338,7 @@ def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
 
 
 def test_a_plan_grows_and_never_shrinks(undisturbed: Path, tmp_path: Path) -> None:
-    """After more was asked for, a plain call goes on with that, and ledgers stay as they are."""
+    """A later call without options keeps the larger plan, and changes no ledger."""
     results = shutil.copytree(undisturbed, tmp_path / "results")
     ledger = results / "cells" / "linear-usps-smoke.json"
     cell = json.loads(ledger.read_text())
@@ -397,8 +399,10 @@ def test_a_damaged_database_is_one_sentence(
     assert "studies.db is not a study database" in capsys.readouterr().err
 
 
-def test_a_failing_cell_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    """A variant that fails on a dataset: its records tell, other cells end, exit code 1."""
+def test_a_failing_cell_is_recorded_and_the_sweep_continues(tmp_path: Path) -> None:
+    """If a variant fails on a dataset, its records say so, the other cells end, and the exit
+    code is 1.
+    """
     script = f"""
 import sys
 from models.baselines import Linear
@@ -455,7 +459,7 @@ def test_a_second_driver_gets_a_sentence(tmp_path: Path) -> None:
     ("number", "code", "engine"),
     [(signal.SIGINT, 130, "processes"), (signal.SIGTERM, 143, "inline")],
 )
-def test_who_is_asked_to_leave_says_how_to_go_on(
+def test_a_sweep_that_is_asked_to_leave_says_how_to_resume(
     number: signal.Signals, code: int, engine: str, tmp_path: Path
 ) -> None:
     driver = subprocess.Popen(
@@ -510,7 +514,7 @@ READERS = {
 
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("place", ["empty", "foreign", "missing", "foreign/notes.txt"])
-def test_where_no_sweep_is_one_sentence_says_so_and_nothing_is_touched(
+def test_without_a_sweep_one_sentence_says_so_and_nothing_changes(
     name: str,
     place: str,
     tmp_path: Path,
@@ -531,8 +535,8 @@ def test_where_no_sweep_is_one_sentence_says_so_and_nothing_is_touched(
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_more_cells_that_are_none_are_one_sentence(tmp_path: Path) -> None:
-    """Also of a sweep that has all cells, to which none can be added."""
+def test_adding_cells_that_do_not_exist_is_one_sentence(tmp_path: Path) -> None:
+    """This also holds for a sweep that has all cells already."""
     from sweeps.options import Options
 
     with pytest.raises(InputError, match="matches no cell"):

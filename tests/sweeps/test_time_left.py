@@ -20,11 +20,12 @@ from optuna.trial import TrialState
 
 from benchmarks.profiles import ProfileName
 from benchmarks.records.record import RunRecord
-from benchmarks.records.spec import Role
+from sweeps import stored_estimate, sweep_status
 from sweeps.cell import Cell
 from sweeps.engines import Job
 from sweeps.options import Options
 from sweeps.run_times import RunKind
+from sweeps.stored_estimate import read_estimate
 from sweeps.stored_options import save_options
 from sweeps.time_left import TimeLeft
 from sweeps.timing_process import TimingProcess
@@ -193,6 +194,19 @@ def test_the_estimate_is_unknown_before_anything_is_known_of_a_cell() -> None:
     assert all(math.isinf(left) == (now < STEPS_TIMED) for now, left in estimates)
 
 
+def test_a_rough_estimate_counts_unknown_runs_as_the_mean_of_all() -> None:
+    """The report's process is prepared by it, also at the end of a sweep of a few seconds."""
+    known = FakeCell("cnn", "svhn", waiting={"final": [(7.0, 6.0)] * 2})
+    known.trials = (
+        SimpleNamespace(user_attrs={"run_ids": ["a"], "seconds": 8.0}, state=TrialState.COMPLETE),
+    )
+    unknown = FakeCell("vit", "svhn", waiting={"final": [(1.0, 1.0)]})
+    left = TimeLeft(cast(list[Cell], [known, unknown]), lambda _: 0)
+    assert left.seconds(1) == math.inf
+    assert left.seconds(1, rough=True) == pytest.approx(3 * 8.0)
+    assert TimeLeft(cast(list[Cell], [unknown]), lambda _: 0).seconds(1, rough=True) == math.inf
+
+
 def test_runs_of_an_earlier_process_count() -> None:
     cell = FakeCell("cnn", "svhn", waiting={"final": [(7.0, 6.0)] * 4})
     notes = {"run_ids": ["a", "b"], "seconds": 12.0}
@@ -218,3 +232,22 @@ def test_steps_are_timed_in_a_process_that_writes_nothing(tmp_path: Path) -> Non
     assert list(timed) == kinds
     assert all(seconds > 0 for seconds in timed.values())
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+
+
+def test_the_status_reads_the_drivers_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_estimate(tmp_path) is None
+    now = 1000.0
+    monkeypatch.setattr(stored_estimate.time, "time", lambda: now)
+    stored_estimate.store_estimate(tmp_path, 90.0)
+    now += 60
+    assert read_estimate(tmp_path) == 30
+    assert sweep_status._left(tmp_path, 5) == "about 30 s"
+    now += 60
+    assert read_estimate(tmp_path) == 0
+    now += 600  # its driver was killed
+    assert read_estimate(tmp_path) is None
+    stored_estimate.store_estimate(tmp_path / "no folder" / "x", 1.0)  # must stop no sweep
+    stored_estimate.forget_estimate(tmp_path)
+    assert not list(tmp_path.glob(".time*"))

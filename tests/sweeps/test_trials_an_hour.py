@@ -1,4 +1,4 @@
-"""What `capsbench sweep-speed` compares; how fast anything is, is not tested."""
+"""Tests what `capsbench sweep-speed` compares; speed itself is not tested."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(json.dumps(plain_recipe.run_plain_study("cnn", "usps", 3, "none, so stand-
 
 @pytest.mark.parametrize("pruned", [False, True])
 def test_the_plain_recipe_searches(pruned: bool, tmp_path: Path) -> None:
-    """In a process of its own, as always: Weights & Biases keeps its mode for a whole process."""
+    """It runs in its own process, because Weights & Biases keeps its mode for a whole process."""
     done = subprocess.run(
         [sys.executable, "-c", RECIPE, str(int(pruned))],
         cwd=tmp_path,
@@ -67,7 +67,7 @@ def test_the_pace_leaves_out_each_workers_first_trial() -> None:
 
 @pytest.mark.parametrize("pruned", [False, True])
 def test_the_driver_starts_with_and_without_pruning(pruned: bool) -> None:
-    """The driver is a text, in which no tool finds an unknown name."""
+    """The driver is a text, in which linters find no unknown name."""
     done = subprocess.run(
         [sys.executable, "-c", trials_per_hour._DRIVER.format(pruned=pruned), "run", "--help"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""`capsbench options` says what may be chosen as a person would write it."""
+"""Tests that `capsbench options` prints bounds, ranges and choices in plain words."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_every_variant_is_described(
 
 
 def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the space files: quick's differ from the others."""
+    """The ranges are those of the space files, where quick has other ranges than the rest."""
     monkeypatch.setenv("COLUMNS", "120")
     told = CliRunner().invoke(app, ["options", "tlb"]).output
     bounds = {}

@@ -1,4 +1,4 @@
-"""A Dask worker makes runs only under the driver's conditions: code, libraries, processor."""
+"""Tests that a Dask worker needs the code, the libraries and the processor of the driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeps.engines.remote import Introduction, shared_conditions
 
 
 def examined(found: dict[str, str | None]) -> ClusterWorker:
-    """Has a cluster examine a worker that introduces itself with conditions."""
+    """Makes a cluster examine the conditions of a new worker."""
     introduction = Introduction("host", found, None, None)
     member = ClusterWorker("tcp://host:1", slots=1)
     cluster = ClusterWorkers(cast(Any, None))

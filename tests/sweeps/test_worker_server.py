@@ -1,4 +1,4 @@
-"""Workers are forked from a server that has imported what they need, and has begun nothing else."""
+"""Tests that workers are forked from a server that has only imported what they need."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def linger(place: Path) -> None:
 
 
 def test_the_server_starts_no_thread_and_touches_no_device() -> None:
-    """Threads that libraries of numpy and scipy start are not counted: they survive a fork."""
+    """Threads of the libraries of numpy and scipy are not counted, because they survive a fork."""
     script = """
 import os
 import scipy.linalg
@@ -73,7 +73,7 @@ def test_who_asks_all_processes_to_leave_does_not_end_the_server(engine: Process
 
 
 def test_a_worker_ends_whose_server_was_killed(engine: Processes, tmp_path: Path) -> None:
-    """Its driver begins its run again: two workers would be at work in one folder."""
+    """The driver starts its run again, and two workers would write into one folder."""
     place = tmp_path / "processes"
     future = engine.submit(linger, place)
     deadline = time.monotonic() + PATIENCE

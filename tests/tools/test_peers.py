@@ -1,4 +1,4 @@
-"""The parts of `python -m tests.tools.peers`; the peers are outside this repository."""
+"""Tests the parts of `python -m tests.tools.peers`; the peers are outside this repository."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_contender_computes_only_in_its_turn() -> None:
-    """It announces itself after two steps, then makes steps for each line that asks for them."""
+    """It announces itself after two steps, and then makes steps only when a line asks for them."""
     code = (
         "from tests.tools.peers import turn\n"
         "turn.SHORTEST, made = 0.0, []\n"

@@ -15,11 +15,12 @@ function drawDataset(place) {
 function datasetParts(board, dataset) {
   const cells = cellsOn(board, dataset).sort((a, b) => ascending(a.views.score.order, b.views.score.order));
   const curves = (metric) => cells.map((cell) => ({ name: cell.variant, points: meanCurve(cell, metric(cell)) }));
+  const percent = (drawn) => drawn.map((curve, n) => ({ ...curve, points: scaled(curve.points, cells[n].factor) }));
   const charts = [
     scoreChart(cells),
     costChart(cells),
-    curveChart("Validation score by epoch, mean over seeds", curves((cell) => `validation/${cell.metric}`)),
-    curveChart("Training loss by epoch, mean over seeds: each variant's own, so heights do not compare variants", curves(() => "train/loss")),
+    curveChart(`Validation ${cells.length ? metricName(cells[0]) : ""} by epoch, mean over seeds`, percent(curves((cell) => `validation/${cell.metric}`))),
+    curveChart("Training loss by epoch, mean over seeds; each variant has its own loss", curves(() => "train/loss")),
   ].filter(Boolean);
   const nothing = charts.length ? "" : el("p", { class: "none" }, "Nothing to draw yet.");
   return [el("div", { class: "charts" }, charts), nothing, ...pictureParts(cells, (cell, picture) => `${cell.variant}: ${picture.kind}`)];

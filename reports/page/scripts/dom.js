@@ -36,6 +36,11 @@ function ascending(a, b) {
   return String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
+/** Writes a cell's metric with its unit, and an arrow in the better direction. */
+const metricName = (cell) => boardOf(cell).columns.find(({ dataset }) => dataset === cell.dataset).heads.score;
+/** Says whether a cell is not above its floors, so that it is not compared. */
+const isBelow = (cell) => cell.mark === "not above floors" || cell.mark === "floor";
+const scaled = (points, factor) => points.map(([epoch, value]) => [epoch, value * factor]);
 const boardOf = (cell) => data.boards.find((b) => b.task === cell.task && b.profile === cell.profile);
 const cellsOn = (board, dataset) =>
   board.rows.map((row) => data.cells[row.cells[dataset]]).filter((cell) => cell !== undefined);

@@ -36,7 +36,8 @@ function runParts(cell) {
   if (!cell.runs.length) return [el("p", { class: "none" }, "No run has finished yet.")];
   const [first, ...others] = cell.runs.map(runPart);
   const rest = others.length ? el("details", {}, el("summary", {}, `The other runs with a command: ${others.length}`), others) : "";
-  return [el("h3", {}, "Repeat a run, bit for bit"), first, rest];
+  const where = `In the folder that contains ${data.folder}. Finals differ in their seeds alone. The scores are equal to the last bit with the same code, libraries and kind of processor; the command says what differs.`;
+  return [el("h3", {}, "Repeat a run"), el("p", {}, where), first, rest];
 }
 
 function runPart(run) {
@@ -62,12 +63,13 @@ function runPart(run) {
 
 function curveParts(cell) {
   const primary = `validation/${cell.metric}`;
-  const named = (curve, group) => ({ name: `seed …${curve.seed.slice(-4)}, ${curve.metric}`, group, points: curve.points });
-  const scores = cell.curves.filter((curve) => curve.metric === primary).map((curve) => named(curve, `…${curve.seed.slice(-4)}`));
-  const losses = cell.curves.filter((curve) => curve.metric !== primary).map((curve) => named(curve, curve.metric));
+  const finals = cell.runs.filter((run) => run.role.startsWith("final "));
+  const place = (seed) => finals.findIndex((run) => run.seed === seed) + 1;
+  const scores = cell.curves.filter((curve) => curve.metric === primary).map((curve) => ({ name: `final ${place(curve.seed)}`, points: scaled(curve.points, cell.factor) }));
+  const losses = ["train/loss", "validation/loss"].map((name) => ({ name, points: meanCurve(cell, name) }));
   const charts = [
-    curveChart(`Validation ${cell.metric} by epoch, a line per seed`, scores),
-    curveChart("Losses by epoch", losses),
+    curveChart(`Validation ${metricName(cell)} by epoch`, scores),
+    curveChart("Losses by epoch, mean over finals", losses),
   ].filter(Boolean);
   return charts.length ? [el("h3", {}, "Learning curves of the finals"), el("div", { class: "charts" }, charts)] : [];
 }
@@ -75,10 +77,11 @@ function curveParts(cell) {
 function trialParts(cell) {
   const { parameters, rows } = cell.trials;
   if (!rows.length) return [];
-  const columns = ["number", "state", `validation ${cell.metric}`, "epochs", ...parameters];
+  const columns = ["number", "state", `validation ${metricName(cell)}`, "epochs", ...parameters];
   const numeric = columns.map((_, n) => rows.some((row) => typeof row[n] === "number"));
+  const shown = rows.map(([number, state, value, ...rest]) => [number, state, value === null ? null : value * cell.factor, ...rest]);
   const place = el("div");
-  drawTable(place, `trials of ${cell.variant} on ${cell.dataset}`, { columns, numeric, rows, links: {} });
+  drawTable(place, `trials of ${cell.variant} on ${cell.dataset}`, { columns, numeric, rows: shown, links: {} });
   return [el("h3", {}, "Trials"), trialChart(cell) ?? "", place];
 }
 

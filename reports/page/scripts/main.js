@@ -37,10 +37,11 @@ const VIEW_NAMES = Object.fromEntries([...controls.elements.view].map((one) => [
 
 /** Opens the section that a link such as #floors leads to. */
 function reveal(id) {
-  const section = /^[a-z]+$/.test(id) && document.getElementById(id);
-  if (section?.tagName !== "DETAILS") return;
+  const place = /^[\w.-]+$/.test(id) && document.getElementById(id);
+  const section = place && place.closest("details.section");
+  if (!section) return;
   section.open = true;
-  section.scrollIntoView();
+  place.scrollIntoView({ block: place === section ? "start" : "center" });
 }
 
 for (const section of document.querySelectorAll("details.section")) {
@@ -51,6 +52,7 @@ for (const section of document.querySelectorAll("details.section")) {
     for (const place of section.querySelectorAll("[data-charts]")) drawDataset(place);
   });
 }
+if (!data.boards.length) document.getElementById("runs").open = true;
 addEventListener("hashchange", follow);
 addEventListener("popstate", follow);
 follow();

@@ -1,5 +1,6 @@
 // The matrix: all tasks, a row per variant, a column per dataset, in one of several views.
 const SIGNS = { "may be best": "∗", "too few seeds": "∘", "not above floors": "†", floor: "†" };
+const COST_VIEWS = ["seconds", "parameters"];
 const matrix = document.getElementById("matrix-table");
 const DATASETS = [...new Set(data.boards.flatMap((board) => board.columns.map((column) => column.dataset)))];
 
@@ -12,9 +13,11 @@ function drawMatrix(shown) {
     .filter((board) => (!shown.task || board.task === shown.task) && (!shown.profile || board.profile === shown.profile))
     .map((board) => [board, sorted(board, shown).filter(named)])
     .filter(([, rows]) => rows.length);
+  for (const part of document.querySelectorAll("[data-views]")) part.hidden = !part.dataset.views.split(" ").includes(shown.view);
   const kept = datasets.filter((name) => parts.some(([board]) => board.columns.some((c) => c.dataset === name)));
   const body = parts.map(([board, rows]) => boardPart(board, rows, kept, shown));
   const nothing = el("tbody", {}, el("tr", {}, el("td", { class: "none" }, "Nothing fits the filters.")));
+  matrix.className = `${shown.view}-view`;
   matrix.replaceChildren(headPart(kept, shown), ...(body.length ? body : [nothing]));
   matrix.querySelector("td button")?.setAttribute("tabindex", "0");
 }
@@ -36,10 +39,11 @@ function sorted(board, shown) {
 function headPart(datasets, shown) {
   const heads = datasets.map((dataset) => {
     const sort = () => changeAddress({ sort: shown.sort === dataset ? "" : dataset });
-    const name = el("button", { type: "button", "data-sort": dataset, onclick: sort }, breakable(dataset));
-    return el("th", { scope: "col", "aria-sort": shown.sort === dataset ? "ascending" : null }, name);
+    const name = el("button", { type: "button", "data-sort": dataset }, breakable(dataset));
+    const order = shown.sort === dataset ? "ascending" : null;
+    return el("th", { scope: "col", class: "sortable", "aria-sort": order, onclick: sort }, name);
   });
-  const skill = el("th", { scope: "col", class: "skill" }, "skill", el("small", {}, "all datasets"));
+  const skill = el("th", { scope: "col", class: "skill" }, "skill");
   return el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "variant"), heads, skill));
 }
 
@@ -49,14 +53,15 @@ function boardPart(board, rows, datasets, shown) {
   const name = profiles > 1 ? `${board.task}, profile ${board.profile}` : board.task;
   const heads = datasets.map((dataset) => {
     const found = column(dataset);
-    return el("td", {}, found ? [el("b", {}, breakable(found.metric)), el("small", {}, found.tested)] : "");
+    const tested = COST_VIEWS.includes(shown.view) ? "" : el("small", {}, found?.tested ?? "");
+    return el("td", {}, found ? [el("b", {}, breakable(found.heads[shown.view])), tested] : "");
   });
   const apart = (words, key, kind) =>
     el("tr", { class: `apart ${kind}` }, el("th", { scope: "row" }, words), datasets.map((d) => apartCell(column(d)?.[key])), el("td", { class: "skill" }));
   return el(
     "tbody",
     { "data-task": board.task },
-    el("tr", { class: "board" }, el("th", { scope: "rowgroup" }, breakable(name)), heads, el("td", { class: "skill" })),
+    el("tr", { class: "board" }, el("th", { scope: "rowgroup" }, breakable(name), COST_VIEWS.includes(shown.view) ? "" : el("small", {}, "test samples")), heads, el("td", { class: "skill" })),
     rows.map((row) => rowPart(row, datasets, shown)),
     shown.view === "score" ? apart("best trivial answer", "floor", "floor") : "",
     shown.view === "score" || shown.view === "published" ? apart("best published", "published", "published") : "",
@@ -71,16 +76,23 @@ function rowPart(row, datasets, shown) {
   const place = row.place === null ? "" : el("small", {}, `mean place ${Number(row.place.toFixed(1))}`);
   const skill = el("td", { class: "skill" }, row.skill, " ", el("small", {}, row.skill_interval));
   const cells = datasets.map((dataset) => cellPart(data.cells[row.cells[dataset]], shown));
-  return el("tr", { "data-variant": row.variant }, el("th", { scope: "row" }, breakable(row.variant), place), cells, skill);
+  return el("tr", { "data-variant": row.variant }, el("th", { scope: "row" }, variantName(row.variant), place), cells, skill);
+}
+
+/** Links a variant's name to its line in the glossary, if it has one. */
+function variantName(variant) {
+  const id = `about-${variant}`;
+  const show = (event) => (event.preventDefault(), reveal(id));
+  return document.getElementById(id) ? el("a", { href: `#${id}`, onclick: show }, breakable(variant)) : breakable(variant);
 }
 
 function cellPart(cell, shown) {
   if (!cell) return el("td", { class: "none" }, "–");
   const entry = cell.views[shown.view] ?? cell.views.score;
   const button = el("button", { type: "button", tabindex: -1, "data-cell": cell.study, "aria-haspopup": "dialog" }, entry.text);
-  const marked = shown.view !== "seconds" && shown.view !== "parameters";
+  const marked = shown.view === "score" || shown.view === "behind";
   const sign = marked ? el("span", { class: "sign", "aria-hidden": "true" }, SIGNS[cell.mark] ?? "") : "";
-  const mark = marked && cell.mark ? el("small", { class: "mark" }, cell.mark === "floor" ? "not above floors" : cell.mark) : "";
+  const mark = marked && cell.mark ? el("small", { class: "mark" }, cell.mark_text) : "";
   const shade = entry.shade === null ? null : `${Math.round(100 * entry.shade)}%`;
   return el(
     "td",

@@ -6,14 +6,15 @@ document.body.append(note);
 function showSeeds(place, cell) {
   if (!cell.seeds.length) return hideSeeds();
   const scaled = cell.seeds.map(([, value]) => value * cell.factor);
+  const fact = (wanted) => cell.facts.find(([name]) => name === wanted)?.[1] ?? "";
   const list = scaled.map(readable).join(", ");
   const unit = cell.factor === 100 ? " %" : "";
-  const tested = cell.facts.find(([name]) => name === "tested on")?.[1] ?? "";
   note.replaceChildren(
     el("b", {}, `${cell.variant} on ${cell.dataset}`),
     el("div", {}, `${cell.seeds.length} seeds: ${list}${unit}`),
     seedStrip(cell, scaled),
-    el("div", {}, tested),
+    el("div", {}, `floors: ${fact("floors")}`),
+    el("div", {}, fact("tested on")),
   );
   note.hidden = false;
   place.querySelector("button").setAttribute("aria-describedby", note.id);

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks import datasets
-from benchmarks.datasets import downloads, moving_mnist, still_images
+from benchmarks.datasets import downloads, image_dataset, moving_mnist
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
     for cached in (
-        still_images._real,
-        still_images._stand_in,
+        image_dataset._real,
+        image_dataset._stand_in,
         moving_mnist._test_file,
         downloads._answers,
     ):

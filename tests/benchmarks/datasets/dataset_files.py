@@ -14,7 +14,8 @@ import scipy.io
 
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still_images import ImageDataset, StillImages
+from benchmarks.datasets.image_dataset import ImageDataset
+from benchmarks.datasets.still_images import StillImages
 
 FOLDERS = {"mnist": "MNIST/raw", "usps": "USPS", "cifar10": "cifar-10-batches-py", "svhn": "SVHN"}
 SHAPES = {"mnist": (1, 28, 28), "usps": (1, 16, 16), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}

@@ -1,8 +1,7 @@
-"""Tests data files in the layouts that other tools leave: read, or named with what to do.
+"""Tests data files in the layouts that other tools write: they are read, or refused with a remedy.
 
-Each dataset is written in another layout, and must be equal to the same dataset in its official
-files. Files that look like a dataset and are in no form that is read are named; no stand-in is used
-beside them.
+Each dataset is written in another layout, and must equal the same dataset in its official files. If
+a file looks like a dataset but has no readable form, it is named, and no stand-in is used.
 """
 
 from __future__ import annotations

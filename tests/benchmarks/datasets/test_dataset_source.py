@@ -17,7 +17,7 @@ from benchmarks.records.errors import InputError
 from tests.benchmarks.datasets import dataset_files as make
 
 
-def test_state_tells_official_from_unofficial_from_partial(
+def test_state_is_official_unofficial_or_partial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unknown = mnist.DATASET

@@ -19,7 +19,8 @@ from benchmarks.__main__ import app
 from benchmarks.commands import make_run
 from benchmarks.datasets import own_datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.datasets.still_images import ImageDataset, StillImages
+from benchmarks.datasets.image_dataset import ImageDataset
+from benchmarks.datasets.still_images import StillImages
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
@@ -357,7 +358,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("fewer labels", "has 60 train images and 50 labels"),
         ("objects", "holds Python objects"),
         ("other names", "it has kinds, pictures: name them with --images NAME"),
-        ("axes", "no axis can be told to be the 1 or 3 channels"),
+        ("axes", "no axis is clearly that of the 1 or 3 channels"),
         ("normalised", "its pixels are of -1 to 0.99"),
         ("text", "is in no form that is read"),
         ("script", "division by zero"),

@@ -1,4 +1,6 @@
-"""An exported archive: byte-identical for equal results, and what `reports` reads elsewhere."""
+"""Tests that exported archives are byte-identical for equal results, and that `reports` reads
+them elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_a_record_is_stored_as_it_is_read(run: RunFolder) -> None:
     assert record.model_dump(mode="json") == json.loads(run.record.read_bytes())
 
 
-def test_a_record_tells_what_its_spec_and_its_costs_are(files: Files, run: RunFolder) -> None:
+def test_a_record_states_its_spec_and_its_costs(files: Files, run: RunFolder) -> None:
     files.records[run.run_id]["costs"] = {"seconds": 2.5, "parameters": None}
     record = RunRecord.model_validate(files.records[run.run_id])
     assert (record.variant, record.dataset, record.role) == ("linear", "mnist", "trial")
@@ -107,7 +107,7 @@ def test_a_fault_is_one_line_whatever_the_file_holds(files: Files) -> None:
         ("metrics.jsonl", lambda content: b""),
     ],
 )
-def test_what_is_damaged_is_told_and_left_until_it_is_set_aside(
+def test_damage_is_named_and_left_until_it_is_set_aside(
     name: str,
     change: Callable[[bytes], bytes],
     run: RunFolder,
@@ -146,7 +146,7 @@ def test_a_record_of_another_run_is_set_aside(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The folder, the id and the spec must agree, whichever of them was changed."""
+    """The folder, the id and the spec must agree; the test changes one of them."""
     other = RunFolder(tmp_path, files.run("linear-mnist-quick", "final", 0)["run_id"])
     for name in ("record.json", "metrics.jsonl"):
         (run.path / name).write_bytes((other.path / name).read_bytes())
@@ -173,7 +173,9 @@ def seal(run: RunFolder) -> dict[str, Any]:
 
 @pytest.mark.parametrize("field", sorted(RunRecord.model_fields.keys() - {"seal"}))
 def test_the_seal_covers_each_field(field: str, run: RunFolder) -> None:
-    """Also what the digest leaves out, and a field that is lost: costs and provenance."""
+    """It also covers what the digest leaves out, such as costs and provenance, and a missing
+    field.
+    """
     stored = seal(run)
     del stored[field]
     run.record.write_text(json.dumps(stored))
@@ -190,7 +192,7 @@ def test_changed_costs_and_provenance_are_damage(change: str, run: RunFolder) ->
 
 
 def test_changed_weights_are_damage_and_absent_weights_are_not(run: RunFolder) -> None:
-    """They may be removed to save space: no table is made from them."""
+    """Weights may be deleted to save space, because no table needs them."""
     seal(run)
     run.weights.write_bytes(b"w")
     assert run.damage(weights=False) is None

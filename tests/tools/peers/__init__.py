@@ -1,1 +1,1 @@
-"""Training steps of other people's code beside ours: see `python -m tests.tools.peers --help`."""
+"""Compares training steps of other people with ours: see `python -m tests.tools.peers --help`."""

@@ -1,8 +1,8 @@
-"""Training steps of other people's code beside ours: `python -m tests.tools.peers --peers DIR`.
+"""Compares training steps of other people with ours: `python -m tests.tools.peers --peers DIR`.
 
-DIR holds checkouts of the peers in folders named OWNER+NAME. Peer, our variant and a matrix product
-take turns, each in a process of its own, which waits while another computes. All get the same
-threads and the same settings of the C library's allocator, and compute in float32.
+DIR has checkouts of the peers in folders named OWNER+NAME. The peer, our variant and a matrix
+product compute in turn, each in its own process, and wait while another computes. All have the same
+number of threads and the same settings of the C library's allocator, and compute in float32.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Case(NamedTuple):
-    """What is compared: a peer's checkout, and samples in a step."""
+    """Describes a comparison: a peer's checkout, and the samples per step."""
 
     peer: str
     batch: int
@@ -38,7 +38,7 @@ CASES = {
 
 
 class Contender:
-    """A process that makes steps when it is asked to."""
+    """Controls a process that makes training steps on request."""
 
     def __init__(self, module: str, *arguments: object, threads: int) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
@@ -54,7 +54,7 @@ class Contender:
         self.seconds: list[float] = []
 
     def step(self) -> None:
-        """Adds the seconds of a step to `seconds`."""
+        """Makes one step, and appends its duration to `seconds`."""
         assert self._process.stdin is not None
         self._process.stdin.write("step\n")
         self._process.stdin.flush()

@@ -1,6 +1,6 @@
-"""Our training step of a case, in a process of its own.
+"""Makes training steps of our variant in its own process.
 
-Called as `python -m tests.tools.peers.ours CASE BATCH`: waits for the driver's turns.
+Call: `python -m tests.tools.peers.ours CASE BATCH`. It makes a step when the driver asks for one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A large matrix product in float32, in a process of its own: what the machine can do."""
+"""Multiplies large float32 matrices in its own process, to show what the machine can do."""
 
 from __future__ import annotations
 

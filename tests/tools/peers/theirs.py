@@ -1,8 +1,8 @@
-"""Training steps of peers' own code, from checkouts outside this repository.
+"""Makes training steps of peers' own code, from checkouts outside this repository.
 
-Called as `python -m tests.tools.peers.theirs CASE FOLDER BATCH`: waits for the driver's turns. Each
-function gets a checkout and a batch size, and returns a step. What a peer imports but does not need
-for a step (pictures, data, logging) is replaced by empty modules.
+Call: `python -m tests.tools.peers.theirs CASE FOLDER BATCH`. It makes a step when the driver asks
+for one. Each function takes a checkout and a batch size, and returns a step. Modules that a peer
+imports without needing them for a step (pictures, data, logging) are replaced by empty ones.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def scae(folder: Path, batch: int) -> Step:
 
 
 class Attributes(dict):
-    """A dictionary whose entries are attributes too, as peers' options are."""
+    """Is a dictionary whose entries are also attributes, as peers' options are."""
 
     __getattr__ = dict.__getitem__
     __setattr__ = dict.__setitem__
@@ -145,7 +145,7 @@ class Attributes(dict):
 
 
 def empty(*names: str) -> None:
-    """Puts modules in the place of packages that a step does not need; any name is in them."""
+    """Replaces packages that a step does not need by modules that have every name."""
     for name in names:
         module = types.ModuleType(name)
         module.__spec__ = ModuleSpec(name, None, is_package=True)
@@ -172,7 +172,8 @@ def main(case: str, folder: str, batch: str) -> None:
     """Builds a peer's step and serves it to the driver."""
     from tests.tools.peers.turn import serve
 
-    # A peer may have packages of our packages' names, and no `__init__.py` in them: ours would win.
+    # A peer's folder may have the name of one of our packages and no `__init__.py`. Python would
+    # then import our package instead.
     sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT]
     sys.stdout = sys.stderr
     step = {f.__name__: f for f in (capsnet, convlstm, pcae, scae)}[case]

@@ -1,7 +1,7 @@
-"""One contender in a process of its own, which computes only when it is its turn.
+"""Lets one contender compute, in its own process, only when it is its turn.
 
-It imports the standard library alone: a peer's packages may have the names of ours. Environment
-variables set the threads and the allocator.
+This module imports the standard library alone, because a peer's packages may have the same names as
+ours. Environment variables set the threads and the allocator.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ SHORTEST = 1.0
 
 
 def serve(step: Callable[[], object], samples: int, **facts: object) -> None:
-    """Answers the driver's lines: `step` with the seconds of a step, `memory` with a peak.
+    """Answers the driver's lines: `step` with the seconds of a step, `memory` with the peak memory.
 
     Args:
         step: makes one training step.
-        samples: images or sequences in a step.
-        facts: what else the driver prints, such as the number of parameters.
+        samples: number of images or sequences per step.
+        facts: further facts that the driver prints, such as the number of parameters.
     """
     before = resident("VmRSS")
     step()
@@ -34,7 +34,7 @@ def serve(step: Callable[[], object], samples: int, **facts: object) -> None:
 
 
 def timed(step: Callable[[], object]) -> float:
-    """Times as many steps as last `SHORTEST`, and returns the seconds of one."""
+    """Makes steps for at least `SHORTEST` seconds, and returns the seconds of one step."""
     begun, made = time.perf_counter(), 0
     while made == 0 or time.perf_counter() - begun < SHORTEST:
         step()
@@ -43,12 +43,14 @@ def timed(step: Callable[[], object]) -> float:
 
 
 def answer(value: object) -> None:
-    """Writes one line of JSON to the driver; what libraries print goes elsewhere."""
+    """Writes one line of JSON to the driver; prints of libraries go elsewhere."""
     print(json.dumps(value), file=sys.__stdout__, flush=True)
 
 
 def resident(name: str) -> int:
-    """Bytes of the process's memory: now (`VmRSS`), or at its peak (`VmHWM`). Linux only."""
+    """Returns the bytes of the process's memory, now (`VmRSS`) or at its peak (`VmHWM`). Linux
+    only.
+    """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024

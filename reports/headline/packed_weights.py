@@ -1,6 +1,6 @@
 """Packs the weights of the headline runs for a release, since they are too large for Git.
 
-    python -m reports.headline.weights RESULTS weights.tar
+    python -m reports.headline.packed_weights RESULTS weights.tar
 
 RESULTS is the folder in which the runs were made. The archive has `RUN_ID.safetensors` for each
 headline record, and `SHA256SUMS`, which `sha256sum` checks.
@@ -64,7 +64,7 @@ def pack_weights(results: Path, archive: Path, folder: Path = RECORDS) -> list[s
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: python -m reports.headline.weights RESULTS ARCHIVE.tar")
+        sys.exit("usage: python -m reports.headline.packed_weights RESULTS ARCHIVE.tar")
     try:
         packed = pack_weights(Path(sys.argv[1]), Path(sys.argv[2]))
     except (InputError, OSError) as error:

@@ -33,13 +33,13 @@ class View(Protocol):
 
 
 class Views:
-    """Shows a run in all views that the user wants, as often as the user wants.
+    """Shows a run in Weights & Biases and, if the options ask for it, in TensorBoard.
 
     Args:
         folder: the folder of the run.
         spec: the spec of the run.
         study: the name of the study that the run belongs to, if any.
-        log: what the user chose.
+        log: the options, which also say at which steps and epochs metrics are shown.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from benchmarks.datasets.samples import Samples
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive_seed
 from benchmarks.tasks.pictures import LabelledPicture, draw_samples
+from models.layers.shares import current_share, mean_of_shares
 from models.variant import Clips, Images, Points, Variant
 
 B = TypeVar("B", Images, Clips, Points)
@@ -28,7 +29,7 @@ class Task(pl.LightningModule, Generic[B]):
 
     Before each training step, torch's global generator is seeded from (seed, epoch, step). Noise
     and augmentation therefore do not depend on earlier steps, and a resumed run equals an
-    uninterrupted one.
+    uninterrupted one. On several devices, the processes seed it differently, from their rank too.
 
     The training step uses Lightning's manual optimisation, because automatic optimisation spends
     time on hooks that no task has.
@@ -188,7 +189,9 @@ class Task(pl.LightningModule, Generic[B]):
         return evaluation_epoch(self.data.test, batch_size=self.evaluation_batch)
 
     def on_train_batch_start(self, batch: B, batch_idx: int) -> None:
-        seed = derive_seed(self.seed, epoch=self.current_epoch, step=batch_idx)
+        share = current_share()
+        axes = {} if share.devices == 1 else {"rank": share.rank}
+        seed = derive_seed(self.seed, epoch=self.current_epoch, step=batch_idx, **axes)
         # torch.manual_seed would format a stack trace for each backend that is not in use.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
@@ -207,14 +210,19 @@ class Task(pl.LightningModule, Generic[B]):
         recipe.optimizer.zero_grad()
         losses, prediction = self._losses(batch)
         with torch.autocast(self.device.type, enabled=False):  # only for the forward pass
-            losses["loss"].backward()
-        recipe.clip(self.model)
+            self.manual_backward(losses["loss"])  # which also averages over devices
         cast(LightningOptimizer, self.optimizers()).step()  # which also counts the steps
         if recipe.scheduler is not None:
             recipe.scheduler.step()
         with torch.no_grad():
-            self._training.add(losses | self.training_metrics(prediction, batch))
-        return losses["loss"].detach()
+            values = mean_of_shares(losses | self.training_metrics(prediction, batch))
+            self._training.add(values)
+        return values["loss"].detach()
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clips the gradients, after the scale of float16's gradients is taken out of them."""
+        assert self.optimization is not None
+        self.optimization.clip(self.model)
 
     def _losses(self, batch: B) -> tuple[dict[str, Tensor], Any]:
         """Returns the loss and its terms by name (`loss`, `loss/<term>`), and the prediction."""

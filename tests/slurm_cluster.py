@@ -1,4 +1,6 @@
-"""A real Slurm of one machine: munged, slurmctld and slurmd on a configuration of their own."""
+"""Starts a real Slurm on this machine: munged, slurmctld and slurmd with their own
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ PATIENCE = 60
 
 
 def missing() -> str | None:
-    """Says why no Slurm can be started here; None where one can."""
+    """Returns why no Slurm can be started here; None if it can."""
     absent = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
     if absent:
         return f"{', '.join(absent)} not installed (Debian: apt install slurm-wlm munge)"
@@ -34,11 +36,11 @@ def one_machine(folder: Path, cores: int = 2) -> Iterator[dict[str, str]]:
     """Starts a Slurm with one node and one partition, `short`, and ends it afterwards.
 
     Args:
-        folder: for its configuration, state and logs; a short path, as it holds sockets.
-        cores: how many the node has.
+        folder: for its configuration, state and logs; a short path, because sockets are in it.
+        cores: number of cores of the node.
 
     Yields:
-        The variables with which Slurm's commands find it.
+        The environment variables with which Slurm's commands find it.
     """
     folder.chmod(0o755)
     environment = {

@@ -1,4 +1,4 @@
-"""The cells whose data needs no files, because it is generated or has a stand-in."""
+"""Lists the cells whose data needs no files, because it is generated or has a stand-in."""
 
 from __future__ import annotations
 
