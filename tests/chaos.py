@@ -278,7 +278,7 @@ def _progress(results: Path) -> dict[Path, int]:
     return found
 
 
-def _state(results: Path) -> dict[str, object]:
+def _state(results: Path) -> dict[str, Any]:
     """Reads what must be equal in equal sweeps."""
     tables = (results / "report" / "tables").iterdir()
     state: dict[str, Any] = {

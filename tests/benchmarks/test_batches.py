@@ -22,6 +22,7 @@ from benchmarks.records.spec import Budget
 from models import registry
 from models.variant import ClipShape, Images, ImageShape
 from tests.cells_without_files import CELLS_WITHOUT_FILES
+from tests.narrowing import of_type
 
 MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))

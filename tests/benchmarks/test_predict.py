@@ -29,7 +29,7 @@ from benchmarks.runs.restoration import evaluate
 from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
 from benchmarks.tasks.task import Task
-from models.variant import ImageShape
+from models.variant import Images, ImageShape
 from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
 from tests.narrowing import of_type, present
 

@@ -27,7 +27,7 @@ from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.runs import checkpoints, journal, recording, run
 from benchmarks.runs.checkpoints import Checkpoints
-from benchmarks.runs.views import Views
+from benchmarks.runs.run_views import Views
 from benchmarks.runs.wandb_view import WandbView
 from models import registry
 from models.baselines import Linear

@@ -12,6 +12,7 @@ from benchmarks.datasets.frames import Frames
 from benchmarks.profiles import ProfileName, load_profile
 from models import registry
 from tests.cells_without_files import CELLS_WITHOUT_FILES
+from tests.narrowing import present
 
 VARIANTS = {"classification": "linear", "autoencoding": "autoencoder", "prediction": "convlstm"}
 CELLS = sorted(

@@ -42,7 +42,7 @@ def equal_losses(model: Variant, oracle: Any, batch: Any) -> tuple[Tensor, Tenso
     return ours, theirs
 
 
-def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     """Computes the gradients of a loss with respect to parameters."""
     return list(torch.autograd.grad(loss, parameters))
 

@@ -29,6 +29,7 @@ from tests.models.comparison import (
     stays_finite,
     total_loss,
 )
+from tests.narrowing import present
 
 COLOUR = ImageShape(3, 24, 26, 5)
 SMALL: dict[str, Any] = {

@@ -19,6 +19,7 @@ from models.tlb_frames import TLBFrames, TLBFramesConfig
 from models.tlb_keras import KerasTLB
 from models.variant import Clips, ClipShape, Heat, Images, ImageShape, Variant
 from tests.models.comparison import equal_losses
+from tests.narrowing import present
 
 CIFAR = ImageShape(3, 32, 32, 10)
 SMALL: dict[str, Any] = {"image_size": 12, "resize": 14, "chunk_size": 3, "dim": 8}

@@ -44,7 +44,7 @@ def errors_of(value: float) -> SeedScores:
     return errors(np.random.default_rng(0), 1, value, 0, 3)[0]
 
 
-def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path):
+def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path: Path) -> None:
     """Before: one more bad variant moved the interquartile mean of another from 0.000 to 0.890."""
     few = sweep(variants=("cnn", "linear"), datasets=DATASETS)
     many = sweep(variants=("cnn", "linear", "bad"), datasets=(*DATASETS, "cifar10"))
@@ -57,7 +57,7 @@ def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path):
     assert "does not cover" in other["note"]["cnn"]
 
 
-def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path):
+def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path: Path) -> None:
     """In prediction, mnist and moving_mnist are the same sequences, so five datasets are four."""
     files = sweep(
         variants=("convlstm", "tlb"), datasets=("mnist", "moving_mnist", "usps"), task="prediction"

@@ -55,7 +55,9 @@ def test_build_draws_one_format_where_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [("build", "--only"), ("build", "--format"), ("show", "--table")])
-def test_an_unknown_name_is_refused_with_all_known_names(tmp_path, wrong):
+def test_an_unknown_name_is_refused_with_all_known_names(
+    tmp_path: Path, wrong: tuple[str, str]
+) -> None:
     command, option = wrong
     result = call(command, "--results", sweep().write(tmp_path), option, "leaderbord")
     assert result.exit_code == 2
@@ -73,7 +75,9 @@ def test_show_prints_tables_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [60, 200])
-def test_finding_8_a_terminal_gets_few_rows_and_is_told_where_the_others_are(tmp_path, width):
+def test_finding_8_a_terminal_gets_few_rows_and_is_told_where_the_others_are(
+    tmp_path: Path, width: int
+) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=tuple("abcdefghij"), trials=1, finals=1)
     results = read_results(files.write(tmp_path))
     screen = Console(force_terminal=True, width=width, record=True, file=StringIO())
@@ -150,7 +154,7 @@ def test_unreadable_results_are_one_sentence_and_exit_2(tmp_path: Path, command:
     assert str(tmp_path) in result.stderr
 
 
-def test_a_report_that_cannot_be_written_is_named(tmp_path):
+def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (sweep().write(tmp_path) / "report").write_text("a file where a folder must be")
     result = call("build", "--results", tmp_path)
     assert result.exit_code == 2

@@ -20,7 +20,7 @@ TOLERANCE = 0.02 + 2 * math.sqrt(0.95 * 0.05 / TABLES)
 
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("name", CLAIMS)
-def test_what_is_printed_is_true_in_at_least_95_of_100_tables(name, seeds):
+def test_what_is_printed_is_true_in_at_least_95_of_100_tables(name: str, seeds: int) -> None:
     """Intervals of accuracies and of skills held in 87, of differences in 48, and marks in 89."""
     found = dict(CLAIMS[name](np.random.default_rng(seeds), seeds, TABLES))
     lowest = min(found, key=lambda case: found[case])
@@ -30,7 +30,7 @@ def test_what_is_printed_is_true_in_at_least_95_of_100_tables(name, seeds):
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_the_measured_table_has_each_sentence(name):
+def test_the_measured_table_has_each_sentence(name: str) -> None:
     assert f"| {name} |" in DOCUMENT.read_text("utf-8")
 
 

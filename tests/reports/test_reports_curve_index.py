@@ -58,7 +58,7 @@ def test_a_folder_with_signs_of_patterns(tmp_path: Path) -> None:
     assert len(curves(results, results.cells[0])) == 7 * 3 * 2  # from the index
 
 
-def test_a_torn_or_missing_curve_is_named(tmp_path):
+def test_a_torn_or_missing_curve_is_named(tmp_path: Path) -> None:
     results = read_results(sweep().write(tmp_path))
     path = tmp_path / "runs" / results.cells[0].trials[0].run_id / "metrics.jsonl"
     path.write_text('{"epoch": 1, "metr')

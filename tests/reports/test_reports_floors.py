@@ -25,7 +25,7 @@ def put(files: Files, study: str, values: Sequence[float], metric: str = "accura
         files.run(study, "final", number)["metrics"][f"test/{metric}"] = value
 
 
-def untrained(files, study):
+def untrained(files: Files, study: str) -> None:
     """Makes a variant one that is not trained by gradients, such as k-means and copy-last."""
     for run_id in (*files.cells[study]["trials"], *files.cells[study]["finals"]):
         files.records[run_id]["epochs"] = 0

@@ -62,13 +62,15 @@ def test_filters_change_no_figure(root: Path) -> None:
         ({"seed": "1"}, "no table has a filter 'seed': choose of task, variant, dataset, profile"),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_nearest(root, filters, said):
+def test_an_unknown_name_is_refused_with_the_nearest(
+    root: Path, filters: dict[str, str], said: str
+) -> None:
     with pytest.raises(InputError) as error:
         load(root).scores(**filters)
     assert str(error.value).startswith(said)
 
 
-def test_a_filter_that_a_table_lacks_is_named(root):
+def test_a_filter_that_a_table_lacks_is_named(root: Path) -> None:
     with pytest.raises(InputError, match="no column 'variant'"):
         load(root).data(variant="cnn")
     with pytest.raises(InputError, match="did you mean 'scores'"):

@@ -22,7 +22,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }}"
 
 
-def hostile(files):
+def hostile(files: Files) -> Files:
     """Replaces each text of a cell by an attack."""
     study = "evil"
     files.cells[study] = files.cells.pop(f"{HOSTILE}-mnist-quick") | {"study": study}
@@ -105,7 +105,7 @@ def page(browser: Browser, report: Path) -> Iterator[Page]:
     assert found == []
 
 
-def address(page):
+def address(page: Page) -> dict[str, str]:
     """Returns the state that the address of the page holds, as a mapping."""
     return dict(part.split("=") for part in page.url.partition("#")[2].split("&") if part)
 
@@ -144,7 +144,7 @@ def pages(pdf: bytes) -> int:
     return pdf.count(b"/Type /Page") - pdf.count(b"/Type /Pages")
 
 
-def serious(page):
+def serious(page: Page) -> list[tuple[str, str]]:
     """Lists the serious faults of accessibility that axe finds."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     return [
@@ -182,7 +182,7 @@ def test_a_view_is_kept_in_the_address(page: Page, view: str, shown: str) -> Non
     assert re.fullmatch(shown, cell(page, "capsnet-mnist-quick").inner_text())
 
 
-def test_heads_and_legend_follow_the_view(page):
+def test_heads_and_legend_follow_the_view(page: Page) -> None:
     head = page.locator("#matrix-table [data-task=classification] .board td").first
     assert head.inner_text() == "accuracy, % ↑\n2,000 of 10,000"
     assert "95 % interval" in page.locator("#matrix .legend").inner_text()
@@ -191,14 +191,14 @@ def test_heads_and_legend_follow_the_view(page):
     assert "95 % interval" not in page.locator("#matrix .legend").inner_text()
 
 
-def test_a_variants_name_leads_to_its_line_in_the_glossary(page):
+def test_a_variants_name_leads_to_its_line_in_the_glossary(page: Page) -> None:
     page.locator("tr[data-variant=capsnet] th a").first.click()
     line = page.locator("#about-capsnet")
     line.wait_for(state="visible")
     assert "dynamic routing" in line.inner_text()
 
 
-def test_filters_are_kept_in_the_address(page, report):
+def test_filters_are_kept_in_the_address(page: Page, report: Path) -> None:
     page.locator("input[name=variant]").fill("lin*")
     page.locator("select[name=dataset]").select_option("usps")
     page.locator("select[name=task]").select_option("classification")
@@ -214,7 +214,7 @@ def test_filters_are_kept_in_the_address(page, report):
     assert len(variants(page, "prediction")) == 2
 
 
-def test_a_click_on_a_dataset_sorts_by_it(page):
+def test_a_click_on_a_dataset_sorts_by_it(page: Page) -> None:
     page.locator("#matrix-table th:has([data-sort=mnist])").click(position={"x": 90, "y": 9})
     assert address(page) == {"sort": "mnist"}
     scores = page.locator("[data-task=classification] tr[data-variant] td:nth-child(2) button")
@@ -430,7 +430,7 @@ def test_a_cell_that_is_not_above_its_floors_says_so(page: Page) -> None:
     assert "largest class 12.5 %, untrained 10.1 %" in page.locator("#drawer").inner_text()
 
 
-def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page):
+def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page: Page) -> None:
     """Each answer is in the head, in the summary, in the matrix, or in one drawer."""
     head = page.locator("header").inner_text()
     summary = page.locator("#summary").inner_text()
@@ -449,10 +449,10 @@ def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page):
     assert "0123456789ab" in head
     page.locator("#summary li", has_text="cifar10").locator("a").first.click()
     assert "reproduce cnn-cifar10-" in page.locator("#drawer code").first.inner_text()
-    assert page.locator("#matrix").bounding_box()["y"] < 1.5 * 844
+    assert box_of(page.locator("#matrix"))["y"] < 1.5 * 844
 
 
-def test_single_runs_alone_have_a_list(browser, tmp_path):
+def test_single_runs_alone_have_a_list(browser: Browser, tmp_path: Path) -> None:
     files = sweep(variants=("vit",), datasets=("usps",), trials=0, finals=1)
     files.cells = {}
     (record,) = files.records.values()
@@ -466,7 +466,7 @@ def test_single_runs_alone_have_a_list(browser, tmp_path):
     assert not tab.locator("#matrix").is_visible()
     tab.locator("#runs tbody tr").wait_for(state="visible")
     assert "single run" in tab.locator("#runs tbody tr").inner_text()
-    link = tab.locator("#runs tbody a").get_attribute("href")
+    link = attribute(tab.locator("#runs tbody a"), "href")
     assert (tmp_path / "report" / link).is_file()
     context.close()
     assert errors == []

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from results_folder import fingerprint, sweep
 
 from benchmarks.records.record import DataState
 from models import registry
@@ -25,12 +24,20 @@ from reports.page.vendored.update import PACKAGES
 from reports.ranking import rankings
 from reports.results import Results, read_results
 from reports.tables import build_tables
-from tests.reports.results_folder import sweep
+from tests.narrowing import of_type
+from tests.reports.results_folder import fingerprint, sweep
 
 VENDORED = Path(page.__file__).parent / "vendored"
 
 
-def scored(root, scores, *, seconds=None, floors=None, **options):
+def scored(
+    root: Path,
+    scores: Mapping[str, Sequence[float]],
+    *,
+    seconds: dict[str, float] | None = None,
+    floors: dict[str, float] | None = None,
+    **options: Any,
+) -> Results:
     """Makes a sweep on mnist in which variants have the given scores, one per seed.
 
     Args:
@@ -51,7 +58,7 @@ def scored(root, scores, *, seconds=None, floors=None, **options):
     return read_results(files.write(root))
 
 
-def sentences(results):
+def sentences(results: Results) -> tuple[str, str, str]:
     """Returns the lead, the sentence on mnist, and those on papers with their note, as texts."""
 
     def text(pieces: Sequence[str | Sequence[str]]) -> str:
@@ -93,7 +100,7 @@ def test_no_variant_above_its_floors_is_no_winner(tmp_path: Path) -> None:
     )
 
 
-def test_a_better_mean_that_is_not_above_its_floors_is_named(tmp_path):
+def test_a_better_mean_that_is_not_above_its_floors_is_named(tmp_path: Path) -> None:
     scores = {"cnn": [0.95, 0.96, 0.97], "linear": [0.9, 0.901, 0.902]}
     results = scored(tmp_path, scores, floors={"cnn": 0.965})
     _, sentence, _ = sentences(results)
@@ -106,7 +113,7 @@ def test_a_better_mean_that_is_not_above_its_floors_is_named(tmp_path):
     assert mark == "not clearly better than its floors: 96.0 %, the floor 96.5 % (untrained)"
 
 
-def test_data_that_is_there_twice_counts_once(tmp_path):
+def test_data_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     files = sweep(
         variants=("convlstm", "tlb-frames"), datasets=("mnist", "usps"), task="prediction"
     )
@@ -127,7 +134,7 @@ def test_data_that_is_there_twice_counts_once(tmp_path):
     assert "of 2 datasets" in summary["lead"]
 
 
-def test_an_unofficial_copy_is_named_beside_the_dataset(tmp_path):
+def test_an_unofficial_copy_is_named_beside_the_dataset(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     for number in range(3):
         data = files.run("cnn-mnist-quick", "final", number)["provenance"]["data"]
@@ -138,7 +145,7 @@ def test_an_unofficial_copy_is_named_beside_the_dataset(tmp_path):
     assert summary["datasets"][0]["tested"] == tested
 
 
-def test_unequal_training_is_said(tmp_path):
+def test_unequal_training_is_said(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     for number in range(3):
         files.run("linear-mnist-quick", "final", number)["samples"]["train"] = 20_000
@@ -155,7 +162,7 @@ def test_unequal_training_is_said(tmp_path):
     assert budget_sentences(read_results(sweep().write(tmp_path / "equal"))) == []
 
 
-def test_unknown_costs_are_said_and_nothing_takes_no_shade_from_others(tmp_path):
+def test_unknown_costs_are_said_and_nothing_takes_no_shade_from_others(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "kmeans", "linear", "vit"), datasets=("mnist",))
     for variant, parameters in (("cnn", 1000), ("kmeans", 0), ("linear", None), ("vit", 4000)):
         for number in range(3):
@@ -169,7 +176,9 @@ def test_unknown_costs_are_said_and_nothing_takes_no_shade_from_others(tmp_path)
     assert shown["kmeans"]["shade"] is None
 
 
-def test_runs_are_listed_single_ones_first_and_many_are_cut(tmp_path, monkeypatch):
+def test_runs_are_listed_single_ones_first_and_many_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     single = sweep(variants=("vit",), datasets=("usps",), trials=0, finals=1)
     single.cells = {}
@@ -182,13 +191,13 @@ def test_runs_are_listed_single_ones_first_and_many_are_cut(tmp_path, monkeypatc
     assert roles == ["single run"] + ["final"] * 3 + ["trial"] * 4
     first = dict(zip(table["columns"], table["rows"][0], strict=True))
     assert (first["variant"], first["split"], first["metric"]) == ("vit", "test", "accuracy, %")
-    assert first["score"] > 1  # in percent
+    assert of_type(float, first["score"]) > 1  # in percent
     assert first["seed"] == str(2**64 - 1)
     monkeypatch.setattr(run_rows, "MOST", 3)
     assert len(page_data(results, build_tables(results))["tables"]["runs"]["rows"]) == 3
 
 
-def test_every_variant_and_primary_metric_is_in_the_glossary():
+def test_every_variant_and_primary_metric_is_in_the_glossary() -> None:
     assert words()["variants"].keys() == registry.available().keys()
     assert {"accuracy", "exact_match", "lin_pred", "mse", "segmentation_accuracy"} <= words()[
         "metrics"
@@ -218,8 +227,8 @@ def test_a_cheap_variant_that_learned_nothing_is_not_the_cheapest(tmp_path: Path
     ],
 )
 def test_a_figure_of_a_paper_is_called_not_comparable_where_the_budget_is_smaller(
-    tmp_path, profile, words
-):
+    tmp_path: Path, profile: str, words: str
+) -> None:
     results = scored(tmp_path, {"capsnet": [0.99] * 3}, profile=profile)
     _, _, published = sentences(results)
     note, comparison = published.split("; ")

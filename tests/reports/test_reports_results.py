@@ -96,7 +96,7 @@ def told(root: Path) -> str:
     return str(error.value)
 
 
-def test_an_empty_or_missing_folder_is_named(tmp_path):
+def test_an_empty_or_missing_folder_is_named(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "nothing"):
         assert told(root).startswith(f"{root}: no results here yet")
 
@@ -120,7 +120,7 @@ def test_a_torn_record_is_left_out_and_named(tmp_path: Path, content: bytes) -> 
     assert left_out(tmp_path, run_id) == f"{path} is not JSON"
 
 
-def left_out(root, run_id):
+def left_out(root: Path, run_id: str) -> str:
     """Returns the damage of the only run that the report leaves out."""
     results = read_results(root)
     assert run_id not in {run.run_id for run in results.runs}
@@ -130,7 +130,7 @@ def left_out(root, run_id):
 
 
 @pytest.mark.parametrize("role", ["trial", "final"])
-def test_a_run_with_damaged_metrics_is_left_out_and_named(tmp_path, role):
+def test_a_run_with_damaged_metrics_is_left_out_and_named(tmp_path: Path, role: str) -> None:
     """Otherwise the report would fail when it draws the curves."""
     files = sweep()
     run = RunFolder(tmp_path, files.run("linear-usps-quick", role, 0)["run_id"])

@@ -89,7 +89,7 @@ def test_mixed_data_states_are_said(tmp_path: Path) -> None:
 
 def test_metrics_has_all_test_metrics_with_their_directions(tmp_path: Path) -> None:
     table = read(written(sweep(variants=("cnn",), datasets=("mnist",)), tmp_path), "metrics")
-    assert ",".join(table) == f"{SCORES},test_samples,note"
+    assert ",".join(table.columns) == f"{SCORES},test_samples,note"
     assert list(zip(table["metric"], table["direction"], table["mean"], strict=True))[1:] == [
         ("loss", "minimize", 0.25),
         ("oddity", "", 7.0),
@@ -179,7 +179,7 @@ def test_data_lists_each_state_once(tmp_path: Path) -> None:
     ]
 
 
-def test_finding_5_data_says_how_many_samples_runs_used(tmp_path):
+def test_finding_5_data_says_how_many_samples_runs_used(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.run("cnn-mnist-quick", "trial", 1)["samples"] |= {"train": 128, "test": 64}
     table = read(written(files, tmp_path), "data")
@@ -302,7 +302,7 @@ def test_importance_has_the_weightiest_first(tmp_path: Path) -> None:
     assert list(table["parameter"]) == ["b", "a"]
 
 
-def test_finding_9_parquet_has_the_rows_and_types_of_the_table(tmp_path):
+def test_finding_9_parquet_has_the_rows_and_types_of_the_table(tmp_path: Path) -> None:
     files = sweep()
     written(files, tmp_path, ["parquet"])
     path = tmp_path / "report" / "tables" / "costs.parquet"
@@ -327,7 +327,9 @@ def test_an_unchanged_report_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tables/runs.csv", "index.html"])
-def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(tmp_path, name):
+def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(
+    tmp_path: Path, name: str
+) -> None:
     """This also holds if the older file has a newer time: contents are compared, not times."""
     build(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
     path = tmp_path / "report" / name
@@ -338,7 +340,7 @@ def test_a_report_over_which_an_older_one_was_unpacked_is_written_again(tmp_path
     assert path.read_bytes() == before
 
 
-def test_one_seed_is_described_in_its_own_words(tmp_path):
+def test_one_seed_is_described_in_its_own_words(tmp_path: Path) -> None:
     one, two = (sweep(variants=("cnn",), finals=n).write(tmp_path / str(n)) for n in (1, 2))
     assert flags(read_results(one))[-1].startswith("Some means are over 1 seed: that is too few")
     assert flags(read_results(two))[-1].startswith("Some means are over 2 seeds: that is too few")
@@ -370,7 +372,7 @@ def test_trials_of_several_seeds_count_once(tmp_path: Path) -> None:
     assert results.cells[0].progress == "2 of 3 trials"
 
 
-def test_the_size_of_the_test_set_is_in_the_leaderboard(tmp_path):
+def test_the_size_of_the_test_set_is_in_the_leaderboard(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     files.run("linear-mnist-quick", "final", 1)["samples"]["test"] = 500
     table = leaderboard(read_results(files.write(tmp_path))).set_index("variant")

@@ -52,7 +52,7 @@ def proposals(
     )
 
 
-def outcome(number: int, params: dict[str, Any]) -> SimpleNamespace:
+def outcome(number: int, params: dict[str, Any]) -> Any:
     """Makes a record that depends on the proposal alone; some runs fail, some are pruned."""
     draw = random.Random(repr((number, sorted(params.items()))))
     status = draw.choices(["complete", "pruned", "failed"], [6, 2, 2])[0]

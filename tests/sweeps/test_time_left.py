@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from benchmarks.profiles import ProfileName
 from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import Role
 from sweeps import stored_estimate, sweep_status
 from sweeps.cell import Cell
 from sweeps.engines import Job

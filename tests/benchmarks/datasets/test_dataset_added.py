@@ -15,7 +15,7 @@ import pytest
 from benchmarks import datasets, profiles
 from benchmarks.commands import make_run, show_data
 from benchmarks.datasets.dataset import DataSource, MissingDataError
-from benchmarks.datasets.still_images import ImageDataset
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
