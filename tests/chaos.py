@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -278,10 +278,10 @@ def _progress(results: Path) -> dict[Path, int]:
     return found
 
 
-def _state(results: Path) -> dict[str, object]:
+def _state(results: Path) -> dict[str, Any]:
     """Reads what must be equal in equal sweeps."""
     tables = (results / "report" / "tables").iterdir()
-    state: dict[str, object] = {
+    state: dict[str, Any] = {
         path.name: path.read_bytes()
         for path in tables
         if not path.name.startswith(("costs.", "scores."))

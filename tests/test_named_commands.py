@@ -103,8 +103,8 @@ def words_of(command: str) -> list[str]:
 def fault_of(command: str) -> str | None:
     """Returns why a command cannot be called; None if it can, or if it leaves arguments open."""
     words, found = [word for word in words_of(command) if word not in OPEN], FRONT_DOOR
-    while words and words[0] in getattr(found, "commands", {}):
-        found = found.commands[words.pop(0)]
+    while words and words[0] in (commands := getattr(found, "commands", {})):
+        found = commands[words.pop(0)]
     if found is FRONT_DOOR and words and not words[0].startswith("-"):
         return f"there is no command {words[0]!r}"
     options = {name: p for p in found.params for name in p.opts}
@@ -116,7 +116,7 @@ def fault_of(command: str) -> str | None:
             given.append(name)
         elif name not in options:
             return f"there is no option {name}"
-        elif words and not (options[name].is_flag or equals):
+        elif words and not (getattr(options[name], "is_flag", False) or equals):
             words.pop(0)
     takes = [p.nargs for p in found.params if p.param_type_name == "argument"]
     if -1 not in takes and len(given) > sum(takes):

@@ -26,6 +26,8 @@ def labelled(count: int, classes: int, dims: int, seed: int = 0) -> tuple[np.nda
 def fingerprint() -> str:
     """Hashes the scores of fitted probes, and the weights of regressions fitted by each solver."""
     spec = importlib.util.spec_from_file_location("probes", PLACE)
+    assert spec is not None
+    assert spec.loader is not None
     probes = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(probes)
     codes, y = labelled(3000, 10, 24)

@@ -22,18 +22,20 @@ from models import registry
 from models.registry import Entry
 from models.variant import Coded, Hyperparameters, Images, ImageShape, Optimization, Variant
 from tests.benchmarks.test_run import made, spec_of
+from tests.narrowing import present
 
 
-class Config(Hyperparameters):
+class LowerConfig(Hyperparameters):
     lr: float = Field(1e-2, gt=0, description="learning rate of SGD")
 
 
 class Lower(Variant):
     """Encodes with batch norm, which has running statistics, and decodes."""
 
-    Config = Config
+    Config = LowerConfig
+    config: LowerConfig
 
-    def __init__(self, *, shape: ImageShape, config: Config) -> None:
+    def __init__(self, *, shape: ImageShape, config: LowerConfig) -> None:
         super().__init__(shape=shape, config=config)
         pixels = shape.channels * shape.height * shape.width
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 4), nn.BatchNorm1d(4))
@@ -57,7 +59,7 @@ class Upper(Lower):
 
     base_variant = "lower"
 
-    def __init__(self, *, shape: ImageShape, config: Config, base: Variant) -> None:
+    def __init__(self, *, shape: ImageShape, config: LowerConfig, base: Variant) -> None:
         super().__init__(shape=shape._replace(channels=1, height=1, width=4), config=config)
         self.base = base
 
@@ -99,7 +101,7 @@ def test_the_base_is_trained_once_and_serves_all_that_rest_on_it(tmp_path: Path)
     one, two = upper(seed=1), upper(seed=2, role="final")
     assert one.base == two.base
     assert made(one, tmp_path).status == "complete"
-    path = RunFolder(tmp_path, one.base.run_id).record
+    path = RunFolder(tmp_path, present(one.base).run_id).record
     written = path.stat().st_mtime_ns
     final = made(two, tmp_path)
     assert "test/mse" in final.metrics
@@ -162,17 +164,17 @@ def test_a_killed_run_ends_bit_equal_on_its_base(
         with pytest.raises(KeyboardInterrupt):
             made(spec, tmp_path / "killed")
     resumed = made(spec, tmp_path / "killed")
-    assert {path.parent.name for path, _ in deaths} == {spec.run_id, spec.base.run_id}
+    assert {path.parent.name for path, _ in deaths} == {spec.run_id, present(spec.base).run_id}
     assert (resumed.digest, resumed.weights_sha256) == (whole.digest, whole.weights_sha256)
 
 
 def test_on_a_failed_base_a_run_fails_and_says_so(tmp_path: Path) -> None:
     record = made(upper(base={"lr": 1e30}), tmp_path, study="some-study")
     assert (record.status, record.study, record.epochs) == ("failed", "some-study", 0)
-    assert record.reason.startswith(
-        f"the run it is built on, {record.spec.base.run_id}, has failed"
+    assert present(record.reason).startswith(
+        f"the run it is built on, {present(record.spec.base).run_id}, has failed"
     )
-    assert "NonFinite" in record.reason
+    assert "NonFinite" in present(record.reason)
     assert RunFolder(tmp_path, record.run_id).read() == record
     assert made(record.spec, tmp_path / "again").digest == record.digest
 
@@ -181,20 +183,20 @@ def test_a_base_with_damaged_weights_is_re_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = upper()
-    base = made(spec.base, tmp_path)
-    path = RunFolder(tmp_path, spec.base.run_id).weights
+    base = made(present(spec.base), tmp_path)
+    path = RunFolder(tmp_path, present(spec.base).run_id).weights
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     assert made(spec, tmp_path).digest == made(spec, tmp_path / "again").digest
     assert "weights.safetensors is damaged: the run is re-run" in capsys.readouterr().err
-    assert RunFolder(tmp_path, base.run_id).read().digest == base.digest
+    assert present(RunFolder(tmp_path, base.run_id).read()).digest == base.digest
 
 
 def test_missing_weights_of_a_base_are_one_sentence(tmp_path: Path) -> None:
     spec = upper()
-    made(spec.base, tmp_path)
-    RunFolder(tmp_path, spec.base.run_id).weights.unlink()
+    made(present(spec.base), tmp_path)
+    RunFolder(tmp_path, present(spec.base).run_id).weights.unlink()
     with pytest.raises(InputError, match=r"weights\.safetensors does not match the record"):
         made(spec, tmp_path)
     assert RunFolder(tmp_path, spec.run_id).read() is None
@@ -203,7 +205,7 @@ def test_missing_weights_of_a_base_are_one_sentence(tmp_path: Path) -> None:
 def test_a_variant_without_its_base_is_a_failed_record(tmp_path: Path) -> None:
     record = made(upper().model_copy(update={"base": None}), tmp_path)
     assert record.status == "failed"
-    assert "upper is built on lower" in record.reason
+    assert "upper is built on lower" in present(record.reason)
 
 
 @pytest.mark.parametrize("role", ["base", "trial"])
@@ -216,7 +218,7 @@ def test_the_base_keeps_its_own_name_in_the_log(
     seen = []
     monkeypatch.setattr("wandb.init", lambda **settings: seen.append(settings))
     spec = upper()
-    spec = spec.model_copy(update={"base": spec.base.model_copy(update={"role": role})})
+    spec = spec.model_copy(update={"base": present(spec.base).model_copy(update={"role": role})})
     made(spec, tmp_path, log=WandbOptions(project="tables", team=None, name="{variant} of {lr}"))
-    assert [s["name"] for s in seen] == [spec.base.run_id, "upper of 0.01"]
+    assert [s["name"] for s in seen] == [present(spec.base).run_id, "upper of 0.01"]
     assert [s["project"] for s in seen] == ["tables", "tables"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.curves import curves_figure, draw_curves
@@ -30,11 +31,11 @@ def test_a_panel_a_metric_over_steps() -> None:
     train, validation = axes["loss"]
     assert (train.get_label(), validation.get_label()) == ("train", "validation")
     assert train.get_color() != validation.get_color()
-    assert list(validation.get_xdata()) == [10, 20, 30]
-    assert list(validation.get_ydata()) == [1 + 15, 2 + 15, 3 + 15]
+    assert np.asarray(validation.get_xdata()).tolist() == [10, 20, 30]
+    assert np.asarray(validation.get_ydata()).tolist() == [1 + 15, 2 + 15, 3 + 15]
     code, prior = axes["lin pred"]
     assert (code.get_linestyle(), prior.get_linestyle()) == ("-", "--")
-    assert list(prior.get_ydata()) == [1 + 25, 2 + 25, 3 + 25]
+    assert np.asarray(prior.get_ydata()).tolist() == [1 + 25, 2 + 25, 3 + 25]
 
 
 def test_the_horizontal_axis_has_epochs_too() -> None:

@@ -25,8 +25,10 @@ from benchmarks.runs.preparation import load_data
 from benchmarks.runs.restoration import evaluate, final_of
 from benchmarks.tasks import autoencoding
 from benchmarks.tasks.prediction import frame_metrics
+from models.variant import Clips
 from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
 from tests.mirror import agrees
+from tests.narrowing import of_type
 
 CELLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "linear": ("linear", "mnist", {}),
@@ -148,7 +150,7 @@ def test_another_dataset_is_scored_apart(tmp_path: Path, monkeypatch: pytest.Mon
         seed=record.seed,
         frames=Frames(3, 2, 64),
     )
-    batch = data.test.gather(torch.arange(20), 0)
+    batch = of_type(Clips, data.test.gather(torch.arange(20), 0))
     predicted = load_model(record, results=tmp_path).predict(batch.past)
     for name, total in frame_metrics(predicted, batch.future).items():
         assert scores.metrics[f"test/{name}"] == pytest.approx(float(total) / 20)

@@ -19,10 +19,12 @@ from benchmarks.datasets.task_data import choose_stratified
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.tasks import probes
 from models import registry
+from models.variant import Clips
 from tests.benchmarks.test_run import NOWHERE, made, spec_of
 from tests.benchmarks.test_tasks import task_on
 from tests.cells_without_files import CELLS_WITHOUT_FILES
 from tests.contracts.test_variants import smoke
+from tests.narrowing import of_type, present
 
 
 @pytest.mark.parametrize(("variant", "dataset"), CELLS_WITHOUT_FILES)
@@ -98,7 +100,7 @@ def test_the_mean_image_is_of_training_targets() -> None:
 def test_frames_are_answered_blank_by_their_mean_and_by_the_last() -> None:
     task = task_on("copy-last", "moving_mnist", past=3, future=2)
     floors = task.floors()
-    batch = task.data.test.gather(torch.arange(len(task.data.test)), 0)
+    batch = of_type(Clips, task.data.test.gather(torch.arange(len(task.data.test)), 0))
     blank = batch.future.square().sum((2, 3, 4)).mean()
     last = (batch.future - batch.past[:, -1:]).square().sum((2, 3, 4)).mean()
     assert floors["blank frame"]["mse"] == pytest.approx(float(blank), rel=1e-5)
@@ -129,12 +131,12 @@ def test_a_subset_of_sorted_images_is_no_head_of_them() -> None:
 
 def test_a_record_says_how_many_samples_it_saw(tmp_path: Path) -> None:
     record = made(spec_of("linear", epochs=1, role="final"), tmp_path)
-    assert record.samples.model_dump() == {
+    assert present(record.samples).model_dump() == {
         "train": 48,
         "validation": 20,
         "test": 20,
-        "test_of": record.samples.test_of,
-        "test_selection": "all" if record.samples.test_of == 20 else "stratified",
+        "test_of": present(record.samples).test_of,
+        "test_selection": "all" if present(record.samples).test_of == 20 else "stratified",
     }
 
 
@@ -146,17 +148,17 @@ def test_a_final_needs_no_validation_data(variant: str, dataset: str, tmp_path: 
     spec = without_validation(spec_of(variant, dataset, epochs=2, role="final"))
     record = made(spec, tmp_path)
     assert record.status == "complete"
-    assert record.samples.validation == 0
+    assert present(record.samples).validation == 0
     assert record.history == []
     assert f"test/{record.metric}" in record.metrics
     assert not any(name.startswith("validation/") for name in record.metrics)
-    assert record.costs["train_seconds"] > 0 or variant in ("copy-last", "kmeans")
+    assert present(record.costs["train_seconds"]) > 0 or variant in ("copy-last", "kmeans")
 
 
 def test_without_validation_data_all_training_images_are_trained_on(tmp_path: Path) -> None:
     spec = without_validation(spec_of("linear", epochs=1, role="final"), train_samples=None)
     still = mnist.DATASET.read(NOWHERE)
-    assert made(spec, tmp_path).samples.train == len(still.train.labels)
+    assert present(made(spec, tmp_path).samples).train == len(still.train.labels)
 
 
 def test_a_trial_needs_validation_data() -> None:

@@ -16,8 +16,9 @@ from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.runs.run import run
-from models import registry
+from models.baselines import CopyLast
 from models.variant import ClipShape
+from tests.narrowing import present
 
 MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
@@ -47,7 +48,7 @@ def test_frames_are_as_many_and_as_large_as_asked_for(dataset: str, frames: Fram
     image = (channels, frames.size, frames.size)
     assert data.shape == ClipShape(*image, frames.past, frames.future)
     for samples in (data.train, data.validation, data.test):
-        past, future = samples.gather(torch.arange(2), 0)
+        past, future = present(samples).gather(torch.arange(2), 0)
         assert past.shape == (2, frames.past, *image)
         assert future.shape == (2, frames.future, *image)
         assert past.dtype == future.dtype == torch.float32
@@ -108,7 +109,7 @@ def test_more_frames_than_the_file_has_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_run_is_made_on_the_frames_of_its_hyperparameters(tmp_path: Path) -> None:
     """The error of `copy-last` by the Capsule Transformer's protocol is computed here, too."""
-    config = registry.variant("copy-last").Config(past=16, future=1, size=32)
+    config = CopyLast.Config(past=16, future=1, size=32)
     info = datasets.find(MOVING_MNIST).describe("prediction", budget=BUDGET, source=NOWHERE)
     spec = RunSpec(
         variant="copy-last",

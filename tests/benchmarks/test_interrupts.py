@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_run import made, spec_of
 
 from benchmarks import interrupts
 from benchmarks.cli import main
@@ -18,6 +17,8 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.tasks import Task
+from tests.benchmarks.test_run import made, spec_of
+from tests.narrowing import of_type
 
 PATIENCE = 120
 
@@ -120,7 +121,7 @@ def forked(spec: RunSpec, results: Path, step: Callable[[int], None]) -> tuple[i
     except KeyboardInterrupt:
         os._exit(130)  # the exit code of the interpreter after Ctrl-C
     except SystemExit as left:
-        os._exit(left.code)
+        os._exit(of_type(int, left.code))
     except BaseException:
         traceback.print_exc()
         os._exit(70)

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import benchmarks
+from benchmarks.datasets.samples import StillSamples
 from benchmarks.predict_command import predict_files
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
@@ -27,8 +29,9 @@ from benchmarks.runs.restoration import evaluate
 from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
 from benchmarks.tasks.task import Task
-from models.variant import ImageShape
+from models.variant import Images, ImageShape
 from tests.benchmarks.test_run import CASES, NOWHERE, made, spec_of
+from tests.narrowing import of_type, present
 
 CLIPS: dict[str, Any] = {**CASES["convlstm"], "past": 3, "future": 2}
 
@@ -100,7 +103,7 @@ def test_answers_to_test_clips_are_those_of_the_evaluation(
     rows = list(csv.DictReader(table.splitlines()))
     assert np.mean([float(row["mse"]) for row in rows]) == pytest.approx(mean)
     with Image.open(tmp_path / "out" / "00000-predictions.gif") as shown:
-        assert shown.n_frames == 5
+        assert of_type(GifImageFile, shown).n_frames == 5
     np.save(tmp_path / "past.npy", x[:, :3, 0])
     trained = benchmarks.load_model(clips, results=results)
     past = answer(trained, read_inputs([tmp_path / "past.npy"], trained).samples)
@@ -130,16 +133,18 @@ def test_a_model_is_loaded_by_id_record_folder_or_file(results: Path, images: st
     by_id = benchmarks.load_model(images, results=results)
     assert torch.equal(torch.rand(2), ahead), "the user's random numbers stay as they were"
     x = torch.rand(2, 1, 28, 28)
-    for named in (folder.read(), folder.path, folder.weights, str(folder.weights)):
+    for named in (present(folder.read()), folder.path, folder.weights, str(folder.weights)):
         again = benchmarks.load_model(named, results=results)
         assert torch.equal(again.predict(x), by_id.predict(x))
         assert again.spec == by_id.spec
     assert by_id.shape == ImageShape(1, 28, 28, 10)
-    assert (by_id.task, by_id.hyperparameters.width) == ("classification", 4)
+    assert by_id.task == "classification"
+    assert by_id.hyperparameters.model_dump()["width"] == 4
     assert not by_id.model.training
     assert by_id.preprocessing.divide_by == 255
-    own = load_data(by_id.spec, NOWHERE).test
-    assert torch.equal(by_id.tensor(own.images.numpy()), own.gather(torch.arange(len(own)), 0).x), (
+    own = of_type(StillSamples, load_data(by_id.spec, NOWHERE).test)
+    trained_on = own.gather(torch.arange(len(own)), 0)
+    assert torch.equal(by_id.tensor(own.images.numpy()), of_type(Images, trained_on).x), (
         "preprocessing is that of the training"
     )
 
@@ -149,7 +154,7 @@ def test_the_weights_file_is_the_same_for_equal_specs(
 ) -> None:
     """Its checksum in the record is that of older versions, whose files have no metadata."""
     folder = RunFolder(results, images)
-    again = made(folder.read().spec, tmp_path)
+    again = made(present(folder.read()).spec, tmp_path)
     assert RunFolder(tmp_path, images).weights.read_bytes() == folder.weights.read_bytes()
     save_file(load_file(folder.weights), tmp_path / "bare.safetensors")
     bare = hashlib.sha256((tmp_path / "bare.safetensors").read_bytes()).hexdigest()

@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pytest
@@ -27,10 +27,13 @@ from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget, RunSpec
 from benchmarks.runs import checkpoints, journal, recording, run
 from benchmarks.runs.checkpoints import Checkpoints
+from benchmarks.runs.run_views import Views
 from benchmarks.runs.wandb_view import WandbView
 from models import registry
 from models.baselines import Linear
+from models.variant import Images
 from tests.mirror import agrees
+from tests.narrowing import present
 
 NOWHERE = DataSource(Path("no-such-folder"))
 
@@ -64,11 +67,11 @@ def spec_of(
     )
 
 
-def made(spec: RunSpec, results: Path, **how: object) -> RunRecord:
+def made(spec: RunSpec, results: Path, **how: Any) -> RunRecord:
     return run.run(spec, source=NOWHERE, results=results, **how)
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "cnn": {"width": 4, "dropout": 0.3, "shift": 2},
     "capsnet": {"conv_channels": 8, "primary_capsules": 2, "decoder_first": 16},
     "convlstm": {"hidden_channels": 4, "patch_size": 8, "batch_size": 8},
@@ -79,7 +82,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
     """Makes a run that dies after its next checkpoint, one step later, `kills` times."""
     save = Checkpoints.save_checkpoint
 
-    def save_and_die(*arguments: object, **named: object) -> None:
+    def save_and_die(*arguments: Any, **named: Any) -> None:
         save(*arguments, **named)
         raise KeyboardInterrupt
 
@@ -97,7 +100,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
 def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path) -> None:
     spec = spec_of(variant, epochs=2, **CASES[variant])
     whole = made(spec, tmp_path / "whole")
-    steps = 48 // spec.hyperparameters["batch_size"]
+    steps = 48 // CASES[variant].get("batch_size", 16)
     # Each step has a checkpoint, except the last step of an epoch, which has it after validation.
     # The last epoch has no checkpoint at its end, because the record follows.
     home = made_until_checkpoint(spec, tmp_path / "killed", kills=2 * steps - 1)
@@ -113,7 +116,7 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
 
 
 def test_the_seconds_are_of_all_the_processes_that_made_a_run(tmp_path: Path) -> None:
-    view = cast(WandbView, None)
+    view = cast(Views, None)
     now = time.perf_counter()
     killed = journal.Journal(tmp_path, view, "accuracy", None, started=now - 1000)
     resumed = journal.Journal(tmp_path, view, "accuracy", None, started=now - 100)
@@ -145,7 +148,7 @@ class Untouchable:
     def __len__(self) -> int:
         return 20
 
-    def gather(self, index: torch.Tensor, epoch: int) -> None:
+    def gather(self, index: torch.Tensor, epoch: int) -> NoReturn:
         raise AssertionError("test samples were looked at")
 
 
@@ -189,9 +192,9 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert record.costs["parameters"] == sum(
         t.numel() for t in load_file(home / "weights.safetensors").values()
     )
-    assert record.costs["flops_per_sample"] > 0
-    assert record.costs["train_seconds"] > 0
-    assert record.data.state == "stand-in"
+    assert present(record.costs["flops_per_sample"]) > 0
+    assert present(record.costs["train_seconds"]) > 0
+    assert present(record.data).state == "stand-in"
     assert record.provenance.versions["torch"] == torch.__version__
     assert RunFolder(tmp_path, spec.run_id).read() == record
 
@@ -199,10 +202,10 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
 def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
     record = made(spec_of("cnn", width=4, lr=1e30), tmp_path)
     assert record.status == "failed"
-    assert record.reason.startswith("NonFinite: the loss was ")
-    assert record.reason.endswith(f"in epoch 1 (step {record.step})")
-    assert 1 <= record.step <= 3
-    assert "NonFinite" in record.traceback
+    assert present(record.reason).startswith("NonFinite: the loss was ")
+    assert present(record.reason).endswith(f"in epoch 1 (step {record.step})")
+    assert 1 <= present(record.step) <= 3
+    assert "NonFinite" in present(record.traceback)
     again = made(spec_of("cnn", width=4, lr=1e30), tmp_path / "again")
     assert again.digest == record.digest
 
@@ -210,7 +213,7 @@ def test_a_diverging_run_is_a_failed_record(tmp_path: Path) -> None:
 def test_an_exception_is_a_failed_record(tmp_path: Path) -> None:
     record = made(spec_of("convlstm", hidden_channels=4, patch_size=7), tmp_path)
     assert record.status == "failed"
-    assert "7×7" in record.reason
+    assert "7×7" in present(record.reason)
     again = made(spec_of("convlstm", hidden_channels=4, patch_size=7), tmp_path / "again")
     assert again.digest == record.digest
 
@@ -228,7 +231,7 @@ def test_out_of_memory_has_one_reason_in_all_forms(
 ) -> None:
     loss, steps = Linear.loss, []
 
-    def exhaust(self: Linear, batch: object) -> object:
+    def exhaust(self: Linear, batch: Images) -> object:
         steps.append(1)
         if len(steps) == 3:
             raise error
@@ -238,7 +241,7 @@ def test_out_of_memory_has_one_reason_in_all_forms(
     record = made(spec_of("linear"), tmp_path)
     assert (record.status, record.step) == ("failed", 2)
     assert record.reason == "OutOfMemory: the memory does not suffice for this run"
-    assert type(error).__name__ in record.traceback
+    assert type(error).__name__ in present(record.traceback)
 
 
 def test_data_that_does_not_fit_into_memory_is_a_failed_record(
@@ -254,7 +257,7 @@ def test_data_that_does_not_fit_into_memory_is_a_failed_record(
         record = made(spec_of("linear"), tmp_path)
     assert (record.status, record.step, record.epochs) == ("failed", 0, 0)
     assert record.reason == "OutOfMemory: the memory does not suffice for this run"
-    assert "OutOfMemoryError" in record.traceback
+    assert "OutOfMemoryError" in present(record.traceback)
     assert RunFolder(tmp_path, record.run_id).read_undamaged() == record
     assert agrees(RunFolder(tmp_path, record.run_id).path)
 
@@ -390,7 +393,7 @@ def test_what_has_a_record_has_a_whole_mirror(
     spec = spec_of("linear", epochs=1)
     finish, early = WandbView.finish, []
 
-    def finish_and_look(self: WandbView, *arguments: object, **named: object) -> None:
+    def finish_and_look(self: WandbView, *arguments: Any, **named: Any) -> None:
         finish(self, *arguments, **named)
         early.append(RunFolder(tmp_path, spec.run_id).read())
 
@@ -405,7 +408,7 @@ def test_an_upload_that_is_interrupted_costs_no_record(
 ) -> None:
     spec = spec_of("linear", epochs=1)
 
-    def interrupted(self: WandbView, *arguments: object, **named: object) -> None:
+    def interrupted(self: WandbView, *arguments: Any, **named: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -417,16 +420,16 @@ def test_an_upload_that_is_interrupted_costs_no_record(
     assert kept.digest == made(spec, tmp_path / "whole").digest
 
 
-def elsewhere(patched: pytest.MonkeyPatch, **changed: object) -> None:
+def elsewhere(patched: pytest.MonkeyPatch, **changed: Any) -> None:
     """Makes this process one of other code, other libraries, or another processor."""
     here = provenance()
-    versions = {**here.versions, **cast(dict[str, str], changed.pop("versions", {}))}
+    versions = {**here.versions, **changed.pop("versions", {})}
     there = here.model_copy(update={"versions": versions, **changed})
     for module in (run, recording, checkpoints):
         patched.setattr(module, "provenance", lambda: there)
 
 
-ELSEWHERE = {
+ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
     "code": ({"code_version": "older"}, "code_version was older, is "),
     "torch": ({"versions": {"torch": "1.0"}}, "torch was 1.0, is "),
     "numpy": ({"versions": {"numpy": "1.0"}}, "numpy was 1.0, is "),
@@ -550,7 +553,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_serves(
     begun = []
     load = Checkpoints.load_checkpoint
 
-    def remember(self: Checkpoints, path: Path, *arguments: object, **named: object) -> object:
+    def remember(self: Checkpoints, path: Path, *arguments: Any, **named: Any) -> object:
         begun.append(path.name)
         return load(self, path, *arguments, **named)
 

@@ -12,12 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
-from test_own_variants import forget
-from test_run import NOWHERE, made, made_until_checkpoint, spec_of
 
 from benchmarks import interrupts, own_variants
 from benchmarks.profiles import ProfileName
@@ -30,6 +29,9 @@ from benchmarks.runs.device_processes import LostDeviceError, further_processes
 from benchmarks.runs.restoration import evaluate, final_of
 from benchmarks.runs.trained import load_model
 from benchmarks.specification import Machine, specify
+from tests.benchmarks.test_own_variants import forget
+from tests.benchmarks.test_run import NOWHERE, made, made_until_checkpoint, spec_of
+from tests.narrowing import present
 from tests.processes import alive
 
 PATIENCE = 60
@@ -56,7 +58,7 @@ def test_specs_of_one_device_keep_their_ids() -> None:
     assert RunSpec.model_validate_json(shared(spec).model_dump_json()) == shared(spec)
 
 
-CLOSE = {
+CLOSE: dict[str, dict[str, Any]] = {
     "capsnet": {
         "conv_channels": 8,
         "primary_capsules": 2,
@@ -112,10 +114,10 @@ def test_a_run_whose_other_process_is_killed_can_be_resumed(
     spec = shared(spec_of("linear", epochs=2))
     save = Checkpoints.save_checkpoint
 
-    def save_and_kill(*arguments: object, **named: object) -> None:
+    def save_and_kill(*arguments: Any, **named: Any) -> None:
         save(*arguments, **named)
         (other,) = multiprocessing.active_children()
-        os.kill(other.pid, signal.SIGKILL)
+        os.kill(present(other.pid), signal.SIGKILL)
 
     with monkeypatch.context() as patched:
         patched.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
@@ -146,11 +148,9 @@ class Breaks(Linear):
 """
 
 
-def test_an_error_in_another_process_is_the_reason_of_the_failed_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_in_another_process_is_the_reason_of_the_failed_run(tmp_path: Path) -> None:
     (tmp_path / "breaks.py").write_text(BREAKS)
-    forget(monkeypatch)
+    forget()
     name = own_variants.named(str(tmp_path / "breaks.py"))
     try:
         spec = specify(
@@ -162,7 +162,7 @@ def test_an_error_in_another_process_is_the_reason_of_the_failed_run(
         )
         record = made(spec, tmp_path / "results")
     finally:
-        forget(monkeypatch)
+        forget()
     assert record.status == "failed"
     assert record.reason == "ValueError: the second share is bad"
     assert record.traceback is not None
@@ -201,7 +201,7 @@ def _stays(rank: int, ready: Callable[[], None]) -> None:
 def test_a_signal_to_all_processes_leaves_a_starting_one_alone() -> None:
     with further_processes(1, _stays) as others:
         for number in (signal.SIGTERM, signal.SIGINT):
-            os.kill(others.processes[0].pid, number)
+            os.kill(present(others.processes[0].pid), number)
         others.await_ready()
 
 

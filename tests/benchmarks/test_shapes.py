@@ -12,6 +12,7 @@ from benchmarks.datasets.frames import Frames
 from benchmarks.profiles import ProfileName, load_profile
 from models import registry
 from tests.cells_without_files import CELLS_WITHOUT_FILES
+from tests.narrowing import present
 
 VARIANTS = {"classification": "linear", "autoencoding": "autoencoder", "prediction": "convlstm"}
 CELLS = sorted(
@@ -27,7 +28,7 @@ def test_they_are_those_of_the_data(task: str, dataset: str, tmp_path: Path) -> 
         task, budget=budget, source=DataSource(tmp_path), seed=0, frames=Frames()
     )
     assert datasets.find(dataset).shape_of(task, Frames.of(config)) == data.shape
-    sizes = (len(data.train), len(data.validation), len(data.test))
+    sizes = (len(data.train), len(present(data.validation)), len(data.test))
     assert datasets.find(dataset).sizes_of(task, budget) == sizes
 
 

@@ -19,6 +19,7 @@ from benchmarks.tasks.prediction import frame_metrics
 from benchmarks.timing import untrained_model
 from models import registry
 from models.variant import Images, Variant
+from tests.narrowing import of_type
 
 MOVING_MNIST = "moving_mnist"
 NOWHERE = DataSource(Path("no-such-folder"))
@@ -63,9 +64,8 @@ def test_frame_metrics_follow_the_protocol(channels: int) -> None:
             expected["mse"] += (error**2).sum() / 3
             expected["mae"] += np.abs(error).sum() / 3
             expected["psnr"] += -10 * np.log10(((clipped - truth[i, t]) ** 2).mean()) / 3
-            expected["ssim"] += (
-                np.mean([ssim(clipped[c], truth[i, t, c]) for c in range(channels)]) / 3
-            )
+            similar = [ssim(clipped[c], truth[i, t, c]) for c in range(channels)]
+            expected["ssim"] += float(np.mean(similar)) / 3
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(value, rel=2e-4), name
 
@@ -148,9 +148,10 @@ def test_training_batches_are_shuffled_anew_each_epoch(monkeypatch: pytest.Monke
 
     def order(epoch: int) -> list[int]:
         monkeypatch.setattr(type(task), "current_epoch", epoch)
-        return torch.cat([batch.y[:, 0] for batch in task.train_dataloader()]).tolist()
+        batches = [of_type(Images, batch) for batch in task.train_dataloader()]
+        return torch.cat([batch.y[:, 0] for batch in batches]).tolist()
 
-    plain = task.data.train.gather(torch.arange(40), 0).y[:, 0].tolist()
+    plain = of_type(Images, task.data.train.gather(torch.arange(40), 0)).y[:, 0].tolist()
     assert sorted(order(0)) == sorted(order(1)) == sorted(plain)
     assert order(0) == order(0)
     assert len({tuple(order(0)), tuple(order(1)), tuple(plain)}) == 3

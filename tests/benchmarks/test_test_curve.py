@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
 from tests.benchmarks.test_run import made, made_until_checkpoint, spec_of
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "cnn": {"width": 4, "dropout": 0.3},
     "convlstm": {"hidden_channels": 4, "patch_size": 8, "batch_size": 8},
     "autoencoder": {"width": 4},

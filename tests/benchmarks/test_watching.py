@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from rich.console import Console
 
 from benchmarks import run_progress, tensorboard
@@ -28,6 +29,7 @@ from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
 from benchmarks.tasks.pictures import LabelledPicture
 from benchmarks.wandb_options import WandbOptions
 from tests.benchmarks.test_run import CASES, made, made_until_checkpoint, spec_of
+from tests.narrowing import of_type
 
 
 def watched(spec: Any, results: Path, *, terminal: bool = False, width: int = 80) -> str:
@@ -162,7 +164,7 @@ def test_pictures_change_no_number(case: str, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "drawn", spec.run_id).path / "pictures"
     if file:
         names = {path.name for path in folder.iterdir()}
-        steps = 48 // spec.hyperparameters["batch_size"]
+        steps = 48 // of_type(int, spec.hyperparameters["batch_size"])
         drawn = [f"epoch-{epoch:04}" for epoch in (1, 2)]
         drawn += [f"step-{step:06}" for step in range(2, 2 * steps + 1, 2)]
         assert names >= {f"{when}-{file}" for when in drawn}
@@ -180,7 +182,7 @@ def test_predicted_clips_are_animated(tmp_path: Path) -> None:
     made(spec, tmp_path, callbacks=[TrainingPictures(PictureChoice())])
     folder = RunFolder(tmp_path, spec.run_id).path / "pictures"
     with Image.open(folder / "epoch-0001-predictions.gif") as clip:
-        assert clip.n_frames == 20
+        assert of_type(GifImageFile, clip).n_frames == 20
 
 
 def test_a_sample_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
@@ -212,7 +214,8 @@ def test_finals_have_losses_on_test_data_and_lines_the_learning_rate(tmp_path: P
     lines = RunFolder(tmp_path, spec.run_id).metrics.read_text().splitlines()
     rates = [json.loads(line)["learning_rate"] for line in lines]
     cosine = [(1 + math.cos(math.pi * steps / 12)) / 2 for steps in (3, 6)]
-    assert rates == pytest.approx([spec.hyperparameters["lr"] * share for share in cosine])
+    rate = of_type(float, spec.hyperparameters["lr"])
+    assert rates == pytest.approx([rate * share for share in cosine])
 
 
 def test_records_of_older_versions_keep_their_digest(tmp_path: Path) -> None:

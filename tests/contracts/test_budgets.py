@@ -99,12 +99,9 @@ def test_paper_and_published_spend_the_source_s_budget(
         return found.epochs, found.train_samples, held
 
     assert spent(ProfileName.published, "final") == finals
-    for name, role in (
-        (ProfileName.published, "trial"),
-        (ProfileName.paper, "trial"),
-        (ProfileName.paper, "final"),
-    ):
-        assert spent(name, role) == trials
+    assert spent(ProfileName.published, "trial") == trials
+    assert spent(ProfileName.paper, "trial") == trials
+    assert spent(ProfileName.paper, "final") == trials
 
 
 @pytest.mark.parametrize("variant", ["cnn", "ocae", "tlb-frames"])

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
+from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from models import registry
 from reports.results import read_results
@@ -249,7 +250,10 @@ class Lent(Engine):
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.begin = engine, engine.begin
+        self.engine = engine
+
+    def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
+        return self.engine.begin(job, context)
 
     @property
     def workers(self) -> int:
@@ -415,7 +419,12 @@ def test_auto_means_what_the_workers_of_a_scheduler_have(
         assert capsys.readouterr().err == ""
         engine = engines.start_engine(EngineName.dask, 1, scheduler=address, needs_gpu=True)
         told: list[str] = []
-        until(lambda: "the worker at" in (told.append(capsys.readouterr().err) or "".join(told)))
+
+        def heard() -> bool:
+            told.append(capsys.readouterr().err)
+            return "the worker at" in "".join(told)
+
+        until(heard)
         assert ("finds no GPU, which" in "".join(told)) == (not gpu)
         assert (": A GPU" in "".join(told)) == bool(gpu)
         assert engine.workers == (1 if gpu else 0)

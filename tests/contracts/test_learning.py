@@ -13,6 +13,7 @@ from models import registry
 from models.variant import Clips, ClipShape, Coded, Images, Variant
 from tests.contracts.test_variants import SHAPES, build
 from tests.models.comparison import total_loss
+from tests.narrowing import present
 
 STEPS = 200
 CLASSES = 4
@@ -54,7 +55,7 @@ def error(model: Variant, batch: Images | Clips) -> float:
             if output.reconstruction is None or model.base_variant is not None:
                 value = total_loss(model, batch)
             else:
-                value = (output.reconstruction - output.target).square().mean()
+                value = (output.reconstruction - present(output.target)).square().mean()
         elif isinstance(batch, Clips):
             value = (output - batch.future).square().mean()
         else:

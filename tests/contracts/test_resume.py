@@ -6,6 +6,7 @@ The runs are finals: they do all that trials do, and also score floors and test 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def test_a_run_resumes_in_the_middle_of_an_epoch(
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
     save, saved = Checkpoints.save_checkpoint, []
 
-    def save_and_die(*arguments: object, **named: object) -> None:
+    def save_and_die(*arguments: Any, **named: Any) -> None:
         save(*arguments, **named)
         saved.append(Checkpoints(RunFolder(tmp_path / "killed", spec.run_id).path).step())
         raise KeyboardInterrupt

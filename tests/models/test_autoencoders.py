@@ -109,7 +109,7 @@ def test_blocks_of_any_size_give_the_same_clusters(monkeypatch: pytest.MonkeyPat
 
 def test_a_step_of_lloyd_is_assignment_and_mean() -> None:
     points, start = torch.rand(30, 2).double(), torch.rand(4, 2).double()
-    nearest = [min(range(4), key=lambda k, p=p: float((p - start[k]).norm())) for p in points]
+    nearest = [int((p - start).norm(dim=1).argmin()) for p in points]
     expected = [
         torch.stack([p for p, n in zip(points, nearest, strict=True) if n == k]).mean(0)
         for k in range(4)

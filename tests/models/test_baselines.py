@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from models.baselines import CNN, CNNConfig, CopyLast, Linear, LinearConfig
-from models.variant import Clips, ClipShape, Hyperparameters, Images, ImageShape
+from models.variant import Clips, ClipShape, Images, ImageShape
+from tests.narrowing import present
 
 
 def test_linear_is_a_matrix_and_a_bias() -> None:
@@ -30,7 +31,7 @@ def test_the_cnns_rate_follows_the_shared_schedule() -> None:
     config = CNNConfig(width=4, lr=0.5, restart_steps=2)
     recipe = CNN(shape=ImageShape(1, 28, 28, 10), config=config).optimization()
     recipe.optimizer.step()
-    recipe.scheduler.step()
+    present(recipe.scheduler).step()
     assert recipe.optimizer.param_groups[0]["lr"] == pytest.approx(0.25)
 
 
@@ -67,7 +68,7 @@ def test_the_cnn_names_images_too_small() -> None:
 
 
 def test_copy_last_repeats_the_last_frame_and_is_not_trained() -> None:
-    model = CopyLast(shape=ClipShape(1, 4, 4, past=3, future=2), config=Hyperparameters())
+    model = CopyLast(shape=ClipShape(1, 4, 4, past=3, future=2), config=CopyLast.Config())
     clips = Clips(torch.rand(2, 3, 1, 4, 4), torch.rand(2, 2, 1, 4, 4))
     frames = model(clips.past)
     assert frames.shape == clips.future.shape

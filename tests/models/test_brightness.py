@@ -32,7 +32,7 @@ def test_every_variant_with_an_initial_brightness_is_tested() -> None:
 def test_untrained_frames_are_as_bright_as_asked_for(name: str, brightness: float) -> None:
     """Guards against grey first frames, which training takes a hundred steps to darken."""
     torch.manual_seed(0)
-    config = registry.variant(name).Config(**SIZES[name], initial_brightness=brightness)
+    config = registry.variant(name).Config(**SIZES[name] | {"initial_brightness": brightness})
     shape = ClipShape(1, 64, 64, past=3, future=2)
     model = registry.build(name, shape=shape, config=config).eval()
     past = (torch.rand(4, 3, 1, 64, 64) > 0.95).float()

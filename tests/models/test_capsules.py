@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -32,7 +34,9 @@ def test_squash_and_its_gradient_stay_finite(scale: float) -> None:
 @pytest.mark.parametrize("over", ["outputs", "inputs"])
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 @pytest.mark.parametrize("biased", [False, True])
-def test_routing_is_procedure_1(over: str, iterations: int, biased: bool) -> None:
+def test_routing_is_procedure_1(
+    over: Literal["outputs", "inputs"], iterations: int, biased: bool
+) -> None:
     votes = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(3, 5, dtype=torch.float64, requires_grad=True) if biased else None
     given = [votes] if bias is None else [votes, bias]
@@ -66,7 +70,7 @@ def test_the_axes_of_routing_differ() -> None:
 
 
 @pytest.mark.parametrize("power", [1, 2])
-def test_margin_loss_is_equation_4(power: int) -> None:
+def test_margin_loss_is_equation_4(power: Literal[1, 2]) -> None:
     lengths = torch.rand(5, 4, dtype=torch.float64, requires_grad=True)
     present = [{0}, {1, 3}, {2}, {0, 1}, {3}]
     target = torch.tensor([[int(k in chosen) for k in range(4)] for chosen in present])

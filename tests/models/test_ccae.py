@@ -41,8 +41,8 @@ def batch(kind: str = "points", count: int = 6) -> Any:
     if kind == "images":
         x = torch.rand(count, 2, 7, 9, dtype=torch.float64)
         return Images(x, torch.zeros(count, 1).long())
-    x, pattern = constellations(0, 0, np.arange(count))
-    return Points(torch.from_numpy(x).double(), torch.from_numpy(pattern))
+    points, pattern = constellations(0, 0, np.arange(count))
+    return Points(torch.from_numpy(points).double(), torch.from_numpy(pattern))
 
 
 @pytest.mark.slow

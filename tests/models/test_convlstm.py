@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
@@ -18,8 +19,10 @@ from models.textbook import convlstm
 from models.variant import Clips, ClipShape
 from tests.models.comparison import gradients, total_loss
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def randomised(module: nn.Module) -> nn.Module:
+
+def randomised(module: Network) -> Network:
     """Returns the model in float64, with peephole weights other than zero."""
     for name, parameter in module.named_parameters():
         if name.endswith("peephole"):
@@ -129,4 +132,4 @@ def test_all_frames_at_once_is_another_run_and_the_default_is_the_run_that_it_wa
     assert spec(all_at_once=True).run_id != before.run_id
     record = run(spec(all_at_once=True), source=DataSource(tmp_path, "none"), results=tmp_path)
     trained = load_model(RunFolder(tmp_path, record.run_id).path / "weights.safetensors")
-    assert trained.hyperparameters.all_at_once
+    assert trained.hyperparameters.model_dump()["all_at_once"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from models.layers.initialisation import initialise_as_sonnet, sonnet_normal_
 from models.layers.set_transformer import SetTransformer
 from models.variant import ImageShape
 from tests.contracts.test_variants import build
+from tests.narrowing import present
 
 CUT_NORMAL = 0.8796
 """Deviation of a standard normal distribution that is truncated at two deviations."""
@@ -27,11 +30,11 @@ def assert_sonnet(weight: Tensor, inputs: int) -> None:
 def test_weights_are_a_cut_normal_of_one_over_the_root_of_their_inputs() -> None:
     torch.manual_seed(0)
     assert_sonnet(sonnet_normal_(torch.empty(400, 100), inputs=100), 100)
-    layers = nn.Sequential(nn.Conv2d(8, 64, 3), nn.Flatten(), nn.Linear(64, 200, bias=False))
-    initialise_as_sonnet(layers)
-    assert_sonnet(layers[0].weight, 8 * 9)
-    assert_sonnet(layers[2].weight, 64)
-    assert not layers[0].bias.any()
+    conv, linear = nn.Conv2d(8, 64, 3), nn.Linear(64, 200, bias=False)
+    initialise_as_sonnet(nn.Sequential(conv, nn.Flatten(), linear))
+    assert_sonnet(conv.weight, 8 * 9)
+    assert_sonnet(linear.weight, 64)
+    assert not present(conv.bias).any()
 
 
 def test_every_layer_of_stacked_capsules_begins_so() -> None:
@@ -41,8 +44,9 @@ def test_every_layer_of_stacked_capsules_begins_so() -> None:
         if isinstance(layer, nn.Linear):
             assert_sonnet(layer.weight, layer.in_features)
     capsules = CapsuleLayer(capsules=8, votes=6, inputs=64, dims=32, hidden=48, noise=0)
-    assert_sonnet(capsules.describe[0].weight, 64)
-    assert_sonnet(capsules.describe[2].weight, 48)
+    first, last = (layer for layer in capsules.describe if isinstance(layer, nn.Linear))
+    assert_sonnet(first.weight, 64)
+    assert_sonnet(last.weight, 48)
     assert_sonnet(capsules.dynamic, 48)
     assert_sonnet(capsules.rest.weight, 48)
 
@@ -50,7 +54,7 @@ def test_every_layer_of_stacked_capsules_begins_so() -> None:
 @pytest.mark.parametrize("name", ["pcae", "scae"])
 def test_poses_of_different_images_begin_apart(name: str) -> None:
     """Guards against torch's default weights, with which poses differ by some thousandths only."""
-    model = build(name, ImageShape(1, 28, 28, 10)).eval()
+    model: Any = build(name, ImageShape(1, 28, 28, 10)).eval()
     x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     x[::2, :, :14] = 0
     x[1::2, :, 14:] = 0
@@ -60,9 +64,9 @@ def test_poses_of_different_images_begin_apart(name: str) -> None:
 
 
 def test_the_embedding_counts_all_inputs_of_a_part() -> None:
-    model = build("scae", ImageShape(1, 28, 28, 10))
+    model: Any = build("scae", ImageShape(1, 28, 28, 10))
     objects = model.objects
     inputs = objects.embed.in_features + objects.embed_template.in_features
     for share in (objects.embed, objects.embed_template):
         assert (share.weight.abs() <= 2 * inputs**-0.5).all()
-    assert registry.variant("scae").Config().part_features + 7 == 23
+    assert registry.variant("scae").Config().model_dump()["part_features"] + 7 == 23

@@ -31,12 +31,12 @@ def test_outputs_and_gradients_are_the_convolutions(
     """Checks images that tiles divide, and images whose last tiles are padded with zeros."""
     sides = (rows + kernel - 1 - 2 * border, columns + kernel - 1 - 2 * border)
     geometry = Winograd(kernel=kernel, rows=rows, columns=columns)
-    given = [
+    given = x, filters, bias = [
         torch.randn(*size, dtype=torch.float64, requires_grad=True)
         for size in ((2, 3, *sides), (4, 3, kernel, kernel), (4,))
     ]
-    expected = F.conv2d(*given, padding=border)
-    ours = filtered(*given, geometry, border)
+    expected = F.conv2d(x, filters, bias, padding=border)
+    ours = filtered(x, filters, bias, geometry, border)
     torch.testing.assert_close(ours, expected)
     weight = torch.randn_like(expected)
     torch.testing.assert_close(

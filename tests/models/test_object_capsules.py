@@ -97,8 +97,8 @@ def test_maps_are_the_authors_and_compose_as_matrices(similarity: bool) -> None:
     one, two = torch.randn(2, 4, 6).double()
     ours = torch.stack(
         compose(
-            affine(one.unbind(-1), similarity=similarity),  # type: ignore[arg-type]
-            affine(two.unbind(-1), similarity=similarity),  # type: ignore[arg-type]
+            affine(one.unbind(-1), similarity=similarity),
+            affine(two.unbind(-1), similarity=similarity),
         ),
         -1,
     )

@@ -29,6 +29,7 @@ from tests.models.comparison import (
     stays_finite,
     total_loss,
 )
+from tests.narrowing import present
 
 COLOUR = ImageShape(3, 24, 26, 5)
 SMALL: dict[str, Any] = {
@@ -91,7 +92,7 @@ def test_poses_are_the_activations_of_the_paper() -> None:
     """Guards against a ReLU after a head's last layer: half of these poses would never occur."""
     model = small(part_capsules=200).double()
     numbers = torch.randn(3, 200, 6, dtype=torch.float64)
-    model.network.encoder.pooling.forward = lambda _: torch.cat(  # type: ignore[method-assign]
+    model.network.encoder.pooling.forward = lambda maps: torch.cat(  # type: ignore[method-assign]
         [numbers, torch.randn(3, 200, 4, dtype=torch.float64)], -1
     )
     parts = model.network.encode(images(dtype=torch.float64, count=3).x)
@@ -192,7 +193,7 @@ def test_warps_gradient_is_that_of_finite_differences() -> None:
 
 
 def mixture_inputs(channels: int) -> dict[str, Tensor]:
-    double = {"dtype": torch.float64}
+    double: dict[str, Any] = {"dtype": torch.float64}
     return {
         "values": torch.rand(3, channels, 2, 4, 5, **double),
         "logits": torch.randn(3, 2, 4, 5, **double),
@@ -272,14 +273,15 @@ def test_noise_and_places_are_drawn_in_training_alone() -> None:
     """Guards against presence noise in evaluation, and test images without the canvas."""
     model, batch = small(canvas=40), images()
     first, second = (model.loss(batch)[1] for _ in range(2))
-    assert not torch.equal(first.prior, second.prior)
-    assert not torch.equal(first.target, second.target)
+    assert not torch.equal(present(first.prior), present(second.prior))
+    assert not torch.equal(present(first.target), present(second.target))
     model.eval()
     coded = model.loss(batch)[1]
-    assert torch.equal(coded.prior, model(batch.x).prior)
-    assert coded.target.shape == (4, 1, 40, 40) == first.target.shape
-    assert torch.equal(coded.target[..., 6:34, 6:34], batch.x)
-    assert coded.target.sum().item() == pytest.approx(batch.x.sum().item())
+    target = present(coded.target)
+    assert torch.equal(present(coded.prior), model(batch.x).prior)
+    assert target.shape == (4, 1, 40, 40) == present(first.target).shape
+    assert torch.equal(target[..., 6:34, 6:34], batch.x)
+    assert target.sum().item() == pytest.approx(batch.x.sum().item())
     assert small(canvas=20)(batch.x).target.shape == batch.x.shape
 
 
@@ -411,7 +413,7 @@ def test_without_alpha_the_background_mixes_by_its_value_over_the_temperature() 
     assert decoder.background_logit is None
     with torch.no_grad():
         decoder.background.copy_(torch.tensor([-1.0, 0.5, 2.0]))
-        decoder.temperature.fill_(0.3)
+        present(decoder.temperature).fill_(0.3)
         views = model.network.views(images(COLOUR).x)
         decoded = model.network.decode(model.network.encode(views.image), views.target)
     nothing = (decoded.drawn == 0).all(0).all(0)  # every part has logit log presence there
@@ -482,7 +484,7 @@ def test_schedules_count_training_steps() -> None:
     for _ in range(8):
         for recipe in (falling, cosine):
             recipe.optimizer.step()
-            recipe.scheduler.step()
+            present(recipe.scheduler).step()
         rates.append(cosine.optimizer.param_groups[0]["lr"])
     assert falling.optimizer.param_groups[0]["lr"] == pytest.approx(3e-3 / 4)
     assert rates[2] == pytest.approx(3e-3 / 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -40,10 +41,9 @@ def test_the_first_step_is_about_a_third_of_torchs() -> None:
     After this step the mean square is 0.9 + 0.1·g², while torch's is 0.1·g².
     """
     moved = []
-    for kind in (RMSProp, torch.optim.RMSprop):
+    for kind in (RMSProp, partial(torch.optim.RMSprop, alpha=0.9)):
         p = torch.zeros(1, requires_grad=True)
-        arguments = {"lr": 0.01} | ({} if kind is RMSProp else {"alpha": 0.9})
-        optimizer = kind([p], **arguments)
+        optimizer = kind([p], lr=0.01)
         p.grad = torch.ones(1)
         optimizer.step()
         moved.append(p.item())

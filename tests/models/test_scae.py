@@ -21,6 +21,7 @@ from tests.models.comparison import (
     images,
     stays_finite,
 )
+from tests.narrowing import present
 
 TWO = ImageShape(3, 24, 26, 5, labels=2)
 SMALL: dict[str, Any] = {
@@ -141,7 +142,7 @@ def test_objects_read_templates_in_their_colours() -> None:
     seen: list[Tensor] = []
     model.objects.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
     model._objects(parts)
-    colour = torch.sigmoid(model.network.decoder.colour(parts.features))
+    colour = torch.sigmoid(present(model.network.decoder.colour)(parts.features))
     templates = model.network.decoder.template_logits.sigmoid()
     expected = templates.view(5, 1, 36) * colour.unsqueeze(-1)
     torch.testing.assert_close(seen[0], expected.flatten(2))
@@ -169,7 +170,8 @@ def test_the_recipe_is_the_authors() -> None:
 @pytest.mark.parametrize("resized", [False, True])
 def test_evaluation_sees_images_on_the_canvas_of_training(resized: bool) -> None:
     """Guards against test images without the larger canvas of training."""
-    model, batch = small(**({"max_side": 20, "canvas": 22} if resized else {})).eval(), images()
+    sizes: dict[str, Any] = {"max_side": 20, "canvas": 22} if resized else {}
+    model, batch = small(**sizes).eval(), images()
     x = F.interpolate(batch.x, (20, 20), mode="area") if resized else batch.x
     placed = F.pad(x, (1, 1, 1, 1))
     by_hand = model._objects(model.network.encode(placed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from models.layers.prenorm import Attention
 from models.textbook import tlb as oracle_tlb
 from models.textbook import tlb_frames as oracle_frames
 from models.textbook import tlb_keras as oracle_keras
-from models.tlb import TLB, TLBConfig
+from models.tlb import TLB, Block, TLBConfig
 from models.tlb_frames import TLBFrames, TLBFramesConfig
 from models.tlb_keras import KerasTLB
 from models.variant import Clips, ClipShape, Heat, Images, ImageShape, Variant
 from tests.models.comparison import equal_losses
+from tests.narrowing import present
 
 CIFAR = ImageShape(3, 32, 32, 10)
 SMALL: dict[str, Any] = {"image_size": 12, "resize": 14, "chunk_size": 3, "dim": 8}
@@ -58,7 +60,7 @@ def assert_equal_to(oracle: Any, model: Variant, batch: Images | Clips) -> None:
     for (name, mine), written in zip(
         model.named_parameters(), oracle.ours.parameters(), strict=True
     ):
-        torch.testing.assert_close(mine.grad, written.grad, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(mine.grad, written.grad, msg=partial("{}: {}".format, name))
 
 
 @pytest.mark.parametrize(
@@ -158,11 +160,15 @@ def test_the_examples_blocks_by_a_written_out_trace(sizes: tuple[int, int], expe
     assert trace(keras(layers=sizes[0], r=sizes[1])) == expected
 
 
+def fast_blocks(model: TLB | KerasTLB) -> list[Block]:
+    return [block for block in model.bottleneck.fast if isinstance(block, Block)]
+
+
 def trace(model: TLB | KerasTLB) -> str:
     """Lists what each block does to a chunk, in the order of calls."""
     folded = model.bottleneck.fold()
     named = {}
-    for index, block in enumerate(model.bottleneck.fast):
+    for index, block in enumerate(fast_blocks(model)):
         for layer in block.fold():
             named[layer.feed_forward.inner.weight.sum().item(), layer.to_state] = index
     blocks: list[str] = [""] * len(model.bottleneck.fast)
@@ -177,8 +183,8 @@ def trace(model: TLB | KerasTLB) -> str:
 
 
 def test_a_block_of_two_attentions_has_one_feed_forward_and_two_sets_of_weights() -> None:
-    first, second = keras().bottleneck.fast[:2]
-    assert first.to_itself.query is not first.to_state.query
+    first, second = fast_blocks(keras())[:2]
+    assert present(first.to_itself).query is not present(first.to_state).query
     assert second.to_state is None
     one, two = first.fold()
     assert one.feed_forward is two.feed_forward
@@ -195,14 +201,14 @@ def test_the_examples_head_reads_the_last_chunk_and_ours_the_state() -> None:
     model = keras().eval()
     read = model.read(image)
     torch.testing.assert_close(model.scores(image), model.head(read.fast.mean(1)))
-    for block in model.bottleneck.fast:
+    for block in fast_blocks(model):
         if block.to_state is not None:
             torch.nn.init.zeros_(block.to_state.output.weight)
     torch.testing.assert_close(model.scores(image), model.scores(other))
-    model = paper().eval()
-    expected = model.head(model.state_norm(model.read(image).state).mean(1))
-    torch.testing.assert_close(model.scores(image), expected)
-    assert not torch.allclose(model.scores(image), model.scores(other))
+    ours = paper().eval()
+    expected = ours.head(ours.state_norm(ours.read(image).state).mean(1))
+    torch.testing.assert_close(ours.scores(image), expected)
+    assert not torch.allclose(ours.scores(image), ours.scores(other))
 
 
 def test_the_examples_state_is_zero_at_first_and_as_long_as_a_chunk() -> None:
@@ -222,7 +228,7 @@ def test_weights_begin_as_keras_has_them() -> None:
     The bound is √(6/(64 + 4096)), not √(6/128).
     """
     model = KerasTLB(shape=CIFAR, config=KerasTLB.Config())
-    layer = model.bottleneck.fast[0].to_itself
+    layer = present(fast_blocks(model)[0].to_itself)
     bounds = {
         layer.query: 6 / 4160,
         layer.value: 6 / 4160,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from results_folder import sweep
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from reports.__main__ import app
+from tests.reports.results_folder import sweep
 
 
-def compared(root, *things):
+def compared(root: Path, *things: str) -> Result:
     return CliRunner().invoke(app, ["compare", *things, "--results", str(root)])
 
 
-def test_what_differs_is_listed_beside_all_metrics(tmp_path):
+def test_what_differs_is_listed_beside_all_metrics(tmp_path: Path) -> None:
     files = sweep(variants=("linear",), datasets=("mnist",))
     root = files.write(tmp_path)
     one, two = files.cells["linear-mnist-quick"]["finals"][:2]
@@ -30,14 +32,16 @@ def test_what_differs_is_listed_beside_all_metrics(tmp_path):
 
 
 @pytest.mark.parametrize("things", [(), ("only-one",), ("none-1", "none-2")])
-def test_what_cannot_be_compared_is_one_sentence(tmp_path, things):
+def test_what_cannot_be_compared_is_one_sentence(
+    tmp_path: Path, things: tuple[()] | tuple[str, str] | tuple[str]
+) -> None:
     root = sweep(variants=("linear",), datasets=("mnist",)).write(tmp_path)
     done = compared(root, *things)
     assert done.exit_code == 2
     assert "Traceback" not in done.output
 
 
-def test_two_folders_are_compared_as_before(tmp_path):
+def test_two_folders_are_compared_as_before(tmp_path: Path) -> None:
     one, two = (sweep(variants=("linear",)).write(tmp_path / name) for name in ("a", "b"))
     done = compared(tmp_path, str(one), str(two))
     assert done.exit_code == 0, done.output

@@ -1,25 +1,29 @@
 """Tests aggregates over datasets: anchors, equal datasets, and the coverage of intervals."""
 
+from __future__ import annotations
+
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from results_folder import sweep
-from simulated import errors, share
 
 from reports.aggregates import Error, across, skill
 from reports.intervals import SeedScores
 from reports.results import read_results
 from reports.tables.dataset_ranks import ranks
+from tests.reports.results_folder import Files, sweep
+from tests.reports.simulated import errors, share
 
 DATASETS = ("mnist", "usps", "svhn")
 
 
-def found(files, root):
+def found(files: Files, root: Path) -> pd.DataFrame:
     return ranks(read_results(files.write(root))).set_index("variant")
 
 
-def test_skill_is_the_share_of_a_trivial_answers_error_that_is_taken_away(tmp_path):
+def test_skill_is_the_share_of_a_trivial_answers_error_that_is_taken_away(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist", "usps"))
     for dataset, value in (("mnist", 1.0), ("usps", 0.5625)):
         for number in range(3):
@@ -30,17 +34,17 @@ def test_skill_is_the_share_of_a_trivial_answers_error_that_is_taken_away(tmp_pa
     assert found(files, tmp_path).loc["cnn", "skill"] == pytest.approx(0.75)
 
 
-def test_a_trivial_answer_has_no_skill_and_a_worse_one_less():
+def test_a_trivial_answer_has_no_skill_and_a_worse_one_less() -> None:
     assert skill([Error(errors_of(400), 400.0)]).mean == 0
     assert skill([Error(errors_of(600), 400.0)]).mean == -0.5
     assert skill([Error(errors_of(0), 400.0)]).mean == 1
 
 
-def errors_of(value):
+def errors_of(value: float) -> SeedScores:
     return errors(np.random.default_rng(0), 1, value, 0, 3)[0]
 
 
-def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path):
+def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path: Path) -> None:
     """Before: one more bad variant moved the interquartile mean of another from 0.000 to 0.890."""
     few = sweep(variants=("cnn", "linear"), datasets=DATASETS)
     many = sweep(variants=("cnn", "linear", "bad"), datasets=(*DATASETS, "cifar10"))
@@ -50,10 +54,10 @@ def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path):
     columns = ["datasets", "skill", "skill_low", "skill_high", "skill_of"]
     assert one[columns].equals(other.loc[["cnn", "linear"], columns].loc[one.index])
     assert list(other["of"]) == [4, 4, 4]
-    assert "does not cover" in other.loc["cnn", "note"]
+    assert "does not cover" in other["note"]["cnn"]
 
 
-def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path):
+def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path: Path) -> None:
     """In prediction, mnist and moving_mnist are the same sequences, so five datasets are four."""
     files = sweep(
         variants=("convlstm", "tlb"), datasets=("mnist", "moving_mnist", "usps"), task="prediction"
@@ -71,14 +75,14 @@ def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path):
     assert one.ranks.datasets == 2
 
 
-def test_finding_6_two_seeds_have_no_interval(tmp_path):
+def test_finding_6_two_seeds_have_no_interval(tmp_path: Path) -> None:
     table = found(sweep(variants=("cnn", "linear"), finals=2), tmp_path)
     assert table["skill"].notna().all()
     assert table[["skill_low", "skill_high"]].isna().all(axis=None)
     assert set(table["skill_of"]) == {"too few seeds"}
 
 
-def test_without_trivial_answers_there_is_no_skill(tmp_path):
+def test_without_trivial_answers_there_is_no_skill(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"))
     for record in files.records.values():
         record["floors"] = {}
@@ -87,14 +91,14 @@ def test_without_trivial_answers_there_is_no_skill(tmp_path):
     assert set(table["skill_of"]) == {"no trivial answer in the records"}
 
 
-def test_deterministic_variants_have_no_spread():
+def test_deterministic_variants_have_no_spread() -> None:
     fixed = errors_of(600)
     scores = type(fixed)(fixed.values, "mse", 0, True)
     assert skill([Error(scores, 400.0)]).of == "deterministic"
     assert math.isnan(skill([Error(scores, 400.0)]).low)
 
 
-def test_a_skill_without_any_mistake_has_an_interval():
+def test_a_skill_without_any_mistake_has_an_interval() -> None:
     """`too few seeds` stood there."""
     found = skill([Error(SeedScores((1.0, 1.0, 1.0), "accuracy", 64), 0.875)])
     assert (found.mean, found.high, found.of) == (1.0, 1.0, "seeds and test set")
@@ -103,7 +107,7 @@ def test_a_skill_without_any_mistake_has_an_interval():
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_finding_6_intervals_of_skills_of_errors_cover_what_they_say(seeds):
+def test_finding_6_intervals_of_skills_of_errors_cover_what_they_say(seeds: int) -> None:
     """The bootstrap's covered 71 % with two seeds, and 82 % with three."""
     draw = np.random.default_rng(seeds)
     spreads = (0.02, 0.02, 0.05, 0.1)

@@ -1,23 +1,26 @@
+from __future__ import annotations
+
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 import pytest
-from results_folder import sweep
 from rich.console import Console
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from reports.__main__ import app
 from reports.build import build
 from reports.results import read_results
 from reports.terminal_tables import show_tables
+from tests.reports.results_folder import sweep
 
 
-def call(*arguments, columns=80):
+def call(*arguments: object, columns: int = 80) -> Result:
     return CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": str(columns)})
 
 
-def test_build_writes_the_report_and_prints_the_leaderboard(tmp_path):
+def test_build_writes_the_report_and_prints_the_leaderboard(tmp_path: Path) -> None:
     files = sweep(variants=("capsnet-notebook", "linear"), datasets=("moving_mnist",))
     result = call("build", "--results", files.write(tmp_path))
     assert result.exit_code == 0, result.output
@@ -35,14 +38,14 @@ def test_build_writes_the_report_and_prints_the_leaderboard(tmp_path):
         (["--only", "data", "--format", "parquet"], ["data.parquet"]),
     ],
 )
-def test_build_writes_what_is_asked_for(tmp_path, asked, files):
+def test_build_writes_what_is_asked_for(tmp_path: Path, asked: list[str], files: list[str]) -> None:
     assert call("build", "--results", sweep().write(tmp_path), *asked).exit_code == 0
     assert sorted(path.name for path in (tmp_path / "report" / "tables").iterdir()) == files
     assert not (tmp_path / "report" / "figures").exists()
     assert not (tmp_path / "report" / "index.html").exists()
 
 
-def test_build_draws_one_format_where_asked(tmp_path):
+def test_build_draws_one_format_where_asked(tmp_path: Path) -> None:
     files = sweep(variants=("linear",), datasets=("mnist",))
     options = ("--only", "figures", "--format", "png")
     assert call("build", "--results", files.write(tmp_path), *options).exit_code == 0
@@ -52,7 +55,9 @@ def test_build_draws_one_format_where_asked(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [("build", "--only"), ("build", "--format"), ("show", "--table")])
-def test_an_unknown_name_is_refused_with_all_known_names(tmp_path, wrong):
+def test_an_unknown_name_is_refused_with_all_known_names(
+    tmp_path: Path, wrong: tuple[str, str]
+) -> None:
     command, option = wrong
     result = call(command, "--results", sweep().write(tmp_path), option, "leaderbord")
     assert result.exit_code == 2
@@ -60,7 +65,7 @@ def test_an_unknown_name_is_refused_with_all_known_names(tmp_path, wrong):
     assert "csv" in result.stderr or "leaderboard" in result.stderr
 
 
-def test_show_prints_tables_by_name(tmp_path):
+def test_show_prints_tables_by_name(tmp_path: Path) -> None:
     files = sweep(variants=("[b]cnn",), datasets=("mnist",))
     files.cells["odd"] = files.cells.pop("[b]cnn-mnist-quick") | {"study": "odd"}
     result = call("show", "--results", files.write(tmp_path), "--table", "best_params")
@@ -70,7 +75,9 @@ def test_show_prints_tables_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("width", [60, 200])
-def test_finding_8_a_terminal_gets_few_rows_and_is_told_where_the_others_are(tmp_path, width):
+def test_finding_8_a_terminal_gets_few_rows_and_is_told_where_the_others_are(
+    tmp_path: Path, width: int
+) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=tuple("abcdefghij"), trials=1, finals=1)
     results = read_results(files.write(tmp_path))
     screen = Console(force_terminal=True, width=width, record=True, file=StringIO())
@@ -87,14 +94,14 @@ def test_finding_8_a_terminal_gets_few_rows_and_is_told_where_the_others_are(tmp
     assert screen.export_text().splitlines()[-1].endswith(f": all are in {path}")
 
 
-def test_a_pipe_gets_all_rows(tmp_path):
+def test_a_pipe_gets_all_rows(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=tuple("abcdefghij"), trials=1, finals=1)
     result = call("show", "--results", files.write(tmp_path), "--table", "best_params", columns=200)
     assert result.output.count("learning_rate") == 20
     assert "more row" not in result.output
 
 
-def test_compare_prints_what_changed(tmp_path):
+def test_compare_prints_what_changed(tmp_path: Path) -> None:
     a, b = sweep(variants=("cnn",), datasets=("mnist",)), sweep(variants=("cnn",))
     for number in range(3):
         b.run("cnn-mnist-quick", "final", number)["metrics"]["test/accuracy"] += 0.03
@@ -110,7 +117,7 @@ def test_compare_prints_what_changed(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_show_fits_the_terminal_and_writes_nothing(tmp_path, columns):
+def test_show_fits_the_terminal_and_writes_nothing(tmp_path: Path, columns: int) -> None:
     variants = ("capsnet-notebook", "linear", "[red]x[/red]")
     files = sweep(variants=variants, datasets=("moving_mnist", "mnist"))
     files.cells["linear-mnist-quick"]["finals"] = []
@@ -129,7 +136,7 @@ def test_show_fits_the_terminal_and_writes_nothing(tmp_path, columns):
     assert not (tmp_path / "report").exists()
 
 
-def test_failures_are_pointed_out(tmp_path):
+def test_failures_are_pointed_out(tmp_path: Path) -> None:
     files = sweep()
     files.run("linear-mnist-quick", "trial", 0)["status"] = "failed"
     assert (
@@ -139,7 +146,7 @@ def test_failures_are_pointed_out(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["build", "show"])
-def test_unreadable_results_are_one_sentence_and_exit_2(tmp_path, command):
+def test_unreadable_results_are_one_sentence_and_exit_2(tmp_path: Path, command: str) -> None:
     result = call(command, "--results", tmp_path)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -147,33 +154,33 @@ def test_unreadable_results_are_one_sentence_and_exit_2(tmp_path, command):
     assert str(tmp_path) in result.stderr
 
 
-def test_a_report_that_cannot_be_written_is_named(tmp_path):
+def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (sweep().write(tmp_path) / "report").write_text("a file where a folder must be")
     result = call("build", "--results", tmp_path)
     assert result.exit_code == 2
     assert "report" in result.stderr
 
 
-def loaded_after(code):
+def loaded_after(code: str) -> set[str]:
     """Lists the top-level modules that a fresh interpreter has imported after `code`."""
     show = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     run = [sys.executable, "-c", f"{code}\n{show}"]
     return set(subprocess.run(run, capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_reports_need_nothing_of_the_training_side():
+def test_reports_need_nothing_of_the_training_side() -> None:
     modules = loaded_after(
         "import reports.build, reports.terminal_tables, reports.figures, reports.page"
     )
     assert not modules & {"torch", "optuna", "wandb", "pytorch_lightning", "models", "sweeps"}
 
 
-def test_imports_are_light():
+def test_imports_are_light() -> None:
     assert not loaded_after("import reports, reports.__main__") & {"pandas", "numpy", "scipy"}
     assert not loaded_after("import reports.build, reports.figures") & {"matplotlib", "seaborn"}
 
 
-def test_compare_fits_the_terminal_and_keeps_names_whole(tmp_path):
+def test_compare_fits_the_terminal_and_keeps_names_whole(tmp_path: Path) -> None:
     variants = ("capsule-transformer", "linear")
     a = sweep(variants=variants, datasets=("moving_mnist",))
     b = sweep(variants=variants, datasets=("moving_mnist",))
@@ -192,7 +199,7 @@ def test_compare_fits_the_terminal_and_keeps_names_whole(tmp_path):
 
 
 @pytest.mark.parametrize(("line", "written"), [(b"build\n", True), (b"", False)])
-def test_a_prepared_report_waits_for_a_line(tmp_path, line, written):
+def test_a_prepared_report_waits_for_a_line(tmp_path: Path, line: bytes, written: bool) -> None:
     """Writes nothing if the sweep ends without a line."""
     sweep(datasets=("mnist",)).write(tmp_path)
     command = ["-m", "reports.build_on_request", "build", "--results", str(tmp_path)]

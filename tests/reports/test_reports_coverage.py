@@ -1,14 +1,16 @@
 """Of 100 tables, the sentences that reports print are true in as many as they say, or in more."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from measured_coverage import CLAIMS, SEEDS
-from simulated import errors, rates
 
 from reports.intervals import estimate
+from tests.reports.measured_coverage import CLAIMS, SEEDS
+from tests.reports.simulated import errors, rates
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reading-the-tables.md"
 TABLES = 600
@@ -18,7 +20,7 @@ TOLERANCE = 0.02 + 2 * math.sqrt(0.95 * 0.05 / TABLES)
 
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("name", CLAIMS)
-def test_what_is_printed_is_true_in_at_least_95_of_100_tables(name, seeds):
+def test_what_is_printed_is_true_in_at_least_95_of_100_tables(name: str, seeds: int) -> None:
     """Intervals of accuracies and of skills held in 87, of differences in 48, and marks in 89."""
     found = dict(CLAIMS[name](np.random.default_rng(seeds), seeds, TABLES))
     lowest = min(found, key=lambda case: found[case])
@@ -28,11 +30,11 @@ def test_what_is_printed_is_true_in_at_least_95_of_100_tables(name, seeds):
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_the_measured_table_has_each_sentence(name):
+def test_the_measured_table_has_each_sentence(name: str) -> None:
     assert f"| {name} |" in DOCUMENT.read_text("utf-8")
 
 
-def test_with_two_seeds_nothing_is_printed_that_could_be_wrong():
+def test_with_two_seeds_nothing_is_printed_that_could_be_wrong() -> None:
     draw = np.random.default_rng(2)
     drawn = [*rates(draw, 20, 0.5, 0.1, 2, 64), *errors(draw, 20, 1, 0.1, 2)]
     assert all(math.isnan(estimate(one).low) for one in drawn)

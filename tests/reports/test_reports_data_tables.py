@@ -1,19 +1,24 @@
 """Tests scores, trials, the matrix, single runs, and types in files."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
-from results_folder import sweep
 
 from reports.build import build
 from reports.curve_index import curves
 from reports.flags import flags
 from reports.formats import BYTE_ORDER_MARK
-from reports.results import read_results
+from reports.results import Results, read_results
 from reports.tables import TABLES, build_tables
 from reports.tables.trial_lists import trials_of
+from tests.reports.results_folder import Files, sweep
 
 
-def with_single_run(files):
+def with_single_run(files: Files) -> dict[str, Any]:
     """Adds a run that `capsbench run` has made."""
     others = sweep(variants=("pcae",), datasets=("svhn",), trials=1, finals=0)
     (record,) = others.records.values()
@@ -23,11 +28,11 @@ def with_single_run(files):
     return record
 
 
-def trials_by_number(results):
+def trials_by_number(results: Results) -> pd.DataFrame:
     return trials_of(results.cells[0]).set_index("number")
 
 
-def test_finding_8_scores_have_a_row_per_run_and_metric(tmp_path):
+def test_finding_8_scores_have_a_row_per_run_and_metric(tmp_path: Path) -> None:
     table = TABLES["scores"](
         read_results(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
     )
@@ -43,7 +48,7 @@ def test_finding_8_scores_have_a_row_per_run_and_metric(tmp_path):
     assert sorted(tested["seconds"]) == [2.5, 5.0, 7.5]
 
 
-def test_finding_8_single_runs_are_in_scores_and_runs_alone(tmp_path):
+def test_finding_8_single_runs_are_in_scores_and_runs_alone(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     before = build_tables(read_results(files.write(tmp_path / "a")))
     record = with_single_run(files)
@@ -56,7 +61,7 @@ def test_finding_8_single_runs_are_in_scores_and_runs_alone(tmp_path):
     assert (row["task"], row["profile"]) == ("classification", "quick")
 
 
-def test_a_folder_of_single_runs_alone_has_a_report(tmp_path):
+def test_a_folder_of_single_runs_alone_has_a_report(tmp_path: Path) -> None:
     files = sweep(variants=(), datasets=())
     with_single_run(files)
     results = build(files.write(tmp_path))
@@ -64,7 +69,7 @@ def test_a_folder_of_single_runs_alone_has_a_report(tmp_path):
     assert (tmp_path / "report" / "index.html").is_file()
 
 
-def test_a_single_run_that_cannot_be_read_is_said_and_left_out(tmp_path):
+def test_a_single_run_that_cannot_be_read_is_said_and_left_out(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     run_id = with_single_run(files)["run_id"]
     path = files.write(tmp_path) / "runs" / run_id / "record.json"
@@ -74,7 +79,7 @@ def test_a_single_run_that_cannot_be_read_is_said_and_left_out(tmp_path):
     assert any(str(path) in sentence for sentence in flags(results))
 
 
-def test_a_single_run_makes_a_report_anew(tmp_path):
+def test_a_single_run_makes_a_report_anew(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     build(files.write(tmp_path))
     with_single_run(files)
@@ -82,7 +87,9 @@ def test_a_single_run_makes_a_report_anew(tmp_path):
     assert "single" in (tmp_path / "report" / "tables" / "runs.csv").read_text()
 
 
-def test_finding_8_a_study_has_a_row_per_trial_and_its_searched_hyperparameters(tmp_path):
+def test_finding_8_a_study_has_a_row_per_trial_and_its_searched_hyperparameters(
+    tmp_path: Path,
+) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     for number, name in enumerate(("adam", "1e3", "adam", "sgd")):
         spec = files.run("cnn-mnist-quick", "trial", number)["spec"]
@@ -92,19 +99,19 @@ def test_finding_8_a_study_has_a_row_per_trial_and_its_searched_hyperparameters(
     failed |= {"status": "failed", "metrics": {}}
     results = read_results(files.write(tmp_path))
     table = trials_by_number(results)
-    searched = [name for name in table if name.startswith("params_")]
+    searched = [name for name in table.columns if name.startswith("params_")]
     assert searched == ["params_learning_rate", "params_optimiser"]
     assert list(table["params_learning_rate"]) == [1e-3 / n for n in (1, 2, 3, 4)]
     assert list(table["state"]) == ["complete", "pruned", "failed", "complete"]
     assert table.loc[0, "value"] == results.cells[0].trials[0].score
-    assert pd.isna(table.loc[2, "value"])
+    assert pd.isna(table["value"][2])
     long = TABLES["trials"](results)
     assert len(long) == 4 * 2
     texts = long[long["parameter"] == "optimiser"]["parameter_text"]
     assert list(texts) == ["adam", '"1e3"', "adam", "sgd"]
 
 
-def test_a_trial_of_several_seeds_is_one_row(tmp_path):
+def test_a_trial_of_several_seeds_is_one_row(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",), trials=4)
     for number in range(4):
         spec = files.run("cnn-mnist-quick", "trial", number)["spec"]
@@ -118,7 +125,7 @@ def test_a_trial_of_several_seeds_is_one_row(tmp_path):
     assert table.loc[0, "value"] == pytest.approx(sum(scores[:3]) / 3)
 
 
-def test_the_matrix_has_the_means_of_the_leaderboard(tmp_path):
+def test_the_matrix_has_the_means_of_the_leaderboard(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "vit"))
     files.add(sweep(variants=("tlb",), datasets=("mnist",), task="prediction"))
     files.cells["vit-usps-quick"]["finals"] = []
@@ -127,12 +134,12 @@ def test_the_matrix_has_the_means_of_the_leaderboard(tmp_path):
     assert list(matrix) == ["profile", "mnist", "usps"]
     board = tables["leaderboard"].query("kind == 'variant'")
     for row in board.to_dict("records"):
-        found = matrix.loc[(row["task"], row["variant"]), row["dataset"]]
+        found = matrix[row["dataset"]][row["task"], row["variant"]]
         assert found == row["mean"] or (pd.isna(found) and pd.isna(row["mean"]))
-    assert pd.isna(matrix.loc[("prediction", "tlb"), "usps"])
+    assert pd.isna(matrix["usps"]["prediction", "tlb"])
 
 
-def kind(column):
+def kind(column: pd.Series[Any]) -> str:
     """Returns the type of the known values in a column."""
     known = column[column.notna() & (column.astype("str") != "")]
     if known.empty:
@@ -141,7 +148,7 @@ def kind(column):
 
 
 @pytest.mark.parametrize("finals", [1, 3])
-def test_finding_9_columns_have_equal_types_in_csv_and_parquet(tmp_path, finals):
+def test_finding_9_columns_have_equal_types_in_csv_and_parquet(tmp_path: Path, finals: int) -> None:
     files = sweep(variants=("cnn", "capsnet"), datasets=("mnist", "usps"), finals=finals)
     files.run("cnn-mnist-quick", "trial", 1)["status"] = "failed"
     with_single_run(files)
@@ -157,7 +164,7 @@ def test_finding_9_columns_have_equal_types_in_csv_and_parquet(tmp_path, finals)
             assert csv["seed"].dtype == parquet["seed"].dtype == "uint64"
 
 
-def test_a_report_reads_the_texts_of_its_records(tmp_path):
+def test_a_report_reads_the_texts_of_its_records(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.run("cnn-mnist-quick", "trial", 1)["status"] = "failed"
     files.run("cnn-mnist-quick", "trial", 1)["reason"] = "é 😀\u202e."
@@ -169,7 +176,7 @@ def test_a_report_reads_the_texts_of_its_records(tmp_path):
         assert list(table["reason"]) == ["é 😀 ."]
 
 
-def test_excel_and_pandas_read_csv(tmp_path):
+def test_excel_and_pandas_read_csv(tmp_path: Path) -> None:
     """Tests the byte order mark, without which Excel takes a file for another encoding."""
     build(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
     path = tmp_path / "report" / "tables" / "leaderboard.csv"
@@ -178,7 +185,7 @@ def test_excel_and_pandas_read_csv(tmp_path):
         assert next(iter(pd.read_csv(path, engine=engine))) == "task"
 
 
-def test_curves_in_a_folder_named_like_a_partition(tmp_path):
+def test_curves_in_a_folder_named_like_a_partition(tmp_path: Path) -> None:
     results = read_results(
         sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path / "year=2020")
     )

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from results_folder import sweep
+
+from tests.reports.results_folder import sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 

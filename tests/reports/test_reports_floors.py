@@ -1,9 +1,13 @@
 """Tests floors: which cells are above them, how the others are marked, and their rows in tables."""
 
-import math
+from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
 import pytest
-from results_folder import FLOORS, sweep
 
 from reports import load
 from reports.floor_scores import is_above
@@ -12,22 +16,23 @@ from reports.results import read_results
 from reports.tables import leaderboard
 from reports.tables.floor_tables import count_sentences, floors
 from reports.terminal_tables import show
+from tests.reports.results_folder import FLOORS, Files, sweep
 
 
-def put(files, study, values, metric="accuracy"):
+def put(files: Files, study: str, values: Sequence[float], metric: str = "accuracy") -> None:
     """Sets the test scores of a cell's finals."""
     for number, value in enumerate(values):
         files.run(study, "final", number)["metrics"][f"test/{metric}"] = value
 
 
-def untrained(files, study):
+def untrained(files: Files, study: str) -> None:
     """Makes a variant one that is not trained by gradients, such as k-means and copy-last."""
     for run_id in (*files.cells[study]["trials"], *files.cells[study]["finals"]):
         files.records[run_id]["epochs"] = 0
         files.records[run_id]["floors"].pop("untrained", None)
 
 
-def board(files, root):
+def board(files: Files, root: Path) -> pd.DataFrame:
     return leaderboard(read_results(files.write(root))).set_index("variant")
 
 
@@ -44,23 +49,25 @@ def board(files, root):
         ((math.nan, math.nan), "maximize", False),
     ],
 )
-def test_above_means_better_than_the_floor_beyond_the_interval(bounds, direction, above):
+def test_above_means_better_than_the_floor_beyond_the_interval(
+    bounds: tuple[float, float], direction: str, above: bool
+) -> None:
     assert is_above(bounds, [0.5], direction) is above
 
 
-def test_above_means_above_every_floor():
+def test_above_means_above_every_floor() -> None:
     assert is_above((0.55, 0.65), [0.5, 0.1], "maximize")
     assert not is_above((0.55, 0.65), [0.5, 0.58], "maximize")
 
 
-def test_with_too_few_seeds_the_test_set_alone_decides(tmp_path):
+def test_with_too_few_seeds_the_test_set_alone_decides(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",), finals=1)
     put(files, "cnn-mnist-quick", [0.13])  # .125 on 2,000 images may be .13 by chance
     put(files, "linear-mnist-quick", [0.2])
     assert list(board(files, tmp_path)["mark"][:2]) == ["too few seeds", "not above floors"]
 
 
-def test_a_trained_variant_that_is_not_above_its_floors_says_so(tmp_path):
+def test_a_trained_variant_that_is_not_above_its_floors_says_so(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear", "mlp"), datasets=("mnist",))
     put(files, "cnn-mnist-quick", [0.3, 0.6, 0.9])  # best mean, but its interval has the floors
     put(files, "linear-mnist-quick", [0.5, 0.51, 0.52])
@@ -76,7 +83,7 @@ def test_a_trained_variant_that_is_not_above_its_floors_says_so(tmp_path):
     assert table.loc["mlp", "behind"] == pytest.approx(0.51 - 0.34 / 3)
 
 
-def test_its_own_untrained_network_is_a_floor(tmp_path):
+def test_its_own_untrained_network_is_a_floor(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     put(files, "cnn-mnist-quick", [0.5, 0.5, 0.5])
     put(files, "linear-mnist-quick", [0.4, 0.4, 0.4])
@@ -96,7 +103,7 @@ def test_its_own_untrained_network_is_a_floor(tmp_path):
     )
 
 
-def test_where_none_is_above_its_floors_none_is_best(tmp_path):
+def test_where_none_is_above_its_floors_none_is_best(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     put(files, "cnn-mnist-quick", [0.125, 0.125, 0.125])
     put(files, "linear-mnist-quick", [0.1, 0.1, 0.1])
@@ -105,7 +112,7 @@ def test_where_none_is_above_its_floors_none_is_best(tmp_path):
     assert table[["behind", "behind_at_most"]].isna().all(axis=None)
 
 
-def test_a_trivial_answer_as_a_variant_has_the_mark_floor(tmp_path):
+def test_a_trivial_answer_as_a_variant_has_the_mark_floor(tmp_path: Path) -> None:
     files = sweep(variants=("convlstm", "copy-last"), datasets=("mnist",), task="prediction")
     put(files, "copy-last-mnist-quick", [FLOORS["prediction"]["last frame"]] * 3, "mse")
     untrained(files, "copy-last-mnist-quick")
@@ -117,7 +124,7 @@ def test_a_trivial_answer_as_a_variant_has_the_mark_floor(tmp_path):
     ]
 
 
-def test_an_untrained_variant_above_trivial_answers_is_compared(tmp_path):
+def test_an_untrained_variant_above_trivial_answers_is_compared(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "kmeans"), datasets=("mnist",))
     put(files, "kmeans-mnist-quick", [0.3, 0.3, 0.3])
     put(files, "cnn-mnist-quick", [0.31, 0.4, 0.5])
@@ -125,7 +132,7 @@ def test_an_untrained_variant_above_trivial_answers_is_compared(tmp_path):
     assert dict(board(files, tmp_path)["mark"])["kmeans"] == "may be best"
 
 
-def test_floors_stand_after_the_variants_of_their_dataset_best_first(tmp_path):
+def test_floors_stand_after_the_variants_of_their_dataset_best_first(tmp_path: Path) -> None:
     files = sweep(variants=("convlstm", "tlb"), datasets=("mnist", "usps"), task="prediction")
     table = leaderboard(read_results(files.write(tmp_path)))
     assert list(table["kind"]) == ["variant", "variant", "floor", "floor"] * 2
@@ -137,7 +144,7 @@ def test_floors_stand_after_the_variants_of_their_dataset_best_first(tmp_path):
     assert floor[["ci_low", "behind", "behind_at_most", "trials"]].isna().all()
 
 
-def test_the_table_of_floors_has_each_trivial_answer_once(tmp_path):
+def test_the_table_of_floors_has_each_trivial_answer_once(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     rows = floors(read_results(files.write(tmp_path)))
     assert list(rows[["floor", "variant", "metric", "n"]].itertuples(index=False, name=None)) == [
@@ -150,7 +157,7 @@ def test_the_table_of_floors_has_each_trivial_answer_once(tmp_path):
     assert list(rows["value"][:2]) == [0.125, pytest.approx(0.101)]
 
 
-def test_a_trivial_answer_that_differs_between_variants_has_a_row_each(tmp_path):
+def test_a_trivial_answer_that_differs_between_variants_has_a_row_each(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     for number in range(3):
         answers = files.run("cnn-mnist-quick", "final", number)["floors"]
@@ -166,7 +173,7 @@ def test_a_trivial_answer_that_differs_between_variants_has_a_row_each(tmp_path)
     assert names == ["floor: largest class (cnn)", "floor: largest class (linear)"]
 
 
-def test_a_floor_of_one_variant_has_the_test_data_of_that_variant(tmp_path):
+def test_a_floor_of_one_variant_has_the_test_data_of_that_variant(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     for number in range(3):
         record = files.run("cnn-mnist-quick", "final", number)
@@ -179,7 +186,7 @@ def test_a_floor_of_one_variant_has_the_test_data_of_that_variant(tmp_path):
     assert (linear["test_samples"], linear["data"]) == (2000, "official")
 
 
-def test_results_without_floors_have_their_marks_and_no_count(tmp_path):
+def test_results_without_floors_have_their_marks_and_no_count(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     for record in files.records.values():
         record["floors"] = {}
@@ -192,7 +199,7 @@ def test_results_without_floors_have_their_marks_and_no_count(tmp_path):
     assert count_sentences(results) == []
 
 
-def test_the_count_names_the_others(tmp_path):
+def test_the_count_names_the_others(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear", "kmeans"), datasets=("mnist", "usps", "svhn"))
     put(files, "cnn-svhn-quick", [0.1, 0.1, 0.1])
     put(files, "cnn-usps-quick", [0.1, 0.9, 0.1])
@@ -216,7 +223,7 @@ def test_the_count_names_the_others(tmp_path):
     assert table["linear", "usps"] == "no floors"
 
 
-def test_show_has_floors_their_sign_and_the_count(tmp_path):
+def test_show_has_floors_their_sign_and_the_count(tmp_path: Path) -> None:
     from rich.console import Console
 
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
@@ -230,7 +237,7 @@ def test_show_has_floors_their_sign_and_the_count(tmp_path):
     assert "1 of 2 cells of trained variants are above all their floors" in text
 
 
-def test_show_cuts_no_word_off(tmp_path):
+def test_show_cuts_no_word_off(tmp_path: Path) -> None:
     from rich.console import Console
 
     files = sweep(variants=("capsule-transformer", "linear"), datasets=("moving_mnist",))
@@ -242,7 +249,7 @@ def test_show_cuts_no_word_off(tmp_path):
     assert {"capsule-transformer", "moving_mnist", "generated", "unofficial"} <= set(words)
 
 
-def test_latex_has_floors_last_and_a_dagger(tmp_path):
+def test_latex_has_floors_last_and_a_dagger(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     put(files, "linear-mnist-quick", [0.12, 0.11, 0.1])
     text = paper_tables(leaderboard(read_results(files.write(tmp_path))))

@@ -1,18 +1,21 @@
 """Tests LaTeX tables, by pdflatex if it is installed."""
 
+from __future__ import annotations
+
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from results_folder import sweep
 
 from reports.build import build
 from reports.formats import frame, latex, tex
+from tests.reports.results_folder import sweep
 
 EVIL = r"\input{/etc/passwd} $x^2_{1}$ 50% #1 & [a]* ~ -- <b> \end{document} 😀 שלום é"
 
 
-def built(root):
+def built(root: Path) -> Path:
     files = sweep(variants=("cnn", EVIL), datasets=("mnist", "moving_mnist"))
     for number, study in enumerate([*files.cells]):
         files.cells[f"cell{number}"] = files.cells.pop(study) | {"study": f"cell{number}"}
@@ -23,7 +26,7 @@ def built(root):
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
-def test_the_tables_compile(tmp_path):
+def test_the_tables_compile(tmp_path: Path) -> None:
     folder = built(tmp_path)
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
     done = subprocess.run(call, cwd=folder, capture_output=True, text=True, errors="replace")
@@ -31,7 +34,7 @@ def test_the_tables_compile(tmp_path):
     assert (folder / "tables.pdf").stat().st_size > 10_000
 
 
-def test_rows_have_the_columns_of_their_head(tmp_path):
+def test_rows_have_the_columns_of_their_head(tmp_path: Path) -> None:
     for path in built(tmp_path).glob("*.tex"):
         if path.name == "tables.tex":
             continue
@@ -42,7 +45,7 @@ def test_rows_have_the_columns_of_their_head(tmp_path):
         assert r"\input" not in path.read_text().replace(r"\textbackslash{}input", "")
 
 
-def test_the_best_is_bold_with_its_interval(tmp_path):
+def test_the_best_is_bold_with_its_interval(tmp_path: Path) -> None:
     text = (built(tmp_path) / "leaderboard.tex").read_text()
     assert r"\mathbf{" in text
     assert text.count(r"^{\ast}") == 2  # of another dataset, on which both may be best
@@ -61,7 +64,7 @@ See Table~\ref{tab:classification-quick}.
 """
 
 
-def papers_folder(root):
+def papers_folder(root: Path) -> Path:
     """Writes the LaTeX files of two tasks with all datasets, wide figures and odd names."""
     datasets = ("mnist", "moving_mnist", "usps", "cifar10", "svhn")
     names = ("capsule-transformer", "capsnet-notebook", "cnn", "tlb-keras", EVIL)
@@ -78,7 +81,7 @@ def papers_folder(root):
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn", "twocolumn,a4paper"])
-def test_finding_9_the_leaderboard_fits_a_paper(tmp_path, columns):
+def test_finding_9_the_leaderboard_fits_a_paper(tmp_path: Path, columns: str) -> None:
     folder = papers_folder(tmp_path)
     (folder / "paper.tex").write_text(PAPER % columns)
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
@@ -90,7 +93,7 @@ def test_finding_9_the_leaderboard_fits_a_paper(tmp_path, columns):
         assert complaint not in log, log[log.index(complaint) :][:500]
 
 
-def test_the_leaderboard_is_ready_for_a_paper(tmp_path):
+def test_the_leaderboard_is_ready_for_a_paper(tmp_path: Path) -> None:
     folder = papers_folder(tmp_path)
     text = (folder / "leaderboard.tex").read_text()
     assert r"\begin{table*}" in text
@@ -117,16 +120,16 @@ def test_the_leaderboard_is_ready_for_a_paper(tmp_path):
         ("😀 é", r"\texttt{U+1F600} é"),
     ],
 )
-def test_tex(text, printed):
+def test_tex(text: str, printed: str) -> None:
     assert tex(text) == printed
 
 
-def test_gaps_stay_empty():
+def test_gaps_stay_empty() -> None:
     table = frame({"text": "str", "n": "Int64", "x": "float64"}, [("a", None, float("nan"))])
     assert r"a &  &  \\" in latex(table)
 
 
-def test_long_words_may_break():
+def test_long_words_may_break() -> None:
     table = frame({"digest": "str"}, [("ab" * 32,), ("a_b " * 10,)])
     rows = [line for line in latex(table).splitlines() if line.endswith(r" \\")][1:]
     assert rows[0].count(r"\allowbreak{}") == 3

@@ -1,20 +1,28 @@
 """Tests the page in a browser; skipped if Chromium or Playwright is missing."""
 
+from __future__ import annotations
+
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
 from PIL import Image
-from results_folder import sweep
 
 from reports.build import build
+from tests.reports.results_folder import Files, sweep
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, FloatRect, Locator, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{ 7 * 7 }}"
 
 
-def hostile(files):
+def hostile(files: Files) -> Files:
     """Replaces each text of a cell by an attack."""
     study = "evil"
     files.cells[study] = files.cells.pop(f"{HOSTILE}-mnist-quick") | {"study": study}
@@ -29,7 +37,7 @@ def hostile(files):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Builds the report of a folder with pictures, a hostile cell and an unfinished one."""
     root = tmp_path_factory.mktemp("results") / "a folder"
     names = ("cnn", "linear", "capsnet", HOSTILE)
@@ -61,7 +69,7 @@ def report(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Browser]:
     sync = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium here: apt-get install chromium")
@@ -72,14 +80,19 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, report):
+def page(browser: Browser, report: Path) -> Iterator[Page]:
     """Opens the page from disk; fails the test on any error, dialog or request elsewhere."""
-    found = []
+    found: list[str] = []
+
+    def dismissed(dialog: Dialog) -> None:
+        found.append(dialog.message)
+        dialog.dismiss()
+
     context = browser.new_context(viewport={"width": 1280, "height": 844})
     tab = context.new_page()
     tab.on("console", lambda message: found.append(message.text))
     tab.on("pageerror", lambda error: found.append(str(error)))
-    tab.on("dialog", lambda dialog: (found.append(dialog.message), dialog.dismiss()))
+    tab.on("dialog", dismissed)
     tab.on(
         "request",
         lambda request: (
@@ -92,32 +105,46 @@ def page(browser, report):
     assert found == []
 
 
-def address(page):
+def address(page: Page) -> dict[str, str]:
     """Returns the state that the address of the page holds, as a mapping."""
     return dict(part.split("=") for part in page.url.partition("#")[2].split("&") if part)
 
 
-def cell(page, study):
+def cell(page: Page, study: str) -> Locator:
     """Returns the button of a cell of the matrix."""
     return page.locator(f"#matrix-table button[data-cell='{study}']")
 
 
-def variants(page, task):
+def box_of(element: Locator) -> FloatRect:
+    """Returns where an element is seen, in pixels."""
+    box = element.bounding_box()
+    assert box is not None
+    return box
+
+
+def attribute(element: Locator, name: str) -> str:
+    """Returns an attribute that an element must have."""
+    value = element.get_attribute(name)
+    assert value is not None
+    return value
+
+
+def variants(page: Page, task: str) -> list[str]:
     return page.locator(f"[data-task={task}] tr[data-variant]").evaluate_all(
         "rows => rows.map((row) => row.dataset.variant)"
     )
 
 
-def open_all(page):
+def open_all(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     page.wait_for_timeout(100)  # sections are drawn on the event that follows
 
 
-def pages(pdf):
+def pages(pdf: bytes) -> int:
     return pdf.count(b"/Type /Page") - pdf.count(b"/Type /Pages")
 
 
-def serious(page):
+def serious(page: Page) -> list[tuple[str, str]]:
     """Lists the serious faults of accessibility that axe finds."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     return [
@@ -127,7 +154,7 @@ def serious(page):
     ]
 
 
-def test_one_matrix_has_all_tasks_with_rows_by_mean_place(page):
+def test_one_matrix_has_all_tasks_with_rows_by_mean_place(page: Page) -> None:
     assert variants(page, "classification")[0] == "cnn"
     assert variants(page, "classification")[-1] == "capsnet"
     assert set(variants(page, "prediction")) == {"convlstm", "tlb-frames"}
@@ -146,7 +173,7 @@ def test_one_matrix_has_all_tasks_with_rows_by_mean_place(page):
         ("parameters", r"8\.22 M"),
     ],
 )
-def test_a_view_is_kept_in_the_address(page, view, shown):
+def test_a_view_is_kept_in_the_address(page: Page, view: str, shown: str) -> None:
     page.locator(f"input[name=view][value={view}]").check()
     assert address(page).get("view", "score") == view
     assert re.fullmatch(shown, cell(page, "capsnet-mnist-quick").inner_text())
@@ -155,7 +182,7 @@ def test_a_view_is_kept_in_the_address(page, view, shown):
     assert re.fullmatch(shown, cell(page, "capsnet-mnist-quick").inner_text())
 
 
-def test_heads_and_legend_follow_the_view(page):
+def test_heads_and_legend_follow_the_view(page: Page) -> None:
     head = page.locator("#matrix-table [data-task=classification] .board td").first
     assert head.inner_text() == "accuracy, % ↑\n2,000 of 10,000"
     assert "95 % interval" in page.locator("#matrix .legend").inner_text()
@@ -164,14 +191,14 @@ def test_heads_and_legend_follow_the_view(page):
     assert "95 % interval" not in page.locator("#matrix .legend").inner_text()
 
 
-def test_a_variants_name_leads_to_its_line_in_the_glossary(page):
+def test_a_variants_name_leads_to_its_line_in_the_glossary(page: Page) -> None:
     page.locator("tr[data-variant=capsnet] th a").first.click()
     line = page.locator("#about-capsnet")
     line.wait_for(state="visible")
     assert "dynamic routing" in line.inner_text()
 
 
-def test_filters_are_kept_in_the_address(page, report):
+def test_filters_are_kept_in_the_address(page: Page, report: Path) -> None:
     page.locator("input[name=variant]").fill("lin*")
     page.locator("select[name=dataset]").select_option("usps")
     page.locator("select[name=task]").select_option("classification")
@@ -187,7 +214,7 @@ def test_filters_are_kept_in_the_address(page, report):
     assert len(variants(page, "prediction")) == 2
 
 
-def test_a_click_on_a_dataset_sorts_by_it(page):
+def test_a_click_on_a_dataset_sorts_by_it(page: Page) -> None:
     page.locator("#matrix-table th:has([data-sort=mnist])").click(position={"x": 90, "y": 9})
     assert address(page) == {"sort": "mnist"}
     scores = page.locator("[data-task=classification] tr[data-variant] td:nth-child(2) button")
@@ -195,14 +222,14 @@ def test_a_click_on_a_dataset_sorts_by_it(page):
     assert numbers == sorted(numbers, reverse=True)
 
 
-def test_an_unknown_address_shows_the_usual_matrix(page, report):
+def test_an_unknown_address_shows_the_usual_matrix(page: Page, report: Path) -> None:
     page.goto("about:blank")
     page.goto(f"{(report / 'index.html').as_uri()}#view=odd&cell=none&sort=none&task=%00")
     assert page.locator("#matrix-table").inner_text().strip()
     assert not page.locator("#drawer").is_visible()
 
 
-def test_the_pointer_and_the_keyboard_show_the_seeds(page):
+def test_the_pointer_and_the_keyboard_show_the_seeds(page: Page) -> None:
     note = page.locator("#seeds")
     cell(page, "linear-mnist-quick").hover()
     text = note.inner_text()
@@ -214,7 +241,9 @@ def test_the_pointer_and_the_keyboard_show_the_seeds(page):
     assert "3 seeds: 10, 10.1, 10.2 %" in note.inner_text()
 
 
-def test_a_cell_opens_a_drawer_with_curves_trials_pictures_and_the_command(page, report):
+def test_a_cell_opens_a_drawer_with_curves_trials_pictures_and_the_command(
+    page: Page, report: Path
+) -> None:
     cell(page, "linear-mnist-quick").click()
     drawer = page.locator("#drawer")
     assert address(page) == {"cell": "linear-mnist-quick"}
@@ -222,13 +251,12 @@ def test_a_cell_opens_a_drawer_with_curves_trials_pictures_and_the_command(page,
     run = command.split()[2]
     assert command.startswith(f"capsbench reproduce {run} --results '")
     for name in ("spec and record", "metrics by epoch"):
-        href = drawer.locator("a", has_text=name).first.get_attribute("href")
+        href = attribute(drawer.locator("a", has_text=name).first, "href")
         assert (report / href).is_file()
         assert run in href
     assert drawer.locator("figure.chart svg[role=img]").count() >= 2
     assert drawer.locator("table tbody tr").count() == 4
-    source = drawer.locator("img").get_attribute("src")
-    assert source.startswith("data:image/webp;base64,")
+    assert attribute(drawer.locator("img"), "src").startswith("data:image/webp;base64,")
     page.go_back()
     drawer.wait_for(state="hidden")
     assert page.locator("#matrix-table").is_visible()  # back closes the drawer, not the page
@@ -240,14 +268,14 @@ def test_a_cell_opens_a_drawer_with_curves_trials_pictures_and_the_command(page,
     assert address(page) == {}
 
 
-def test_a_drawer_keeps_the_filters(page):
+def test_a_drawer_keeps_the_filters(page: Page) -> None:
     page.locator("input[name=variant]").fill("linear")
     page.locator("#summary a", has_text="linear").first.click()
     assert address(page)["variant"] == "linear"
     assert address(page)["cell"].startswith("linear-")
 
 
-def test_the_keyboard_moves_between_cells_and_comes_back_from_the_drawer(page):
+def test_the_keyboard_moves_between_cells_and_comes_back_from_the_drawer(page: Page) -> None:
     stops = page.locator("#matrix-table button[data-cell][tabindex='0']")
     assert stops.count() == 1
     stops.focus()
@@ -263,11 +291,11 @@ def test_the_keyboard_moves_between_cells_and_comes_back_from_the_drawer(page):
     assert page.evaluate(focused) == study
 
 
-def test_a_table_sorts_by_number_both_ways_and_keeps_gaps_last(page):
+def test_a_table_sorts_by_number_both_ways_and_keeps_gaps_last(page: Page) -> None:
     page.locator("#leaderboard > summary").click()
     board = page.locator("#leaderboard")
 
-    def means():
+    def means() -> list[str]:
         return board.locator("tbody tr > :nth-child(3)").all_inner_texts()
 
     board.get_by_role("button", name="mean", exact=True).click()
@@ -281,7 +309,7 @@ def test_a_table_sorts_by_number_both_ways_and_keeps_gaps_last(page):
     assert board.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
 
 
-def test_a_table_filters_by_all_words(page):
+def test_a_table_filters_by_all_words(page: Page) -> None:
     page.locator("#leaderboard > summary").click()
     board = page.locator("#leaderboard")
     board.locator("input").fill("usps LINEAR")
@@ -291,7 +319,7 @@ def test_a_table_filters_by_all_words(page):
     assert address(page) == {"cell": "linear-usps-quick"}
 
 
-def test_hostile_text_is_text(page):
+def test_hostile_text_is_text(page: Page) -> None:
     open_all(page)
     page.locator("#matrix-table tr", has_text="alert(1)").locator("button").first.click()
     assert address(page) == {"cell": "evil"}
@@ -302,8 +330,8 @@ def test_hostile_text_is_text(page):
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_dark_mode_is_dark(page):
-    def paper():
+def test_dark_mode_is_dark(page: Page) -> None:
+    def paper() -> list[int]:
         color = page.evaluate("getComputedStyle(document.body).backgroundColor")
         return [int(part) for part in color[4:-1].split(",")]
 
@@ -314,7 +342,7 @@ def test_dark_mode_is_dark(page):
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
-def test_nothing_overflows(page, width):
+def test_nothing_overflows(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     open_all(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -323,25 +351,25 @@ def test_nothing_overflows(page, width):
     assert page.evaluate("document.getElementById('drawer').scrollWidth") <= width
 
 
-def test_all_five_datasets_are_readable_on_a_phone(page):
+def test_all_five_datasets_are_readable_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     inside = "box => box.scrollWidth <= box.clientWidth"
     assert page.locator(".scroll.matrix").evaluate(inside)
     heads = page.locator("#matrix-table thead button")
     assert heads.count() == 5
-    for box in [head.bounding_box() for head in heads.all()]:
+    for box in map(box_of, heads.all()):
         assert box["x"] + box["width"] <= 390
     score = cell(page, "linear-svhn-quick")
-    assert score.bounding_box()["height"] < 25  # in one line
+    assert box_of(score)["height"] < 25  # in one line
     assert score.evaluate("b => parseFloat(getComputedStyle(b).fontSize)") >= 12
 
 
-def test_the_page_takes_at_most_six_screens(page):
+def test_the_page_takes_at_most_six_screens(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollHeight") <= 6 * 844
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessible(page, scheme):
+def test_accessible(page: Page, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     open_all(page)
     assert serious(page) == []
@@ -350,7 +378,7 @@ def test_accessible(page, scheme):
     assert serious(page) == []
 
 
-def test_the_summary_is_printed_on_two_pages(page):
+def test_the_summary_is_printed_on_two_pages(page: Page) -> None:
     page.emulate_media(media="print")
     assert not page.locator("#controls").is_visible()
     assert not page.locator("#leaderboard").is_visible()
@@ -358,29 +386,29 @@ def test_the_summary_is_printed_on_two_pages(page):
     assert 1 <= pages(page.pdf(format="A4")) <= 2
 
 
-def test_charts_of_a_dataset_are_drawn_when_asked_for(page):
+def test_charts_of_a_dataset_are_drawn_when_asked_for(page: Page) -> None:
     assert page.locator("svg").count() == 0
     page.locator("#dataset > summary").click()
     page.locator("#dataset select").select_option(label="mnist: classification, profile quick")
     assert page.locator("#dataset figure.chart").count() == 4
     assert page.locator("#dataset .pictures img").count() == 2
-    assert "linear" in page.locator("#dataset svg").first.text_content()
+    assert "linear" in (page.locator("#dataset svg").first.text_content() or "")
 
 
-def test_a_study_of_two_objectives_has_its_front(page, report):
+def test_a_study_of_two_objectives_has_its_front(page: Page, report: Path) -> None:
     page.locator("#costs > summary").click()
     front = page.locator("[data-table=pareto] tbody tr")
     assert "capsnet" in front.first.inner_text()
-    assert (report / front.first.locator("a").get_attribute("href")).is_file()
+    assert (report / attribute(front.first.locator("a"), "href")).is_file()
 
 
-def test_what_mattered_is_a_table(page):
+def test_what_mattered_is_a_table(page: Page) -> None:
     page.locator("#settings > summary").click()
     rows = page.locator("#settings tbody tr").all_inner_texts()
     assert [row.split("\t")[3:5] for row in rows] == [["routing", "0.8"], ["learning_rate", "0.2"]]
 
 
-def test_unfinished_failed_and_stand_in_are_said(page, report):
+def test_unfinished_failed_and_stand_in_are_said(page: Page, report: Path) -> None:
     matrix = page.locator("#matrix-table").inner_text()
     assert "0 of 3 finals" in matrix
     assert "stand-in" in matrix
@@ -390,10 +418,10 @@ def test_unfinished_failed_and_stand_in_are_said(page, report):
     assert "7 epochs saved by pruning" in page.locator("header").inner_text()
     page.locator("#failures > summary").click()
     assert page.locator("#failures tbody tr").count() == 1
-    assert (report / page.locator("#failures tbody a").get_attribute("href")).is_file()
+    assert (report / attribute(page.locator("#failures tbody a"), "href")).is_file()
 
 
-def test_a_cell_that_is_not_above_its_floors_says_so(page):
+def test_a_cell_that_is_not_above_its_floors_says_so(page: Page) -> None:
     row = page.locator("tr[data-variant=capsnet]").first.inner_text()
     assert "not above 12.5 largest class" in row
     summary = page.locator("#summary").inner_text()
@@ -402,7 +430,7 @@ def test_a_cell_that_is_not_above_its_floors_says_so(page):
     assert "largest class 12.5 %, untrained 10.1 %" in page.locator("#drawer").inner_text()
 
 
-def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page):
+def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page: Page) -> None:
     """Each answer is in the head, in the summary, in the matrix, or in one drawer."""
     head = page.locator("header").inner_text()
     summary = page.locator("#summary").inner_text()
@@ -421,10 +449,10 @@ def test_the_eight_questions_are_answered_within_two_screens_and_a_click(page):
     assert "0123456789ab" in head
     page.locator("#summary li", has_text="cifar10").locator("a").first.click()
     assert "reproduce cnn-cifar10-" in page.locator("#drawer code").first.inner_text()
-    assert page.locator("#matrix").bounding_box()["y"] < 1.5 * 844
+    assert box_of(page.locator("#matrix"))["y"] < 1.5 * 844
 
 
-def test_single_runs_alone_have_a_list(browser, tmp_path):
+def test_single_runs_alone_have_a_list(browser: Browser, tmp_path: Path) -> None:
     files = sweep(variants=("vit",), datasets=("usps",), trials=0, finals=1)
     files.cells = {}
     (record,) = files.records.values()
@@ -438,13 +466,13 @@ def test_single_runs_alone_have_a_list(browser, tmp_path):
     assert not tab.locator("#matrix").is_visible()
     tab.locator("#runs tbody tr").wait_for(state="visible")
     assert "single run" in tab.locator("#runs tbody tr").inner_text()
-    link = tab.locator("#runs tbody a").get_attribute("href")
+    link = attribute(tab.locator("#runs tbody a"), "href")
     assert (tmp_path / "report" / link).is_file()
     context.close()
     assert errors == []
 
 
-def test_without_scripts_the_summary_is_there(browser, report):
+def test_without_scripts_the_summary_is_there(browser: Browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto((report / "index.html").as_uri())
@@ -452,5 +480,5 @@ def test_without_scripts_the_summary_is_there(browser, report):
     assert "need JavaScript" in tab.locator("#matrix").inner_text()
     tab.locator("#files > summary").click()
     for link in tab.locator("#files a").all():
-        assert (report / link.get_attribute("href")).is_file()
+        assert (report / attribute(link, "href")).is_file()
     context.close()

@@ -1,11 +1,14 @@
 """Tests the content of the page without a browser: summary, JSON and libraries."""
 
+from __future__ import annotations
+
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from results_folder import fingerprint, sweep
 
 from benchmarks.records.record import DataState
 from models import registry
@@ -19,13 +22,22 @@ from reports.page.series import POINTS, thinned
 from reports.page.summary import comparisons, summaries
 from reports.page.vendored.update import PACKAGES
 from reports.ranking import rankings
-from reports.results import read_results
+from reports.results import Results, read_results
 from reports.tables import build_tables
+from tests.narrowing import of_type
+from tests.reports.results_folder import fingerprint, sweep
 
 VENDORED = Path(page.__file__).parent / "vendored"
 
 
-def scored(root, scores, *, seconds=None, floors=None, **options):
+def scored(
+    root: Path,
+    scores: Mapping[str, Sequence[float]],
+    *,
+    seconds: dict[str, float] | None = None,
+    floors: dict[str, float] | None = None,
+    **options: Any,
+) -> Results:
     """Makes a sweep on mnist in which variants have the given scores, one per seed.
 
     Args:
@@ -41,15 +53,15 @@ def scored(root, scores, *, seconds=None, floors=None, **options):
             record = files.run(f"{variant}-mnist-{profile}", "final", number)
             record["metrics"]["test/accuracy"] = value
             record["costs"]["seconds"] = (seconds or {}).get(variant, 10.0)
-            if variant in (floors or {}):
+            if floors and variant in floors:
                 record["floors"]["untrained"]["accuracy"] = floors[variant]
     return read_results(files.write(root))
 
 
-def sentences(results):
+def sentences(results: Results) -> tuple[str, str, str]:
     """Returns the lead, the sentence on mnist, and those on papers with their note, as texts."""
 
-    def text(pieces):
+    def text(pieces: Sequence[str | Sequence[str]]) -> str:
         return "".join(piece if isinstance(piece, str) else piece[0] for piece in pieces)
 
     groups = [*rankings(results)]
@@ -59,7 +71,7 @@ def sentences(results):
     return summary["lead"], text(summary["datasets"][0]["pieces"]), "; ".join((*notes, *papers))
 
 
-def test_a_certain_winner_is_named_with_its_lead(tmp_path):
+def test_a_certain_winner_is_named_with_its_lead(tmp_path: Path) -> None:
     scores = {"cnn": [0.97, 0.971, 0.972], "linear": [0.9, 0.901, 0.902]}
     lead, sentence, _ = sentences(scored(tmp_path, scores))
     assert lead == "Best mean above floors: cnn on 1 of 1 dataset. Certain on mnist."
@@ -67,7 +79,7 @@ def test_a_certain_winner_is_named_with_its_lead(tmp_path):
     assert sentence.endswith("), 7.0 points ahead of linear.")
 
 
-def test_an_open_race_names_its_rivals(tmp_path):
+def test_an_open_race_names_its_rivals(tmp_path: Path) -> None:
     scores = {"cnn": [0.9, 0.92, 0.94], "linear": [0.89, 0.92, 0.93], "vit": [0.3, 0.31, 0.32]}
     lead, sentence, _ = sentences(scored(tmp_path, scores))
     assert "None is certain." in lead
@@ -75,12 +87,12 @@ def test_an_open_race_names_its_rivals(tmp_path):
     assert "vit" not in sentence
 
 
-def test_two_seeds_make_nothing_certain(tmp_path):
+def test_two_seeds_make_nothing_certain(tmp_path: Path) -> None:
     _, sentence, _ = sentences(scored(tmp_path, {"cnn": [0.97, 0.97], "linear": [0.9, 0.9]}))
     assert "with fewer than three seeds nothing is certain" in sentence
 
 
-def test_no_variant_above_its_floors_is_no_winner(tmp_path):
+def test_no_variant_above_its_floors_is_no_winner(tmp_path: Path) -> None:
     lead, sentence, _ = sentences(scored(tmp_path, {"cnn": [0.12, 0.13, 0.12]}))
     assert lead == "No variant is above its floors yet."
     assert sentence == (
@@ -88,7 +100,7 @@ def test_no_variant_above_its_floors_is_no_winner(tmp_path):
     )
 
 
-def test_a_better_mean_that_is_not_above_its_floors_is_named(tmp_path):
+def test_a_better_mean_that_is_not_above_its_floors_is_named(tmp_path: Path) -> None:
     scores = {"cnn": [0.95, 0.96, 0.97], "linear": [0.9, 0.901, 0.902]}
     results = scored(tmp_path, scores, floors={"cnn": 0.965})
     _, sentence, _ = sentences(results)
@@ -101,7 +113,7 @@ def test_a_better_mean_that_is_not_above_its_floors_is_named(tmp_path):
     assert mark == "not clearly better than its floors: 96.0 %, the floor 96.5 % (untrained)"
 
 
-def test_data_that_is_there_twice_counts_once(tmp_path):
+def test_data_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     files = sweep(
         variants=("convlstm", "tlb-frames"), datasets=("mnist", "usps"), task="prediction"
     )
@@ -122,7 +134,7 @@ def test_data_that_is_there_twice_counts_once(tmp_path):
     assert "of 2 datasets" in summary["lead"]
 
 
-def test_an_unofficial_copy_is_named_beside_the_dataset(tmp_path):
+def test_an_unofficial_copy_is_named_beside_the_dataset(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     for number in range(3):
         data = files.run("cnn-mnist-quick", "final", number)["provenance"]["data"]
@@ -133,7 +145,7 @@ def test_an_unofficial_copy_is_named_beside_the_dataset(tmp_path):
     assert summary["datasets"][0]["tested"] == tested
 
 
-def test_unequal_training_is_said(tmp_path):
+def test_unequal_training_is_said(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=("mnist",))
     for number in range(3):
         files.run("linear-mnist-quick", "final", number)["samples"]["train"] = 20_000
@@ -150,7 +162,7 @@ def test_unequal_training_is_said(tmp_path):
     assert budget_sentences(read_results(sweep().write(tmp_path / "equal"))) == []
 
 
-def test_unknown_costs_are_said_and_nothing_takes_no_shade_from_others(tmp_path):
+def test_unknown_costs_are_said_and_nothing_takes_no_shade_from_others(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "kmeans", "linear", "vit"), datasets=("mnist",))
     for variant, parameters in (("cnn", 1000), ("kmeans", 0), ("linear", None), ("vit", 4000)):
         for number in range(3):
@@ -164,7 +176,9 @@ def test_unknown_costs_are_said_and_nothing_takes_no_shade_from_others(tmp_path)
     assert shown["kmeans"]["shade"] is None
 
 
-def test_runs_are_listed_single_ones_first_and_many_are_cut(tmp_path, monkeypatch):
+def test_runs_are_listed_single_ones_first_and_many_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     single = sweep(variants=("vit",), datasets=("usps",), trials=0, finals=1)
     single.cells = {}
@@ -177,13 +191,13 @@ def test_runs_are_listed_single_ones_first_and_many_are_cut(tmp_path, monkeypatc
     assert roles == ["single run"] + ["final"] * 3 + ["trial"] * 4
     first = dict(zip(table["columns"], table["rows"][0], strict=True))
     assert (first["variant"], first["split"], first["metric"]) == ("vit", "test", "accuracy, %")
-    assert first["score"] > 1  # in percent
+    assert of_type(float, first["score"]) > 1  # in percent
     assert first["seed"] == str(2**64 - 1)
     monkeypatch.setattr(run_rows, "MOST", 3)
     assert len(page_data(results, build_tables(results))["tables"]["runs"]["rows"]) == 3
 
 
-def test_every_variant_and_primary_metric_is_in_the_glossary():
+def test_every_variant_and_primary_metric_is_in_the_glossary() -> None:
     assert words()["variants"].keys() == registry.available().keys()
     assert {"accuracy", "exact_match", "lin_pred", "mse", "segmentation_accuracy"} <= words()[
         "metrics"
@@ -191,14 +205,14 @@ def test_every_variant_and_primary_metric_is_in_the_glossary():
     assert words()["data"].keys() == {*DataState}
 
 
-def test_the_cheapest_within_two_points_is_named(tmp_path):
+def test_the_cheapest_within_two_points_is_named(tmp_path: Path) -> None:
     scores = {"cnn": [0.97] * 3, "vit": [0.955] * 3, "tlb": [0.951] * 3, "linear": [0.94] * 3}
     seconds = {"cnn": 90.0, "vit": 30.0, "tlb": 20.0, "linear": 1.0}
     _, sentence, _ = sentences(scored(tmp_path, scores, seconds=seconds))
     assert sentence.endswith("Cheaper: tlb, 95.1 % in 20 s per run, not 90 s.")
 
 
-def test_a_cheap_variant_that_learned_nothing_is_not_the_cheapest(tmp_path):
+def test_a_cheap_variant_that_learned_nothing_is_not_the_cheapest(tmp_path: Path) -> None:
     scores, seconds = {"cnn": [0.97] * 3, "linear": [0.96] * 3}, {"cnn": 90.0, "linear": 1.0}
     results = scored(tmp_path, scores, seconds=seconds, floors={"linear": 0.965})
     _, sentence, _ = sentences(results)
@@ -213,8 +227,8 @@ def test_a_cheap_variant_that_learned_nothing_is_not_the_cheapest(tmp_path):
     ],
 )
 def test_a_figure_of_a_paper_is_called_not_comparable_where_the_budget_is_smaller(
-    tmp_path, profile, words
-):
+    tmp_path: Path, profile: str, words: str
+) -> None:
     results = scored(tmp_path, {"capsnet": [0.99] * 3}, profile=profile)
     _, _, published = sentences(results)
     note, comparison = published.split("; ")
@@ -222,7 +236,7 @@ def test_a_figure_of_a_paper_is_called_not_comparable_where_the_budget_is_smalle
     assert comparison == "capsnet on mnist: 99.0 % here, 99.75 % published, 0.8 points less"
 
 
-def test_the_date_is_that_of_the_runs_even_in_a_copy(tmp_path):
+def test_the_date_is_that_of_the_runs_even_in_a_copy(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.write(tmp_path)
     for number, run in enumerate(files.cells["cnn-mnist-quick"]["finals"]):
@@ -236,7 +250,7 @@ def test_the_date_is_that_of_the_runs_even_in_a_copy(tmp_path):
     assert "5,000 training samples, 4 trials per cell, 3 seeds" in facts["budget"]
 
 
-def test_no_text_can_end_the_script_that_holds_the_data(tmp_path):
+def test_no_text_can_end_the_script_that_holds_the_data(tmp_path: Path) -> None:
     attack = "</script><!--<script>&\u2028"
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.run("cnn-mnist-quick", "trial", 0)["spec"]["hyperparameters"]["x"] = attack
@@ -248,7 +262,7 @@ def test_no_text_can_end_the_script_that_holds_the_data(tmp_path):
     assert dict(settings)["x"].startswith("</script><!--<script>&")
 
 
-def test_long_curves_are_thinned_and_keep_both_ends():
+def test_long_curves_are_thinned_and_keep_both_ends() -> None:
     points = list(range(1000))
     kept = thinned(points)
     assert len(kept) == POINTS
@@ -259,7 +273,7 @@ def test_long_curves_are_thinned_and_keep_both_ends():
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_libraries_are_the_noted_ones_with_their_licences(package):
+def test_libraries_are_the_noted_ones_with_their_licences(package: str) -> None:
     version, member = PACKAGES[package]
     name = member.rpartition("/")[2]
     note = json.loads((VENDORED / "libraries.json").read_text())[name]
@@ -269,6 +283,6 @@ def test_libraries_are_the_noted_ones_with_their_licences(package):
     assert name in page.VENDORED
 
 
-def test_all_scripts_are_in_the_page():
+def test_all_scripts_are_in_the_page() -> None:
     scripts = {path.stem for path in (VENDORED.parent / "scripts").glob("*.js")}
     assert scripts == set(page.SCRIPTS)

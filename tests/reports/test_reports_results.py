@@ -1,19 +1,23 @@
+from __future__ import annotations
+
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
-from results_folder import sweep
 
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from reports.build import build
 from reports.flags import flags
 from reports.results import read_results
+from tests.reports.results_folder import sweep
 
 WHOLE = {"train": 1, "validation": 1, "test": 1, "test_of": 1, "test_selection": "all"}
 
 
-def test_reads_cells_with_their_finished_runs(tmp_path):
+def test_reads_cells_with_their_finished_runs(tmp_path: Path) -> None:
     results = read_results(sweep(trials=4, finals=3).write(tmp_path))
     assert [cell.study for cell in results.cells] == [
         "capsnet-mnist-quick",
@@ -29,7 +33,7 @@ def test_reads_cells_with_their_finished_runs(tmp_path):
     assert cell.finals[0].seed == 2**64 - 1
 
 
-def test_a_run_without_a_record_has_not_finished(tmp_path):
+def test_a_run_without_a_record_has_not_finished(tmp_path: Path) -> None:
     files = sweep()
     run_id = files.run("capsnet-mnist-quick", "final", 1)["run_id"]
     (files.write(tmp_path) / "runs" / run_id / "record.json").unlink()
@@ -38,14 +42,14 @@ def test_a_run_without_a_record_has_not_finished(tmp_path):
     assert run_id not in {run.run_id for run in results.runs}
 
 
-def test_a_best_trial_without_a_record_is_none(tmp_path):
+def test_a_best_trial_without_a_record_is_none(tmp_path: Path) -> None:
     files = sweep()
     del files.records[files.cells["capsnet-mnist-quick"]["best"]]
     cell = read_results(files.write(tmp_path)).cells[0]
     assert (cell.best, len(cell.trials)) == (None, 3)
 
 
-def test_only_runs_that_cells_name_are_read(tmp_path):
+def test_only_runs_that_cells_name_are_read(tmp_path: Path) -> None:
     files = sweep(trials=4, finals=3)
     by_hand = files.cells["capsnet-mnist-quick"]["trials"].pop()
     superseded = files.cells["capsnet-mnist-quick"]["finals"].pop()
@@ -56,7 +60,7 @@ def test_only_runs_that_cells_name_are_read(tmp_path):
     assert not {by_hand, superseded} & {run.run_id for run in results.runs}
 
 
-def test_a_run_of_two_cells_is_one_run(tmp_path):
+def test_a_run_of_two_cells_is_one_run(tmp_path: Path) -> None:
     files = sweep(variants=("linear",), datasets=("mnist",), trials=2, finals=1)
     files.cells["again"] = files.cells["linear-mnist-quick"] | {"study": "again"}
     results = read_results(files.write(tmp_path))
@@ -64,7 +68,7 @@ def test_a_run_of_two_cells_is_one_run(tmp_path):
     assert len(results.runs) == 3
 
 
-def test_a_run_that_failed_early_has_no_metrics(tmp_path):
+def test_a_run_that_failed_early_has_no_metrics(tmp_path: Path) -> None:
     files = sweep()
     record = files.run("capsnet-mnist-quick", "trial", 3)
     record |= {"status": "failed", "reason": "no memory", "epochs": 0, "history": []}
@@ -76,27 +80,28 @@ def test_a_run_that_failed_early_has_no_metrics(tmp_path):
     assert math.isnan(run.cost("parameters"))
 
 
-def test_floors_and_samples_are_read(tmp_path):
+def test_floors_and_samples_are_read(tmp_path: Path) -> None:
     run = read_results(sweep().write(tmp_path)).cells[0].finals[0]
     assert run.floors["largest class"] == {"accuracy": 0.125}
+    assert run.samples is not None
     assert (run.samples.train, run.samples.validation) == (5000, 1000)
     assert (run.samples.test, run.samples.test_of) == (2000, 10_000)
     assert run.samples.test_selection == "stratified"
 
 
-def told(root):
+def told(root: Path) -> str:
     with pytest.raises(InputError) as error:
         read_results(root)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_an_empty_or_missing_folder_is_named(tmp_path):
+def test_an_empty_or_missing_folder_is_named(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "nothing"):
         assert told(root).startswith(f"{root}: no results here yet")
 
 
-def test_runs_without_cells_are_no_results(tmp_path):
+def test_runs_without_cells_are_no_results(tmp_path: Path) -> None:
     files = sweep()
     files.cells.clear()
     assert told(files.write(tmp_path)).startswith(f"{tmp_path}: no results here yet")
@@ -107,7 +112,7 @@ def test_runs_without_cells_are_no_results(tmp_path):
     [b'{"run_id": "ab', b"", b"\xff\xfe", b"[" * 100_000],
     ids=["half", "empty", "binary", "nested"],
 )
-def test_a_torn_record_is_left_out_and_named(tmp_path, content):
+def test_a_torn_record_is_left_out_and_named(tmp_path: Path, content: bytes) -> None:
     files = sweep()
     run_id = next(iter(files.records))
     path = files.write(tmp_path) / "runs" / run_id / "record.json"
@@ -115,7 +120,7 @@ def test_a_torn_record_is_left_out_and_named(tmp_path, content):
     assert left_out(tmp_path, run_id) == f"{path} is not JSON"
 
 
-def left_out(root, run_id):
+def left_out(root: Path, run_id: str) -> str:
     """Returns the damage of the only run that the report leaves out."""
     results = read_results(root)
     assert run_id not in {run.run_id for run in results.runs}
@@ -125,7 +130,7 @@ def left_out(root, run_id):
 
 
 @pytest.mark.parametrize("role", ["trial", "final"])
-def test_a_run_with_damaged_metrics_is_left_out_and_named(tmp_path, role):
+def test_a_run_with_damaged_metrics_is_left_out_and_named(tmp_path: Path, role: str) -> None:
     """Otherwise the report would fail when it draws the curves."""
     files = sweep()
     run = RunFolder(tmp_path, files.run("linear-usps-quick", role, 0)["run_id"])
@@ -179,7 +184,9 @@ COST = "costs.seconds: a cost is a number of 0 to 9007199254740992"
         ({"x\n\x1b[31m" * 100: 1}, f"{'x  [31m' * 17}…: Extra inputs are not permitted"),
     ],
 )
-def test_a_record_of_another_shape_is_named(tmp_path, change, why):
+def test_a_record_of_another_shape_is_named(
+    tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
     files = sweep()
     record = files.run("linear-usps-quick", "final", 0)
     run_id = record["run_id"]
@@ -192,7 +199,7 @@ def test_a_record_of_another_shape_is_named(tmp_path, change, why):
     )
 
 
-def test_a_number_that_no_computer_counts_to_is_left_out(tmp_path):
+def test_a_number_that_no_computer_counts_to_is_left_out(tmp_path: Path) -> None:
     files = sweep()
     run_id = next(iter(files.records))
     path = RunFolder(files.write(tmp_path), run_id).record
@@ -200,7 +207,7 @@ def test_a_number_that_no_computer_counts_to_is_left_out(tmp_path):
     assert left_out(tmp_path, run_id) == f"{path} is not JSON"
 
 
-def test_a_record_in_the_folder_of_another_run_is_left_out(tmp_path):
+def test_a_record_in_the_folder_of_another_run_is_left_out(tmp_path: Path) -> None:
     files = sweep()
     one, two = (RunFolder(tmp_path, run_id) for run_id in [*files.records][:2])
     files.write(tmp_path)
@@ -210,7 +217,7 @@ def test_a_record_in_the_folder_of_another_run_is_left_out(tmp_path):
     )
 
 
-def test_a_record_whose_spec_is_of_another_run_is_left_out(tmp_path):
+def test_a_record_whose_spec_is_of_another_run_is_left_out(tmp_path: Path) -> None:
     files = sweep()
     run_id = next(iter(files.records))
     path = RunFolder(files.write(tmp_path), run_id).record
@@ -239,14 +246,16 @@ def test_a_record_whose_spec_is_of_another_run_is_left_out(tmp_path):
         ),
     ],
 )
-def test_a_ledger_of_another_shape_is_named(tmp_path, change, why):
+def test_a_ledger_of_another_shape_is_named(
+    tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
     files = sweep()
     files.cells["linear-usps-quick"] |= change
     path = ResultsFolder(files.write(tmp_path)).ledger("linear-usps-quick")
     assert told(tmp_path).startswith(f"{path} is not a cell's ledger of this version ({why}")
 
 
-def test_a_ledger_of_another_name_is_named(tmp_path):
+def test_a_ledger_of_another_name_is_named(tmp_path: Path) -> None:
     files = sweep()
     files.cells["linear-usps-quick"]["study"] = "../../escape\n"
     path = ResultsFolder(files.write(tmp_path)).ledger("linear-usps-quick")
@@ -255,13 +264,13 @@ def test_a_ledger_of_another_name_is_named(tmp_path):
     )
 
 
-def test_a_file_that_is_no_object_is_named(tmp_path):
+def test_a_file_that_is_no_object_is_named(tmp_path: Path) -> None:
     path = ResultsFolder(sweep().write(tmp_path)).ledger("linear-usps-quick")
     path.write_text("[]")
     assert told(tmp_path).startswith(f"{path} is not a cell's ledger of this version (Input should")
 
 
-def test_results_of_an_older_version_are_refused(tmp_path):
+def test_results_of_an_older_version_are_refused(tmp_path: Path) -> None:
     files = sweep()
     for record in files.records.values():
         del record["samples"], record["floors"]
@@ -279,13 +288,21 @@ def test_results_of_an_older_version_are_refused(tmp_path):
         ({"finals": [], "reason": "no trial completed"}, "failed"),
     ],
 )
-def test_progress_says_what_is_there_of_what_is_planned(tmp_path, change, progress):
+def test_progress_says_what_is_there_of_what_is_planned(
+    tmp_path: Path,
+    change: dict[str, Any]
+    | dict[str, dict[str, int] | list[Any]]
+    | dict[str, dict[str, int]]
+    | dict[str, list[Any] | str]
+    | dict[str, list[Any]],
+    progress: str,
+) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.cells["cnn-mnist-quick"] |= change
     assert read_results(files.write(tmp_path)).cells[0].progress == progress
 
 
-def test_importance_is_read_from_the_ledger(tmp_path):
+def test_importance_is_read_from_the_ledger(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     assert read_results(files.write(tmp_path)).cells[0].ledger.importance == {}
     cell = files.cells["cnn-mnist-quick"]
@@ -296,7 +313,9 @@ def test_importance_is_read_from_the_ledger(tmp_path):
     }
 
 
-def test_a_run_that_was_whole_in_an_earlier_report_is_checked_again_if_a_file_changed(tmp_path):
+def test_a_run_that_was_whole_in_an_earlier_report_is_checked_again_if_a_file_changed(
+    tmp_path: Path,
+) -> None:
     files = sweep(variants=("linear",), datasets=("mnist",))
     root = files.write(tmp_path)
     build(root)

@@ -1,7 +1,10 @@
 """Tests the sentences on the search for hyper-parameters."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import pytest
-from results_folder import sweep
 from rich.console import Console
 
 from reports.build import build
@@ -9,6 +12,7 @@ from reports.formats import tex
 from reports.results import read_results
 from reports.searches import search_sentences
 from reports.terminal_tables import show
+from tests.reports.results_folder import sweep
 
 FIXED = "the published recipe's, but for what the profile sets, without a search"
 HEAD = "In profile quick, each trained variant's hyper-parameters for classification are"
@@ -23,12 +27,12 @@ HEAD = "In profile quick, each trained variant's hyper-parameters for classifica
         (4, "the best of 4 trials on validation data"),
     ],
 )
-def test_a_sentence_says_how_many_trials_there_were(tmp_path, trials, said):
+def test_a_sentence_says_how_many_trials_there_were(tmp_path: Path, trials: int, said: str) -> None:
     root = sweep(trials=trials).write(tmp_path)
     assert search_sentences(read_results(root)) == [f"{HEAD} {said}."]
 
 
-def test_each_task_and_profile_has_a_sentence(tmp_path):
+def test_each_task_and_profile_has_a_sentence(tmp_path: Path) -> None:
     files = sweep(trials=2)
     for other in (
         sweep(variants=("tlb",), task="prediction", trials=3),
@@ -43,7 +47,7 @@ def test_each_task_and_profile_has_a_sentence(tmp_path):
     ]
 
 
-def test_different_numbers_of_trials_are_a_range(tmp_path):
+def test_different_numbers_of_trials_are_a_range(tmp_path: Path) -> None:
     files = sweep(trials=4)
     files.cells["linear-usps-quick"]["states"] = {"complete": 2, "pruned": 1, "fail": 0}
     root = files.write(tmp_path)
@@ -52,7 +56,7 @@ def test_different_numbers_of_trials_are_a_range(tmp_path):
     ]
 
 
-def test_cells_without_a_search_are_named_beside_those_with_one(tmp_path):
+def test_cells_without_a_search_are_named_beside_those_with_one(tmp_path: Path) -> None:
     files = sweep(variants=("cnn", "linear", "kmeans"), datasets=("mnist", "usps"))
     for study in ("cnn-usps-quick", "kmeans-usps-quick"):
         files.cells[study] |= {"trials": [], "best": None, "planned": {"trials": 0, "finals": 3}}
@@ -66,12 +70,12 @@ def test_cells_without_a_search_are_named_beside_those_with_one(tmp_path):
     ]
 
 
-def test_cells_without_a_final_do_not_count(tmp_path):
+def test_cells_without_a_final_do_not_count(tmp_path: Path) -> None:
     files = sweep(finals=0)
     assert search_sentences(read_results(files.write(tmp_path))) == []
 
 
-def test_the_terminal_and_the_written_tables_have_the_sentence(tmp_path):
+def test_the_terminal_and_the_written_tables_have_the_sentence(tmp_path: Path) -> None:
     results = read_results(sweep(trials=2).write(tmp_path))
     console = Console(width=200, record=True)
     show(results, console)

@@ -9,13 +9,13 @@ import re
 from pathlib import Path
 
 import pytest
-from results_folder import sweep
 
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
 from reports.build import build
 from reports.results import read_results
 from reports.site import add_to_site
+from tests.reports.results_folder import sweep
 
 
 def added(folder: Path, name: str, site: Path, title: str | None = None) -> Path:

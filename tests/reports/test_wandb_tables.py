@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from results_folder import sweep
+import pytest
 
 from reports.results import read_results
 from reports.tables import build_tables
 from reports.wandb_tables import SHOWN, log_tables
+from tests.reports.results_folder import sweep
 
 
-def test_an_offline_run_has_the_leaderboard_and_the_scores(tmp_path, monkeypatch):
+def test_an_offline_run_has_the_leaderboard_and_the_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     root = sweep(variants=("linear",), datasets=("mnist",)).write(tmp_path / "results")
     tables = build_tables(read_results(root), SHOWN)

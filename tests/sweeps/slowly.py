@@ -20,4 +20,4 @@ def on_train_batch_end(self: Journal, trainer: Any, *rest: Any) -> None:
     _on_train_batch_end(self, trainer, *rest)
 
 
-Journal.on_train_batch_end = on_train_batch_end  # type: ignore[method-assign]
+Journal.on_train_batch_end = on_train_batch_end  # type: ignore[method-assign, assignment]

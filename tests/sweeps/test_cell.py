@@ -28,6 +28,7 @@ from sweeps.proposals import Proposals
 from sweeps.stored_options import load_options
 from sweeps.study_configuration import Sampler, StudyConfiguration
 from sweeps.sweep_status import show_status
+from tests.narrowing import present
 from tests.sweeps.growth import recorded
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"lag": 3})
@@ -167,7 +168,7 @@ def test_what_a_driver_took_and_did_not_store_is_taken_from_the_records(tmp_path
     between.
     """
     with opened(tmp_path, trials=3) as cell:
-        job = cell.next_job()
+        job = present(cell.next_job())
         cell.take_record(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
     with opened(tmp_path, trials=3) as cell:
         assert len(cell.trials) == 0
@@ -188,7 +189,7 @@ def test_without_trials_finals_are_of_the_recipe(
     with opened(tmp_path, trials=0) as cell:
         assert (cell.planned, cell.left, cell.done) == (2, 2, False)
         assert cell.best == (RECIPE, ())  # no trial, and so no score
-        jobs = [cell.next_job(), cell.next_job()]
+        jobs = [present(cell.next_job()), present(cell.next_job())]
         assert cell.next_job() is None
         assert [(job.spec.role, searched(job.spec)) for job in jobs] == [("final", RECIPE)] * 2
         cell.take_record(recorded(tmp_path, jobs[0].spec, [0.5], pruned=False))
@@ -214,7 +215,7 @@ def test_trials_are_added_to_a_sweep_without_a_search(tmp_path: Path) -> None:
         work(cell, tmp_path, 1, random.Random(0), 100)
     before = ledger(tmp_path)["finals"]
     with opened(tmp_path, trials=1) as cell:
-        job = cell.next_job()
+        job = present(cell.next_job())
         assert (job.spec.role, searched(job.spec)) == ("trial", RECIPE)
         cell.take_record(recorded(tmp_path, job.spec, [score(job.spec)], pruned=False))
         assert cell.next_job() is None  # finals are there, and taken
@@ -231,32 +232,32 @@ def test_published_trains_on_all_data_and_a_search_added_later_holds_some_out(
 ) -> None:
     held = SMALL_SEARCH.budgets["classification"].validation_samples
     with opened(tmp_path, profile=SMALL_SEARCH, trials=0) as cell:
-        assert cell.next_job().spec.budget.validation_samples == 0
+        assert present(cell.next_job()).spec.budget.validation_samples == 0
     with opened(tmp_path, profile=SMALL_SEARCH, trials=1) as cell:
-        trial = cell.next_job()
+        trial = present(cell.next_job())
         assert (trial.spec.role, trial.spec.budget.validation_samples) == ("trial", held)
         cell.take_record(recorded(tmp_path, trial.spec, [0.5], pruned=False))
         cell.store()
-        final = cell.next_job()
+        final = present(cell.next_job())
         assert (final.spec.role, final.spec.budget.validation_samples) == ("final", 0)
 
 
 def test_a_base_spends_its_own_variant_s_published_budget(tmp_path: Path) -> None:
     with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
         assert cell.planned == 2 + 2
-        job = cell.next_job()
+        job = present(cell.next_job())
     base = job.spec.budget
     assert (job.spec.role, job.spec.variant) == ("base", "pcae")
     assert (base.epochs, base.train_samples, base.validation_samples) == (3000, 7291, 0)
     with opened(tmp_path, "ocae", SMALL_SEARCH, trials=2) as cell:
         assert cell.planned == 2 + 2 + 3  # trials are built on a base with data held out
-        assert cell.next_job().spec.budget.train_samples == 7291 - 64
+        assert present(cell.next_job()).spec.budget.train_samples == 7291 - 64
 
 
 def test_a_study_begins_with_the_recipe_and_the_points_given(tmp_path: Path) -> None:
     points = [{"lr": 5e-3}, {"lr": 1e-3}, {"weight_decay": 1e-4}]
     with opened(tmp_path, start=points) as cell:
-        jobs = [cell.next_job() for _ in range(3)]
+        jobs = [present(cell.next_job()) for _ in range(3)]
     assert [searched(job.spec) for job in jobs] == [
         RECIPE,
         {**RECIPE, "lr": 5e-3},
@@ -487,7 +488,7 @@ def test_a_base_that_is_damaged_when_all_is_done_is_re_run(tmp_path: Path) -> No
     before = ledger(tmp_path, study)
     (tmp_path / "runs" / before["bases"][1] / "record.json").write_text("")
     with opened(tmp_path, "ocae", SMALL_SEARCH, trials=0) as cell:
-        job = cell.next_job()
+        job = present(cell.next_job())
         assert job.spec.run_id == before["bases"][1]
         assert cell.next_job() is None
         cell.take_record(recorded(tmp_path, job.spec, [0.5]))

@@ -100,7 +100,7 @@ def test_the_documented_dask_cluster_serves_and_refuses_workers_one_by_one(
     own = checkout(tmp_path / "driver")
     asked = "--profile smoke --only linear/usps --trials 2 --finals 1 --offline --device cpu"
     told = tmp_path / "told.txt"
-    with told.open("wb") as file:
+    with told.open("w") as file:
         sweeping = subprocess.Popen(
             ["bash", "-c", f"{driver} {asked} --results results"],
             cwd=own,

@@ -10,6 +10,7 @@ import shutil
 import signal
 from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -34,6 +35,7 @@ from sweeps.options import Addition, EngineName, Options
 from sweeps.stored_options import is_finished, load_options, save_options
 from sweeps.sweep import sweep
 from sweeps.sweep_status import show_status
+from tests.narrowing import present
 from tests.reports.results_folder import ledger
 
 CHOICE = Options(
@@ -82,12 +84,13 @@ def test_retries_are_counted_and_end(
     cell = json.loads((tmp_path / "cells" / "linear-usps-smoke.json").read_bytes())
     assert cell["states"] == {"complete": 1, "pruned": 0, "fail": 2}
     assert cell["retries"] == 2 + 1 + 2
-    hung, completed, killed = (RunFolder(tmp_path, run_id).read() for run_id in engine.runs[:3])
+    runs = [RunFolder(tmp_path, run_id) for run_id in engine.runs[:3]]
+    hung, completed, killed = (present(run.read()) for run in runs)
     assert (hung.status, hung.step, hung.traceback) == ("failed", 0, "line 1 in stuck")
     assert hung.reason == "its worker died 3 times, at last as no epoch ended within 12 h"
     assert completed.status == "complete"
     assert (killed.status, killed.step, killed.traceback) == ("failed", 0, None)
-    assert killed.reason.startswith("its worker died 3 times (out of memory, killed, or")
+    assert present(killed.reason).startswith("its worker died 3 times (out of memory, killed, or")
     assert capsys.readouterr().err.count("begun again") == 5
     show_status(tmp_path)
     heading, row = capsys.readouterr().out.splitlines()[:2]
@@ -265,14 +268,15 @@ def fail(results: Path, number: int, reason: str) -> str:
     the sweep.
     """
     run_id = cell_of(results)["trials"][number]
-    spec = RunFolder(results, run_id).read().spec
+    spec = present(RunFolder(results, run_id).read()).spec
     give_up(spec, results=results, study="linear-usps-smoke", reason=reason)
     sweep(load_options(results), results)
     return run_id
 
 
-def cell_of(results: Path) -> dict[str, object]:
-    return json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
+def cell_of(results: Path) -> dict[str, Any]:
+    cell: dict[str, Any] = json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
+    return cell
 
 
 def test_retry_re_runs_failed_runs_by_reason_and_the_study_follows(
@@ -298,22 +302,22 @@ def test_retry_re_runs_failed_finals_and_runs_of_no_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep(CHOICE, tmp_path)
-    final = RunFolder(tmp_path, cell_of(tmp_path)["finals"][1]).read()
+    final = present(RunFolder(tmp_path, cell_of(tmp_path)["finals"][1]).read())
     single = final.spec.model_copy(update={"seed": 1})
     for results, specs in ((tmp_path, [final.spec, single]), (tmp_path / "none", [single])):
         for spec in specs:
             give_up(spec, results=results, study=None, reason="its worker died 3 times")
         assert call(monkeypatch, "retry", "--offline", "--results", str(results)) == 0
         runs = [RunFolder(results, spec.run_id) for spec in specs]
-        assert [run.read().status for run in runs] == ["complete"] * len(runs)
+        assert [present(run.read()).status for run in runs] == ["complete"] * len(runs)
         assert all((run.path / "failed-1.json").exists() for run in runs)
-    assert RunFolder(tmp_path, final.run_id).read().digest == final.digest
+    assert present(RunFolder(tmp_path, final.run_id).read()).digest == final.digest
 
 
 def test_retry_of_a_run_whose_data_is_not_there_leaves_its_record(tmp_path: Path) -> None:
     sweep(CHOICE, tmp_path / "sweep")
     run_id = cell_of(tmp_path / "sweep")["finals"][0]
-    spec = RunFolder(tmp_path / "sweep", run_id).read().spec
+    spec = present(RunFolder(tmp_path / "sweep", run_id).read()).spec
     record = give_up(
         spec.model_copy(update={"data_sha256": "0" * 64}),
         results=tmp_path,
@@ -332,7 +336,7 @@ def test_retry_leaves_runs_of_cells_that_the_sweep_does_not_cover(tmp_path: Path
     save_options(CHOICE.model_copy(update={"only": ("cnn/usps",)}), tmp_path)
     with pytest.raises(InputError, match="nothing to retry"):
         app(["retry", "--results", str(tmp_path)], standalone_mode=False)
-    assert RunFolder(tmp_path, run_id).read().status == "failed"
+    assert present(RunFolder(tmp_path, run_id).read()).status == "failed"
 
 
 def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
@@ -349,7 +353,7 @@ def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
     assert f"{len(before)} runs were made under other conditions (code_version was older" in told
     assert call(monkeypatch, "retry", "--other-code", "--results", str(tmp_path)) == 0
     assert digests(tmp_path) == before
-    records = [RunFolder(tmp_path, run_id).read() for run_id in before]
+    records = [present(RunFolder(tmp_path, run_id).read()) for run_id in before]
     assert {record.provenance.code_version for record in records} == {code_version()}
 
 
@@ -510,10 +514,11 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
     monkeypatch.setattr(engines, "start_engine", lambda *_, **__: Faulty())
     (cell,) = sweep(CHOICE, tmp_path)
     assert cell.done
-    records = [RunFolder(tmp_path, run_id).read() for run_id in digests(tmp_path)]
+    records = [present(RunFolder(tmp_path, run_id).read()) for run_id in digests(tmp_path)]
     (record,) = [record for record in records if record.status == "failed"]
     assert record.reason == "KeyError: 'no such thing'"
-    assert "Traceback" in record.traceback or "KeyError" in record.traceback
+    told = present(record.traceback)
+    assert "Traceback" in told or "KeyError" in told
 
 
 def test_a_run_that_progresses_each_time_is_restarted_without_a_limit(
@@ -526,4 +531,6 @@ def test_a_run_that_progresses_each_time_is_restarted_without_a_limit(
     monkeypatch.setattr(Checkpoints, "step", lambda _: next(steps))
     (cell,) = sweep(CHOICE, tmp_path)
     assert cell.done
-    assert {RunFolder(tmp_path, run_id).read().status for run_id in engine.runs} == {"complete"}
+    assert {present(RunFolder(tmp_path, run_id).read()).status for run_id in engine.runs} == {
+        "complete"
+    }

@@ -1,13 +1,19 @@
-import pytest
-from optuna.distributions import FloatDistribution
-from optuna.trial import TrialState, create_trial
+from __future__ import annotations
 
+import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from benchmarks.records.spec import Direction
 from sweeps.importance import compute_importance
 
-SPACE = {"lr": FloatDistribution(0, 1), "idle": FloatDistribution(0, 1)}
+SPACE: dict[str, BaseDistribution] = {
+    "lr": FloatDistribution(0, 1),
+    "idle": FloatDistribution(0, 1),
+}
 
 
-def trial(lr, idle, state=TrialState.COMPLETE):
+def trial(lr: float, idle: float, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
     return create_trial(
         params={"lr": lr, "idle": idle},
         distributions=SPACE,
@@ -17,7 +23,7 @@ def trial(lr, idle, state=TrialState.COMPLETE):
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_what_decides_the_score_matters_most(direction):
+def test_what_decides_the_score_matters_most(direction: Direction) -> None:
     trials = [trial(n / 40, (7 * n % 40) / 40) for n in range(40)]
     shares = compute_importance(trials, direction)
     assert shares["lr"] > 0.8
@@ -25,7 +31,7 @@ def test_what_decides_the_score_matters_most(direction):
     assert compute_importance(trials, direction) == shares
 
 
-def test_few_failed_or_unsearched_trials_have_none():
+def test_few_failed_or_unsearched_trials_have_none() -> None:
     failed = trial(0.5, 0.5, TrialState.FAIL)
     assert compute_importance([], "maximize") == {}
     assert compute_importance([trial(0.1, 0.2), failed], "maximize") == {}
@@ -33,29 +39,29 @@ def test_few_failed_or_unsearched_trials_have_none():
     assert compute_importance([plain, plain], "maximize") == {}
 
 
-def test_equal_scores_tell_nothing():
+def test_equal_scores_tell_nothing() -> None:
     assert compute_importance([trial(0.5, 0.5), trial(0.5, 0.25)], "maximize") == {}
 
 
-def test_two_trials_are_no_error():
+def test_two_trials_are_no_error() -> None:
     assert set(compute_importance([trial(0.5, 0.5), trial(0.25, 0.25)], "maximize")) == {
         "lr",
         "idle",
     }
 
 
-def test_of_two_objectives_the_first_counts():
+def test_of_two_objectives_the_first_counts() -> None:
     one = [trial(n / 40, (7 * n % 40) / 40) for n in range(40)]
     two = [
         create_trial(
-            params=t.params, distributions=t.distributions, values=[t.value, t.params["idle"]]
+            params=t.params, distributions=t.distributions, values=[*t.values, t.params["idle"]]
         )
         for t in one
     ]
     assert compute_importance(two, "maximize") == compute_importance(one, "maximize")
 
 
-def test_a_parameter_that_one_trial_has_is_no_error():
+def test_a_parameter_that_one_trial_has_is_no_error() -> None:
     rate = {"rate": FloatDistribution(0, 1)}
     one = create_trial(
         params={"lr": 0.5, "rate": 0.5},

@@ -24,6 +24,7 @@ from sweeps.matrix import list_cells
 from sweeps.options import Options
 from sweeps.study_configuration import Sampler
 from sweeps.sweep import sweep
+from tests.narrowing import present
 from tests.sweeps.test_cell import opened
 from tests.sweeps.test_driver import CHOICE
 
@@ -168,7 +169,9 @@ def test_a_network_with_batch_norm_is_timed_on_images_of_8_pixels(
     monkeypatch.setattr(timing, "PATIENCE", 0.0)
     monkeypatch.setattr(timing, "CALLS", 1)
     shape = ImageShape(1, 8, 8, 10)
-    model = timing.untrained_model("cnn", shape, registry.variant("cnn").Config(width=2))
+    model = timing.untrained_model(
+        "cnn", shape, registry.variant("cnn").Config.model_validate({"width": 2})
+    )
     times = timing.sample_times(model, shape, batch_size=32, threads=1)
     assert times.training >= 0
     assert times.evaluation >= 0
@@ -188,7 +191,11 @@ def test_a_published_sweep_prints_its_plan_and_trains_on_all_data(
     choice = CHOICE.model_copy(update={"profile": ProfileName.published, "trials": None})
     (cell,) = sweep(choice, tmp_path)
     (final,) = cell.finals.values()
-    assert (final.status, final.samples.validation, final.samples.train) == ("complete", 0, 128)
+    assert (final.status, present(final.samples).validation, present(final.samples).train) == (
+        "complete",
+        0,
+        128,
+    )
     told = capsys.readouterr()
     assert "Plan of profile published" in told.err
     assert re.search(r"^linear/usps +none +1 ", told.err, re.MULTILINE)

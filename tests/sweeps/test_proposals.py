@@ -20,12 +20,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
+from benchmarks.records.spec import Direction
 from models import registry
 from sweeps import space
 from sweeps.proposals import Proposal, Proposals, WindowedStorage, best_trial
 from sweeps.study_configuration import Sampler
+from tests.narrowing import present
 
 TRIALS = 8
+DIRECTIONS: list[Direction] = ["maximize", "minimize"]
 
 
 def proposals(
@@ -41,7 +44,7 @@ def proposals(
         chosen,
         study="study",
         seed=0,
-        directions=["maximize", "minimize"][:objectives],
+        directions=DIRECTIONS[:objectives],
         lag=lag,
         startup=4,
         sampler=sampler,
@@ -49,7 +52,7 @@ def proposals(
     )
 
 
-def outcome(number: int, params: dict[str, Any]) -> SimpleNamespace:
+def outcome(number: int, params: dict[str, Any]) -> Any:
     """Makes a record that depends on the proposal alone; some runs fail, some are pruned."""
     draw = random.Random(repr((number, sorted(params.items()))))
     status = draw.choices(["complete", "pruned", "failed"], [6, 2, 2])[0]
@@ -78,7 +81,8 @@ def simulate(
     study: Proposals, workers: int, order: random.Random, objectives: int = 1
 ) -> list[dict[str, Any]]:
     """Runs a study with workers that finish in random order."""
-    running, params = [], []
+    running: list[Proposal] = []
+    params: list[dict[str, Any]] = []
     while len(params) < TRIALS or running:
         while len(running) < workers and len(params) < TRIALS and study.ready:
             proposal = study.propose()
@@ -121,7 +125,7 @@ def test_any_number_of_workers_any_order_and_any_crash_give_the_same_trials(
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_of_a_long_study_samplers_see_the_newest_trials_and_the_best_of_the_others(
-    monkeypatch: pytest.MonkeyPatch, direction: str
+    monkeypatch: pytest.MonkeyPatch, direction: Direction
 ) -> None:
     monkeypatch.setattr("sweeps.proposals.NEWEST", 4)
     monkeypatch.setattr("sweeps.proposals.BEST", 2)
@@ -204,7 +208,7 @@ def test_a_sequence_fills_the_space(sampler: Sampler) -> None:
         chosen, study="s", seed=0, directions=["maximize"], lag=17, startup=1, sampler=sampler
     )
     study.propose()  # the recipe
-    quarters = Counter()
+    quarters: Counter[int] = Counter()
     for _ in range(16):
         rate = study.propose().params["lr"]
         quarters[min(3, int(4 * math.log(rate / 3e-4) / math.log(100)))] += 1
@@ -318,8 +322,8 @@ def test_the_best_trial_is_the_first_of_equals() -> None:
         create_trial(value=0.7, user_attrs={"n": 2}),
         create_trial(value=0.7, user_attrs={"n": 3}),
     ]
-    assert best_trial(trials, ["maximize"]).user_attrs["n"] == 2
-    assert best_trial(trials, ["minimize"]).user_attrs["n"] == 1
+    assert present(best_trial(trials, ["maximize"])).user_attrs["n"] == 2
+    assert present(best_trial(trials, ["minimize"])).user_attrs["n"] == 1
     assert best_trial(trials[:1], ["maximize"]) is None
 
 

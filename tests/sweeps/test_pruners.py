@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import random
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.profiles import ProfileName, load_profile
+from benchmarks.records.spec import Direction
 from sweeps import pruners
 from sweeps.pruners import FrozenPruner
 from sweeps.study_configuration import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
@@ -26,7 +28,10 @@ def trial(*history: float, state: TrialState = TrialState.COMPLETE) -> FrozenTri
 
 
 def frozen(
-    pruner: Pruner, known: list[FrozenTrial], direction: str = "maximize", number: int | None = None
+    pruner: Pruner,
+    known: list[FrozenTrial],
+    direction: Direction = "maximize",
+    number: int | None = None,
 ) -> FrozenPruner:
     return FrozenPruner(
         pruners.make_pruner(pruner, profile=PROFILE, epochs=9),
@@ -163,7 +168,7 @@ def test_a_run_costs_as_much_in_a_long_study(
     looks: list[int] = []
     prune = halving.prune
 
-    def counted(self: object, study: optuna.Study, trial: FrozenTrial) -> bool:
+    def counted(self: Any, study: optuna.Study, trial: FrozenTrial) -> bool:
         looks.append(trial.number)
         return prune(self, study, trial)
 

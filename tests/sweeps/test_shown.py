@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_the_command_line_has_them_all_and_resuming_keeps_them(
         ["add", "--trials", "2", *place],
     ):
         with pytest.raises(SystemExit):
-            main(lambda call=call: app(call))
+            main(partial(app, call))
     assert [choice.log for choice in choices] == [SHOWN.model_copy(update={"upload": True})] * 3
 
 

@@ -20,6 +20,7 @@ from sweeps.__main__ import app
 from sweeps.space import Space, contains
 from sweeps.stored_options import load_options
 from sweeps.sweep import sweep
+from tests.narrowing import present
 from tests.reports.results_folder import ledger
 from tests.sweeps.test_driver import CHOICE
 
@@ -136,7 +137,8 @@ def conditional() -> Space:
     """
     chosen = space.load_space("linear", registry.variant("linear"), ProfileName.smoke)
     name, other = list(chosen.distributions)
-    chosen.distributions[name] = CategoricalDistribution([chosen.resolve({})[name], 0.005])
+    recipe: Any = chosen.resolve({})[name]
+    chosen.distributions[name] = CategoricalDistribution([recipe, 0.005])
     chosen.conditions[other] = {name: [0.005]}
     return chosen
 
@@ -176,12 +178,13 @@ def earlier(results: Path, cell: str | dict[str, Any], record: str | None = None
 
 
 LEDGER = ledger("linear", "usps", "smoke", best="earlier")
+NO_RUNS: list[Any] = [5, ["earlier"], {}, "a\0b", "../..", "/", "", "."]
 
 
 @pytest.mark.parametrize(
     "cell",
     [
-        *({**LEDGER, "best": best} for best in (5, ["earlier"], {}, "a\0b", "../..", "/", "", ".")),
+        *({**LEDGER, "best": best} for best in NO_RUNS),
         {**LEDGER, "variant": ["linear"]},
         {"variant": "linear", "dataset": "usps", "best": "earlier"},
         "[" * 100_000,
@@ -219,7 +222,8 @@ def test_a_record_of_an_earlier_version_gives_its_point(tmp_path: Path) -> None:
 def test_a_best_trial_that_cannot_be_tried_is_left_out_and_the_others_are_not(
     record: object, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = earlier(tmp_path / "results", LEDGER, record and json.dumps(record))
+    text = None if record is None else json.dumps(record)
+    results = earlier(tmp_path / "results", LEDGER, text)
     home = results / "runs" / "good"
     home.mkdir(parents=True)
     (home / "record.json").write_text(json.dumps({"spec": {"hyperparameters": {"lr": 0.002}}}))
@@ -256,7 +260,9 @@ def test_what_the_recipe_sets_may_be_said_again() -> None:
 
 def tried(results: Path) -> list[dict[str, Any]]:
     cell = json.loads((results / "cells" / "linear-usps-smoke.json").read_bytes())
-    found = (RunFolder(results, run_id).read().spec.hyperparameters for run_id in cell["trials"])
+    found = (
+        present(RunFolder(results, run_id).read()).spec.hyperparameters for run_id in cell["trials"]
+    )
     return [{name: values[name] for name in ("lr", "weight_decay")} for values in found]
 
 

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import JsonValue
 from sqlalchemy import event
 
 from benchmarks.records.errors import InputError
@@ -46,7 +48,7 @@ def postgresql() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     home = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    how: dict[str, object] = {"cwd": home, "stdout": subprocess.DEVNULL}
+    how: dict[str, Any] = {"cwd": home, "stdout": subprocess.DEVNULL}
     if os.getuid() == 0:  # which PostgreSQL refuses to be
         shutil.chown(home, "nobody", "nogroup")
         how |= {"user": "nobody", "group": "nogroup", "extra_groups": []}
@@ -80,7 +82,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
 
 
 @contextmanager
-def opened(results: Path, place: str | None, name: str, **identity: str) -> Iterator[StoredStudy]:
+def opened(
+    results: Path, place: str | None, name: str, **identity: JsonValue
+) -> Iterator[StoredStudy]:
     with storages.open_storage(results, place) as storage:
         study = StoredStudy(storage, name, directions=["maximize"], identity=identity, lag=2)
         for _ in study.unconfirmed():
@@ -247,13 +251,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_study_whole(
     monkeypatch.setattr("random.random", lambda: 0.0)  # Optuna waits before it tries again
     with storages.open_storage(tmp_path) as storage:
         study = StoredStudy(storage, "full", directions=["maximize"], identity={}, lag=2)
+        assert isinstance(storage, RDBStorage)
         full(storage)
         with pytest.raises(
             InputError, match=r"study full .*disk is full\): remove the cause"
         ) as caught:
             append(study, *range(200))
         assert "\n" not in str(caught.value)
-        identity = {"x": "x" * 100_000}
+        identity: dict[str, JsonValue] = {"x": "x" * 100_000}
         with pytest.raises(InputError, match=r"study another .*disk is full"):
             StoredStudy(storage, "another", directions=["maximize"], identity=identity, lag=2)
     with opened(tmp_path, None, "full") as again:

@@ -30,6 +30,7 @@ from models import registry
 from sweeps.__main__ import app
 from tests.chaos import workers
 from tests.mirror import agrees
+from tests.narrowing import present
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")
@@ -47,7 +48,7 @@ def begin(results: Path, *options: str) -> list[str]:
     return command("run", "--profile", "smoke", "--offline", *chosen, *options, results=results)
 
 
-def call(arguments: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+def call(arguments: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=1200, **how
     )
@@ -114,7 +115,7 @@ def test_a_sweep_killed_three_times_gives_the_same_tables(
             begin(results, "--workers", "2"), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE
         )
         while len(list(results.glob("runs/*/record.json"))) < part * wanted:
-            assert driver.poll() is None, driver.stderr.read().decode()
+            assert driver.poll() is None, present(driver.stderr).read().decode()
             time.sleep(0.02)
         time.sleep(draw.random() / 2)
         driver.send_signal(signal.SIGKILL)
@@ -280,7 +281,7 @@ def test_stop_asks_the_driver_to_leave_and_resume_continues(
         begin(results, "--workers", "1"), cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE
     )
     while not list(results.glob("runs/*/record.json")):
-        assert driver.poll() is None, driver.stderr.read().decode()
+        assert driver.poll() is None, present(driver.stderr).read().decode()
         time.sleep(0.05)
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 0, stopped.stderr
@@ -302,7 +303,7 @@ def test_status_watches_until_all_is_done(undisturbed: Path) -> None:
     assert "pruning saved" in shown.stdout
 
 
-STRATEGIES = {
+STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
     "seeds": ("seeds: 3", {"trials": 18}),
     "cost": ("cost: parameters", {"cost": "parameters"}),
     "hyperband": ("pruner: hyperband", {}),
@@ -436,7 +437,7 @@ def test_a_worker_that_dies_costs_only_time(undisturbed: Path, tmp_path: Path) -
     )
     for records in (2, 5):
         while len(list(results.glob("runs/*/record.json"))) < records:
-            assert driver.poll() is None, driver.stderr.read().decode()
+            assert driver.poll() is None, present(driver.stderr).read().decode()
             time.sleep(0.02)
         os.kill(workers([driver.pid])[0], signal.SIGKILL)
     _, told = driver.communicate(timeout=300)

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from benchmarks.profiles import ProfileName
 from benchmarks.records.record import RunRecord
+from benchmarks.records.spec import Role
 from sweeps import stored_estimate, sweep_status
 from sweeps.cell import Cell
 from sweeps.engines import Job
@@ -81,7 +82,7 @@ class FakeCell:
 
 def real_cells() -> tuple[list[FakeCell], Times]:
     cells: dict[tuple[str, str], FakeCell] = {}
-    timed = {}
+    timed: Times = {}
     with (Path(__file__).parent / "durations.csv").open() as file:
         for row in csv.DictReader(file):
             cell = cells.setdefault(
@@ -91,7 +92,8 @@ def real_cells() -> tuple[list[FakeCell], Times]:
                 cell.base_variant = row["variant"]
             runs = zip(row["seconds"].split(), row["train_seconds"].split(), strict=True)
             cell.waiting[row["role"]] = [(float(s), float(t)) for s, t in runs]
-            timed[row["variant"], row["dataset"], row["role"]] = float(row["timed"])
+            role = cast(Role, row["role"])
+            timed[row["variant"], row["dataset"], role] = float(row["timed"])
     return list(cells.values()), timed
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from benchmarks import datasets, profiles
 from benchmarks.commands import make_run, show_data
 from benchmarks.datasets.dataset import DataSource, MissingDataError
+from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.run_options import RunOptions
@@ -21,6 +23,7 @@ from benchmarks.specification import specify
 from models import registry
 from sweeps.matrix import list_cells
 from sweeps.sweep_status import show_matrix
+from tests.narrowing import of_type
 
 ROOT = Path(__file__).parents[3]
 MODULE = "benchmarks.datasets.letters"
@@ -77,7 +80,7 @@ def test_a_smoke_run_of_each_task_is_complete(
 def test_without_checksums_it_is_unofficial_and_with_fewer_samples_partial(
     source: DataSource,
 ) -> None:
-    letters = datasets.find("letters")
+    letters = of_type(ImageDataset, datasets.find("letters"))
     whole = replace(letters, samples=(200, 50))
     budget = profiles.load_profile(ProfileName.smoke).budgets["classification"]
     for dataset, state in ((letters, "partial"), (whole, "unofficial")):
@@ -88,7 +91,7 @@ def test_without_checksums_it_is_unofficial_and_with_fewer_samples_partial(
 @pytest.mark.parametrize("download", ["none", "all"])
 @pytest.mark.parametrize("variant", ["linear", "copy-last"])
 def test_without_its_files_a_sentence_says_which_go_where(
-    variant: str, download: str, tmp_path: Path
+    variant: str, download: Literal["none", "all"], tmp_path: Path
 ) -> None:
     folder = re.escape(str(tmp_path / "letters"))
     with pytest.raises(MissingDataError, match=f"put train.npz, test.npz into {folder}") as caught:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import dataset_files as make
 import pytest
 
 from benchmarks.datasets import downloads, usps
@@ -20,6 +19,7 @@ from benchmarks.datasets.data_files import File, Layout
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.downloads import UnavailableError, find_or_download
 from benchmarks.records.errors import InputError
+from tests.benchmarks.datasets import dataset_files as make
 
 CONTENTS = make.contents("usps")
 TRAIN, TEST = CONTENTS

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import dataset_files as make
 import numpy as np
 import pytest
 import scipy.io
@@ -23,6 +22,7 @@ from benchmarks.datasets import cifar10, mnist, svhn, usps
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.moving_mnist import read_test_file
 from benchmarks.records.errors import InputError
+from tests.benchmarks.datasets import dataset_files as make
 
 STILLS = ("mnist", "usps", "cifar10", "svhn")
 

@@ -12,8 +12,8 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import dataset_files as make
 import h5py
 import numpy as np
 import pyarrow
@@ -26,6 +26,7 @@ from benchmarks.datasets import array_files, parquet_files
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.moving_mnist import read_test_file
 from benchmarks.records.errors import InputError
+from tests.benchmarks.datasets import dataset_files as make
 
 Files = dict[str, bytes]
 
@@ -42,7 +43,7 @@ def dotted(name: str) -> str:
     return bare(name).replace("-idx", ".idx")
 
 
-def npz(**arrays: np.ndarray) -> bytes:
+def npz(**arrays: Any) -> bytes:
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)
     return packed.getvalue()

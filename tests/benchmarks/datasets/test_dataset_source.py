@@ -7,13 +7,14 @@ import gzip
 import hashlib
 from pathlib import Path
 
-import dataset_files as make
 import numpy as np
 import pytest
 
 from benchmarks import datasets
 from benchmarks.datasets import mnist
+from benchmarks.datasets.still_images import StillImages
 from benchmarks.records.errors import InputError
+from tests.benchmarks.datasets import dataset_files as make
 
 
 def test_state_is_official_unofficial_or_partial(
@@ -25,7 +26,7 @@ def test_state_is_official_unofficial_or_partial(
     layout = dataclasses.replace(mnist.IDX, files=tuple(files))
     known = dataclasses.replace(unknown, layouts=(layout,))
 
-    found = []
+    found: list[StillImages] = []
     for source, official_size in ((known, 20), (unknown, 20), (known, 21)):
         sized = dataclasses.replace(source, samples=(official_size, 10))
         monkeypatch.setattr(mnist, "DATASET", sized)

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -26,6 +27,7 @@ from benchmarks.run_options import RunOptions
 from benchmarks.specification import specify
 from sweeps import matrix
 from sweeps.__main__ import app as sweeps
+from tests.narrowing import of_type
 
 CLASSES = ("cat", "dog")
 SHAPE = (10, 12, 3)
@@ -57,7 +59,12 @@ def image_folder(root: Path) -> Path:
 
 
 def npz(root: Path) -> Path:
-    arrays = {"x_train": TRAIN, "y_train": LABELS[60], "x_test": TEST, "y_test": LABELS[10]}
+    arrays: dict[str, Any] = {
+        "x_train": TRAIN,
+        "y_train": LABELS[60],
+        "x_test": TEST,
+        "y_test": LABELS[10],
+    }
     np.savez(root / "pets.npz", **arrays)
     return root / "pets.npz"
 
@@ -95,7 +102,7 @@ def add(root: Path, path: Path, *more: str, name: str = "pets") -> own_datasets.
     data = root / "data"
     data.mkdir(exist_ok=True)
     app(["data", "add", name, str(path), "--data", str(data), *more], standalone_mode=False)
-    return own_datasets.read_header(own_datasets.path_of(data, name))
+    return of_type(own_datasets.Header, own_datasets.read_header(own_datasets.path_of(data, name)))
 
 
 def refused(root: Path, path: Path, *more: str, name: str = "pets") -> str:

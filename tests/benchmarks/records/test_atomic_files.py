@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
     "write", [lambda path: append_durably(path, "new"), lambda path: write_atomically(path, b"new")]
 )
 def test_a_full_disk_is_one_sentence_and_tears_nothing(
-    write: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("old\n")

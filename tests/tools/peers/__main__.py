@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -64,7 +64,7 @@ class Contender:
         """Ends the process."""
         self._process.communicate()
 
-    def _read(self):
+    def _read(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:

@@ -64,8 +64,8 @@ def pcae(folder: Path, batch: int) -> Step:
     import torch
 
     empty("wandb", "easydict", "attrdict", "torch_optimizer")
-    sys.modules["easydict"].EasyDict = Attributes
-    sys.modules["torch_optimizer"].RAdam = torch.optim.RAdam
+    vars(sys.modules["easydict"])["EasyDict"] = Attributes
+    vars(sys.modules["torch_optimizer"])["RAdam"] = torch.optim.RAdam
     sys.path.insert(0, str(folder))
     from scae.models.pcae import PCAE
     from scae.modules.part_capsule_ae import CapsuleImageEncoder, TemplateImageDecoder
@@ -111,7 +111,7 @@ def scae(folder: Path, batch: int) -> Step:
     import torch
 
     empty("torchvision", "cv2", "monty", "monty.collections")
-    sys.modules["monty.collections"].AttrDict = Attributes
+    vars(sys.modules["monty.collections"])["AttrDict"] = Attributes
     sys.path.insert(0, str(folder))
     import torch_scae.cv_ops
     from torch_scae.factory import make_scae
