@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +13,7 @@ from benchmarks.cli import Data, Offline, Results, announced, chosen_device, com
 from benchmarks.declared_options import declared_by
 from benchmarks.lightning import import_lightning
 from benchmarks.records.errors import InputError
-from benchmarks.run_options import RunOptions, Where
+from benchmarks.run_options import RunOptions
 from models import registry
 
 app = typer.Typer(
@@ -160,7 +160,8 @@ def speed(
         bool, typer.Option("--profiled", help="Also show which operators take the time.")
     ] = False,
     device: Annotated[
-        Where, typer.Option(help="Device that computes the steps; auto: a GPU if there is one.")
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="Device that computes the steps; auto: a GPU if there is one."),
     ] = "auto",
 ) -> None:
     """Compares the speed of each variant's training step with that of its textbook version.

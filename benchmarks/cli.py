@@ -16,6 +16,7 @@ import typer
 
 from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
+from benchmarks.records.spec import DeviceName
 from benchmarks.records.terminal import fail, run_command
 
 Data = Annotated[
@@ -108,20 +109,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def chosen_device(
-    device: Literal["auto", "cpu", "cuda"], devices: int = 1
-) -> Literal["cpu", "cuda"]:
+def chosen_device(device: Literal["auto", "cpu", "cuda", "mps"], devices: int = 1) -> DeviceName:
     """Chooses the device of a run.
 
     Args:
-        device: `auto` takes GPUs if PyTorch finds any.
+        device: `auto` takes GPUs of CUDA if PyTorch finds any, and never Apple's GPU, which nobody
+            has tested.
         devices: how many devices train the run.
 
     Returns:
         The device.
 
     Raises:
-        InputError: if the device is `cuda`, or `auto` takes GPUs, and PyTorch finds too few.
+        InputError: if the device is `cuda`, or `auto` takes GPUs, and PyTorch finds too few; or if
+            the device is `mps`, and PyTorch finds no Apple GPU.
     """
     import torch
 
@@ -129,7 +130,19 @@ def chosen_device(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
         require_gpus(devices)
+    elif device == "mps":
+        require_apple_gpu()
     return device
+
+
+def require_apple_gpu() -> None:
+    """Checks that PyTorch can use an Apple GPU. Raises InputError if it cannot."""
+    import torch
+
+    if not torch.backends.mps.is_available():
+        raise InputError(
+            "--device mps: PyTorch finds no Apple GPU on this machine: use --device cpu"
+        )
 
 
 def require_gpus(devices: int = 1) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cli import announced, require_gpus
+from benchmarks.cli import announced, chosen_device
 from benchmarks.records.folders import RunFolder
 from benchmarks.result_tables import print_metrics, print_record_metrics
 from benchmarks.runs.other_data import score_on
@@ -31,8 +31,7 @@ def evaluate_run(
         OSError: if a file cannot be written.
     """
     record = record_of(results, run_id)
-    if record.spec.device == "cuda":
-        require_gpus()
+    chosen_device(record.spec.device)  # raises InputError if this machine has no such device
     console = Console()
     source = source_of(record, root, offline=offline)
     if dataset is not None:

@@ -33,8 +33,8 @@ def missing_units(precision: str, device: str) -> str | None:
     """Checks whether a precision is slow on this machine.
 
     Args:
-        precision: `32-true` or `bf16-mixed`.
-        device: `cpu` or `cuda`; on `cuda` nothing is measured.
+        precision: as in a spec.
+        device: `cpu`, `cuda` or `mps`; on a GPU nothing is measured.
 
     Returns:
         A warning with the measured factor, in two sentences; None if the precision is fast enough

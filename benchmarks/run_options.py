@@ -13,7 +13,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Precision
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
-Where = Literal["auto", "cpu", "cuda"]
+Where = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class RunOptions(BaseModel):
@@ -66,9 +66,9 @@ class RunOptions(BaseModel):
             help="With --final: score test data after each epoch. Nothing is chosen by the scores.",
         ),
     ] = False
-    precision: Annotated[Precision, typer.Option(help="Numbers that layers compute with.")] = (
-        "32-true"
-    )
+    precision: Annotated[
+        Precision, typer.Option(help="Numbers that layers compute with; 16-mixed: on CUDA only.")
+    ] = "32-true"
     threads: Annotated[
         int | None,
         typer.Option(
@@ -78,7 +78,11 @@ class RunOptions(BaseModel):
         ),
     ] = None
     device: Annotated[
-        Where, typer.Option(help="Device that computes the run; auto: a GPU if there is one.")
+        Where,
+        typer.Option(
+            help="Device that computes the run; auto: a CUDA GPU if there is one; mps: an "
+            "Apple GPU, untested."
+        ),
     ] = "auto"
     devices: Annotated[
         int,

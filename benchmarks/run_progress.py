@@ -266,6 +266,8 @@ def _epoch(number: int, last: int) -> str:
 def _device(device: torch.device, count: int) -> str:
     if device.type == "cuda":
         return f"{count} × " * (count > 1) + torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU (MPS, untested)"
     return "CPU" if count == 1 else f"CPU, {count} processes"
 
 

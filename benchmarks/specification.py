@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
@@ -14,7 +14,15 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.profiles import Profile, ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataInfo
-from benchmarks.records.spec import Budget, Precision, Role, RunSpec, require_shares
+from benchmarks.records.spec import (
+    Budget,
+    DeviceName,
+    Precision,
+    Role,
+    RunSpec,
+    require_computable,
+    require_shares,
+)
 from benchmarks.run_recipes import invalid_value, recipe
 from models import registry
 
@@ -24,7 +32,7 @@ class Machine(NamedTuple):
 
     threads: int | None = None
     """CPU threads; None: the profile's number."""
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: DeviceName = "cpu"
     precision: Precision = "32-true"
     deterministic: bool = True
     devices: int = 1
@@ -178,6 +186,7 @@ def _require_devices(variant: str, machine: Machine, values: Mapping[str, Any]) 
             "--devices out"
         )
     try:
+        require_computable(machine.device, machine.precision, machine.devices)
         require_shares(machine.devices, values["batch_size"])
     except ValueError as error:
         raise InputError(str(error)) from None

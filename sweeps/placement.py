@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.cli import require_gpus
 from benchmarks.records.errors import InputError
+from benchmarks.records.spec import require_computable
 from sweeps import cores
 from sweeps.engines.devices import visible_devices
 from sweeps.options import Device, EngineName, Options
@@ -54,16 +55,23 @@ def place_runs(choice: Options, results: Path | None = None) -> Placement:
 
     Raises:
         InputError: if the requested device does not exist, no device can be chosen, Slurm gets no
-            number of workers, or the limit of open files is too low for the workers.
+            number of workers, the device cannot compute in the precision, or the limit of open
+            files is too low for the workers.
     """
     kept = None if results is None else _kept(results)
     if choice.device is Device.auto and kept is not None:
         choice = choice.model_copy(update={"device": kept})
     if choice.engine is EngineName.dask and choice.scheduler is not None:
-        return _on_cluster(choice, choice.scheduler)
-    if choice.engine is EngineName.slurm:
-        return _on_slurm(choice)
-    return _here(choice)
+        placement = _on_cluster(choice, choice.scheduler)
+    elif choice.engine is EngineName.slurm:
+        placement = _on_slurm(choice)
+    else:
+        placement = _here(choice)
+    try:
+        require_computable(placement.device, choice.precision)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    return placement
 
 
 def _kept(results: Path) -> Device | None:

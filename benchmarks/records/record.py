@@ -116,11 +116,13 @@ class Provenance(Frozen):
         worker are comparable bit by bit only if their conditions are equal.
 
         Args:
-            device: the device of the run, `cpu` or `cuda`; None: leave the machine out.
+            device: the device of the run, `cpu`, `cuda` or `mps`; None: leave the machine
+                out.
 
         Returns:
             By name, the version of the code and of each library in `DECIDE_BITS`; for `cpu` the
-            vector instructions, for `cuda` the GPU and the version of CUDA. None: not known.
+            vector instructions, for `cuda` the GPU and the version of CUDA, for `mps` the chip and
+            the system. None: not known.
         """
         found: dict[str, str | None] = {"code_version": self.code_version}
         found |= {name: self.versions.get(name) for name in self.DECIDE_BITS}
@@ -128,6 +130,8 @@ class Provenance(Frozen):
             found["cpu_capability"] = self.cpu_capability
         elif device == "cuda":
             found |= {"gpu": self.gpu, "cuda": self.versions.get("cuda")}
+        elif device == "mps":
+            found |= {"cpu": self.cpu, "platform": self.platform}
         return found
 
 

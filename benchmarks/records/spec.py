@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 Scalar = bool | int | float | str | None
 Role = Literal["base", "trial", "final"]
-Precision = Literal["32-true", "bf16-mixed"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+DeviceName = Literal["cpu", "cuda", "mps"]
 Direction = Literal["maximize", "minimize"]
 
 Stop = Callable[[list[float]], bool]
@@ -100,7 +101,7 @@ class RunSpec(Frozen):
     threads: int = Field(
         1, ge=1, description="CPU threads; sums are split by threads, so rounding depends on them"
     )
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: DeviceName = "cpu"
     deterministic: bool = Field(
         True, description="whether only operations with reproducible results are allowed"
     )
@@ -140,6 +141,7 @@ class RunSpec(Frozen):
 
     @model_validator(mode="after")
     def _computable(self) -> RunSpec:
+        require_computable(self.device, self.precision, self.devices)
         require_shares(self.devices, self.hyperparameters.get("batch_size"))
         return self
 
@@ -147,6 +149,29 @@ class RunSpec(Frozen):
     def run_id(self) -> str:
         """Returns `<variant>-<dataset>-<hash of the spec>`."""
         return f"{self.variant}-{self.dataset}-{fingerprint(self.model_dump(mode='json'))[:16]}"
+
+
+def require_computable(device: DeviceName, precision: Precision, devices: int = 1) -> None:
+    """Checks that devices of a kind can train in a precision.
+
+    Args:
+        device: the kind of device.
+        precision: the precision of the layers.
+        devices: number of devices.
+
+    Raises:
+        ValueError: if they cannot; the message is a whole sentence.
+    """
+    if precision == "16-mixed" and device != "cuda":
+        raise ValueError(
+            f"--precision 16-mixed needs an NVIDIA GPU, and the device is {device}: give "
+            "--device cuda, or --precision bf16-mixed or 32-true"
+        )
+    if device == "mps" and devices > 1:
+        raise ValueError(
+            f"--devices {devices}: a machine has one Apple GPU: leave --devices out, or give "
+            "--device cpu"
+        )
 
 
 def require_shares(devices: int, batch_size: JsonValue) -> None:

@@ -128,10 +128,10 @@ class TrainedModel:
             Scores (samples, classes) for classification, `Coded` for autoencoding and
             segmentation, future frames (samples, frames, channels, height, width) for prediction.
         """
-        mixed = self.spec.precision == "bf16-mixed"
+        narrow = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.spec.precision)
         with (
             torch.inference_mode(),
-            torch.autocast(samples.device.type, torch.bfloat16, enabled=mixed),
+            torch.autocast(samples.device.type, narrow, enabled=narrow is not None),
         ):
             output: Tensor | Coded = self.model(samples)
         return output

@@ -62,7 +62,7 @@ def options_of(
         Arguments of `pl.Trainer` by name.
     """
     return {
-        "accelerator": "cpu" if spec.device == "cpu" else "gpu",
+        "accelerator": spec.device,
         "precision": spec.precision,
         "max_epochs": spec.budget.epochs,
         "deterministic": spec.deterministic,
@@ -168,6 +168,8 @@ def deterministic(threads: int) -> Iterator[None]:
         with warnings.catch_warnings():
             # Lightning advises data loaders with worker processes, which are not needed here.
             warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
+            # The first step may be skipped to find a scale for float16's gradients.
+            warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler.step\(\)`")
             yield
     finally:
         torch.set_num_threads(before)

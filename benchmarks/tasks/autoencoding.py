@@ -16,6 +16,7 @@ from benchmarks.records.seeds import derive_seed
 from benchmarks.tasks import probes
 from benchmarks.tasks.task import Means, Task
 from benchmarks.tasks.training_statistics import class_counts, mean_picture
+from models.layers.numerics import in_double
 from models.variant import Coded, Images, ImageShape, Variant
 
 
@@ -140,7 +141,7 @@ def _errors(coded: Coded) -> dict[str, Tensor]:
         errors["mse"] = (coded.reconstruction.float() - coded.target.float()).square().mean()
     if coded.log_likelihood is not None:
         assert coded.target is not None, "a likelihood is that of a target"
-        errors["nll"] = -coded.log_likelihood.double().mean() / coded.target[0].numel()
+        errors["nll"] = -in_double(coded.log_likelihood).mean() / coded.target[0].numel()
     return errors
 
 

@@ -14,6 +14,7 @@ from torchmetrics.classification import (
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.task import Task
 from benchmarks.tasks.training_statistics import class_counts
+from models.layers.numerics import in_double
 from models.variant import Images, ImageShape, Variant
 
 
@@ -64,7 +65,7 @@ class Classification(Task[Images]):
             values = {name: float(value) for name, value in self.found.compute().items()}
             self.found.reset()
             return values
-        counts = self.confusion.compute().double()
+        counts = in_double(self.confusion.compute())
         self.confusion.reset()
         right, seen = counts.diagonal(), counts.sum(dim=1)
         present = seen > 0

@@ -11,6 +11,7 @@ from benchmarks.datasets.samples import Batch
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.tasks.task import Task
 from benchmarks.tasks.training_statistics import mean_picture
+from models.layers.numerics import in_double
 from models.variant import Clips, Variant
 
 
@@ -76,7 +77,7 @@ def frame_metrics(prediction: Tensor, truth: Tensor) -> dict[str, Tensor]:
         "ssim": similarity.view(batch, frames).mean(dim=1),
         "psnr": (-10 * noise.log10()).mean(dim=1),
     }
-    return {name: values.double().sum() for name, values in per_sequence.items()}
+    return {name: in_double(values).sum() for name, values in per_sequence.items()}
 
 
 class Prediction(Task[Clips]):

@@ -196,6 +196,8 @@ class Task(pl.LightningModule, Generic[B]):
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of steps and the metrics of the current epoch to a checkpoint."""
@@ -257,7 +259,7 @@ class Task(pl.LightningModule, Generic[B]):
 
 
 class Means:
-    """Computes weighted means by name, in double precision, on the device of the values."""
+    """Computes weighted means by name, in double precision, on a CUDA GPU or on the CPU."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor | float] = defaultdict(float)

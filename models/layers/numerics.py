@@ -26,6 +26,18 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def in_double(x: Tensor) -> Tensor:
+    """Casts to float64, for sums of metrics.
+
+    Args:
+        x: of any type.
+
+    Returns:
+        x in float64, on its device; on the CPU if the device is an Apple GPU, which has no float64.
+    """
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Turns autocast off, for sums of weights and for coordinates, which need more precision.
 

@@ -83,7 +83,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ("variants: [linar]", "matches no cell"),
         ("datasets: [upsp]", "did you mean 'usps'?"),
         ("trials: many", "trials: Input should be a valid integer"),
-        ("precision: 31-true", "precision: Input should be '32-true' or 'bf16-mixed'"),
+        ("precision: 31-true", "precision: Input should be '32-true', 'bf16-mixed' or '16-mixed'"),
         ("profile: quik", "profile: Input should be 'smoke', 'quick'"),
         ("sampler: tpee", "sampler: Input should be"),
         ("engine: slrum", "engine: Input should be"),
