@@ -7,8 +7,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from benchmarks import __main__ as runs
-from benchmarks import data_commands
-from benchmarks.cli import command
+from benchmarks.commands import data_command
+from benchmarks.commands.cli import command
 from benchmarks.provenance import code_version, version
 from reports import __main__ as reports
 from sweeps import __main__ as sweeps
@@ -39,7 +39,7 @@ app.command(rich_help_panel=RUNS)(runs.reproduce)
 app.command(rich_help_panel=RUNS)(runs.evaluate)
 app.command(rich_help_panel=RUNS)(runs.predict)
 app.command(rich_help_panel=RUNS)(runs.options)
-app.add_typer(data_commands.app, name="data", rich_help_panel=RUNS)
+app.add_typer(data_command.app, name="data", rich_help_panel=RUNS)
 app.command(rich_help_panel=RUNS)(runs.speed)
 app.command("sweep-speed", rich_help_panel=RUNS)(sweeps.speed)
 

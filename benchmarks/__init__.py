@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benchmarks.records.spec import RunSpec
     from benchmarks.runs.run import run
     from benchmarks.runs.trained import TrainedModel, load_model
-    from benchmarks.specification import specify
+    from benchmarks.specs.specification import specify
 
 __all__ = [
     "RunRecord",
@@ -32,7 +32,7 @@ _HOMES = {
     "add_variants": "benchmarks.own_variants:add",
     "load_model": "benchmarks.runs.trained:load_model",
     "run": "benchmarks.runs.run:run",
-    "specify": "benchmarks.specification:specify",
+    "specify": "benchmarks.specs.specification:specify",
 }
 
 

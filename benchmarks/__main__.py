@@ -8,12 +8,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmarks import data_commands, datasets, own_variants
-from benchmarks.cli import Data, Offline, Results, announced, chosen_device, command, data_folder
-from benchmarks.declared_options import declared_by
+from benchmarks import datasets, own_variants
+from benchmarks.commands import data_command
+from benchmarks.commands.cli import (
+    Data,
+    Offline,
+    Results,
+    announced,
+    chosen_device,
+    command,
+    data_folder,
+)
+from benchmarks.commands.declared_options import declared_by
+from benchmarks.commands.run_options import RunOptions
 from benchmarks.lightning import import_lightning
 from benchmarks.records.errors import InputError
-from benchmarks.run_options import RunOptions
 from models import registry
 
 app = typer.Typer(
@@ -22,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data_commands.app, name="data")
+app.add_typer(data_command.app, name="data")
 
 Variant = Annotated[
     str,
@@ -59,7 +68,7 @@ def run(
     """
     with announced(f"loading PyTorch to train {variant} on {dataset}"):
         import_lightning()
-        from benchmarks.commands import make_run
+        from benchmarks.commands.run_command import make_run
 
     choice = RunOptions(**given, hyperparameters=_settings(set_))
     record = make_run(
@@ -86,7 +95,7 @@ def reproduce(
     offline: Offline = False,
 ) -> None:
     """Re-runs a run. Prints that the results are bit-equal, or where they differ (exit code 1)."""
-    from benchmarks.reproduction import reproduce_run, reproduce_sample
+    from benchmarks.commands.reproduction import reproduce_run, reproduce_sample
 
     root = data_folder(data)
     if sample is None:
@@ -113,7 +122,7 @@ def evaluate(
     """Scores a finished run on test data, without training again: the record that --final makes."""
     with announced(f"loading PyTorch to score {run_id}"):
         import_lightning()
-        from benchmarks.evaluate_command import evaluate_run
+        from benchmarks.commands.evaluate_command import evaluate_run
 
     root = data_folder(data)
     evaluate_run(run_id, dataset=dataset, root=root, results=results, offline=offline)
@@ -132,7 +141,7 @@ def predict(
     """Shows a trained model's answer to files: classes, reconstructions or future frames."""
     with announced(f"loading PyTorch to use {run}"):
         import_lightning()
-        from benchmarks.predict_command import predict_files
+        from benchmarks.commands.predict_command import predict_files
 
     predict_files(run, files, out=out, results=results)
 
@@ -168,8 +177,8 @@ def speed(
 
     This takes up to two minutes for one variant, and up to fifteen minutes for all.
     """
-    from benchmarks.run_recipes import Recipe
-    from benchmarks.speed_table import print_speed
+    from benchmarks.specs.run_recipes import Recipe
+    from benchmarks.speed.speed_table import print_speed
 
     names = [_variant(name) for name in variant or ()]
     settings = _settings(set_)

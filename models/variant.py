@@ -230,7 +230,7 @@ class Variant(nn.Module):
     """By metric: why this metric of the task is undefined for this variant."""
 
     space: ClassVar[Mapping[str, Any]] = {}
-    """What a space file has, for variants outside capsbench: see `benchmarks/space_files.py`."""
+    """What a space file has (`benchmarks/specs/space_files.py`), for variants outside capsbench."""
     extra_datasets: ClassVar[tuple[str, ...]] = ()
     """Datasets that this variant takes in addition to the five of the tables."""
 

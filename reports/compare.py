@@ -9,11 +9,11 @@ import pandas as pd
 
 from benchmarks.records.record import RunRecord
 from reports.formats import frame
-from reports.intervals import ENOUGH_SEEDS, mean
-from reports.multiple_comparisons import LEVEL
-from reports.ranking import scores_of_finals, seed_scores
 from reports.results import Cell, Results
-from reports.statistics import Difference, paired
+from reports.statistics.intervals import ENOUGH_SEEDS, mean
+from reports.statistics.means import Difference, paired
+from reports.statistics.multiple_comparisons import LEVEL
+from reports.statistics.ranking import scores_of_finals, seed_scores
 
 COLUMNS = {
     "task": "str",

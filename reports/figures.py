@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports import plots
-from reports.aggregates import Across, across
 from reports.flags import data_states
 from reports.formats import one_line, stem, write
 from reports.plots import INK, better, blue, draw_curves, draw_scores, look_of, name_rows
-from reports.ranking import RankedCell, rankings
 from reports.results import Cell, Results
+from reports.statistics.aggregates import Across, across
+from reports.statistics.ranking import RankedCell, rankings
 from reports.tables.dataset_ranks import power
 from reports.tables.pareto_fronts import front
 

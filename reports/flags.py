@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.records.record import DataState, RunRecord, SampleCounts
-from reports.intervals import ENOUGH_SEEDS
-from reports.ranking import place
 from reports.results import Cell, Results
 from reports.searches import search_sentences
+from reports.statistics.intervals import ENOUGH_SEEDS
+from reports.statistics.ranking import place
 
 FEW = 5
 """With fewer seeds, tables say in words that they are few."""

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import stem, tex
-from reports.ranking import BELOW
 from reports.results import Results
 from reports.score_texts import is_rate, score_texts
+from reports.statistics.ranking import BELOW
 
 WIDTH = 343.0
 """Points: LaTeX's narrowest usual text block, one column of 10 pt on paper, has 345."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reports.formats import one_line, readable
-from reports.ranking import RankedCell, scores_of_finals
 from reports.results import Cell, Results
+from reports.statistics.ranking import RankedCell, scores_of_finals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.records.record import DataState
-from reports.intervals import ENOUGH_SEEDS, NORMAL, Estimate, exact_bounds, student
 from reports.results import Cell
+from reports.statistics.intervals import ENOUGH_SEEDS, NORMAL, Estimate, exact_bounds, student
 
 FULL_BUDGETS = ("paper", "published")
 """Profiles that train as long as papers do."""

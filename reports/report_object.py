@@ -13,9 +13,9 @@ from benchmarks.records.errors import InputError
 from reports.compare import compare
 from reports.curve_index import curves
 from reports.flags import flags
-from reports.ranking import RankedCell, rankings
 from reports.results import read_results
 from reports.selection import Filters, matching, select, unknown
+from reports.statistics.ranking import RankedCell, rankings
 from reports.tables import TABLES
 from reports.tables.floor_tables import above_floors
 from reports.tables.score_matrix import WHERE

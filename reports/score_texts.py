@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from reports.formats import readable
-from reports.intervals import RATE, SCALES
+from reports.statistics.intervals import RATE, SCALES
 
 
 def is_rate(metric: str) -> bool:

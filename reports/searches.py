@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reports.ranking import rankings
 from reports.results import Cell, Results
+from reports.statistics.ranking import rankings
 
 ENOUGH_TRIALS = 20
 """With fewer, importances change from one search to the next."""

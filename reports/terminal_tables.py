@@ -15,8 +15,8 @@ from benchmarks.records.errors import InputError
 from reports import compare
 from reports.flags import flags
 from reports.formats import readable, with_interval
-from reports.ranking import BELOW
 from reports.results import Results
+from reports.statistics.ranking import BELOW
 from reports.tables import TABLES
 from reports.tables.floor_tables import count_sentences
 from reports.tables.leaderboard_table import leaderboard

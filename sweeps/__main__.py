@@ -10,22 +10,16 @@ import typer
 from pydantic import ValidationError
 
 from benchmarks import interrupts
-from benchmarks.cli import Data, Offline, Results, announced, command, data_folder
+from benchmarks.commands.cli import Data, Offline, Results, announced, command, data_folder
+from benchmarks.commands.declared_options import declared_by
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.declared_options import declared_by
 from benchmarks.records.errors import InputError, SweepStoppedError, first_fault
 from models import registry
-from sweeps import (
-    added_variants,
-    driver_lock,
-    matrix,
-    start_points,
-    stored_options,
-    worker_server,
-)
+from sweeps import added_variants, driver_lock, matrix, stored_options, worker_server
 from sweeps.experiment import Experiment, read_experiment
 from sweeps.options import Addition, EngineName, Options
 from sweeps.report_process import ReportProcess
+from sweeps.studies import start_points
 
 if TYPE_CHECKING:
     from sweeps.retry import Selection

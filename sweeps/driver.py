@@ -7,13 +7,14 @@ from collections import Counter
 from concurrent.futures import BrokenExecutor, Future, wait
 from pathlib import Path
 
-from benchmarks import interrupts, profiles
+from benchmarks import interrupts
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError, RunHeldError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
+from benchmarks.specs import profiles
 from sweeps import engines, options
-from sweeps.cell import Cell
+from sweeps.cells.cell import Cell
 from sweeps.deadlines import Deadlines
 from sweeps.driver_lock import STOP
 from sweeps.engines import Engine, Inline, Job, SlurmJobs, WorkerContext

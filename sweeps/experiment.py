@@ -27,14 +27,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.spec import Precision
-from benchmarks.space_files import Section
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.space_files import Section
 from models import registry
 from models.registry import nearest
 from sweeps.options import EngineName
-from sweeps.study_configuration import Sampler
+from sweeps.studies.study_configuration import Sampler
 
 
 class Experiment(BaseModel):

@@ -16,16 +16,16 @@ from pydantic import (
     model_validator,
 )
 
-from benchmarks import profiles
-from benchmarks.cli import Offline
-from benchmarks.profiles import PROFILE_OPTION, ProfileName
+from benchmarks.commands.cli import Offline
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import Precision
-from benchmarks.space_files import Section
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import PROFILE_OPTION, ProfileName
+from benchmarks.specs.space_files import Section
 from benchmarks.wandb_options import PLAIN, WandbOptions
 from sweeps.matrix import choose_cells
 from sweeps.slurm_options import SlurmOptions
-from sweeps.study_configuration import Sampler
+from sweeps.studies.study_configuration import Sampler
 
 
 class EngineName(StrEnum):

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from benchmarks.cli import require_gpus
+from benchmarks.commands.cli import require_gpus
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import require_computable
 from sweeps import cores

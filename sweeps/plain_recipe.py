@@ -23,11 +23,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples
-from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.runs.training import one_process
+from benchmarks.specs.profiles import ProfileName, load_profile
 from models import registry
 from models.variant import Images, Variant
-from sweeps import space
+from sweeps.studies import space
 
 
 class PlainClassifier(pl.LightningModule):

@@ -10,15 +10,17 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import datasets, profiles
-from benchmarks.cli import duration
-from benchmarks.profiles import Profile
+from benchmarks import datasets
+from benchmarks.commands.cli import duration
 from benchmarks.records.spec import Budget, Role
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import Profile
 from models import registry
-from sweeps import run_counts, run_times
+from sweeps.cells import run_counts
+from sweeps.estimates import run_times
 from sweeps.options import Options
 from sweeps.placement import Placement
-from sweeps.start_points import Points
+from sweeps.studies.start_points import Points
 
 ROLES: tuple[Role, Role] = ("trial", "final")
 

@@ -14,14 +14,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.cli import duration
+from benchmarks.commands.cli import duration
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
-from sweeps.cell import Cell
+from sweeps.cells.cell import Cell
 from sweeps.engines import Job
-from sweeps.stored_estimate import forget_estimate, store_estimate
-from sweeps.time_left import TimeLeft
-from sweeps.timing_process import TimingProcess
+from sweeps.estimates.stored_estimate import forget_estimate, store_estimate
+from sweeps.estimates.time_left import TimeLeft
+from sweeps.estimates.timing_process import TimingProcess
 
 TIMING_AFTER = 10.0
 """Seconds of a sweep before steps are timed: a shorter sweep does not pay for it."""

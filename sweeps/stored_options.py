@@ -12,7 +12,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from benchmarks.records.record import DataState
 from sweeps.options import Device, Options
-from sweeps.storage_urls import without_password
+from sweeps.studies.storage_urls import without_password
 
 
 def save_options(choice: Options, results: Path) -> None:

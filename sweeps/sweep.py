@@ -7,16 +7,18 @@ from pathlib import Path
 import optuna
 from rich.console import Console
 
-from benchmarks import interrupts, own_variants, profiles
-from benchmarks.cli import announced
-from benchmarks.profiles import ProfileName
+from benchmarks import interrupts, own_variants
+from benchmarks.commands.cli import announced
 from benchmarks.records.errors import InputError
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import ProfileName
 from models import registry
-from sweeps import matrix, options, plan, run_counts, space, start_points, storages
-from sweeps.cell import Cell
-from sweeps.cell_specs import CellSpecs
+from sweeps import matrix, options, plan
+from sweeps.cells import run_counts
+from sweeps.cells.cell import Cell
+from sweeps.cells.cell_specs import CellSpecs
 from sweeps.driver import Driver, data_source
 from sweeps.driver_lock import STOP, locked
 from sweeps.options import Addition, Device
@@ -25,6 +27,7 @@ from sweeps.progress import Progress
 from sweeps.report_process import ReportProcess
 from sweeps.retry import RunsToRetry, Selection
 from sweeps.stored_options import load_options, save_options
+from sweeps.studies import space, start_points, storages
 
 
 def sweep(

@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import datasets
-from benchmarks.cli import duration
+from benchmarks.commands.cli import duration
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder
 from models import registry
-from sweeps.stored_estimate import read_estimate
+from sweeps.estimates.stored_estimate import read_estimate
 
 _WATCH_SECONDS = 2.0
 _PACE = 20

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.allocator import keep_freed_memory
+from benchmarks.speed.allocator import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASET = "mnist"
@@ -35,7 +35,7 @@ _HEADINGS = (
 )
 
 _DRIVER = """
-from benchmarks.cli import main
+from benchmarks.commands.cli import main
 from sweeps import study_configuration
 from sweeps.__main__ import app
 if not {pruned}:

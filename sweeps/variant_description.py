@@ -9,12 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import profiles, wording
-from benchmarks.profiles import ProfileName
+from benchmarks import wording
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import ProfileName
 from models import registry
 from models.variant import SourceBudget, Variant
-from sweeps import space
-from sweeps.space import Space
+from sweeps.studies import space
+from sweeps.studies.space import Space
 
 _SHORT = 30
 """Bounds with fewer characters are not broken between lines."""

@@ -41,7 +41,7 @@ for _step in (
     import_wandb,
     partial(import_module, "benchmarks.runs.run"),
     partial(import_module, "sweeps.engines"),
-    partial(import_module, "sweeps.pruners"),
+    partial(import_module, "sweeps.studies.pruners"),
     partial(import_module, "sweeps.watchdog"),
 ):
     if os.getppid() != _DRIVER:

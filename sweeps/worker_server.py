@@ -12,7 +12,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-from benchmarks.allocator import keep_freed_memory
+from benchmarks.speed.allocator import keep_freed_memory
 
 
 def start_worker_server() -> None:

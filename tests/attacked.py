@@ -6,8 +6,8 @@ steps, and each step a checkpoint.
 
 from __future__ import annotations
 
-from benchmarks import profiles
-from benchmarks.profiles import Profile, ProfileName
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import Profile, ProfileName
 from tests.sweeps import harder
 
 SAMPLES = {"classification": 320, "autoencoding": 256, "prediction": 24}
@@ -25,7 +25,7 @@ def load_profile(name: ProfileName) -> Profile:
 profiles.load_profile = load_profile
 
 if __name__ == "__main__":
-    from benchmarks.cli import main
+    from benchmarks.commands.cli import main
     from sweeps.__main__ import app
 
     main(app)

@@ -22,9 +22,9 @@ from benchmarks.runs.evaluation import score_on_validation
 from benchmarks.runs.journal import Journal
 from benchmarks.runs.preparation import Prepared
 from benchmarks.runs.run import run
+from benchmarks.runs.stored_runs import record_of
 from benchmarks.runs.training import fit_model
 from benchmarks.runs.weights import load_into, weights_of
-from benchmarks.stored_runs import record_of
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
 

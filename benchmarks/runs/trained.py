@@ -18,8 +18,8 @@ from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from benchmarks.runs.costs import sample_size
 from benchmarks.runs.preparation import build_model, config_of, shape_of
+from benchmarks.runs.stored_runs import record_of
 from benchmarks.runs.weights import Weights, load_into, read_weights, restored, weights_of
-from benchmarks.stored_runs import record_of
 from models import registry
 from models.variant import (
     Coded,

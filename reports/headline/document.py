@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.records.record import RunRecord
 from reports.headline.rows import FOLDER, Measured, measured_rows
-from reports.intervals import Estimate
+from reports.statistics.intervals import Estimate
 
 TITLES = ("row", "dataset (data)", "ours", "95 %", "seeds", "published", "verdict")
 BEGIN, END = "<!-- headline: begin -->", "<!-- headline: end -->"

@@ -18,7 +18,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Frozen
-from reports.intervals import Estimate, SeedScores, estimate
+from reports.statistics.intervals import Estimate, SeedScores, estimate
 
 FOLDER = Path(__file__).parent
 RECORDS = FOLDER / "records"

@@ -12,7 +12,6 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.aggregates import across
 from reports.figures import FORMATS, Drawing
 from reports.flags import flags
 from reports.formats import one_line, write
@@ -26,8 +25,9 @@ from reports.page.run_rows import MOST
 from reports.page.summary import comparisons, summaries
 from reports.page.table_data import table_data
 from reports.page.views import COSTS, VIEWS
-from reports.ranking import rankings
 from reports.results import Results
+from reports.statistics.aggregates import across
+from reports.statistics.ranking import rankings
 from reports.table_files import SUFFIXES
 from reports.tables import DATA_TABLES, TABLES
 from reports.tables.floor_tables import count_sentences

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from reports.aggregates import across
 from reports.flags import mixtures
-from reports.floor_scores import Floor
 from reports.formats import one_line
-from reports.intervals import Estimate, mean
 from reports.page.page_format import Board, Column, Entry, Row
 from reports.page.views import entry, heads, number, samples_words
 from reports.published import Published, published_figures
-from reports.ranking import RankedCell, place
 from reports.results import Cell, Results
 from reports.score_texts import published_text, score_text
+from reports.statistics.aggregates import across
+from reports.statistics.floor_scores import Floor
+from reports.statistics.intervals import Estimate, mean
+from reports.statistics.ranking import RankedCell, place
 from reports.tables.leaderboard_table import shown_floors
 
 Groups = Sequence[Sequence[RankedCell]]

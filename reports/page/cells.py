@@ -10,7 +10,6 @@ from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import DataState, RunRecord
 from reports.flags import data_states, test_set
 from reports.formats import one_line, readable
-from reports.intervals import estimate, mean
 from reports.page.page_format import CellData, Run
 from reports.page.series import learning_curves, trial_rows
 from reports.page.thumbnails import pictures
@@ -24,7 +23,6 @@ from reports.page.views import (
     views,
 )
 from reports.published import beside, differences, gap
-from reports.ranking import BELOW, NOT_COMPARED, RankedCell, scores_of_finals, seed_scores
 from reports.results import Cell, Results
 from reports.score_texts import (
     difference_words,
@@ -33,6 +31,14 @@ from reports.score_texts import (
     published_text,
     score_text,
     score_texts,
+)
+from reports.statistics.intervals import estimate, mean
+from reports.statistics.ranking import (
+    BELOW,
+    NOT_COMPARED,
+    RankedCell,
+    scores_of_finals,
+    seed_scores,
 )
 from reports.tables.cell_costs import training
 from reports.tables.trial_lists import as_text

@@ -12,7 +12,6 @@ from reports.page.boards import by_board
 from reports.page.table_data import drawer_address
 from reports.page.views import cost, gap_words, interval_text, percent, samples_words
 from reports.published import FULL_BUDGETS, beside, gap
-from reports.ranking import RankedCell
 from reports.score_texts import (
     difference_text,
     difference_words,
@@ -21,6 +20,7 @@ from reports.score_texts import (
     published_text,
     score_text,
 )
+from reports.statistics.ranking import RankedCell
 
 CLOSE_RATE = 0.02
 """Two points of a hundred: a cheaper variant that is so close to the best is named."""

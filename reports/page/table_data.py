@@ -13,9 +13,9 @@ from reports.formats import with_interval
 from reports.page.page_format import TableData, Value
 from reports.page.run_rows import run_rows
 from reports.page.views import cost, interval_text, mark_text, metric_name
-from reports.ranking import RankedCell
 from reports.results import Results
 from reports.score_texts import factor
+from reports.statistics.ranking import RankedCell
 from reports.tables.cell_costs import training
 from reports.tables.leaderboard_table import shown_floors
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 from benchmarks.records.record import DataState, SampleCounts
 from reports.formats import one_line
-from reports.intervals import mean
 from reports.page.page_format import Entry
 from reports.published import Published, beside, gap
-from reports.ranking import BELOW, RankedCell
 from reports.results import Cell
 from reports.score_texts import (
     difference_text,
@@ -21,6 +19,8 @@ from reports.score_texts import (
     score_text,
     score_texts,
 )
+from reports.statistics.intervals import mean
+from reports.statistics.ranking import BELOW, RankedCell
 
 VIEWS = {
     "score": "score",

@@ -10,8 +10,8 @@ import pandas as pd
 
 from benchmarks.records.record import RunRecord
 from reports.formats import frame
-from reports.intervals import mean
 from reports.results import Cell, Results
+from reports.statistics.intervals import mean
 
 COSTS = {
     "task": "str",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports.aggregates import Across, across
 from reports.formats import frame
-from reports.ranking import score_order
 from reports.results import Results
+from reports.statistics.aggregates import Across, across
+from reports.statistics.ranking import score_order
 
 RANKS = {
     "task": "str",

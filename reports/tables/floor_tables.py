@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.floor_scores import Floor, trivial_answers, untrained_networks
 from reports.formats import SCORE_COLUMNS, frame, one_line
-from reports.ranking import RankedCell, place, rankings
 from reports.results import Results
 from reports.row_order import by_task
+from reports.statistics.floor_scores import Floor, trivial_answers, untrained_networks
+from reports.statistics.ranking import RankedCell, place, rankings
 
 FLOORS = {
     "task": "str",

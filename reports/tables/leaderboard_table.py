@@ -10,12 +10,12 @@ import pandas as pd
 
 from benchmarks.records.record import RunRecord
 from reports.flags import data_states, mixtures
-from reports.floor_scores import PREFIX, UNTRAINED, Floor, trivial_answers
 from reports.formats import SCORE_COLUMNS, frame, readable
-from reports.intervals import Estimate, SeedScores
 from reports.published import beside, differences, gap
-from reports.ranking import RankedCell, place, rankings, score_order
 from reports.results import Cell, Results
+from reports.statistics.floor_scores import PREFIX, UNTRAINED, Floor, trivial_answers
+from reports.statistics.intervals import Estimate, SeedScores
+from reports.statistics.ranking import RankedCell, place, rankings, score_order
 
 SCORE = {
     "task": "str",

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import frame
-from reports.intervals import estimate
-from reports.ranking import score_order, seed_scores
 from reports.results import Cell, Results
 from reports.row_order import by_dataset, by_task
+from reports.statistics.intervals import estimate
+from reports.statistics.ranking import score_order, seed_scores
 from reports.tables.leaderboard_table import SCORE, SCORES_NOTE, score_row, test_set_size
 
 METRICS = {**SCORE, "test_samples": "Int64", "note": "str"}

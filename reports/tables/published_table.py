@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from reports.formats import frame
-from reports.intervals import estimate
 from reports.published import beside, differences, gap, gap_interval, published_figures
-from reports.ranking import scores_of_finals, seed_scores
 from reports.results import Results
 from reports.row_order import by_dataset, by_task
+from reports.statistics.intervals import estimate
+from reports.statistics.ranking import scores_of_finals, seed_scores
 from reports.tables.leaderboard_table import test_set_size
 
 PUBLISHED = {

@@ -7,10 +7,10 @@ import math
 import pandas as pd
 
 from reports.formats import frame, one_line
-from reports.intervals import mean
-from reports.ranking import seed_scores
 from reports.results import Cell, Results
 from reports.row_order import by_dataset
+from reports.statistics.intervals import mean
+from reports.statistics.ranking import seed_scores
 
 WHERE = ("task", "profile", "variant")
 """The columns before those of datasets."""

@@ -12,9 +12,9 @@ import pandas as pd
 
 from benchmarks.records.record import RunRecord
 from reports.formats import frame, one_line
-from reports.intervals import mean
 from reports.results import Cell, Results
 from reports.searches import telling_importance
+from reports.statistics.intervals import mean
 
 TRIAL = {
     "study": "str",

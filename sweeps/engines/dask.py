@@ -17,10 +17,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import distributed
 from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster
 
-from benchmarks.allocator import keep_freed_memory
 from benchmarks.records.atomic_files import token_of
 from benchmarks.records.errors import InputError, SweepStoppedError
 from benchmarks.records.record import RunRecord
+from benchmarks.speed.allocator import keep_freed_memory
 from sweeps.engines.base import Engine, Job, WorkerContext
 from sweeps.engines.cluster_workers import (
     RESOURCE,

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import app
-from benchmarks.cli import announced, chosen_device, main
-from benchmarks.commands import make_run
-from benchmarks.profiles import ProfileName
+from benchmarks.commands.cli import announced, chosen_device, main
+from benchmarks.commands.run_command import make_run
+from benchmarks.commands.run_options import RunOptions
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.run_options import RunOptions
+from benchmarks.specs.profiles import ProfileName
 from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,7 +239,7 @@ def test_help_names_each_profile_whole_and_says_which_downloads_nothing() -> Non
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_sign_that_a_terminal_lacks_ends_no_command(encoding: str) -> None:
     """Examples are ×, and a byte of a path that is not UTF-8."""
-    code = r"from benchmarks.cli import command; command(lambda: print('28 × 28 \udcff'))"
+    code = r"from benchmarks.commands.cli import command; command(lambda: print('28 × 28 \udcff'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

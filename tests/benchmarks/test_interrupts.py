@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import interrupts
-from benchmarks.cli import main
+from benchmarks.commands.cli import main
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
 from benchmarks.runs.checkpoints import Checkpoints

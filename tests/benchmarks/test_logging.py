@@ -15,9 +15,9 @@ import torch
 import wandb
 from torch import Tensor
 
-from benchmarks import commands
 from benchmarks.__main__ import app
-from benchmarks.cli import main
+from benchmarks.commands import run_command
+from benchmarks.commands.cli import main
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
@@ -175,7 +175,7 @@ def test_the_command_line_has_them_all(
         records.append(run.run(*arguments, **how))
         return records[-1]
 
-    monkeypatch.setattr(commands, "run", watched)
+    monkeypatch.setattr(run_command, "run", watched)
     call = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--epochs", "3"]
     call += ["--set", "batch_size=32", "--results", str(tmp_path), "--project", "tables"]
     call += ["--team", "letters", "--run-name", "{variant}/{lr}", "--upload", "--log-every", "2"]

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from pytorch_lightning.plugins.precision import MixedPrecision
 from pytorch_lightning.trainer.connectors.accelerator_connector import _AcceleratorConnector
 
-from benchmarks.cli import chosen_device
+from benchmarks.commands.cli import chosen_device
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import RunSpec
-from benchmarks.specification import Machine, specify
+from benchmarks.specs.specification import Machine, specify
 from sweeps.options import Options
 from sweeps.placement import place_runs
 from tests.benchmarks.test_run import NOWHERE, made, made_until_checkpoint, spec_of

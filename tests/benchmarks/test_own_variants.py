@@ -14,10 +14,10 @@ import pytest
 
 from benchmarks import RunSpec, load_model, own_variants, run, specify
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
+from benchmarks.specs.profiles import ProfileName
 from models import registry
-from sweeps.space import load_space
+from sweeps.studies.space import load_space
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = re.search(r"```python\n(.*?)```", (ROOT / "docs/your-own-model.md").read_text(), re.S)[1]  # type: ignore[index]

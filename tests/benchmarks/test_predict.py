@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import benchmarks
+from benchmarks.commands.predict_command import predict_files
 from benchmarks.datasets.samples import StillSamples
-from benchmarks.predict_command import predict_files
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.model_description import METADATA_KEY

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from benchmarks import datasets, tasks
-from benchmarks.commands import make_run
+from benchmarks.commands.run_command import make_run
+from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Budget
-from benchmarks.run_options import RunOptions
+from benchmarks.specs.profiles import ProfileName
 from models.ccae import CCAE, CCAEConfig
 from models.variant import Coded, Points, PointShape
 from tests.narrowing import of_type, present

@@ -19,7 +19,6 @@ import torch
 from pydantic import ValidationError
 
 from benchmarks import interrupts, own_variants
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import Budget, RunSpec
@@ -28,7 +27,8 @@ from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.device_processes import LostDeviceError, further_processes
 from benchmarks.runs.restoration import evaluate, final_of
 from benchmarks.runs.trained import load_model
-from benchmarks.specification import Machine, specify
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import Machine, specify
 from tests.benchmarks.test_own_variants import forget
 from tests.benchmarks.test_run import NOWHERE, made, made_until_checkpoint, spec_of
 from tests.narrowing import present

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.frames import Frames
-from benchmarks.profiles import ProfileName, load_profile
+from benchmarks.specs.profiles import ProfileName, load_profile
 from models import registry
 from tests.cells_without_files import CELLS_WITHOUT_FILES
 from tests.narrowing import present

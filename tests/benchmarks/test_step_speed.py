@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import overhead, processor
 from benchmarks.__main__ import app
+from benchmarks.speed import overhead, processor
 
 SPEED = ["speed", "autoencoder", "--batch", "8", "--threads", "1", "--set", "code_dims=8"]
 ROW = r"autoencoder +8 +{} +[\d.,]+ +[\d.]+ +\d+% +[\d,]+ +[\d,]+ +[\d,]+\n"
@@ -42,7 +42,8 @@ def test_a_format_without_units_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_processor_without_bfloat16_units_is_recognised() -> None:
     """Environment variables limit oneDNN and ATen to AVX2, as on most laptops."""
     code = (
-        "from benchmarks.processor import missing_units; print(missing_units('bf16-mixed', 'cpu'))"
+        "from benchmarks.speed.processor import missing_units\n"
+        "print(missing_units('bf16-mixed', 'cpu'))"
     )
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
     found = subprocess.run(

@@ -14,9 +14,9 @@ from benchmarks.batches import training_epoch
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.spec import Budget
 from benchmarks.runs.journal import NonFinite, require_finite
+from benchmarks.speed.timing import untrained_model
 from benchmarks.tasks.picture_grid import grid
 from benchmarks.tasks.prediction import frame_metrics
-from benchmarks.timing import untrained_model
 from models import registry
 from models.variant import Images, Variant
 from tests.narrowing import of_type

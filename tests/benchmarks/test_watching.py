@@ -16,16 +16,17 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 from rich.console import Console
 
-from benchmarks import run_progress, tensorboard
-from benchmarks.layers import layers_of
-from benchmarks.pace import Pace
+from benchmarks import tensorboard
+from benchmarks.commands import run_progress
+from benchmarks.commands.layer_table import layers_of
+from benchmarks.commands.result_tables import print_metrics
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.result_tables import print_metrics
 from benchmarks.runs import training_pictures
 from benchmarks.runs.preparation import build_model, shape_of, unused_terms
 from benchmarks.runs.recording import scoring_of
 from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
+from benchmarks.speed.pace import Pace
 from benchmarks.tasks.pictures import LabelledPicture
 from benchmarks.wandb_options import WandbOptions
 from tests.benchmarks.test_run import CASES, made, made_until_checkpoint, spec_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import datasets
-from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.spec import Budget, Role
+from benchmarks.specs.profiles import ProfileName, load_profile
 from models import registry
 
 PUBLISHED = {

@@ -21,20 +21,21 @@ from distributed import Client
 
 from benchmarks import datasets, interrupts
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
+from benchmarks.specs.profiles import ProfileName, load_profile
 from models import registry
 from reports.results import read_results
 from reports.table_files import write_tables
 from reports.tables import build_tables
-from sweeps import engines, space
+from sweeps import engines
 from sweeps.engines import Engine, Inline, Job, WorkerContext, remote
 from sweeps.engines import dask as dask_engine
 from sweeps.options import EngineName, Options
-from sweeps.study_configuration import Sampler
+from sweeps.studies import space
+from sweeps.studies.study_configuration import Sampler
 from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
 from tests.processes import alive

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.runs.device_processes import further_processes
 from benchmarks.runs.several_devices import FOREVER
-from benchmarks.timing import noise_batch
+from benchmarks.speed.timing import noise_batch
 from models import registry
 from models.baselines import CNNConfig
 from models.layers.shared_norm import share_batch_norms

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import datasets
-from benchmarks.profiles import ProfileName
+from benchmarks.specs.profiles import ProfileName
 from models import registry
-from sweeps import space
-from sweeps.space import Space, contains
+from sweeps.studies import space
+from sweeps.studies.space import Space, contains
 
 CELLS = [
     pytest.param(variant, dataset, id=f"{variant}-{dataset}")

@@ -11,8 +11,8 @@ from torch import nn
 
 from benchmarks import RunSpec, load_model, run, specify
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import ProfileName
 from benchmarks.records.folders import RunFolder
+from benchmarks.specs.profiles import ProfileName
 from models.convlstm import ConvLSTM, ConvLSTMCell, ConvLSTMConfig
 from models.layers.minimal_filters import Winograd
 from models.textbook import convlstm

@@ -15,10 +15,10 @@ from itertools import product
 import numpy as np
 from numpy.random import Generator
 
-from reports.aggregates import Error, skill
-from reports.intervals import SeedScores, estimate
-from reports.multiple_comparisons import compare_with_best
-from reports.statistics import Difference, paired
+from reports.statistics.aggregates import Error, skill
+from reports.statistics.intervals import SeedScores, estimate
+from reports.statistics.means import Difference, paired
+from reports.statistics.multiple_comparisons import compare_with_best
 from tests.reports.simulated import as_scores, errors, rates, right_answers, share, true_rates
 
 SEEDS = (3, 5, 10)

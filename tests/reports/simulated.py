@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.special import expit
 
-from reports.intervals import SeedScores
+from reports.statistics.intervals import SeedScores
 
 EQUAL = 7
 """As many variants as a task has."""

@@ -25,7 +25,7 @@ from reports.headline.document import (
 )
 from reports.headline.packed_weights import pack_weights
 from reports.headline.rows import RECORDS, Measured, add_records, headline_rows, measured_rows
-from reports.intervals import mean
+from reports.statistics.intervals import mean
 
 ROWS = measured_rows()
 PATHS = sorted(RECORDS.glob("*.json"))
@@ -52,7 +52,7 @@ def test_each_record_belongs_to_one_row() -> None:
 @pytest.mark.parametrize("row", headline_rows(), ids=lambda row: row.name)
 def test_a_command_makes_the_runs_of_its_row(row) -> None:  # type: ignore[no-untyped-def]
     from benchmarks import specify
-    from benchmarks.profiles import ProfileName
+    from benchmarks.specs.profiles import ProfileName
 
     words = row.command.split()
     assert words[:4] == ["capsbench", "run", row.variant, row.dataset]

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.aggregates import Error, across, skill
-from reports.intervals import SeedScores
 from reports.results import read_results
+from reports.statistics.aggregates import Error, across, skill
+from reports.statistics.intervals import SeedScores
 from reports.tables.dataset_ranks import ranks
 from tests.reports.results_folder import Files, sweep
 from tests.reports.simulated import errors, share

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.intervals import estimate
+from reports.statistics.intervals import estimate
 from tests.reports.measured_coverage import CLAIMS, SEEDS
 from tests.reports.simulated import errors, rates
 

@@ -11,9 +11,9 @@ import pytest
 from benchmarks.datasets import names
 from benchmarks.records.errors import InputError
 from reports import compare, load, row_order
-from reports.ranking import Mark
 from reports.report_object import Report
 from reports.results import read_results
+from reports.statistics.ranking import Mark
 from reports.tables import TABLES
 from reports.tables.floor_tables import ABOVE_FLOORS
 from tests.reports.results_folder import sweep

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from reports import load
-from reports.floor_scores import is_above
 from reports.paper_tables import paper_tables
 from reports.results import read_results
+from reports.statistics.floor_scores import is_above
 from reports.tables import leaderboard
 from reports.tables.floor_tables import count_sentences, floors
 from reports.terminal_tables import show

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks import metrics
-from reports.intervals import (
+from reports.statistics.intervals import (
     SCALES,
     Estimate,
     SeedScores,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.records.spec import Direction
-from reports.intervals import SeedScores
-from reports.multiple_comparisons import compare_with_best, critical_value
+from reports.statistics.intervals import SeedScores
+from reports.statistics.multiple_comparisons import compare_with_best, critical_value
 from tests.reports.simulated import EQUAL, errors, share
 
 

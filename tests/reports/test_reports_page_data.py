@@ -13,7 +13,6 @@ import pytest
 from benchmarks.records.record import DataState
 from models import registry
 from reports import page
-from reports.aggregates import across
 from reports.page import page_data, run_rows
 from reports.page.budgets import budget_sentences
 from reports.page.glossary import words
@@ -21,8 +20,9 @@ from reports.page.made_by import made_by
 from reports.page.series import POINTS, thinned
 from reports.page.summary import comparisons, summaries
 from reports.page.vendored.update import PACKAGES
-from reports.ranking import rankings
 from reports.results import Results, read_results
+from reports.statistics.aggregates import across
+from reports.statistics.ranking import rankings
 from reports.tables import build_tables
 from tests.narrowing import of_type
 from tests.reports.results_folder import fingerprint, sweep

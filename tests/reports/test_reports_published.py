@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from reports.flags import flags
-from reports.intervals import estimate
 from reports.published import SELECTIONS, gap_interval, published_figures
 from reports.results import read_results
+from reports.statistics.intervals import estimate
 from reports.tables.leaderboard_table import leaderboard
 from reports.tables.published_table import published
 from tests.reports.results_folder import sweep

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.statistics import mean_ranks, paired
+from reports.statistics.means import mean_ranks, paired
 
 
 def seeds(values: Sequence[float]) -> dict[int, float]:

@@ -11,8 +11,8 @@ import pytest
 
 from reports.build import build
 from reports.flags import flags
-from reports.intervals import SeedScores, estimate
 from reports.results import read_results
+from reports.statistics.intervals import SeedScores, estimate
 from reports.table_files import FORMATS, SUFFIXES, write_tables
 from reports.tables import DATA_TABLES, TABLES, build_tables, leaderboard
 from reports.tables.cell_costs import COSTS

@@ -23,17 +23,18 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks import datasets, profiles
+from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import ProfileName
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.record import Provenance, RunRecord, SampleCounts
 from benchmarks.records.spec import RunSpec
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import ProfileName
 from models import registry
-from sweeps import space, storages
-from sweeps.cell import Cell
-from sweeps.cell_specs import CellSpecs
+from sweeps.cells.cell import Cell
+from sweeps.cells.cell_specs import CellSpecs
+from sweeps.studies import space, storages
 
 SIZES = (100, 1_000, 10_000)
 FURTHER = 20

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from benchmarks import profiles
-from benchmarks.profiles import Profile, ProfileName
 from benchmarks.runs import journal
-from sweeps import space
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import Profile, ProfileName
+from sweeps.studies import space
 
 journal.CHECKPOINT_SECONDS = 0.0
 journal.CHECKPOINT_SHARE = math.inf
@@ -46,7 +46,7 @@ def load_space(*arguments: Any, **named: Any) -> space.Space:
 space.load_space = load_space
 
 if __name__ == "__main__":
-    from benchmarks.cli import main
+    from benchmarks.commands.cli import main
     from sweeps.__main__ import app
 
     main(app)

@@ -15,18 +15,18 @@ import optuna
 import pytest
 
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import Profile, ProfileName, load_profile
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.ledger import Planned
 from benchmarks.records.spec import RunSpec
-from sweeps import space, storages
-from sweeps.cell import Cell
-from sweeps.cell_specs import CellSpecs
+from benchmarks.specs.profiles import Profile, ProfileName, load_profile
+from sweeps.cells.cell import Cell
+from sweeps.cells.cell_specs import CellSpecs
 from sweeps.engines import Job
-from sweeps.proposals import Proposals
 from sweeps.stored_options import load_options
-from sweeps.study_configuration import Sampler, StudyConfiguration
+from sweeps.studies import space, storages
+from sweeps.studies.proposals import Proposals
+from sweeps.studies.study_configuration import Sampler, StudyConfiguration
 from sweeps.sweep_status import show_status
 from tests.narrowing import present
 from tests.sweeps.growth import recorded

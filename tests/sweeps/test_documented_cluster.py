@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.profiles import ProfileName
+from benchmarks.specs.profiles import ProfileName
 from sweeps.options import EngineName, Options
 from sweeps.sweep import sweep
 from tests.environments import checkout, dask_alone

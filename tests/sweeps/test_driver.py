@@ -16,8 +16,7 @@ import pytest
 from filelock import FileLock
 
 from benchmarks import interrupts
-from benchmarks.cli import main
-from benchmarks.profiles import ProfileName
+from benchmarks.commands.cli import main
 from benchmarks.provenance import code_version, provenance
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
@@ -26,6 +25,7 @@ from benchmarks.records.record import RunRecord
 from benchmarks.runs import recording, run
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.run import give_up
+from benchmarks.specs.profiles import ProfileName
 from reports.flags import flags
 from reports.results import read_results
 from sweeps import deadlines, engines, watchdog

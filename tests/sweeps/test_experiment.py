@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import own_variants, timing
+from benchmarks import own_variants
 from benchmarks.records.errors import InputError, SweepStoppedError
 from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.speed import timing
 from sweeps import experiment
 from sweeps.__main__ import app
 from sweeps.stored_options import load_options

@@ -5,7 +5,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmarks.records.spec import Direction
-from sweeps.importance import compute_importance
+from sweeps.studies.importance import compute_importance
 
 SPACE: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(0, 1),

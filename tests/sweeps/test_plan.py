@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
-from benchmarks import profiles, timing
-from benchmarks.cli import main
+from benchmarks.commands.cli import main
 from benchmarks.metrics import PROBE_SAMPLES
-from benchmarks.profiles import ProfileName
-from benchmarks.timing import SampleTimes
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.speed import timing
+from benchmarks.speed.timing import SampleTimes
 from models import registry
 from models.variant import ImageShape
-from sweeps import plan, run_times
+from sweeps import plan
 from sweeps.__main__ import app
+from sweeps.estimates import run_times
 from sweeps.matrix import list_cells
 from sweeps.options import Options
-from sweeps.study_configuration import Sampler
+from sweeps.studies.study_configuration import Sampler
 from sweeps.sweep import sweep
 from tests.narrowing import present
 from tests.sweeps.test_cell import opened

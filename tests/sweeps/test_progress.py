@@ -11,8 +11,8 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
-from benchmarks.cli import duration
-from sweeps.cell import Cell
+from benchmarks.commands.cli import duration
+from sweeps.cells.cell import Cell
 from sweeps.progress import Progress
 
 TRIAL = SimpleNamespace(user_attrs={"run_ids": ["a"], "seconds": 3600.0}, state=TrialState.COMPLETE)

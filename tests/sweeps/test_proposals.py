@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Direction
+from benchmarks.specs.profiles import ProfileName
 from models import registry
-from sweeps import space
-from sweeps.proposals import Proposal, Proposals, WindowedStorage, best_trial
-from sweeps.study_configuration import Sampler
+from sweeps.studies import space
+from sweeps.studies.proposals import Proposal, Proposals, WindowedStorage, best_trial
+from sweeps.studies.study_configuration import Sampler
 from tests.narrowing import present
 
 TRIALS = 8
@@ -127,8 +127,8 @@ def test_any_number_of_workers_any_order_and_any_crash_give_the_same_trials(
 def test_of_a_long_study_samplers_see_the_newest_trials_and_the_best_of_the_others(
     monkeypatch: pytest.MonkeyPatch, direction: Direction
 ) -> None:
-    monkeypatch.setattr("sweeps.proposals.NEWEST", 4)
-    monkeypatch.setattr("sweeps.proposals.BEST", 2)
+    monkeypatch.setattr("sweeps.studies.proposals.NEWEST", 4)
+    monkeypatch.setattr("sweeps.studies.proposals.BEST", 2)
     study = optuna.create_study(storage=WindowedStorage(), direction=direction)
     values = [3.0, None, 9.0, 1.0, 9.0, 1.0, 2.0, 5.0, 4.0, None, 4.0, 4.0, 4.0]
     for number, value in enumerate(values):
@@ -144,8 +144,8 @@ def test_of_a_long_study_samplers_see_the_newest_trials_and_the_best_of_the_othe
 def test_the_contract_holds_for_long_studies(
     monkeypatch: pytest.MonkeyPatch, sampler: Sampler
 ) -> None:
-    monkeypatch.setattr("sweeps.proposals.NEWEST", 2)
-    monkeypatch.setattr("sweeps.proposals.BEST", 1)
+    monkeypatch.setattr("sweeps.studies.proposals.NEWEST", 2)
+    monkeypatch.setattr("sweeps.studies.proposals.BEST", 1)
     test_any_number_of_workers_any_order_and_any_crash_give_the_same_trials(sampler, 1)
 
 

@@ -10,11 +10,18 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmarks.profiles import ProfileName, load_profile
 from benchmarks.records.spec import Direction
-from sweeps import pruners
-from sweeps.pruners import FrozenPruner
-from sweeps.study_configuration import Halving, Hyperband, Median, NoPruner, Percentile, Pruner
+from benchmarks.specs.profiles import ProfileName, load_profile
+from sweeps.studies import pruners
+from sweeps.studies.pruners import FrozenPruner
+from sweeps.studies.study_configuration import (
+    Halving,
+    Hyperband,
+    Median,
+    NoPruner,
+    Percentile,
+    Pruner,
+)
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"startup": 2, "warmup": 1})
 

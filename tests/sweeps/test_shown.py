@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cli import main
+from benchmarks.commands.cli import main
 from benchmarks.records.errors import InputError
 from benchmarks.wandb_options import WandbOptions
 from sweeps.__main__ import app

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
+from benchmarks.specs.profiles import ProfileName
 from sweeps.engines import slurm
 from sweeps.options import Device, EngineName, Options
 from sweeps.placement import place_runs

@@ -11,11 +11,11 @@ import optuna
 import pytest
 from pydantic import Field
 
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
-from benchmarks.run_recipes import recipe_of
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.run_recipes import recipe_of
 from models.variant import Hyperparameters, Variant
-from sweeps import space
+from sweeps.studies import space
 
 
 class _Config(Hyperparameters):

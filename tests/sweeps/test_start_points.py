@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.cli import main
-from benchmarks.profiles import ProfileName
+from benchmarks.commands.cli import main
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
+from benchmarks.specs.profiles import ProfileName
 from models import registry
-from sweeps import options, space, start_points
+from sweeps import options
 from sweeps.__main__ import app
-from sweeps.space import Space, contains
 from sweeps.stored_options import load_options
+from sweeps.studies import space, start_points
+from sweeps.studies.space import Space, contains
 from sweeps.sweep import sweep
 from tests.narrowing import present
 from tests.reports.results_folder import ledger

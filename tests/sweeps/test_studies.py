@@ -25,9 +25,10 @@ from pydantic import JsonValue
 from sqlalchemy import event
 
 from benchmarks.records.errors import InputError
-from sweeps import options, storages, stored_trials
+from sweeps import options
 from sweeps.stored_options import load_options, save_options
-from sweeps.studies import StoredStudy
+from sweeps.studies import storages, stored_trials
+from sweeps.studies.study_store import StoredStudy
 
 
 def _program(name: str) -> str | None:

@@ -23,7 +23,7 @@ from urllib.request import urlopen
 import pytest
 
 from benchmarks import datasets
-from benchmarks.cli import main
+from benchmarks.commands.cli import main
 from benchmarks.datasets.dataset import Form
 from benchmarks.records.errors import InputError
 from models import registry
@@ -412,7 +412,7 @@ keep = Linear.loss
 Linear.loss = lambda self, batch: (explode if self.shape.height == 16 else keep)(self, batch)
 sys.argv = ["sweeps", "run", "--profile", "smoke", "--offline", "--engine", "inline",
             "--only", "linear/usps", "--only", "linear/mnist", "--results", {str(tmp_path)!r}]
-from benchmarks.cli import main
+from benchmarks.commands.cli import main
 from sweeps.__main__ import app
 main(app)
 """

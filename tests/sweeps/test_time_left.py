@@ -18,18 +18,19 @@ from typing import Any, cast
 import pytest
 from optuna.trial import TrialState
 
-from benchmarks.profiles import ProfileName
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Role
-from sweeps import stored_estimate, sweep_status
-from sweeps.cell import Cell
+from benchmarks.specs.profiles import ProfileName
+from sweeps import sweep_status
+from sweeps.cells.cell import Cell
 from sweeps.engines import Job
+from sweeps.estimates import stored_estimate
+from sweeps.estimates.run_times import RunKind
+from sweeps.estimates.stored_estimate import read_estimate
+from sweeps.estimates.time_left import TimeLeft
+from sweeps.estimates.timing_process import TimingProcess
 from sweeps.options import Options
-from sweeps.run_times import RunKind
-from sweeps.stored_estimate import read_estimate
 from sweeps.stored_options import save_options
-from sweeps.time_left import TimeLeft
-from sweeps.timing_process import TimingProcess
 
 START = 0.1
 """Seconds from the submission of a run to its begin."""

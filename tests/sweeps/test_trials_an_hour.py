@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 RECIPE = """
 import json, sys
-from benchmarks.profiles import ProfileName, load_profile
+from benchmarks.specs.profiles import ProfileName, load_profile
 from sweeps import plain_recipe
 plain_recipe.load_profile = lambda name: load_profile(ProfileName.smoke)
 pruned = sys.argv[1] == "1"

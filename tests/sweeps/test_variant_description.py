@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from benchmarks import wording
 from benchmarks.__main__ import app
-from benchmarks.profiles import ProfileName
+from benchmarks.specs.profiles import ProfileName
 from models import registry
-from sweeps import space
-from sweeps.space import range_text
+from sweeps.studies import space
+from sweeps.studies.space import range_text
 
 
 class Fields(BaseModel):

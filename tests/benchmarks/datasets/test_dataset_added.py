@@ -12,14 +12,15 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from benchmarks import datasets, profiles
-from benchmarks.commands import make_run, show_data
+from benchmarks import datasets
+from benchmarks.commands.run_command import make_run, show_data
+from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets.dataset import DataSource, MissingDataError
 from benchmarks.datasets.image_dataset import ImageDataset
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
-from benchmarks.run_options import RunOptions
-from benchmarks.specification import specify
+from benchmarks.specs import profiles
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import specify
 from models import registry
 from sweeps.matrix import list_cells
 from sweeps.sweep_status import show_matrix

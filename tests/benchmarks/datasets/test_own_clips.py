@@ -12,9 +12,9 @@ from PIL import Image
 from benchmarks import datasets, metrics, run, specify
 from benchmarks.__main__ import app
 from benchmarks.datasets.dataset import DataSource
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget
+from benchmarks.specs.profiles import ProfileName
 from sweeps.matrix import choose_cells
 
 BUDGET = Budget(profile="smoke", epochs=1, train_samples=16, validation_samples=10, test_samples=5)

@@ -16,15 +16,15 @@ from PIL import Image
 
 from benchmarks import datasets
 from benchmarks.__main__ import app
-from benchmarks.commands import make_run
+from benchmarks.commands.run_command import make_run
+from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets import own_datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.still_images import StillImages
-from benchmarks.profiles import ProfileName
 from benchmarks.records.errors import InputError
-from benchmarks.run_options import RunOptions
-from benchmarks.specification import specify
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import specify
 from sweeps import matrix
 from sweeps.__main__ import app as sweeps
 from tests.narrowing import of_type

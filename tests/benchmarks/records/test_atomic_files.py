@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import main
+from benchmarks.commands.cli import main
 from benchmarks.records.atomic_files import append_durably, replacing, write_atomically
 
 

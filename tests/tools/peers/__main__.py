@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from benchmarks.allocator import keep_freed_memory
+from benchmarks.speed.allocator import keep_freed_memory
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from benchmarks.timing import noise_batch, training_step, untrained_model
+from benchmarks.speed.timing import noise_batch, training_step, untrained_model
 from models import registry
 from models.variant import ClipShape, ImageShape, Shape
 from tests.tools.peers.turn import serve

@@ -1,0 +1,1 @@
+"""Implements the commands of runs, datasets and trained models."""

@@ -1,0 +1,1 @@
+"""Makes specs of runs from profiles, space files and what a user asks for."""

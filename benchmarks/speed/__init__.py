@@ -1,0 +1,1 @@
+"""Measures and estimates how fast variants train."""

@@ -1,0 +1,1 @@
+"""Computes intervals, comparisons and ranks of scores."""

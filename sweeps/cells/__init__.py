@@ -1,0 +1,1 @@
+"""Decides what remains to do in each cell of a sweep."""

@@ -1,0 +1,1 @@
+"""Estimates how long a sweep takes. No record depends on it."""

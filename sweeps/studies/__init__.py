@@ -1,0 +1,1 @@
+"""Searches with Optuna: spaces, samplers, pruners, and studies as they are stored."""
