@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmarks.records.atomic_files import write_atomically
 
 FILE_NAME = "curves.png"
-PARTS = {"train": "tab:blue", "validation": "tab:red"}
+PARTS = {"train": "tab:blue", "validation": "tab:red", "test": "tab:green"}
 COLUMNS = 3
 SUFFIX = "_prior"
 """Ends the name of a prior's metric: its curve is dashed, in the panel of the code's metric."""

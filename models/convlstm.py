@@ -224,15 +224,14 @@ class ConvLSTM(Variant):
         read = self.encoder.begin(geometry, batch)
         for frame in folded:
             top = read(geometry.transform_inputs(frame, border=1))
-        outputs = [top]
-        if self.decoder is not None:
-            write, outputs = self.decoder.begin(geometry, batch), []
-            for _ in range(self.future):
-                outputs.append(write(outputs[-1] if outputs else top))
         head = geometry.transform_weights(self.head.weight.permute(1, 2, 3, 0))
-        frames = []
-        for output in outputs:
-            logits = geometry.transform_outputs(torch.bmm(output, head), self.head.bias)
+        write = None if self.decoder is None else self.decoder.begin(geometry, batch)
+        frames: list[Tensor] = []
+        # Each output is decoded before the next one is computed: in another order, the gradients
+        # of `head` would be added in another order, and the bits of older records would change.
+        for _ in range(0, self.future, self.at_once):
+            top = top if write is None else write(top)
+            logits = geometry.transform_outputs(torch.bmm(top, head), self.head.bias)
             maps = geometry.join_tiles(logits).permute(0, 3, 1, 2)
             frames.append(maps.unflatten(1, (self.at_once, -1)))
         return unfold(torch.cat(frames, 1).sigmoid(), self.config.patch_size)

@@ -23,7 +23,6 @@ from benchmarks.specification import Machine, specify
 from sweeps.options import Options
 from sweeps.placement import place_runs
 from tests.benchmarks.test_run import NOWHERE, made, made_until_checkpoint, spec_of
-from tests.narrowing import present
 
 
 class Scaled(MixedPrecision):
@@ -63,11 +62,15 @@ def test_gradients_are_clipped_without_their_scale_and_checkpoints_have_it(
     scaled = made(spec, tmp_path / "scaled")
     assert scaled.status == "complete", scaled.traceback
     assert scaled.digest == plain.digest
-    scale = present(used[-1].scaler).get_scale()
+    scaler = used[-1].scaler
+    assert scaler is not None
+    scale = scaler.get_scale()
     assert scale == 2.0**9  # six steps
     made_until_checkpoint(spec, tmp_path / "resumed", kills=3)
     assert made(spec, tmp_path / "resumed").digest == plain.digest
-    assert present(used[-1].scaler).get_scale() == scale
+    scaler = used[-1].scaler
+    assert scaler is not None
+    assert scaler.get_scale() == scale
 
 
 def test_float16_without_a_cuda_gpu_is_one_sentence(tmp_path: Path) -> None:
