@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models import registry
-from models.layers.capsule_votes import CapsuleLayer
+from models.layers.capsule_votes import CapsuleLayer, LinearPerCapsule
 from models.layers.initialisation import initialise_as_sonnet, sonnet_normal_
 from models.layers.set_transformer import SetTransformer
 from models.variant import ImageShape
@@ -44,7 +44,7 @@ def test_every_layer_of_stacked_capsules_begins_so() -> None:
         if isinstance(layer, nn.Linear):
             assert_sonnet(layer.weight, layer.in_features)
     capsules = CapsuleLayer(capsules=8, votes=6, inputs=64, dims=32, hidden=48, noise=0)
-    first, last = (layer for layer in capsules.describe if isinstance(layer, nn.Linear))
+    first, last = (layer for layer in capsules.describe if isinstance(layer, LinearPerCapsule))
     assert_sonnet(first.weight, 64)
     assert_sonnet(last.weight, 48)
     assert_sonnet(capsules.dynamic, 48)
