@@ -36,8 +36,8 @@ _HEADINGS = (
 
 _DRIVER = """
 from benchmarks.commands.cli import main
-from sweeps import study_configuration
 from sweeps.__main__ import app
+from sweeps.studies import study_configuration
 if not {pruned}:
     study_configuration.StudyConfiguration.prunes_epochs = property(lambda _: False)
 main(app)
