@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     parts, wanted = set(only or PARTS), set(formats or USUAL)
     report = root / "report"
     results = read_results(root)
+    gc.freeze()  # the records stay until the end: no later collection needs to visit them
     checked = "".join(f"{mark}\n" for mark in sorted(results.undamaged))
     if _read(root / CHECKED) != checked:
         write(root / CHECKED, checked)

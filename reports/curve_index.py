@@ -7,14 +7,12 @@ the runs' files hold, and may be deleted: the next report writes it again.
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.records.errors import InputError, printable
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import RunFolder, parse_lines
 from benchmarks.records.record import RunRecord
 from reports.formats import write_parquet
 from reports.results import Cell, Results
@@ -73,27 +71,29 @@ def _trained(cell: Cell) -> Sequence[RunRecord]:
 
 
 def _read_curves(results: Results, cell: Cell) -> pd.DataFrame:
+    import numpy as np
     import pandas as pd
 
-    rows = []
+    columns: dict[str, list[Any]] = {"run_id": [], "epoch": [], "metric": [], "value": []}
     for run in sorted(_trained(cell), key=lambda run: run.run_id):
         file = RunFolder(results.root, run.run_id).metrics
         try:
-            lines = file.read_bytes().splitlines()
+            content = file.read_bytes()
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror})") from error
         try:
-            points = {line["epoch"]: line["metrics"] for line in map(json.loads, lines)}
-            rows += sorted(
-                (run.run_id, metric, int(epoch), math.nan if value is None else float(value))
-                for epoch, metrics in points.items()
-                for metric, value in metrics.items()
-            )
+            points = {int(line["epoch"]): line["metrics"] for line in parse_lines(content)}
+            for metric in sorted({name for metrics in points.values() for name in metrics}):
+                epochs = sorted(epoch for epoch, metrics in points.items() if metric in metrics)
+                columns["run_id"] += [run.run_id] * len(epochs)
+                columns["epoch"] += epochs
+                columns["metric"] += [metric] * len(epochs)
+                values = [points[epoch][metric] for epoch in epochs]
+                columns["value"] += np.array(values, dtype=float).tolist()  # None becomes NaN
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise InputError(f"{file}: torn or not JSON ({printable(str(error))})") from error
-    table = pd.DataFrame(rows, columns=["run_id", "metric", "epoch", "value"])
     types = {"run_id": "str", "epoch": "int64", "metric": "str", "value": "float64"}
-    return table[[*types]].astype(types)
+    return pd.DataFrame(columns).astype(types)
 
 
 def remove_other_curves(results: Results) -> None:

@@ -70,6 +70,25 @@ class ResultsFolder:
                 yield path.name
 
 
+def parse_lines(content: bytes) -> list[Any]:
+    """Parses lines of JSON in one call, which takes half the time of one call per line.
+
+    Args:
+        content: one JSON value per line.
+
+    Returns:
+        The values.
+
+    Raises:
+        ValueError: if a line is not one JSON value.
+    """
+    lines = content.splitlines()
+    values: list[Any] = json.loads(b"[%s]" % b",".join(lines))
+    if len(values) != len(lines):
+        raise ValueError("a line has several values")
+    return values
+
+
 class RunFolder:
     """Finds and reads the files of one run.
 
@@ -217,16 +236,12 @@ class RunFolder:
         return None
 
     def _metrics_lines(self) -> list[Any]:
-        """Parses the lines of the metrics in one call, which takes half the time.
+        """Parses the lines of the metrics; none if there is no file.
 
         Raises:
             ValueError: if the file is not one JSON value per line.
         """
-        lines = self.metrics.read_bytes().splitlines() if self.metrics.exists() else []
-        values: list[Any] = json.loads(b"[%s]" % b",".join(lines))
-        if len(values) != len(lines):
-            raise ValueError(f"{self.metrics} has several values in one line")
-        return values
+        return parse_lines(self.metrics.read_bytes()) if self.metrics.exists() else []
 
     def content_hash(self, record: bytes) -> str:
         """Computes a hash of the record and the metrics as they are stored.
