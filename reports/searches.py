@@ -22,7 +22,7 @@ def search_sentences(results: Results) -> list[str]:
         results: the cells and their runs.
 
     Returns:
-        One sentence per profile for all tasks of which the same is true. Where some cells had a
+        One sentence per profile for all tasks that it holds for. Where some cells had a
         search and others had none, it names those without.
     """
     found: dict[tuple[str, str], list[Cell]] = {}

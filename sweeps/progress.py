@@ -167,7 +167,7 @@ class Progress:
         return known < seconds
 
     def _time_steps(self) -> None:
-        """Starts timing the steps of cells of which nothing is known, unless the sweep is short."""
+        """Starts timing the steps of cells that have no measured run, unless the sweep is short."""
         if self._timing.started or time.monotonic() - self._begun < TIMING_AFTER:
             return
         if self._time_left.unknown():

@@ -232,8 +232,8 @@ def _require_possible(prepared: Prepared) -> None:
     samples = min(size, len(prepared.data.train))
     if samples % spec.devices:
         raise InputError(
-            f"the run has {samples} training samples, of which {spec.devices} devices cannot have "
-            "equal shares: give more samples, or another number of --devices"
+            f"{spec.devices} devices cannot have equal shares of {samples} training samples: give "
+            "more samples, or another number of --devices"
         )
     if spec.device == "cuda" and (found := torch.cuda.device_count()) < spec.devices:
         raise InputError(

@@ -217,7 +217,7 @@ class TimeLeft:
 
         Args:
             workers: how many runs are computed at the same time.
-            rough: whether runs of which nothing is known count as the mean of all ended runs.
+            rough: whether runs that nothing is known about count as the mean of all ended runs.
 
         Returns:
             Seconds; infinite while a cell has neither an ended run nor a timed step, and with

@@ -46,7 +46,7 @@ Times = dict[RunKind, float]
 
 @dataclass
 class FakeCell:
-    """Has the runs of a cell: bases, then trials, of which `lag` at once, then finals."""
+    """Has the runs of a cell: bases, then trials, `lag` of them at once, then finals."""
 
     variant: str
     dataset: str
