@@ -35,6 +35,9 @@ from sweeps.engines.remote import RemoteJob, make_run, store_result
 JOIN_SECONDS = 15
 """Seconds that a scheduler may take to answer."""
 
+FIRST_WORKER_SECONDS = 30.0
+"""Seconds that `--device auto` waits for a first worker, which may be started with the sweep."""
+
 INTRODUCTION_SECONDS = 120.0
 """Seconds that a worker may take to import PyTorch and look for a GPU."""
 
@@ -124,8 +127,12 @@ def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
     client = _client(address)
     try:
         members = ClusterWorkers(client, needs_gpu=True, quiet=True)
-        until = time.monotonic() + INTRODUCTION_SECONDS
+        began = time.monotonic()
         members.update()
+        while not members.known and time.monotonic() < began + FIRST_WORKER_SECONDS:
+            time.sleep(_LOOK_SECONDS)
+            members.update()
+        until = time.monotonic() + INTRODUCTION_SECONDS
         while any(m.introduction for m in members.known.values()) and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
             members.update()

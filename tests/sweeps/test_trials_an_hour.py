@@ -17,12 +17,15 @@ ROOT = Path(__file__).parents[2]
 
 
 RECIPE = """
-import json, sys
+import json, os, sys
 from benchmarks.specs.profiles import ProfileName, load_profile
 from sweeps import plain_recipe
 plain_recipe.load_profile = lambda name: load_profile(ProfileName.smoke)
 pruned = sys.argv[1] == "1"
-print(json.dumps(plain_recipe.run_plain_study("cnn", "usps", 3, "none, so stand-ins", ".", pruned)))
+# Absolute: the service of Weights & Biases may be one that another test started elsewhere.
+here = os.getcwd()
+ends = plain_recipe.run_plain_study("cnn", "usps", 3, "none, so stand-ins", here, pruned)
+print(json.dumps(ends))
 """
 
 
