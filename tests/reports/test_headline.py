@@ -124,7 +124,7 @@ def test_weights_are_packed_for_a_release_if_they_are_those_of_the_records(tmp_p
     (one, *_) = sorted(RECORDS.glob("*.json"))
     content = b"weights"
     known = json.loads(one.read_bytes())
-    known["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    known["weights_file_sha256"] = hashlib.sha256(content).hexdigest()
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / one.name).write_text(json.dumps(known))
     weights = RunFolder(tmp_path, one.stem).weights
