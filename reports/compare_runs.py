@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -27,10 +28,13 @@ def read_runs(results: Path, run_ids: Sequence[str]) -> list[RunRecord]:
         run_ids: two ids of runs or more.
 
     Raises:
-        InputError: if there are fewer than two, or a run has no undamaged record.
+        InputError: if there are fewer than two, one is named twice, or a run has no undamaged
+            record.
     """
     if len(run_ids) < 2:
         raise InputError("name two runs or more, or two results folders")
+    if twice := [run_id for run_id, count in Counter(run_ids).items() if count > 1]:
+        raise InputError(f"run {twice[0]!r} is named twice: name each run once")
     records = []
     for run_id in run_ids:
         folder = RunFolder(results, run_id)

@@ -41,6 +41,14 @@ def test_what_cannot_be_compared_is_one_sentence(
     assert "Traceback" not in done.output
 
 
+def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
+    files = sweep(variants=("linear",), datasets=("mnist",))
+    one = files.cells["linear-mnist-quick"]["finals"][0]
+    done = compared(files.write(tmp_path), one, one)
+    assert done.exit_code == 2
+    assert "is named twice" in done.output
+
+
 def test_two_folders_are_compared_as_before(tmp_path: Path) -> None:
     one, two = (sweep(variants=("linear",)).write(tmp_path / name) for name in ("a", "b"))
     done = compared(tmp_path, str(one), str(two))
