@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from functools import partial
 from io import BytesIO
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks.records.atomic_files import write_atomically
+from benchmarks.records.folders import parse_lines
 
 FILE_NAME = "curves.png"
 PARTS = {"train": "tab:blue", "validation": "tab:red", "test": "tab:green"}
@@ -37,7 +37,7 @@ def draw_curves(home: Path, title: str) -> Path | None:
         OSError: if the file cannot be written.
     """
     path = home / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = parse_lines(path.read_bytes()) if path.exists() else []
     if not lines:
         return None
     drawn = BytesIO()

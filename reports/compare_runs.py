@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.records.atomic_files import write_atomically
 from benchmarks.records.errors import InputError, printable
-from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.folders import ResultsFolder, RunFolder, parse_lines
 from benchmarks.records.record import RunRecord
 
 PICTURE = Path("report") / "compared-runs.png"
@@ -133,6 +133,6 @@ def draw_curves(results: Path, records: Sequence[RunRecord]) -> Path:
 
 
 def _points(path: Path, name: str) -> list[tuple[int, float]]:
-    lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+    lines = parse_lines(path.read_bytes()) if path.exists() else ()
     points = {line["epoch"]: line["metrics"].get(name) for line in lines}
     return [(epoch, value) for epoch, value in sorted(points.items()) if value is not None]

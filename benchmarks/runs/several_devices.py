@@ -93,7 +93,7 @@ class _Work:
     folder: RunFolder
     checkpoint: Path | None
     port: int
-    """Of the store through which the processes find each other, on this machine."""
+    """The port of the store through which the processes find each other on this machine."""
     debug: bool
 
     def __call__(self, rank: int, ready: Callable[[], None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.folders import ResultsFolder, RunFolder, parse_lines
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Frozen
 from reports.statistics.intervals import Estimate, SeedScores, estimate
@@ -134,8 +133,8 @@ class Measured:
         Returns:
             The epochs that have the metric, and its values.
         """
-        lines = (self.folder / f"{record.run_id}.jsonl").read_text().splitlines()
-        kept = [line for line in map(json.loads, lines) if metric in line["metrics"]]
+        lines = parse_lines((self.folder / f"{record.run_id}.jsonl").read_bytes())
+        kept = [line for line in lines if metric in line["metrics"]]
         return [line["epoch"] for line in kept], [line["metrics"][metric] for line in kept]
 
     def _estimate(self, values: Sequence[float]) -> Estimate:

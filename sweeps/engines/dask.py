@@ -127,15 +127,12 @@ def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
     client = _client(address)
     try:
         members = ClusterWorkers(client, needs_gpu=True, quiet=True)
-        began = time.monotonic()
-        members.update()
-        while not members.known and time.monotonic() < began + FIRST_WORKER_SECONDS:
-            time.sleep(_LOOK_SECONDS)
-            members.update()
-        until = time.monotonic() + INTRODUCTION_SECONDS
-        while any(m.introduction for m in members.known.values()) and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS)
-            members.update()
+        _update_while(members, lambda: not members.known, FIRST_WORKER_SECONDS)
+        _update_while(
+            members,
+            lambda: any(member.introduction for member in members.known.values()),
+            INTRODUCTION_SECONDS,
+        )
     finally:
         client.close()
     found = [member.found for member in members.known.values() if member.found is not None]
@@ -147,6 +144,15 @@ def choose_device(address: str) -> tuple[Literal["cpu", "cuda"], str]:
         f"--device auto: no worker of {address} has reported its device yet: start the workers "
         "first, or give --device cpu or --device cuda"
     )
+
+
+def _update_while(members: ClusterWorkers, waiting: Callable[[], bool], seconds: float) -> None:
+    """Updates what is known of the workers, once and then while a condition holds."""
+    until = time.monotonic() + seconds
+    members.update()
+    while waiting() and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
+        members.update()
 
 
 def _client(address: str) -> Client:
