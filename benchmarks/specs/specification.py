@@ -95,6 +95,11 @@ def specify(
     chosen = recipe(variant, dataset, plan.name)
     values = chosen.resolve(hyperparameters or {})
     _require_devices(variant, machine, values)
+    if test_curve and not registry.variant(variant).has_optimization():
+        raise InputError(
+            f"{variant} is not trained by gradients, so it has no epochs to score on test data: "
+            "leave --test-curve out"
+        )
     spent = chosen.budget(
         plan,
         budget_role or role,
