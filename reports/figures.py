@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import plots
 from reports.flags import data_states
+from reports.forked import in_processes
 from reports.formats import one_line, stem, write
 from reports.plots import INK, better, blue, draw_curves, draw_scores, look_of, name_rows
 from reports.results import Cell, Results
@@ -89,14 +90,13 @@ def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[st
         for figure in figures
         for suffix in formats
     }
+    stale = []
     for figure in figures:
         names = [f"{figure.name}.{suffix}" for suffix in formats]
-        stale = [
-            name for name in names if known.get(name) != keys[name] or not (folder / name).is_file()
-        ]
-        if stale:
-            for name, content in _rendered(figure, stale):
-                write(folder / name, content)
+        missing = [n for n in names if known.get(n) != keys[n] or not (folder / n).is_file()]
+        if missing:
+            stale.append((figure, missing))
+    in_processes(partial(_write, folder), stale)
     for suffix in formats:
         for old in folder.glob(f"*.{suffix}"):
             if old.name not in keys:
@@ -104,10 +104,12 @@ def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[st
     write(known_path, json.dumps(known | keys, indent=1, sort_keys=True))
 
 
-def _rendered(figure: Drawing, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def _write(folder: Path, stale: tuple[Drawing, Sequence[str]]) -> None:
+    """Draws a figure, and writes the named files of it."""
     import matplotlib as mpl
     import seaborn as sns
 
+    figure, names = stale
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
         sns.set_theme(style="whitegrid", rc=_STYLE | {"svg.hashsalt": figure.name})
@@ -115,7 +117,7 @@ def _rendered(figure: Drawing, names: Sequence[str]) -> Iterator[tuple[str, byte
         for name in names:
             image = io.BytesIO()
             drawn.savefig(image, format=name[-3:], dpi=200, metadata=_UNDATED[name[-3:]])
-            yield name, image.getvalue()
+            write(folder / name, image.getvalue())
 
 
 def _drawings(results: Results) -> Iterator[Drawing]:

@@ -38,7 +38,7 @@ class InterruptibleCommands(TyperGroup):
     Typer alone prints `Aborted.` and ends with exit code 1.
     """
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Runs the command that was asked for. Raises Interrupted after Ctrl-C."""
         try:
             return super().invoke(ctx)
