@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import plots
 from reports.flags import data_states
-from reports.forked import in_processes
+from reports.forked import SharedWork
 from reports.formats import one_line, stem, write
 from reports.plots import INK, better, blue, draw_curves, draw_scores, look_of, name_rows
 from reports.results import Cell, Results
@@ -81,8 +81,14 @@ def drawings(results: Results) -> list[Drawing]:
     return [*_drawings(results)]
 
 
-def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL) -> None:
-    """Writes `<name>.<format>` for each figure and format, and deletes those of other results."""
+def begin_figures(
+    figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL
+) -> Callable[[], None]:
+    """Begins to write `<name>.<format>` for each figure and format, in other processes.
+
+    Returns:
+        A function that waits until all are written, and deletes the figures of other results.
+    """
     known_path = folder / "drawn.json"
     known = _known(known_path)
     keys = {
@@ -96,12 +102,22 @@ def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[st
         missing = [n for n in names if known.get(n) != keys[n] or not (folder / n).is_file()]
         if missing:
             stale.append((figure, missing))
-    in_processes(partial(_write, folder), stale)
-    for suffix in formats:
-        for old in folder.glob(f"*.{suffix}"):
-            if old.name not in keys:
-                old.unlink()
-    write(known_path, json.dumps(known | keys, indent=1, sort_keys=True))
+    shared = SharedWork(partial(_write, folder), stale, fewest=4)
+
+    def finish() -> None:
+        shared.finish()
+        for suffix in formats:
+            for old in folder.glob(f"*.{suffix}"):
+                if old.name not in keys:
+                    old.unlink()
+        write(known_path, json.dumps(known | keys, indent=1, sort_keys=True))
+
+    return finish
+
+
+def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL) -> None:
+    """Writes what `begin_figures` describes, and waits until all is written."""
+    begin_figures(figures, folder, formats)()
 
 
 def _write(folder: Path, stale: tuple[Drawing, Sequence[str]]) -> None:
