@@ -256,7 +256,10 @@ class RunFolder:
         Returns:
             64 hexadecimal digits.
         """
-        metrics = self.metrics.read_bytes() if self.metrics.exists() else b""
+        try:
+            metrics = self.metrics.read_bytes()
+        except FileNotFoundError:
+            metrics = b""
         parts = self.run_id.encode(), record, metrics
         return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()
 

@@ -22,10 +22,12 @@ from benchmarks.__main__ import app
 from benchmarks.commands.cli import announced, chosen_device, main
 from benchmarks.commands.run_command import make_run
 from benchmarks.commands.run_options import RunOptions
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import specify
 from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -301,3 +303,11 @@ def test_ctrl_c_outside_a_training_is_said_and_not_called_an_error(
     with pytest.raises(interrupts.Interrupted) as left:
         front(["run", "linear", "usps"])
     assert left.value.exit_code == 130
+
+
+def test_a_spec_takes_the_name_of_a_profile_as_text() -> None:
+    source = DataSource(ROOT / "data", "none")
+    named = specify("linear", "usps", profile="smoke", source=source)
+    assert named == specify("linear", "usps", profile=ProfileName.smoke, source=source)
+    with pytest.raises(InputError, match="there is no profile 'swift': choose of smoke, quick"):
+        specify("linear", "usps", profile="swift", source=source)
