@@ -8,12 +8,13 @@ import typer
 
 from benchmarks import __main__ as runs
 from benchmarks.commands import data_command
-from benchmarks.commands.cli import command
+from benchmarks.commands.cli import InterruptibleCommands, command
 from benchmarks.provenance import code_version, version
 from reports import __main__ as reports
 from sweeps import __main__ as sweeps
 
 app = typer.Typer(
+    cls=InterruptibleCommands,
     help="One reproducible benchmark for structured vision models.",
     no_args_is_help=True,
     add_completion=False,

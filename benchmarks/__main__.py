@@ -12,6 +12,7 @@ from benchmarks import datasets, own_variants
 from benchmarks.commands import data_command
 from benchmarks.commands.cli import (
     Data,
+    InterruptibleCommands,
     Offline,
     Results,
     announced,
@@ -26,6 +27,7 @@ from benchmarks.records.errors import InputError
 from models import registry
 
 app = typer.Typer(
+    cls=InterruptibleCommands,
     help="Make or reproduce one run, show the data, measure speed.",
     no_args_is_help=True,
     add_completion=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     if whole and (report / "index.html").is_file() and _read(kept) == key + _written(report):
         return results
     page = "page" in parts and "html" in wanted
+    figures, finish_figures = _begin_figures(results, report, parts, wanted)
     made = build_tables(results, [name for name in TABLES if page or name in parts])
     if chosen := {name: table for name, table in made.items() if name in parts}:
         from reports.paper_tables import methods_paragraph
@@ -60,7 +61,7 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
         sentences = flags(results)
         methods = methods_paragraph(results, sentences) if "leaderboard" in chosen else ""
         write_tables(chosen, report / "tables", wanted, sentences, methods)
-    figures = _draw(results, report, parts, wanted)
+    finish_figures()
     remove_other_curves(results)
     if page:
         from reports.page import write_page
@@ -73,16 +74,21 @@ def build(root: Path, only: Sequence[str] = (), formats: Sequence[str] = ()) -> 
     return results
 
 
-def _draw(results: Results, report: Path, parts: set[str], wanted: set[str]) -> list[Drawing]:
-    """Writes the figures in the wanted formats, and lists them; none if they are not asked for."""
-    from reports.figures import FORMATS, drawings, write_figures
+def _begin_figures(
+    results: Results, report: Path, parts: set[str], wanted: set[str]
+) -> tuple[list[Drawing], Callable[[], None]]:
+    """Begins to write the figures in the wanted formats; none if they are not asked for.
+
+    Returns:
+        The figures, and a function that waits until they are written.
+    """
+    from reports.figures import FORMATS, begin_figures, drawings
 
     formats = [name for name in FORMATS if name in wanted]
     if "figures" not in parts or not formats:
-        return []
+        return [], lambda: None
     figures = drawings(results)
-    write_figures(figures, report / "figures", formats)
-    return figures
+    return figures, begin_figures(figures, report / "figures", formats)
 
 
 def _key(results: Results) -> str:

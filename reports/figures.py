@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports import plots
 from reports.flags import data_states
+from reports.forked import SharedWork
 from reports.formats import one_line, stem, write
 from reports.plots import INK, better, blue, draw_curves, draw_scores, look_of, name_rows
 from reports.results import Cell, Results
@@ -80,8 +81,14 @@ def drawings(results: Results) -> list[Drawing]:
     return [*_drawings(results)]
 
 
-def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL) -> None:
-    """Writes `<name>.<format>` for each figure and format, and deletes those of other results."""
+def begin_figures(
+    figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL
+) -> Callable[[], None]:
+    """Begins to write `<name>.<format>` for each figure and format, in other processes.
+
+    Returns:
+        A function that waits until all are written, and deletes the figures of other results.
+    """
     known_path = folder / "drawn.json"
     known = _known(known_path)
     keys = {
@@ -89,25 +96,36 @@ def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[st
         for figure in figures
         for suffix in formats
     }
+    stale = []
     for figure in figures:
         names = [f"{figure.name}.{suffix}" for suffix in formats]
-        stale = [
-            name for name in names if known.get(name) != keys[name] or not (folder / name).is_file()
-        ]
-        if stale:
-            for name, content in _rendered(figure, stale):
-                write(folder / name, content)
-    for suffix in formats:
-        for old in folder.glob(f"*.{suffix}"):
-            if old.name not in keys:
-                old.unlink()
-    write(known_path, json.dumps(known | keys, indent=1, sort_keys=True))
+        missing = [n for n in names if known.get(n) != keys[n] or not (folder / n).is_file()]
+        if missing:
+            stale.append((figure, missing))
+    shared = SharedWork(partial(_write, folder), stale, fewest=4)
+
+    def finish() -> None:
+        shared.finish()
+        for suffix in formats:
+            for old in folder.glob(f"*.{suffix}"):
+                if old.name not in keys:
+                    old.unlink()
+        write(known_path, json.dumps(known | keys, indent=1, sort_keys=True))
+
+    return finish
 
 
-def _rendered(figure: Drawing, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL) -> None:
+    """Writes what `begin_figures` describes, and waits until all is written."""
+    begin_figures(figures, folder, formats)()
+
+
+def _write(folder: Path, stale: tuple[Drawing, Sequence[str]]) -> None:
+    """Draws a figure, and writes the named files of it."""
     import matplotlib as mpl
     import seaborn as sns
 
+    figure, names = stale
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
         sns.set_theme(style="whitegrid", rc=_STYLE | {"svg.hashsalt": figure.name})
@@ -115,7 +133,7 @@ def _rendered(figure: Drawing, names: Sequence[str]) -> Iterator[tuple[str, byte
         for name in names:
             image = io.BytesIO()
             drawn.savefig(image, format=name[-3:], dpi=200, metadata=_UNDATED[name[-3:]])
-            yield name, image.getvalue()
+            write(folder / name, image.getvalue())
 
 
 def _drawings(results: Results) -> Iterator[Drawing]:

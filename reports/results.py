@@ -16,6 +16,7 @@ from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import DataState, RunRecord
 from benchmarks.records.spec import Direction
+from reports.forked import in_processes
 from reports.row_order import by_dataset, by_task
 
 
@@ -171,6 +172,7 @@ def read_results(root: Path) -> Results:
     ledgers = ResultsFolder(root).ledgers()
     records = _Records(root, _checked(root))
     with _collection_paused():
+        records.check()
         cells = [
             Cell(
                 ledger=ledger,
@@ -229,6 +231,10 @@ CHECKED = Path("report") / "index" / "undamaged.txt"
 """Hashes of runs that were found undamaged, one per line; `capsbench report` writes it."""
 
 
+FEWEST = 500
+"""Runs whose check for damage is worth another process."""
+
+
 def _checked(root: Path) -> set[str]:
     try:
         return set((root / CHECKED).read_text().split())
@@ -246,7 +252,29 @@ class _Records:
     undamaged: set[str] = field(default_factory=set)
     sha256: dict[str, str] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+    _faults: dict[str, str | None] = field(default_factory=dict)
+    """By hash of the files of a run, its damage; only of runs that `check` checked."""
     _read: dict[str, RunRecord | None] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Checks all runs for damage in several processes, if most were not checked before."""
+        run_ids = [path.name for path in ResultsFolder(self.root).runs.glob("*")]
+        if 2 * len(self.checked) < len(run_ids):
+            self._faults.update(in_processes(self._checked_run, run_ids, fewest=FEWEST))
+
+    def _checked_run(self, run_id: str) -> tuple[str, str | None]:
+        """Returns the hash of a run's files, and their damage.
+
+        The hash is empty if there is no record or a file cannot be read.
+        """
+        folder = RunFolder(self.root, run_id)
+        try:
+            content = folder.read_bytes()
+            if content is not None:
+                return folder.content_hash(content), folder.damage(weights=False)
+        except OSError:
+            pass  # whoever needs the run reads it again, and says what is wrong
+        return "", None
 
     def of(self, run_ids: Iterable[str]) -> tuple[RunRecord, ...]:
         """Returns the records of those of these runs that have finished."""
@@ -258,7 +286,7 @@ class _Records:
             content = folder.read_bytes()
             if content is not None and not self._is_whole(folder, content):
                 content = None
-            self._read[run_id] = None if content is None else folder.parse(content)
+            self._read[run_id] = None if content is None else folder.parse(content, checked=True)
             if content is not None:
                 self.sha256[run_id] = hashlib.sha256(content).hexdigest()
         return self._read[run_id]
@@ -266,9 +294,12 @@ class _Records:
     def _is_whole(self, folder: RunFolder, content: bytes) -> bool:
         """Returns whether a run is undamaged, and keeps the damage."""
         mark = folder.content_hash(content)
-        if mark not in self.checked and (fault := folder.damage(weights=False)) is not None:
-            self.damaged.append(fault)
-            return False
+        if mark not in self.checked:
+            known = mark in self._faults
+            fault = self._faults[mark] if known else folder.damage(weights=False)
+            if fault is not None:
+                self.damaged.append(fault)
+                return False
         self.undamaged.add(mark)
         return True
 

@@ -10,7 +10,15 @@ import typer
 from pydantic import ValidationError
 
 from benchmarks import interrupts
-from benchmarks.commands.cli import Data, Offline, Results, announced, command, data_folder
+from benchmarks.commands.cli import (
+    Data,
+    InterruptibleCommands,
+    Offline,
+    Results,
+    announced,
+    command,
+    data_folder,
+)
 from benchmarks.commands.declared_options import declared_by
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError, SweepStoppedError, first_fault
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from sweeps.retry import Selection
 
 app = typer.Typer(
+    cls=InterruptibleCommands,
     help="Search, resume and list: every variant on every dataset.",
     no_args_is_help=True,
     add_completion=False,

@@ -7,13 +7,13 @@ steps, and each step a checkpoint.
 from __future__ import annotations
 
 from benchmarks.specs import profiles
-from benchmarks.specs.profiles import Profile, ProfileName
+from benchmarks.specs.profiles import Profile
 from tests.sweeps import harder
 
 SAMPLES = {"classification": 320, "autoencoding": 256, "prediction": 24}
 
 
-def load_profile(name: ProfileName) -> Profile:
+def load_profile(name: str) -> Profile:
     profile = harder.load_profile(name)
     budgets = {
         task: budget.model_copy(update={"train_samples": SAMPLES[task]})

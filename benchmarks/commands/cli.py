@@ -6,6 +6,7 @@ Importing this module is fast.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TextIO, cast
 
 import typer
+from typer.core import TyperGroup
 
 from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
@@ -28,6 +30,20 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Download nothing: use the data on disk, else stand-ins."),
 ]
+
+
+class InterruptibleCommands(TyperGroup):
+    """A command line whose commands end after Ctrl-C as `main` says; for `cls` of a `typer.Typer`.
+
+    Typer alone prints `Aborted.` and ends with exit code 1.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that was asked for. Raises Interrupted after Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise interrupts.Interrupted(signal.SIGINT) from None
 
 
 def data_folder(data: Path | None) -> Path:

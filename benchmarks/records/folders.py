@@ -143,11 +143,13 @@ class RunFolder:
         except FileNotFoundError:
             return None
 
-    def parse(self, content: bytes) -> RunRecord:
+    def parse(self, content: bytes, *, checked: bool = False) -> RunRecord:
         """Parses and validates a record of this run.
 
         Args:
             content: the bytes of `record.json`.
+            checked: whether `damage` found none in these bytes, so that the record is known to
+                belong to this run.
 
         Returns:
             The record.
@@ -163,6 +165,8 @@ class RunFolder:
                 f"{self.record} is not a record of this version ({first_fault(error)}): remove the "
                 "run's folder to re-run the run, or use the version that wrote the record"
             ) from None
+        if checked:
+            return record
         for field, run_id in {"run_id": record.run_id, "spec": record.spec.run_id}.items():
             if run_id != self.run_id:
                 raise InputError(
@@ -244,7 +248,7 @@ class RunFolder:
         return parse_lines(self.metrics.read_bytes()) if self.metrics.exists() else []
 
     def content_hash(self, record: bytes) -> str:
-        """Computes a hash of the record and the metrics as they are stored.
+        """Computes a hash of the run's id, and of the record and the metrics as they are stored.
 
         Args:
             record: the bytes of the record.
@@ -252,8 +256,12 @@ class RunFolder:
         Returns:
             64 hexadecimal digits.
         """
-        metrics = self.metrics.read_bytes() if self.metrics.exists() else b""
-        return hashlib.sha256(hashlib.sha256(record).digest() + metrics).hexdigest()
+        try:
+            metrics = self.metrics.read_bytes()
+        except FileNotFoundError:
+            metrics = b""
+        parts = self.run_id.encode(), record, metrics
+        return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()
 
     def _other_run(self, stored: dict[str, Any]) -> str | None:
         """Names the other run that a record belongs to; None if it belongs to this run."""

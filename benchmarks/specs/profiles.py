@@ -14,6 +14,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks import datasets
+from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, Role
 from models import registry
 
@@ -115,7 +116,7 @@ def _remaining_samples(source: SourceBudget, task: str, dataset: str, held: int)
     return source.train_samples - held_out_count(held, source.train_samples)
 
 
-def load_profile(name: ProfileName) -> Profile:
+def load_profile(name: str) -> Profile:
     """Reads one profile from `profiles.yaml`.
 
     Args:
@@ -123,10 +124,15 @@ def load_profile(name: ProfileName) -> Profile:
 
     Returns:
         The profile.
+
+    Raises:
+        InputError: if there is no profile of this name.
     """
     import yaml
 
+    if name not in list(ProfileName):
+        raise InputError(f"there is no profile {name!r}: choose of {', '.join(ProfileName)}")
     text = (Path(__file__).parent / "profiles.yaml").read_text(encoding="utf-8")
-    entry: dict[str, Any] = yaml.safe_load(text)[name.value]
-    budgets = {task: {"profile": name.value, **b} for task, b in entry.pop("budgets").items()}
-    return Profile.model_validate({"name": name, "budgets": budgets, **entry})
+    entry: dict[str, Any] = yaml.safe_load(text)[name]
+    budgets = {task: {"profile": str(name), **b} for task, b in entry.pop("budgets").items()}
+    return Profile.model_validate({"name": ProfileName(name), "budgets": budgets, **entry})

@@ -48,7 +48,7 @@ def specify(
     variant: str,
     dataset: str,
     *,
-    profile: Profile | ProfileName = ProfileName.quick,
+    profile: Profile | str = ProfileName.quick,
     role: Role = "trial",
     hyperparameters: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -91,10 +91,15 @@ def specify(
     source = source or DataSource(Path("data"))
     datasets.use_folder(source.root)
     entry = _entry(variant, dataset)
-    plan = profiles.load_profile(profile) if isinstance(profile, ProfileName) else profile
+    plan = profiles.load_profile(profile) if isinstance(profile, str) else profile
     chosen = recipe(variant, dataset, plan.name)
     values = chosen.resolve(hyperparameters or {})
     _require_devices(variant, machine, values)
+    if test_curve and not registry.variant(variant).has_optimization():
+        raise InputError(
+            f"{variant} is not trained by gradients, so it has no epochs to score on test data: "
+            "leave --test-curve out"
+        )
     spent = chosen.budget(
         plan,
         budget_role or role,

@@ -7,21 +7,27 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
+import capsbench
+from benchmarks import interrupts
 from benchmarks.__main__ import app
 from benchmarks.commands.cli import announced, chosen_device, main
 from benchmarks.commands.run_command import make_run
 from benchmarks.commands.run_options import RunOptions
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import specify
 from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -282,3 +288,26 @@ def test_what_is_printed_meanwhile_replaces_the_announcement(
     with announced("reading mnist"):
         pass
     assert terminal.getvalue().endswith("reading mnist …\r\x1b[K")
+
+
+@pytest.mark.parametrize("front", [app, capsbench.app])
+def test_ctrl_c_outside_a_training_is_said_and_not_called_an_error(
+    front: typer.Typer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While data is read, for instance; Typer alone ends with exit code 1."""
+
+    def read(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("benchmarks.commands.run_command.make_run", read)
+    with pytest.raises(interrupts.Interrupted) as left:
+        front(["run", "linear", "usps"])
+    assert left.value.exit_code == 130
+
+
+def test_a_spec_takes_the_name_of_a_profile_as_text() -> None:
+    source = DataSource(ROOT / "data", "none")
+    named = specify("linear", "usps", profile="smoke", source=source)
+    assert named == specify("linear", "usps", profile=ProfileName.smoke, source=source)
+    with pytest.raises(InputError, match="there is no profile 'swift': choose of smoke, quick"):
+        specify("linear", "usps", profile="swift", source=source)

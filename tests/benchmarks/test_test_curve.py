@@ -10,8 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.curves import draw_curves
+from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
+from benchmarks.specs.specification import specify
 from tests.benchmarks.test_run import made, made_until_checkpoint, spec_of
 
 CASES: dict[str, dict[str, Any]] = {
@@ -56,3 +58,8 @@ def test_a_resumed_run_has_the_same_curve(tmp_path: Path) -> None:
 def test_only_a_final_has_a_test_curve() -> None:
     with pytest.raises(ValidationError, match="add --final"):
         with_curve(spec_of("linear"))
+
+
+def test_what_is_not_trained_by_gradients_has_no_test_curve() -> None:
+    with pytest.raises(InputError, match=r"kmeans is not trained .* leave --test-curve out"):
+        specify("kmeans", "usps", role="final", test_curve=True)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,39 @@ def test_a_run_with_damaged_metrics_is_left_out_and_named(tmp_path: Path, role: 
     files.write(tmp_path)
     run.metrics.write_text(run.metrics.read_text()[:-9])
     assert left_out(tmp_path, run.run_id) == f"{run.metrics} is damaged"
+
+
+def test_several_processes_find_the_same_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sweep(trials=4, finals=3)
+    runs = [
+        RunFolder(tmp_path, files.run("linear-usps-quick", "trial", n)["run_id"]) for n in range(4)
+    ]
+    files.write(tmp_path)
+    runs[0].metrics.write_text(runs[0].metrics.read_text()[:-9])
+    runs[1].record.write_text(runs[1].record.read_text().replace('"epochs"', '"epoch"', 1))
+    runs[2].record.unlink()
+    alone = read_results(tmp_path)
+    assert len(alone.damaged) == 2
+    monkeypatch.setattr("reports.results.FEWEST", 3)
+    monkeypatch.setattr("reports.forked._processors", lambda: 3)
+    monkeypatch.setattr(RunFolder, "damage", _in(RunFolder.damage, tmp_path / "checks"))
+    together = read_results(tmp_path)
+    assert (together.damaged, together.key) == (alone.damaged, alone.key)
+    assert together.undamaged == alone.undamaged
+    assert len({path.name for path in (tmp_path / "checks").iterdir()}) == 3
+
+
+def _in(check: Callable[..., str | None], folder: Path) -> Callable[..., str | None]:
+    """Returns a check of a run that leaves a file per process."""
+    folder.mkdir()
+
+    def checked(run: RunFolder, *, weights: bool = True) -> str | None:
+        (folder / str(os.getpid())).touch()
+        return check(run, weights=weights)
+
+    return checked
 
 
 COST = "costs.seconds: a cost is a number of 0 to 9007199254740992"

@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.runs import journal
 from benchmarks.specs import profiles
-from benchmarks.specs.profiles import Profile, ProfileName
+from benchmarks.specs.profiles import Profile
 from sweeps.studies import space
 
 journal.CHECKPOINT_SECONDS = 0.0
@@ -24,7 +24,7 @@ journal.CHECKPOINT_SHARE = math.inf
 _load = profiles.load_profile
 
 
-def load_profile(name: ProfileName) -> Profile:
+def load_profile(name: str) -> Profile:
     profile = _load(name)
     budgets = {t: b.model_copy(update={"epochs": 3}) for t, b in profile.budgets.items()}
     return profile.model_copy(update={"budgets": budgets, "trials": 6})
