@@ -50,7 +50,8 @@ def capsule_transformer(folder: Path, batch: int) -> Step:
     import jax
     import numpy as np
 
-    empty("tensorflow", "tensorflow_datasets", "matplotlib", "tqdm", "tqdm.auto")
+    for_pictures = ("matplotlib", "matplotlib.pyplot", "tqdm", "tqdm.auto")
+    empty("tensorflow", "tensorflow_datasets", *for_pictures)
     sys.path.insert(0, str(folder))
     import jax_moving_mnist
 
