@@ -7,9 +7,11 @@ imports without needing them for a step (pictures, data, logging) are replaced b
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ def capsnet(folder: Path, batch: int) -> Step:
     """XifengGuo/CapsNet-Pytorch: MNIST, three routing iterations, reconstruction."""
     import torch
 
+    without_cuda()
     empty("torchvision", "utils")
     sys.path.insert(0, str(folder))
     import capsulenet
@@ -36,6 +39,30 @@ def capsnet(folder: Path, batch: int) -> Step:
         lengths, images = model(x, y)
         capsulenet.caps_loss(y, lengths, x, images, 0.392).backward()
         adam.step()
+
+    return step
+
+
+def capsule_transformer(folder: Path, batch: int) -> Step:
+    """mmheydari97/SACap: 16 frames of 32×32 to 1."""
+    # Before tensorflow is replaced: Flax reads files with it, if it is there.
+    import flax.training.train_state  # noqa: F401
+    import jax
+    import numpy as np
+
+    for_pictures = ("matplotlib", "matplotlib.pyplot", "tqdm", "tqdm.auto")
+    empty("tensorflow", "tensorflow_datasets", *for_pictures)
+    sys.path.insert(0, str(folder))
+    import jax_moving_mnist
+
+    state = jax_moving_mnist.create_train_state(jax.random.PRNGKey(42), 1e-4, 16)
+    frames = np.random.default_rng(0).uniform(-1, 1, (batch, 17, 32, 32, 1)).astype(np.float32)
+    x, y = frames[:, :16], frames[:, 16:]
+
+    def step() -> None:
+        nonlocal state
+        _, state, _ = jax_moving_mnist.train_step(state, (x, y))
+        jax.block_until_ready(state)
 
     return step
 
@@ -63,6 +90,7 @@ def pcae(folder: Path, batch: int) -> Step:
     """mlberkeley/scae-pytorch: 16 parts on canvases of 40×40."""
     import torch
 
+    without_cuda()
     empty("wandb", "easydict", "attrdict", "torch_optimizer")
     vars(sys.modules["easydict"])["EasyDict"] = Attributes
     vars(sys.modules["torch_optimizer"])["RAdam"] = torch.optim.RAdam
@@ -136,6 +164,38 @@ def scae(folder: Path, batch: int) -> Step:
     return step
 
 
+def tlb_keras(folder: Path, batch: int, *, backend: str) -> Step:
+    """keras-team/keras-io: the example's model and `compile`, without its data and its `fit`."""
+    os.environ["KERAS_BACKEND"] = backend
+    import keras
+    import numpy as np
+
+    empty("matplotlib")
+    images = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 1), np.uint8)
+    keras.datasets.cifar10.load_data = lambda: (images, images)
+    # The example asks for float16.
+    keras.mixed_precision.set_global_policy = lambda policy: None
+    code = (folder / "examples" / "vision" / "temporal_latent_bottleneck.py").read_text()
+    example: dict[str, Any] = {"__name__": "temporal_latent_bottleneck"}
+    exec(code[: code.index("history = model.fit(")], example)
+    random = np.random.default_rng(0)
+    x = random.random((batch, 48, 48, 3), np.float32)
+    y = random.integers(10, size=(batch, 1))
+
+    return lambda: example["model"].train_on_batch(x, y)
+
+
+STEPS: dict[str, Callable[[Path, int], Step]] = {
+    "capsnet": capsnet,
+    "capsule-transformer": capsule_transformer,
+    "convlstm": convlstm,
+    "pcae": pcae,
+    "scae": scae,
+    "tlb-keras-jax": partial(tlb_keras, backend="jax"),
+    "tlb-keras-torch": partial(tlb_keras, backend="torch"),
+}
+
+
 class Attributes(dict):
     """Is a dictionary whose entries are also attributes, as peers' options are."""
 
@@ -160,7 +220,7 @@ def _anything(name: str) -> Any:
     return type(name, (), {})
 
 
-def on_a_processor() -> None:
+def without_cuda() -> None:
     """Makes `.cuda()` do nothing: some peers call it without asking."""
     import torch
 
@@ -176,9 +236,7 @@ def main(case: str, folder: str, batch: str) -> None:
     # then import our package instead.
     sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT]
     sys.stdout = sys.stderr
-    step = {f.__name__: f for f in (capsnet, convlstm, pcae, scae)}[case]
-    on_a_processor()
-    serve(step(Path(folder), int(batch)), int(batch))
+    serve(STEPS[case](Path(folder), int(batch)), int(batch))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 SHORTEST = 1.0
@@ -17,7 +18,7 @@ SHORTEST = 1.0
 
 
 def serve(step: Callable[[], object], samples: int, **facts: object) -> None:
-    """Answers the driver's lines: `step` with the seconds of a step, `memory` with the peak memory.
+    """Makes two steps, writes the peak memory, and then answers `step` with the seconds of a step.
 
     Args:
         step: makes one training step.
@@ -27,7 +28,8 @@ def serve(step: Callable[[], object], samples: int, **facts: object) -> None:
     before = resident("VmRSS")
     step()
     step()
-    answer({"samples": samples, "bytes": resident("VmHWM") - before, **facts})
+    memory = resident("VmHWM") - before
+    answer({"samples": samples, "bytes": memory, "libraries": libraries(), **facts})
     for line in sys.stdin:
         if line.strip() == "step":
             answer(timed(step))
@@ -40,6 +42,12 @@ def timed(step: Callable[[], object]) -> float:
         step()
         made += 1
     return (time.perf_counter() - begun) / made
+
+
+def libraries() -> str:
+    """Lists the loaded libraries that compute, with their versions."""
+    loaded = [name for name in ("torch", "jax", "flax", "keras") if name in sys.modules]
+    return ", ".join(f"{name} {version(name)}" for name in loaded)
 
 
 def answer(value: object) -> None:
