@@ -22,6 +22,7 @@ def load_profile(name: str) -> Profile:
     return profile.model_copy(update={"budgets": budgets})
 
 
+harder.harden()
 profiles.load_profile = load_profile
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from benchmarks.runs import run
 from benchmarks.wandb_options import WandbOptions
 from models.baselines import Linear
 from models.variant import Images
-from tests.benchmarks.test_run import made, spec_of
+from tests.benchmarks.test_run import made, shown, spec_of
 from tests.narrowing import present
 
 
@@ -60,7 +60,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
 def test_by_default_a_run_stays_here_under_its_id(sent: Sent, tmp_path: Path) -> None:
     spec = spec_of("linear")
-    made(spec, tmp_path)
+    shown(spec, tmp_path)
     (settings,) = sent.settings
     assert settings["mode"] == "offline"
     assert settings["project"] == "capsbench"
@@ -76,7 +76,7 @@ def test_name_project_team_and_upload_are_as_asked_and_decide_no_number(
     spec = spec_of("linear", lr=0.02)
     name = "{variant}-{dataset}-{lr:.0e}-{batch_size}-{seed}"
     log = WandbOptions(project="tables", team="letters", name=name, upload=True)
-    record = made(spec, tmp_path / "shown", log=log)
+    record = shown(spec, tmp_path / "shown", log=log)
     (settings,) = sent.settings
     assert settings["mode"] == "online"
     assert (settings["project"], settings["entity"]) == ("tables", "letters")
@@ -228,8 +228,8 @@ def test_equal_runs_of_two_results_folders_have_ids_of_their_own(
 ) -> None:
     spec = spec_of("linear", epochs=1)
     for place in ("a", "b"):
-        made(spec, tmp_path / place)
-    made(spec_of("linear", epochs=2), tmp_path / "a")
+        shown(spec, tmp_path / place)
+    shown(spec_of("linear", epochs=2), tmp_path / "a")
     one, other, next_one = (settings["id"] for settings in sent.settings)
     assert one != other
     assert one.rsplit("-")[-1] == next_one.rsplit("-")[-1]  # the folder's
@@ -245,7 +245,7 @@ def test_its_own_variables_switch_it_off(
 ) -> None:
     spec = spec_of("linear", epochs=1)
     monkeypatch.setenv(variable, value)
-    assert made(spec, tmp_path).status == "complete"
+    assert shown(spec, tmp_path).status == "complete"
     assert sent.settings == []
     assert not (RunFolder(tmp_path, spec.run_id).path / "wandb").exists()
     with pytest.raises(InputError, match=f"--upload sends nothing with {variable}"):

@@ -5,6 +5,7 @@ The runs are finals: they do all that trials do, and also score floors and test 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks.runs import journal
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.run import run
 from benchmarks.tasks import autoencoding
+from benchmarks.wandb_options import WandbOptions
 from models import registry
 from tests.contracts.test_variants import smoke
 
@@ -58,12 +60,13 @@ def test_a_run_resumes_in_the_middle_of_an_epoch(
     # Fewer than there are, so that the last test fits probes anew.
     monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 10)
     spec = spec_of(name, device)
-    whole = run(spec, source=NOWHERE, results=tmp_path / "whole")
+    make = partial(run, source=NOWHERE, log=WandbOptions(off=True))
+    whole = make(spec, results=tmp_path / "whole")
     assert whole.status == "complete", whole.traceback
     if whole.epochs == 0:
         pytest.skip("it is not trained by steps")
     if spec.base is not None:
-        run(spec.base, source=NOWHERE, results=tmp_path / "killed")
+        make(spec.base, results=tmp_path / "killed")
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
     save, saved = Checkpoints.save_checkpoint, []
 
@@ -76,8 +79,8 @@ def test_a_run_resumes_in_the_middle_of_an_epoch(
         patched.setattr(Checkpoints, "save_checkpoint", save_and_die)
         for _ in range(4):
             with pytest.raises(KeyboardInterrupt):
-                run(spec, source=NOWHERE, results=tmp_path / "killed")
+                make(spec, results=tmp_path / "killed")
     assert saved == [1, 2, 3, 4]  # three steps are an epoch
-    resumed = run(spec, source=NOWHERE, results=tmp_path / "killed")
+    resumed = make(spec, results=tmp_path / "killed")
     assert resumed.digest == whole.digest
     assert resumed.weights_sha256 == whole.weights_sha256

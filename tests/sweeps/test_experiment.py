@@ -17,7 +17,7 @@ from sweeps import experiment
 from sweeps.__main__ import app
 from sweeps.stored_options import load_options
 from tests.benchmarks.test_own_variants import FILE, forget
-from tests.sweeps.test_driver import NoReport
+from tests.sweeps.command_lines import NoReport
 
 TEXT = """
 variants: [linear]
@@ -43,6 +43,7 @@ def swept(folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str, text: str =
         "run",
         str(folder / "experiment.yaml"),
         "--offline",
+        "--no-wandb",
         "--data",
         str(folder / "data"),
     ]

@@ -10,19 +10,18 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.commands.cli import main
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.specs.profiles import ProfileName
 from models import registry
 from sweeps import options
-from sweeps.__main__ import app
 from sweeps.stored_options import load_options
 from sweeps.studies import space, start_points
 from sweeps.studies.space import Space, contains
 from sweeps.sweep import sweep
 from tests.narrowing import present
 from tests.reports.results_folder import ledger
+from tests.sweeps.command_lines import call_here
 from tests.sweeps.test_driver import CHOICE
 
 YAML = """
@@ -273,9 +272,7 @@ def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path
     path.write_text("linear/*: [{lr: 0.02}, {lr: 0.003, weight_decay: 0.001}]")
     results = tmp_path / "results"
     run = ["run", "--profile", "smoke", "--offline", "--engine", "inline", "--only", "linear/usps"]
-    with pytest.raises(SystemExit) as left:
-        main(lambda: app([*run, "--results", str(results), "--start", str(path)]))
-    assert left.value.code == 0
+    assert call_here(*run, "--no-wandb", "--start", str(path), results=results) == 0
     recipe = {"lr": 0.001, "weight_decay": 0.01}
     points = [{**recipe, "lr": 0.02}, {"lr": 0.003, "weight_decay": 0.001}]
     assert tried(results) == [recipe, *points]  # smoke has two trials; every point is tried
