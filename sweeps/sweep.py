@@ -11,7 +11,6 @@ from benchmarks import interrupts, own_variants
 from benchmarks.commands.cli import announced
 from benchmarks.records.errors import InputError
 from benchmarks.records.ledger import Planned
-from benchmarks.records.spec import RunSpec
 from benchmarks.specs import profiles
 from benchmarks.specs.profiles import ProfileName
 from models import registry
@@ -124,19 +123,9 @@ def _require_names(choice: options.Options) -> None:
     Raises:
         InputError: if it does not.
     """
-    profile = profiles.load_profile(choice.profile)
     for variant, dataset in matrix.choose_cells(choice.only):
-        config = registry.variant(variant).Config()
-        spec = RunSpec(
-            variant=variant,
-            dataset=dataset,
-            role="trial",
-            hyperparameters=config.model_dump(mode="json"),
-            seed=0,
-            budget=profile.budgets[registry.available()[variant].task],
-            data_sha256="",
-        )
-        choice.log.name_of(spec)
+        config = registry.variant(variant).Config().model_dump(mode="json")
+        choice.log.require_name(variant, dataset, choice.profile.value, config)
 
 
 def _start_points(choice: options.Options) -> start_points.Points:
