@@ -12,7 +12,7 @@ import json
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -214,14 +214,8 @@ def _dataset(header: AnyHeader, path: Path) -> ImageDataset | ClipDataset:
                 folders=(OWN_FOLDER,), files=(File(path.name),), decode=decode, remedy=_remedy(path)
             ),
         ),
-        join=_only,
         state=DataState.own,
     )
-
-
-def _only(parts: list[Any]) -> tuple[Split, Split]:
-    train, test = parts[0]
-    return train, test
 
 
 def _read_arrays(path: Path, header: Header) -> tuple[Split, Split]:

@@ -6,10 +6,11 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError, first_fault, printable
@@ -89,6 +90,18 @@ def parse_lines(content: bytes) -> list[Any]:
     return values
 
 
+class _Spec(BaseModel):
+    """Holds what specs of all versions have."""
+
+    hyperparameters: dict[str, JsonValue]
+
+
+class _Record(BaseModel):
+    """Holds what records of all versions have."""
+
+    spec: _Spec
+
+
 class RunFolder:
     """Finds and reads the files of one run.
 
@@ -163,12 +176,8 @@ class RunFolder:
                 f"{self.record} is not a record of this version ({first_fault(error)}): remove the "
                 "run's folder to re-run the run, or use the version that wrote the record"
             ) from None
-        for field, run_id in {"run_id": record.run_id, "spec": record.spec.run_id}.items():
-            if run_id != self.run_id:
-                raise InputError(
-                    f"{self.record} belongs to another run than its folder names (its {field} "
-                    f"says {printable(run_id)}): remove the folder to re-run the run"
-                )
+        if (other := self._other_run(record.run_id, record.spec)) is not None:
+            raise InputError(f"{other}: remove the folder to re-run the run")
         return record
 
     def read(self) -> RunRecord | None:
@@ -184,6 +193,18 @@ class RunFolder:
         """
         content = self.read_bytes()
         return None if content is None else self.parse(content)
+
+    def hyperparameters(self) -> dict[str, JsonValue] | None:
+        """Reads the hyper-parameters of the run, also from the record of an earlier version.
+
+        Returns:
+            The values by name; None if there is no record, or they cannot be read from it.
+        """
+        try:
+            record = _Record.model_validate_json(self.read_bytes() or b"")
+        except (OSError, ValidationError):
+            return None
+        return record.spec.hyperparameters
 
     def damage(self, *, weights: bool = True) -> str | None:
         """Checks whether the files of the run are those that the run wrote.
@@ -222,8 +243,10 @@ class RunFolder:
         seal = stored.get("seal")
         if seal is not None and seal != RunRecord.seal_of(stored):
             return f"{self.record} is damaged (its content does not match its seal)"
-        if (other := self._other_run(stored)) is not None:
-            return f"{self.record} belongs to another run than its folder names ({other})"
+        with suppress(ValidationError):  # `read` says which field is wrong
+            spec = RunSpec.model_validate(stored["spec"])
+            if (other := self._other_run(stored["run_id"], spec)) is not None:
+                return other
         try:
             digest = RunRecord.digest_of(stored, self._metrics_lines())
         except (ValueError, RecursionError):
@@ -255,15 +278,14 @@ class RunFolder:
         metrics = self.metrics.read_bytes() if self.metrics.exists() else b""
         return hashlib.sha256(hashlib.sha256(record).digest() + metrics).hexdigest()
 
-    def _other_run(self, stored: dict[str, Any]) -> str | None:
-        """Names the other run that a record belongs to; None if it belongs to this run."""
-        try:
-            spec = RunSpec.model_validate(stored["spec"])
-        except ValidationError:
-            return None  # `read` says which field is wrong
-        for field, run_id in {"run_id": stored["run_id"], "spec": spec.run_id}.items():
-            if run_id != self.run_id:
-                return f"its {field} says {printable(str(run_id))}"
+    def _other_run(self, run_id: object, spec: RunSpec) -> str | None:
+        """Says, in one phrase, that a record belongs to another run; None if it is of this run."""
+        for field, other in {"run_id": run_id, "spec": spec.run_id}.items():
+            if other != self.run_id:
+                return (
+                    f"{self.record} belongs to another run than its folder names (its {field} says "
+                    f"{printable(str(other))})"
+                )
         return None
 
     def read_undamaged(self, *, weights: bool = True) -> RunRecord | None:

@@ -23,7 +23,7 @@ from distributed.worker import Worker
 from benchmarks import interrupts
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import provenance
-from benchmarks.records.atomic_files import write_atomically
+from benchmarks.records.atomic_files import has_token, write_atomically, write_token
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
@@ -131,19 +131,12 @@ def make_run(remote: RemoteJob) -> RemoteResult:
     own = Path(worker.local_directory) / "capsbench"
     context = replace(remote.context, source=_data(remote.context, own))
     with _while_wanted(worker):
-        if _sees(context.results, remote.token):
+        if has_token(context.results, remote.token):
             return RemoteResult(execute(remote.job, context))
         own.mkdir(exist_ok=True)
-        (own / ".token").write_text(remote.token)  # this folder replaces the driver's
+        write_token(own, remote.token)  # this folder replaces the driver's
         record = execute(remote.job, replace(context, results=own))
         return RemoteResult(record, _pack(RunFolder(own, record.run_id).path))
-
-
-def _sees(results: Path, token: str) -> bool:
-    try:
-        return (results / ".token").read_text() == token
-    except OSError:
-        return False
 
 
 def _data(context: WorkerContext, own: Path) -> DataSource:
