@@ -20,7 +20,6 @@ from benchmarks.commands.cli import (
     data_folder,
 )
 from benchmarks.commands.declared_options import declared_by
-from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError, SweepStoppedError, first_fault
 from models import registry
 from sweeps import added_variants, driver_lock, matrix, stored_options, worker_server
@@ -198,7 +197,7 @@ def retry(
     runs.require_any(results, studies)
     offline = offline or (choice is not None and choice.offline)
     root = choice.data if choice else data_folder(data)
-    records = runs.rerun_single(DataSource(root, "none" if offline else "small"))
+    records = runs.rerun_single(root, offline=offline)
     for record in records:
         print(f"{record.run_id}: {record.status}{f' ({record.reason})' if record.reason else ''}")
     if choice and runs.of_sweep:

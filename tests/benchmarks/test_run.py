@@ -425,8 +425,8 @@ def elsewhere(patched: pytest.MonkeyPatch, **changed: Any) -> None:
     here = provenance()
     versions = {**here.versions, **changed.pop("versions", {})}
     there = here.model_copy(update={"versions": versions, **changed})
-    for module in (run, recording, checkpoints):
-        patched.setattr(module, "provenance", lambda: there)
+    for module in ("benchmarks.provenance", recording.__name__, checkpoints.__name__):
+        patched.setattr(f"{module}.provenance", lambda: there)
 
 
 ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
