@@ -192,8 +192,9 @@ class Report:
             filters: as for all tables; names of either report are known.
         """
         second = other if isinstance(other, Report) else Report(other)
-        known = {name: mine | second._known()[name] for name, mine in self._known().items()}
-        return select(compare(self._results, second._results), known, filters)
+        theirs, results = second._known(), second._results  # noqa: SLF001 (of the same class)
+        known = {name: mine | theirs[name] for name, mine in self._known().items()}
+        return select(compare(self._results, results), known, filters)
 
     def curves(self, study: str) -> pd.DataFrame:
         """Reads all metrics of a cell's runs by epoch.
