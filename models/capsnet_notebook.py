@@ -1,4 +1,7 @@
-"""Implements a capsule network as a public notebook builds it: it deviates from the paper."""
+"""Implements a capsule network as a public notebook builds it: it deviates from the paper.
+
+The textbook version is models/textbook/capsnet_notebook.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Implements prediction of frames with a Temporal Latent Bottleneck."""
+"""Implements prediction of frames with a Temporal Latent Bottleneck.
+
+The textbook version is models/textbook/tlb_frames.py.
+"""
 
 from __future__ import annotations
 
