@@ -92,18 +92,5 @@ def provide(results: Path, sha256: str | None) -> None:
         )
 
 
-def add_stored(results: Path) -> None:
-    """Adds all variants whose files are stored with results.
-
-    Args:
-        results: the results folder.
-
-    Raises:
-        InputError: if a file cannot be imported.
-    """
-    for path in sorted(ResultsFolder(results).variants.glob("*.py")):
-        add(path)
-
-
 def _mark(sha256: str) -> str:
     return f"-{sha256[:16]}"

@@ -11,8 +11,10 @@ from benchmarks import interrupts, own_variants
 from benchmarks.commands.cli import announced
 from benchmarks.records.errors import InputError
 from benchmarks.records.ledger import Planned
+from benchmarks.records.spec import DeviceName
 from benchmarks.specs import profiles
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import Machine
 from models import registry
 from sweeps import matrix, options, plan
 from sweeps.cells import run_counts
@@ -163,6 +165,8 @@ def _cells(
     adding: Addition,
 ) -> list[Cell]:
     more = Planned(trials=adding.trials, finals=adding.finals)
+    device: DeviceName = "cuda" if choice.device is Device.cuda else "cpu"
+    machine = Machine(device=device, precision=choice.precision)
     profile = profiles.load_profile(choice.profile)
     cells = []
     for variant, dataset in matrix.choose_cells(choice.only):
@@ -172,9 +176,8 @@ def _cells(
             dataset,
             profile=profile,
             source=data_source(choice, profile),
+            machine=machine,
             sampler=choice.sampler,
-            device="cuda" if choice.device is Device.cuda else "cpu",
-            precision=choice.precision,
             start=start,
             changes=choice.changes_of,
         )
