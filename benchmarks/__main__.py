@@ -195,7 +195,7 @@ def speed(
 def _variant(text: str) -> str:
     name = own_variants.named(text)
     if name not in registry.available():
-        raise InputError(registry.unknown(name))
+        raise InputError(registry.unknown_variant(name))
     return name
 
 

@@ -23,7 +23,7 @@ SUFFIX = "_prior"
 """Ends the name of a prior's metric: its curve is dashed, in the panel of the code's metric."""
 
 
-def draw_curves(home: Path, title: str) -> Path | None:
+def draw_run_curves(home: Path, title: str) -> Path | None:
     """Writes `curves.png` into the folder of a run, from its `metrics.jsonl`.
 
     Args:

@@ -154,12 +154,12 @@ def compare(
             found = compare_results(*map(read_results, folders))
             show = show_comparison
         else:
-            from reports.compare_runs import compare_runs, draw_curves, read_runs
+            from reports.compare_runs import compare_runs, draw_compared_curves, read_runs
 
             records = read_runs(results, things)
             found = compare_runs(records)
             show = show_runs
-            typer.echo(f"Curves: {draw_curves(results, records)}", err=True)
+            typer.echo(f"Curves: {draw_compared_curves(results, records)}", err=True)
         if csv:
             typer.echo(formats.csv(found), nl=False)
         else:

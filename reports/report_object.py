@@ -14,7 +14,7 @@ from reports.compare import compare
 from reports.curve_index import curves
 from reports.flags import flags
 from reports.results import read_results
-from reports.selection import Filters, matching, select, unknown
+from reports.selection import Filters, matching, select, unknown_name
 from reports.statistics.ranking import RankedCell, rankings
 from reports.tables import TABLES
 from reports.tables.floor_tables import above_floors
@@ -82,7 +82,7 @@ class Report:
                 no such column.
         """
         if name not in TABLES:
-            raise InputError(unknown("table", name, list(TABLES)))
+            raise InputError(unknown_name("table", name, list(TABLES)))
         return select(TABLES[name](self._results), self._known(), filters)
 
     def leaderboard(self, **filters: Unpack[Filters]) -> pd.DataFrame:
@@ -109,7 +109,7 @@ class Report:
             return self.table("trials", **filters)
         cells = {cell.study: cell for cell in self._results.cells}
         if study not in cells:
-            raise InputError(unknown("study", study, list(cells)))
+            raise InputError(unknown_name("study", study, list(cells)))
         return select(trials_of(cells[study]), self._known(), filters)
 
     def matrix(self, **filters: Unpack[Filters]) -> pd.DataFrame:
@@ -210,7 +210,7 @@ class Report:
         """
         cells = {cell.study: cell for cell in self._results.cells}
         if study not in cells:
-            raise InputError(unknown("study", study, list(cells)))
+            raise InputError(unknown_name("study", study, list(cells)))
         return curves(self._results, cells[study])
 
     def flags(self) -> list[str]:

@@ -63,7 +63,7 @@ def difference_words(metric: str, difference: float) -> str:
     return f"{text} points" if is_rate(metric) else text
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Writes a time such as `4.2 s`, `12 min` or `3.1 h`; empty for NaN."""
     if math.isnan(seconds):
         return ""

@@ -95,7 +95,7 @@ def run(
 ) -> None:
     """Sweeps the chosen cells, or resumes their sweep, and writes the report."""
     plan = Experiment() if experiment is None else read_experiment(experiment)
-    own = added_variants.add_variants([*plan.files, *(variants or ())], results)
+    own = added_variants.register_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)

@@ -89,7 +89,7 @@ def find(name: str) -> Dataset:
         from benchmarks.datasets import own_datasets
 
         assert _root is not None
-        return own_datasets.find(own_datasets.path_of(_root.absolute(), name))
+        return own_datasets.find_own(own_datasets.own_path(_root.absolute(), name))
     if name not in known:
         raise InputError(f"no dataset is called {name!r}: {hint(name, (*known, *own_names()))}")
     dataset: Dataset = importlib.import_module(f"{__name__}.{name}").DATASET

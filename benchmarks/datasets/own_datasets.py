@@ -63,7 +63,7 @@ class Added(NamedTuple):
     """What was changed or left out, in sentences."""
 
 
-def path_of(root: Path, name: str) -> Path:
+def own_path(root: Path, name: str) -> Path:
     """Returns the path of the file of an own dataset.
 
     Args:
@@ -95,7 +95,7 @@ def store(
     from safetensors.numpy import save_file
 
     header, arrays = _described(name, str(source.absolute()), added)
-    path = path_of(root, name)
+    path = own_path(root, name)
     if path.exists() and not replace:
         stored = read_header(path)
         own = {"source", "notes"}
@@ -178,7 +178,7 @@ def _remedy(path: Path) -> str:
     return f"restore the file, or delete it and call `capsbench data add {name} PATH` again."
 
 
-def find(path: Path) -> ImageDataset | ClipDataset:
+def find_own(path: Path) -> ImageDataset | ClipDataset:
     """Makes the dataset of a file; equal files give the same object.
 
     Args:

@@ -124,7 +124,7 @@ def run(
                         ),
                         journal,
                     )
-            record = recording.record_of(spec, outcome, data=data, study=study, journal=journal)
+            record = recording.make_record(spec, outcome, data=data, study=study, journal=journal)
             return _keep(folder, record, outcome, view)
 
 
@@ -179,7 +179,7 @@ def give_up(
     folder.metrics.unlink(missing_ok=True)
     step = Checkpoints(folder.path).step()
     outcome = Outcome(status="failed", reason=reason, traceback=traceback, step=step)
-    record = recording.record_of(spec, outcome, study=study)
+    record = recording.make_record(spec, outcome, study=study)
     with _viewed(folder, spec, study, log) as view:
         return _keep(folder, record, outcome, view)
 

@@ -211,7 +211,7 @@ def _assembled(
             "from its results folder, or call `benchmarks.add_variants` with the file before"
         )
     if spec.variant not in registry.available():
-        raise InputError(registry.unknown(spec.variant))
+        raise InputError(registry.unknown_variant(spec.variant))
     try:
         config_of(spec)
     except ValidationError as error:

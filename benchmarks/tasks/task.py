@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
-from benchmarks.batches import Epoch, evaluation_epoch, pixels_of, training_epoch
+from benchmarks.batches import Epoch, all_pixels, evaluation_epoch, training_epoch
 from benchmarks.datasets.samples import Samples
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive_seed
@@ -166,7 +166,7 @@ class Task(pl.LightningModule, Generic[B]):
     def fit_model(self) -> None:
         """Fits a variant that is not trained by gradients on all training samples."""
         if type(self.model).fit is not Variant.fit:
-            self.model.fit(pixels_of(self.data.train, batch_size=self.evaluation_batch))
+            self.model.fit(all_pixels(self.data.train, batch_size=self.evaluation_batch))
 
     def train_dataloader(self) -> Epoch:
         return training_epoch(

@@ -26,7 +26,7 @@ from reports.published import beside, differences, gap
 from reports.results import Cell, Results
 from reports.score_texts import (
     difference_words,
-    duration,
+    duration_text,
     factor,
     published_text,
     score_text,
@@ -207,8 +207,8 @@ def _cost_words(cell: Cell) -> str:
     parameters, seconds = cost(cell, "parameters"), cost(cell, "seconds")
     bases = mean([s for run in cell.bases if math.isfinite(s := run.cost("seconds"))])
     parts = (
-        f"{duration(seconds)} per run" if math.isfinite(seconds) else "",
-        f"without its base, a run of {duration(bases)}" if math.isfinite(bases) else "",
+        f"{duration_text(seconds)} per run" if math.isfinite(seconds) else "",
+        f"without its base, a run of {duration_text(bases)}" if math.isfinite(bases) else "",
         f"{round(parameters):,} parameters" if math.isfinite(parameters) else "",
     )
     return ", ".join(filter(None, parts)) or "unknown"

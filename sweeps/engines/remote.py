@@ -115,7 +115,7 @@ class Call:
         return self._call, ()
 
 
-def make_run(remote: RemoteJob) -> RemoteResult:
+def make_remote_run(remote: RemoteJob) -> RemoteResult:
     """Makes a run on a Dask worker.
 
     Args:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import datasets
-from benchmarks.batches import evaluation_epoch, pixels_of, training_epoch
+from benchmarks.batches import all_pixels, evaluation_epoch, training_epoch
 from benchmarks.datasets import mnist
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples, to_float
@@ -67,7 +67,7 @@ def test_evaluation_sees_all_in_order() -> None:
 @pytest.mark.parametrize("dataset", ["usps", MOVING_MNIST])
 def test_pixels_are_those_of_the_batches(dataset: str) -> None:
     train = load("autoencoding", dataset).train
-    pixels = pixels_of(train, batch_size=7)
+    pixels = all_pixels(train, batch_size=7)
     assert pixels.dtype == torch.uint8
     assert torch.equal(
         to_float(pixels), of_type(Images, train.gather(torch.arange(len(train)), 0)).x

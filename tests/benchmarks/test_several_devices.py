@@ -32,7 +32,7 @@ from benchmarks.specs.specification import Machine, specify
 from tests.benchmarks.test_own_variants import forget
 from tests.benchmarks.test_run import NOWHERE, made, made_until_checkpoint, spec_of
 from tests.narrowing import present
-from tests.processes import alive
+from tests.process_helpers import alive
 
 PATIENCE = 60
 

@@ -37,7 +37,7 @@ from sweeps.studies import space
 from sweeps.studies.study_configuration import Sampler
 from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
-from tests.processes import alive
+from tests.process_helpers import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "BENCH_DATA": ""}

@@ -120,13 +120,13 @@ def test_a_dry_run_of_a_users_file_writes_nothing(
     forget()
     (tmp_path / "dried.py").write_text(FILE.replace("mynet", "dried"))
     read: list[Path] = []
-    add = own_variants.add
+    add = own_variants.add_variants
 
     def added(path: Path) -> list[str]:
         read.append(path)
         return add(path)
 
-    monkeypatch.setattr(own_variants, "add", added)
+    monkeypatch.setattr(own_variants, "add_variants", added)
     (tmp_path / "dried.yaml").write_text(
         "{variants: [./dried.py], datasets: [usps], profile: smoke}"
     )

@@ -34,11 +34,11 @@ from tests.sweeps.test_driver import CHOICE
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has every model take a second for a sample in training, a tenth in evaluation."""
-    run_times.sample_times.cache_clear()
+    run_times.cached_sample_times.cache_clear()
     monkeypatch.setattr(timing, "untrained_model", lambda *_: None)
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(1.0, 0.1))
     yield
-    run_times.sample_times.cache_clear()
+    run_times.cached_sample_times.cache_clear()
 
 
 def planned(
