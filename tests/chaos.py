@@ -111,8 +111,8 @@ def attack(folder: Path, kills: int, seed: int, engines: list[EngineName]) -> Ta
         difference = [name for name in wanted if found[name] != wanted[name]]
         if difference:
             tally.different.append(f"{results.name}: {', '.join(difference)}")
-        told = f"DIFFERS in {', '.join(difference)}" if difference else "identical"
-        print(f"{results.name} {' '.join(options)}: {told} after {sweep.told}", flush=True)
+        verdict = f"DIFFERS in {', '.join(difference)}" if difference else "identical"
+        print(f"{results.name} {' '.join(options)}: {verdict} after {sweep.faults}", flush=True)
     return tally
 
 
@@ -141,7 +141,7 @@ class _Sweep:
         self.done: list[str] = []
 
     @property
-    def told(self) -> str:
+    def faults(self) -> str:
         return ", ".join(self.done) or "nothing"
 
     def run(self, kills: int) -> None:
@@ -199,7 +199,7 @@ class _Sweep:
         else:
             assert self.outside.scheduler is not None
             self.outside.scheduler()
-        _, told = driver.communicate(timeout=PATIENCE)
+        _, printed = driver.communicate(timeout=PATIENCE)
         # A driver that has no checkpoint to write ends by the signal itself, or with exit code 0.
         allowed = {
             "kill driver": {-signal.SIGKILL},
@@ -208,7 +208,7 @@ class _Sweep:
             "kill scheduler": {2},
         }[target] | {0}
         if driver.returncode not in allowed:
-            raise RuntimeError(f"{target}: exit code {driver.returncode}: {told.decode()}")
+            raise RuntimeError(f"{target}: exit code {driver.returncode}: {printed.decode()}")
         if driver.returncode in (143, 130):
             self.tally.leaving.append(time.monotonic() - begun)
 
@@ -262,9 +262,9 @@ def _driver(*arguments: str, results: Path) -> subprocess.Popen[bytes]:
 
 
 def _finish(driver: subprocess.Popen[bytes]) -> None:
-    _, told = driver.communicate(timeout=PATIENCE)
+    _, printed = driver.communicate(timeout=PATIENCE)
     if driver.returncode != 0:
-        raise RuntimeError(f"a sweep ended with {driver.returncode}: {told.decode()}")
+        raise RuntimeError(f"a sweep ended with {driver.returncode}: {printed.decode()}")
 
 
 def _progress(results: Path) -> dict[Path, int]:

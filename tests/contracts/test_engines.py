@@ -419,15 +419,15 @@ def test_auto_means_what_the_workers_of_a_scheduler_have(
         assert dask_engine.choose_device(address)[0] == ("cuda" if gpu else "cpu")
         assert capsys.readouterr().err == ""
         engine = engines.start_engine(EngineName.dask, 1, scheduler=address, needs_gpu=True)
-        told: list[str] = []
+        printed: list[str] = []
 
         def heard() -> bool:
-            told.append(capsys.readouterr().err)
-            return "the worker at" in "".join(told)
+            printed.append(capsys.readouterr().err)
+            return "the worker at" in "".join(printed)
 
         until(heard)
-        assert ("finds no GPU, which" in "".join(told)) == (not gpu)
-        assert (": A GPU" in "".join(told)) == bool(gpu)
+        assert ("finds no GPU, which" in "".join(printed)) == (not gpu)
+        assert (": A GPU" in "".join(printed)) == bool(gpu)
         assert engine.workers == (1 if gpu else 0)
         engine.shutdown(cancel_futures=True)
     finally:

@@ -81,7 +81,7 @@ def papers_folder(root: Path) -> Path:
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn", "twocolumn,a4paper"])
-def test_finding_9_the_leaderboard_fits_a_paper(tmp_path: Path, columns: str) -> None:
+def test_the_leaderboard_fits_a_paper(tmp_path: Path, columns: str) -> None:
     folder = papers_folder(tmp_path)
     (folder / "paper.tex").write_text(PAPER % columns)
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]

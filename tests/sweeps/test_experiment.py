@@ -146,8 +146,8 @@ def test_a_stopped_sweep_names_the_command_that_resumes_it(
         raise SweepStoppedError("the scheduler is gone: start it again")
 
     monkeypatch.setattr("sweeps.sweep.sweep", stopped)
-    told = f"start it again, then go on with `capsbench resume --results {tmp_path}/results`"
-    with pytest.raises(InputError, match=re.escape(told)):
+    remedy = f"start it again, then go on with `capsbench resume --results {tmp_path}/results`"
+    with pytest.raises(InputError, match=re.escape(remedy)):
         swept(tmp_path, monkeypatch)
 
 
