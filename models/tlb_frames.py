@@ -89,7 +89,7 @@ class TLBFrames(Variant):
         bottleneck = self.bottleneck.fold()
 
         def chunks(frames: Tensor) -> Tensor:
-            """(batch, frames, channels, height, width) to (batch, frames, tokens, dim)."""
+            """Maps (batch, frames, channels, height, width) to (batch, frames, tokens, dim)."""
             return bottleneck.apply_local_layers(self.norm(self.tokens(frames) + self.positions))
 
         given = chunks(past).unbind(1)

@@ -44,7 +44,7 @@ def in_processes(work: Callable[[Item], None], items: Sequence[Item]) -> None:
     for process, share in zip(others, shares[1:], strict=True):
         process.join()
         if process.exitcode:
-            _work(work, share)  # which says here what is wrong
+            _work(work, share)  # raises here what the other process could not report
 
 
 def _work(work: Callable[[Item], None], share: Sequence[Item]) -> None:
@@ -59,7 +59,7 @@ def _work_beside(work: Callable[[Item], None], share: Sequence[Item], parent: in
                 break
             work(item)
     except BaseException:
-        os._exit(1)  # in silence: the parent does this share again, and raises
+        os._exit(1)  # without a trace: the parent repeats this share, and raises
 
 
 def _processors() -> int:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """Tables and figures of a results folder, as of when it was read.
+    """Holds the tables and figures of a results folder, as of when it was read.
 
     Each method that returns a table makes a new DataFrame. Most take the filters `task`, `variant`,
     `dataset` and `profile`: a name, a pattern such as `caps*`, or a list of both. Filters leave out
@@ -313,7 +313,7 @@ def _one(what: str, found: Iterable[str]) -> None:
     names = sorted(found)
     if len(names) != 1:
         known = "; ".join(names) or "none, since nothing is left"
-        raise InputError(f"a figure shows one {what}: choose of {known}")
+        raise InputError(f"a figure shows one {what}: choose one of {known}")
 
 
 def _on(ax: Axes | None) -> Axes:

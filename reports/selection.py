@@ -37,7 +37,7 @@ def select(table: pd.DataFrame, known: dict[str, set[str]], filters: Filters) ->
     for column, names in filters.items():
         assert isinstance(names, str | Sequence)
         if column not in known:
-            raise InputError(f"no table has a filter '{column}': choose of {', '.join(known)}")
+            raise InputError(f"no table has a filter '{column}': choose one of {', '.join(known)}")
         if column not in table:
             raise InputError(f"this table has no column '{column}': its rows are for all of them")
         there = known[column] | set(table[column])

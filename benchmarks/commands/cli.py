@@ -48,7 +48,7 @@ RunPrecision = Annotated[
 
 
 class InterruptibleCommands(TyperGroup):
-    """A command line whose commands end after Ctrl-C as `main` says; for `cls` of a `typer.Typer`.
+    """Ends commands after Ctrl-C as `main` says; is the `cls` of each `typer.Typer`.
 
     Typer alone prints `Aborted.` and ends with exit code 1.
     """

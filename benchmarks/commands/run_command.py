@@ -1,4 +1,4 @@
-"""Implements the commands of `python -m benchmarks`: make a run, reproduce a run, show the data."""
+"""Implements `capsbench run`, and the table of `capsbench data`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Weights & Biases run of a run: a view, from which no figure is taken.
+"""Shows a run in Weights & Biases; no figure is taken from this view.
 
 The view of a run that was killed begins anew, from `metrics.jsonl`.
 """

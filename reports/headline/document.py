@@ -1,4 +1,4 @@
-"""The headline table and figure, made from the rows and their records."""
+"""Writes the headline table and figure from the rows and their records."""
 
 from __future__ import annotations
 

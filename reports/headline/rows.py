@@ -112,12 +112,12 @@ class Measured:
 
     @cached_property
     def score(self) -> Estimate:
-        """The mean over seeds with its 95 % interval; none for fewer than three seeds."""
+        """Returns the mean over seeds, with its 95 % interval if there are three seeds or more."""
         return self._estimate(self.values)
 
     @cached_property
     def curve(self) -> list[Estimate]:
-        """The score after each epoch, if the row is scored on test data after each epoch."""
+        """Returns the score after each epoch; empty if test data is scored at the end alone."""
         if not self.row.test_curve:
             return []
         by_seed = [self.by_epoch(record, self.row.metric)[1] for record in self.records]

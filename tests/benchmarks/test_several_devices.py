@@ -38,7 +38,7 @@ PATIENCE = 60
 
 
 def shared(spec: RunSpec, devices: int = 2) -> RunSpec:
-    """The spec of the same run on several devices."""
+    """Returns the spec of the same run on several devices."""
     return RunSpec.model_validate({**spec.model_dump(), "devices": devices})
 
 
@@ -255,7 +255,7 @@ def _lines(results: Path) -> int:
 
 
 def _members(session: int) -> list[int]:
-    """The processes of a session that are there."""
+    """Lists the processes of a session."""
     members = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Of 100 tables, the sentences that reports print are true in as many as they say, or in more."""
+"""Tests that the sentences of reports are true in at least as many tables as they say."""
 
 from __future__ import annotations
 

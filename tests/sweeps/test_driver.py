@@ -104,7 +104,7 @@ def test_a_full_disk_is_one_sentence_and_the_sweep_resumes_from_there(
     fsync = os.fsync
 
     def full(descriptor: int) -> None:
-        """No place for a second record."""
+        """Fails at the second record, as a full disk does."""
         record = ".record.json" in os.readlink(f"/proc/self/fd/{descriptor}")
         if record and digests(results):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -499,7 +499,7 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Faulty(Inline):
-        """Its first run ends with a fault of this code."""
+        """Ends its first run with an error that nobody expects."""
 
         runs = 0
 

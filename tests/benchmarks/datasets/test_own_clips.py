@@ -1,4 +1,4 @@
-"""The user's own clips: what is read, what is refused, and runs that train on them."""
+"""Tests the user's own clips: what is read, what is refused, and runs that train on them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Step = Callable[[], object]
 
 
 def capsnet(folder: Path, batch: int) -> Step:
-    """XifengGuo/CapsNet-Pytorch: MNIST, three routing iterations, reconstruction."""
+    """Trains XifengGuo/CapsNet-Pytorch: MNIST, three routing iterations, reconstruction."""
     import torch
 
     empty("torchvision", "utils")
@@ -41,7 +41,7 @@ def capsnet(folder: Path, batch: int) -> Step:
 
 
 def convlstm(folder: Path, batch: int) -> Step:
-    """holmdk/Video-Prediction-using-PyTorch: 64 channels, 10 frames of 64×64 to 10."""
+    """Trains holmdk/Video-Prediction-using-PyTorch: 64 channels, 10 frames of 64×64 to 10."""
     import torch
 
     sys.path.insert(0, str(folder))
@@ -60,7 +60,7 @@ def convlstm(folder: Path, batch: int) -> Step:
 
 
 def pcae(folder: Path, batch: int) -> Step:
-    """mlberkeley/scae-pytorch: 16 parts on canvases of 40×40."""
+    """Trains mlberkeley/scae-pytorch: 16 parts on canvases of 40×40."""
     import torch
 
     empty("wandb", "easydict", "attrdict", "torch_optimizer")
@@ -107,7 +107,7 @@ def pcae(folder: Path, batch: int) -> Step:
 
 
 def scae(folder: Path, batch: int) -> Step:
-    """bdsaglam/torch-scae: 40 parts, 32 objects, canvases of 40×40."""
+    """Trains bdsaglam/torch-scae: 40 parts, 32 objects, canvases of 40×40."""
     import torch
 
     empty("torchvision", "cv2", "monty", "monty.collections")
