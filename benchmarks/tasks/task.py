@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.batches import Epoch, all_pixels, evaluation_epoch, training_epoch
 from benchmarks.datasets.samples import Samples
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.records.seeds import derive_seed
+from benchmarks.records.seeds import Axes, derive_seed
 from benchmarks.tasks.pictures import LabelledPicture, draw_samples
 from models.layers.shares import current_share, mean_of_shares
 from models.variant import Clips, Images, Points, Variant
@@ -191,8 +191,10 @@ class Task(pl.LightningModule, Generic[B]):
 
     def on_train_batch_start(self, batch: B, batch_idx: int) -> None:
         share = current_share()
-        axes = {} if share.devices == 1 else {"rank": share.rank}
-        seed = derive_seed(self.seed, epoch=self.current_epoch, step=batch_idx, **axes)
+        axes: Axes = {"epoch": self.current_epoch, "step": batch_idx}
+        if share.devices > 1:
+            axes["rank"] = share.rank
+        seed = derive_seed(self.seed, **axes)
         # torch.manual_seed would format a stack trace for each backend that is not in use.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
