@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reports.statistics.intervals import estimate
-from tests.reports.measured_coverage import CLAIMS, SEEDS
 from tests.reports.simulated import errors, rates
+from tests.tools.measured_coverage import CLAIMS, SEEDS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reading-the-tables.md"
 TABLES = 600

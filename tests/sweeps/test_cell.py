@@ -29,7 +29,7 @@ from sweeps.studies.proposals import Proposals
 from sweeps.studies.study_configuration import Sampler, StudyConfiguration
 from sweeps.sweep_status import show_status
 from tests.narrowing import present
-from tests.sweeps.growth import recorded
+from tests.tools.growth import recorded
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"lag": 3})
 SEEDS = 5

@@ -28,9 +28,9 @@ from benchmarks.datasets.dataset import Form
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps.__main__ import app
-from tests.chaos import workers
 from tests.mirror import agrees
 from tests.narrowing import present
+from tests.tools.chaos import workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")

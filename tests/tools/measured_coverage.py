@@ -1,6 +1,6 @@
 """Measures how often the printed intervals and marks are right, where the truth is known.
 
-    python -m tests.reports.measured_coverage
+    python -m tests.tools.measured_coverage
 
 prints the table of docs/reading-the-tables.md: of 100 drawn tables, in how many a sentence that the
 reports print is true; the lowest and the highest of its cases. The tests draw fewer tables.

@@ -1,7 +1,7 @@
 """Kills sweeps and damages their files, and checks that the results equal those of an undisturbed
 sweep.
 
-    python -m tests.chaos --kills 100 --seed 0
+    python -m tests.tools.chaos --kills 100 --seed 0
 
 makes one undisturbed sweep, and then disturbed sweeps on each engine in turn. At random moments it
 kills a driver, a worker or a Dask scheduler, or sends SIGTERM or Ctrl-C. While no driver is
@@ -34,7 +34,7 @@ import typer
 from models import registry
 from sweeps.options import EngineName
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": "", "PYTHONPATH": str(ROOT)}
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist", "ocae/usps")
 """The cells of each sweep, if their variants exist. A run of ocae needs a run of its base."""
@@ -253,7 +253,7 @@ def _resume(results: Path) -> subprocess.Popen[bytes]:
 
 def _driver(*arguments: str, results: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.attacked", *arguments, "--results", str(results)],
+        [sys.executable, "-m", "tests.tools.attacked", *arguments, "--results", str(results)],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
@@ -379,7 +379,7 @@ def _joined() -> Ground:
             start("scheduler", "--host", "127.0.0.1", "--port", str(port))
             for _ in range(2):
                 worker = ("--nthreads", "1", "--memory-limit", "0", "--resources", "run=1")
-                own = ("--local-directory", scratch, "--preload", "tests.attacked")
+                own = ("--local-directory", scratch, "--preload", "tests.tools.attacked")
                 start("worker", address, *worker, *own)
 
         def stop_all() -> None:
