@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.datasets import OWN_FOLDER
+from benchmarks.datasets.own_files import OWN_FOLDER
 from benchmarks.records.errors import InputError
 from benchmarks.records.record import DataState
 

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field, ValidationError
 
-from benchmarks.datasets import OWN_ENDING, OWN_FOLDER
 from benchmarks.datasets.data_files import File, Layout, fingerprint_of
 from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.own_clips import ARRAYS as CLIP_ARRAYS
 from benchmarks.datasets.own_clips import AddedClips, ClipDataset, ClipsHeader
+from benchmarks.datasets.own_files import OWN_FOLDER, own_name, own_path
 from benchmarks.datasets.task_data import Split
 from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError, first_fault
@@ -61,16 +61,6 @@ class Added(NamedTuple):
     classes: tuple[str, ...]
     notes: tuple[str, ...]
     """What was changed or left out, in sentences."""
-
-
-def own_path(root: Path, name: str) -> Path:
-    """Returns the path of the file of an own dataset.
-
-    Args:
-        root: the folder of the datasets.
-        name: the name of the own dataset.
-    """
-    return root / OWN_FOLDER / f"{name}{OWN_ENDING}"
 
 
 def store(
@@ -164,7 +154,7 @@ def read_header(path: Path) -> AnyHeader:
         raise _damaged(path, first_fault(error)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(path, "it has no header") from None
-    if header.name != path.name.removesuffix(OWN_ENDING):
+    if header.name != own_name(path):
         raise _damaged(path, f"its header has the name {header.name}")
     return header
 
@@ -174,7 +164,7 @@ def _damaged(path: Path, reason: str) -> InputError:
 
 
 def _remedy(path: Path) -> str:
-    name = path.name.removesuffix(OWN_ENDING)
+    name = own_name(path)
     return f"restore the file, or delete it and call `capsbench data add {name} PATH` again."
 
 
