@@ -30,7 +30,7 @@ class Report:
 
     Each method that returns a table makes a new DataFrame. Most take the filters `task`, `variant`,
     `dataset` and `profile`: a name, a pattern such as `caps*`, or a list of both. Filters leave out
-    rows and change no figure: marks and ranks still speak of all variants. An unknown name raises
+    rows and change no figure: marks and ranks still compare all variants. An unknown name raises
     `InputError`, which names the nearest known one. docs/reading-the-tables.md explains columns.
 
     Args:

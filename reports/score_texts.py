@@ -26,7 +26,7 @@ def score_texts(metric: str, mean: float, low: float, high: float) -> tuple[str,
         mean, low, high: in the metric's own unit; NaN if there is none.
 
     Returns:
-        The mean, the low end and the high end; empty texts for what there is not.
+        The mean, the low end and the high end; empty texts for what is missing.
     """
     mean, low, high = (factor(metric) * value for value in (mean, low, high))
     if math.isnan(mean):

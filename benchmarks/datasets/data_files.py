@@ -239,7 +239,7 @@ def require_no_lookalike(
     found = find_lookalike(root, pattern)
     if found is not None:
         raise InputError(
-            f"{found} looks like a file of {name}, but is in no form that is read, and {name} is "
+            f"{found} looks like a file of {name}, but its format is not read, and {name} is "
             f"not found elsewhere ({reason}): put {official}, or move this file out of the data "
             "folder to go on without it"
         )

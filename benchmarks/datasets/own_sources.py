@@ -75,8 +75,8 @@ def _reader(path: Path) -> Callable[[Path, Choice], Found]:
     if path.suffix == ".py":
         return _script
     raise InputError(
-        f"{path} is in no form that is read: give a folder with one folder of images per class, an "
-        ".npz or .npy file, a Parquet file, or a .py file that makes torch datasets"
+        f"{path} has a format that is not read: give a folder with one folder of images per class, "
+        "an .npz or .npy file, a Parquet file, or a .py file that makes torch datasets"
     )
 
 

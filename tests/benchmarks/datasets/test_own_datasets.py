@@ -360,7 +360,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("other names", "it has kinds, pictures: name them with --images NAME"),
         ("axes", "no axis is clearly that of the 1 or 3 channels"),
         ("normalised", "its pixels are of -1 to 0.99"),
-        ("text", "is in no form that is read"),
+        ("text", "has a format that is not read"),
         ("script", "division by zero"),
         ("columns", "no column of images: its columns are picture, kind"),
     ],
