@@ -228,9 +228,9 @@ def test_a_mistake_is_named_before_data_is_looked_for(
 
     monkeypatch.setattr("benchmarks.datasets.image_dataset.find_or_download", looked_for)
     where = ["--data", str(tmp_path), "--results", str(tmp_path / "results")]
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as ended:
         main(lambda: app(["run", *arguments, *where]))
-    assert leaving.value.code == 2
+    assert ended.value.code == 2
     assert named in capsys.readouterr().err
 
 

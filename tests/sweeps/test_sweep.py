@@ -303,17 +303,17 @@ def test_status_watches_until_all_is_done(undisturbed: Path) -> None:
     assert "pruning saved" in shown.stdout
 
 
-STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
+CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "seeds": ("seeds: 3", {"trials": 18}),
     "cost": ("cost: parameters", {"cost": "parameters"}),
     "hyperband": ("pruner: hyperband", {}),
 }
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_study_configuration_is_kept_through_workers(name: str, tmp_path: Path) -> None:
     """A sweep by two workers equals a sweep by one, for every study configuration."""
-    text, expected = STRATEGIES[name]
+    text, expected = CONFIGURATIONS[name]
     environment = {**ENVIRONMENT, "HARDER_STUDY": text}
     found = []
     for engine in (("--engine", "inline"), ("--workers", "2")):

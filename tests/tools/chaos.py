@@ -54,7 +54,7 @@ class Tally:
 
     strikes: Counter[str] = field(default_factory=Counter)
     damages: Counter[str] = field(default_factory=Counter)
-    leaving: list[float] = field(default_factory=list)
+    seconds_to_stop: list[float] = field(default_factory=list)
     """Seconds from SIGTERM or Ctrl-C to the driver's end."""
     sweeps: int = 0
     different: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Tally:
     def __str__(self) -> str:
         counts = ", ".join(f"{n} × {what}" for what, n in sorted(self.strikes.items()))
         files = ", ".join(f"{n} × {what}" for what, n in sorted(self.damages.items()))
-        slowest = f"{max(self.leaving):.1f} s" if self.leaving else "none was asked"
+        slowest = f"{max(self.seconds_to_stop):.1f} s" if self.seconds_to_stop else "none was asked"
         return (
             f"{self.sweeps - len(self.different)} of {self.sweeps} sweeps identical after "
             f"{self.kills} kills ({counts}); files: {files or 'none'}; slowest to leave: {slowest}"
@@ -210,7 +210,7 @@ class _Sweep:
         if driver.returncode not in allowed:
             raise RuntimeError(f"{target}: exit code {driver.returncode}: {printed.decode()}")
         if driver.returncode in (143, 130):
-            self.tally.leaving.append(time.monotonic() - begun)
+            self.tally.seconds_to_stop.append(time.monotonic() - begun)
 
     def _damage(self) -> None:
         kinds = {
