@@ -21,6 +21,7 @@ from benchmarks.commands.cli import (
 )
 from benchmarks.commands.declared_options import declared_by
 from benchmarks.records.errors import InputError, SweepStoppedError, first_fault
+from benchmarks.records.folders import ResultsFolder
 from models import registry
 from sweeps import added_variants, driver_lock, matrix, stored_options, worker_server
 from sweeps.experiment import Experiment, read_experiment
@@ -187,7 +188,7 @@ def retry(
     results = folder or results
     selection = Selection(reason, tuple(only or ()), other_code)
     matrix.choose_cells(selection.only)
-    choice = _stored(results, data) if (results / "sweep.json").exists() else None
+    choice = _stored(results, data) if ResultsFolder(results).options.exists() else None
     studies = choice.studies() if choice else ()
     runs = RunsToRetry(results, selection, studies)
     if dry_run:

@@ -79,8 +79,7 @@ class RunsToRetry:
         """The runs that the sweep re-runs once they have no record."""
         self.single: list[ChosenRun] = []
         """The runs that belong to no sweep; bases come first, because other runs need them."""
-        for path in sorted(folder.runs.glob("*")):
-            run = RunFolder(results, path.name)
+        for run in folder.run_folders():
             record = None if run.damage(weights=False) else run.read()
             if record is None or (why := selection.why(record)) is None:
                 continue

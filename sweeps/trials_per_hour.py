@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.folders import ResultsFolder
 from benchmarks.speed.allocator import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,8 +111,7 @@ def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) ->
 
 def _trial_ends(results: Path) -> Iterator[float]:
     """Yields when the record of each trial was written, in seconds since the epoch."""
-    for path in ResultsFolder(results).runs.glob("*"):
-        run = RunFolder(results, path.name)
+    for run in ResultsFolder(results).run_folders():
         record = run.read()
         if record is not None and record.role == "trial":
             yield run.record.stat().st_mtime

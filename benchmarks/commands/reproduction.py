@@ -92,8 +92,7 @@ def reproduce_sample(source: Path, count: int, *, root: Path, offline: bool) -> 
         results = source
         if not source.is_dir():
             unpack(source, results := Path(scratch))
-        folders = sorted(ResultsFolder(results).runs.glob("*"))
-        records = [RunFolder(results, path.name).read() for path in folders]
+        records = [run.read() for run in ResultsFolder(results).run_folders()]
         names = [record.run_id for record in records if record and record.status != "failed"]
         if not names:
             raise InputError(f"{source} has no finished run: name an archive or a results folder")

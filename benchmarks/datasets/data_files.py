@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.datasets.own_files import OWN_FOLDER
 from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RECORD
 from benchmarks.records.record import DataState
 
 SEARCHED, DEPTH = 20_000, 4
@@ -209,7 +210,7 @@ def find_lookalike(root: Path, pattern: str) -> Path | None:
         if len(inner.parts) >= DEPTH:
             folders.clear()
         looked += len(folders) + len(names)
-        if {"record.json", "sweep.json"} & set(names):  # results, whose names contain datasets'
+        if {RECORD, "sweep.json"} & set(names):  # results, whose names contain datasets'
             folders.clear()
             continue
         for name in sorted(names):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,9 @@ from benchmarks.records.errors import InputError, first_fault, printable
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RUN_ID, RunSpec
+
+RECORD, METRICS = "record.json", "metrics.jsonl"
+"""The names of two files in the folder of a run."""
 
 
 class ResultsFolder:
@@ -44,6 +48,11 @@ class ResultsFolder:
         """Returns the path of the folder that has the files of users' own variants."""
         return self.root / "variants"
 
+    @property
+    def options(self) -> Path:
+        """Returns the path of the options of the sweep."""
+        return self.root / "sweep.json"
+
     def ledger(self, study: str) -> Path:
         """Returns the path of a cell's ledger.
 
@@ -63,12 +72,23 @@ class ResultsFolder:
         """
         return [CellLedger.read(path) for path in sorted(self.cells.glob("*.json"))]
 
+    def run_folders(self) -> list[RunFolder]:
+        """Lists the folders of all runs, sorted by run id; a run that has not ended has no record.
+
+        Other files in the folder of the runs are left out.
+        """
+        try:
+            with os.scandir(self.runs) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir())
+        except FileNotFoundError:
+            return []
+        return [RunFolder(self.root, name) for name in names]
+
     def unfinished_runs(self) -> Iterator[str]:
         """Yields the ids of runs that have metrics and no record: running or interrupted runs."""
-        for path in self.runs.glob("*"):
-            run = RunFolder(self.root, path.name)
+        for run in self.run_folders():
             if run.metrics.exists() and not run.record.exists():
-                yield path.name
+                yield run.run_id
 
 
 def parse_lines(content: bytes) -> list[Any]:
@@ -117,12 +137,12 @@ class RunFolder:
     @property
     def record(self) -> Path:
         """Returns the path of the record, which a run writes last."""
-        return self.path / "record.json"
+        return self.path / RECORD
 
     @property
     def metrics(self) -> Path:
         """Returns the path of the metrics, with one line of JSON per epoch."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def weights(self) -> Path:

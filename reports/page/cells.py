@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Iterator, Sequence
 
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import METRICS, RECORD, RunFolder
 from benchmarks.records.record import DataState, RunRecord
 from reports.flags import data_states, test_set
 from reports.formats import one_line, readable
@@ -244,8 +244,8 @@ def _run(results: Results, cell: Cell, run: RunRecord, role: str) -> Run:
     if run.complete and math.isfinite(score):
         text = f"{split} {one_line(cell.metric)} {_exact(cell.metric, score)}"
     files = {
-        "spec and record": "record.json",
-        "metrics by epoch": "metrics.jsonl",
+        "spec and record": RECORD,
+        "metrics by epoch": METRICS,
         "W&B folder": "wandb/",
     }
     command = ["capsbench", "reproduce", run.run_id, "--results", results.root.resolve().name]

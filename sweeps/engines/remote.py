@@ -25,7 +25,7 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import provenance
 from benchmarks.records.atomic_files import has_token, write_atomically, write_token
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import RECORD, RunFolder
 from benchmarks.records.record import RunRecord
 from sweeps.engines.base import Job, WorkerContext, execute
 from sweeps.engines.devices import VARIABLE
@@ -171,7 +171,7 @@ def store_result(results: Path, result: RemoteResult) -> RunRecord:
         InputError: if the name of a file leads out of the run's folder.
     """
     home = RunFolder(results, result.record.run_id).path
-    for name in sorted(result.files, key=lambda name: name == "record.json"):
+    for name in sorted(result.files, key=lambda name: name == RECORD):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise InputError(
                 f"a Dask worker sent a file called {name!r}, which is not in the folder of its "
