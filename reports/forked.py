@@ -23,7 +23,7 @@ def in_processes(work: Callable[[Item], None], items: Sequence[Item]) -> None:
 
     Args:
         work: what to do with an item; it leaves its result in a file.
-        items: the items; any order of them must do.
+        items: the items; their order must not matter.
 
     Raises:
         Exception: what `work` raises, here or in another process.

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import ResultsFolder, RunFolder, parse_lines
+from benchmarks.records.folders import ResultsFolder, parse_lines
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Frozen
 from reports.statistics.intervals import Estimate, SeedScores, estimate
@@ -229,8 +229,7 @@ def add_records(results: Path, folder: Path = RECORDS) -> list[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows, copied = headline_rows(), []
-    for home in sorted(ResultsFolder(results).runs.glob("*")):
-        run = RunFolder(results, home.name)
+    for run in ResultsFolder(results).run_folders():
         if (fault := run.damage()) is not None:
             raise InputError(f"{fault}: re-run it, and add it then")
         record = run.read()
