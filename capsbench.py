@@ -1,4 +1,4 @@
-"""The front door: `capsbench COMMAND`, one command line over runs, sweeps and reports."""
+"""Runs `capsbench COMMAND`: one command line for runs, sweeps and reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines the commands of `python -m benchmarks`: run, reproduce, data, options, speed."""
+"""Defines the commands of `python -m benchmarks`: run, evaluate, predict, data and others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from models import registry
 
 app = typer.Typer(
     cls=InterruptibleCommands,
-    help="Make or reproduce one run, show the data, measure speed.",
+    help="Make, score or reproduce one run, use its model, show the data, measure speed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -195,7 +195,7 @@ def speed(
 def _variant(text: str) -> str:
     name = own_variants.named(text)
     if name not in registry.available():
-        raise InputError(registry.unknown(name))
+        raise InputError(registry.unknown_variant(name))
     return name
 
 

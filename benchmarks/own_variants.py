@@ -15,7 +15,7 @@ from benchmarks.records.folders import ResultsFolder
 from models import registry
 
 
-def add(path: Path) -> list[str]:
+def add_variants(path: Path) -> list[str]:
     """Adds the variants of a file to those that can be named.
 
     Args:
@@ -53,7 +53,7 @@ def named(text: str) -> str:
     path, _, name = text.partition(".py:")
     if not (name or text.endswith(".py")):
         return text
-    names = add(Path(f"{path.removesuffix('.py')}.py"))
+    names = add_variants(Path(f"{path.removesuffix('.py')}.py"))
     if name and name not in names:
         raise InputError(f"{path}.py registers no variant {name!r}: name {' or '.join(names)}")
     if not name and len(names) > 1:
@@ -84,25 +84,12 @@ def provide(results: Path, sha256: str | None) -> None:
         return
     for path in folder.glob(f"*{_mark(sha256)}.py"):
         if hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
-            add(path)
+            add_variants(path)
     if registry.added_file(sha256) is None:
         raise InputError(
             f"{folder} has no unchanged file of SHA-256 {sha256[:16]}…, which defines the variant: "
             "copy it there from where the run was made"
         )
-
-
-def add_stored(results: Path) -> None:
-    """Adds all variants whose files are stored with results.
-
-    Args:
-        results: the results folder.
-
-    Raises:
-        InputError: if a file cannot be imported.
-    """
-    for path in sorted(ResultsFolder(results).variants.glob("*.py")):
-        add(path)
 
 
 def _mark(sha256: str) -> str:

@@ -216,7 +216,7 @@ def variant(name: str) -> type[Variant]:
         ValueError: if the file of an added variant cannot be imported.
     """
     if name not in available():
-        raise KeyError(unknown(name))
+        raise KeyError(unknown_variant(name))
     entry = available()[name]
     if entry.sha256 is None:
         importlib.import_module(entry.module)
@@ -253,7 +253,7 @@ def build(
     return cls(shape=shape, config=config, **({} if base is None else {"base": base}))
 
 
-def unknown(name: str) -> str:
+def unknown_variant(name: str) -> str:
     """Writes the message for a name that no variant has, with the nearest known name."""
     return f"no variant is called {name!r}: {nearest(name, available())}"
 

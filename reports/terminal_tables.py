@@ -61,7 +61,7 @@ def show_tables(results: Results, names: Sequence[str], console: Console) -> Non
     """Prints tables by name, with all columns. Raises InputError if a name is unknown."""
     for name in names:
         if name not in TABLES:
-            raise InputError(f"there is no table '{name}': choose of {', '.join(TABLES)}")
+            raise InputError(f"there is no table '{name}': choose one of {', '.join(TABLES)}")
     for name in names:
         frame = TABLES[name](results)
         shown = frame.head(MOST_ROWS) if console.is_terminal else frame

@@ -90,7 +90,7 @@ class Experiment(BaseModel):
         named = {*self.values, *self.search}
         for name in named:
             if name not in registry.available():
-                raise InputError(registry.unknown(name))
+                raise InputError(registry.unknown_variant(name))
         return {
             name: Section(set=self.values.get(name, {}), search=self.search.get(name))
             for name in sorted(named)

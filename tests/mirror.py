@@ -14,15 +14,15 @@ def agrees(home: Path) -> bool:
     """Returns whether the only W&B folder of a run agrees with the run's record."""
     record = json.loads((home / "record.json").read_bytes())
     shown = _inspect(home)
-    told = {"status": record["status"], **record["metrics"]}
-    told |= {f"cost/{name}": cost for name, cost in record["costs"].items() if cost is not None}
+    expected = {"status": record["status"], **record["metrics"]}
+    expected |= {f"cost/{name}": cost for name, cost in record["costs"].items() if cost is not None}
     if record["reason"] is not None:
-        told["reason"] = record["reason"]
+        expected["reason"] = record["reason"]
     return (
         shown["run_id"].startswith(record["run_id"])
         and shown["config"] == record["spec"]
         and shown["exit_code"] == int(record["status"] == "failed")
-        and shown["summary"].items() >= told.items()
+        and shown["summary"].items() >= expected.items()
     )
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TextIO, cast
 
 import typer
+from pydantic import Field
 from typer.core import TyperGroup
 
 from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
-from benchmarks.records.spec import DeviceName
+from benchmarks.records.spec import DeviceName, Precision
 from benchmarks.records.terminal import fail, run_command
 
 Data = Annotated[
@@ -30,10 +31,24 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Download nothing: use the data on disk, else stand-ins."),
 ]
+Epochs = Annotated[
+    int | None,
+    Field(ge=1),
+    typer.Option(min=1, help="Training epochs of a run.", show_default="the profile's"),
+]
+TrainSamples = Annotated[
+    int | None,
+    Field(ge=1),
+    typer.Option(min=1, help="Training samples per epoch.", show_default="the profile's"),
+]
+RunPrecision = Annotated[
+    Precision,
+    typer.Option(help="Numbers that layers compute with; 16-mixed: on CUDA only."),
+]
 
 
 class InterruptibleCommands(TyperGroup):
-    """A command line whose commands end after Ctrl-C as `main` says; for `cls` of a `typer.Typer`.
+    """Ends commands after Ctrl-C as `main` says; is the `cls` of each `typer.Typer`.
 
     Typer alone prints `Aborted.` and ends with exit code 1.
     """

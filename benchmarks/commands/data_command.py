@@ -105,7 +105,7 @@ def add(
     """
     root = data_folder(data)
     _require_name(name)
-    from benchmarks.datasets import clip_sources, own_datasets, own_sources
+    from benchmarks.datasets import clip_sources, own_datasets, own_files, own_sources
 
     added: Added | AddedClips
     if clips:
@@ -120,7 +120,7 @@ def add(
         print(line)
     for note in header.notes:
         print(note)
-    print(f"stored in {own_datasets.path_of(root, name)}, fingerprint {header.sha256}")
+    print(f"stored in {own_files.own_path(root, name)}, fingerprint {header.sha256}")
     at = "" if data is None else f" --data {shlex.quote(str(data))}"
     variant = "convlstm" if clips else "cnn"
     print(f"next: `capsbench run {variant} {name}{at}`, `capsbench sweep --datasets {name}{at}`")

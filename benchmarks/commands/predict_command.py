@@ -1,4 +1,4 @@
-"""Implements `capsbench predict`: a trained model answers to a user's files."""
+"""Implements `capsbench predict`: applies a trained model to a user's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Implements the commands of `python -m benchmarks`: make a run, reproduce a run, show the data."""
+"""Implements `capsbench run`, and the table of `capsbench data`."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def make_run(
         console.print("the run has a record: nothing was trained")
     _show(console, record, results)
     if not known or not (folder.path / curves.FILE_NAME).exists():
-        curves.draw_curves(folder.path, f"{variant} on {dataset}, seed {spec.seed}")
+        curves.draw_run_curves(folder.path, f"{variant} on {dataset}, seed {spec.seed}")
     return record
 
 

@@ -69,7 +69,9 @@ def _read_npy(stream: IO[bytes]) -> np.ndarray:
     _require_size(shape, dtype)
     body = stream.read(size + 1)
     if len(body) != size:
-        raise ValueError(f"it is {'cut' if len(body) < size else 'longer than its header says'}")
+        raise ValueError(
+            f"it is {'shorter' if len(body) < size else 'longer'} than its header says"
+        )
     flat = np.frombuffer(bytearray(body), dtype)
     return flat.reshape(shape, order="F" if columns_first else "C")
 

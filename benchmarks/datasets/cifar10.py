@@ -120,7 +120,7 @@ def parse_batch(content: bytes) -> Split:
     if isinstance(labels, _Array):
         labels = labels.numbers()
     if not isinstance(pixels, _Array) or not isinstance(labels, list | np.ndarray):
-        raise ValueError("it holds no data and labels")
+        raise ValueError("it lacks the entries data and labels, of an array and its classes")
     return Split(pixels.images(), np.array(labels, np.int64))
 
 

@@ -112,7 +112,7 @@ def _parts(path: Path) -> dict[str, Iterator[Clip]]:
     if start.startswith((NPY, ZIP)):
         return _array_parts(read_arrays(path))
     raise InputError(
-        f"{path} is in no form of clips that is read: give a folder of animated images or of "
+        f"{path} has a format that is not read as clips: give a folder of animated images or of "
         "folders of frames, an .npz or .npy file, or a .py file that makes torch datasets"
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.datasets.data_files import explain_read_errors
 from benchmarks.datasets.image_files import open_image, pixels_of
-from benchmarks.datasets.own_parts import Found, Part, PartBuilder
+from benchmarks.datasets.own_parts import Found, LabelledImages, PartBuilder
 from benchmarks.records.errors import InputError
 
 ENDINGS = (
@@ -58,7 +58,7 @@ def read_folder(path: Path) -> Found:
     return Found(found, names, notes)
 
 
-def _read_part(path: Path, left_out: list[Path]) -> Part:
+def _read_part(path: Path, left_out: list[Path]) -> LabelledImages:
     builder = PartBuilder()
     folders = _folders(path)
     if not folders:

@@ -19,7 +19,7 @@ from benchmarks.datasets.data_files import explain_read_errors
 from benchmarks.datasets.image_files import open_image, pixels_of
 from benchmarks.datasets.image_folders import read_folder
 from benchmarks.datasets.own_datasets import Added
-from benchmarks.datasets.own_parts import Found, Part, PartBuilder, assemble
+from benchmarks.datasets.own_parts import Found, LabelledImages, PartBuilder, assemble
 from benchmarks.records.errors import InputError
 
 PARQUET = b"PAR1"
@@ -75,8 +75,8 @@ def _reader(path: Path) -> Callable[[Path, Choice], Found]:
     if path.suffix == ".py":
         return _script
     raise InputError(
-        f"{path} is in no form that is read: give a folder with one folder of images per class, an "
-        ".npz or .npy file, a Parquet file, or a .py file that makes torch datasets"
+        f"{path} has a format that is not read: give a folder with one folder of images per class, "
+        "an .npz or .npy file, a Parquet file, or a .py file that makes torch datasets"
     )
 
 
@@ -119,7 +119,7 @@ def _arrays(path: Path, choice: Choice) -> Found:
     return Found(parts)
 
 
-def _of_arrays(images: np.ndarray, labels: np.ndarray) -> Part:
+def _of_arrays(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
     """Brings an array of images into the order samples, channels, height, width."""
     if images.ndim == 3:
         images = images[:, None]
@@ -131,7 +131,7 @@ def _of_arrays(images: np.ndarray, labels: np.ndarray) -> Part:
             f"its images are {images.shape}, and no axis is clearly that of the 1 or 3 channels"
         )
     pixels = to_pixels(images)
-    return Part(list(pixels if first else pixels.transpose(0, 3, 1, 2)), labels.tolist())
+    return LabelledImages(list(pixels if first else pixels.transpose(0, 3, 1, 2)), labels.tolist())
 
 
 def _parquet(path: Path, choice: Choice) -> Found:

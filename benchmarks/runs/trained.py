@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmarks.records.errors import InputError, first_fault
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import RECORD, RunFolder
 from benchmarks.records.model_description import ModelDescription, Preprocessing
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
@@ -160,7 +160,7 @@ def load_model(
     path = Path(run_id)
     if path.is_file():
         return _from_file(path, device)
-    if (path / "record.json").is_file():
+    if (path / RECORD).is_file():
         results, run_id = path.absolute().parents[1], path.absolute().name
     elif len(path.parts) > 1 or path.suffix == ".safetensors":
         raise InputError(f"{path} is neither a weights file nor the folder of a run")
@@ -211,7 +211,7 @@ def _assembled(
             "from its results folder, or call `benchmarks.add_variants` with the file before"
         )
     if spec.variant not in registry.available():
-        raise InputError(registry.unknown(spec.variant))
+        raise InputError(registry.unknown_variant(spec.variant))
     try:
         config_of(spec)
     except ValidationError as error:

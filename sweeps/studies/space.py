@@ -25,7 +25,7 @@ from benchmarks import wording
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, Role
 from benchmarks.specs.profiles import Profile, ProfileName
-from benchmarks.specs.run_recipes import Recipe, recipe_of
+from benchmarks.specs.run_recipes import Recipe, load_recipe_of
 from benchmarks.specs.space_files import Section, SpaceFile
 from models.variant import Variant
 from sweeps.studies.study_configuration import StudyConfiguration
@@ -240,7 +240,7 @@ def load_space(
             recipe's value.
     """
     file = SpaceFile(variant, cls.Config, path, changes)
-    recipe = recipe_of(variant, cls, dataset or "", profile, path, changes)
+    recipe = load_recipe_of(variant, cls, dataset or "", profile, path, changes)
     space = _Reader(file).make_space(recipe, profile)
     where = f"profile {profile.value}" + (f" on {dataset}" if dataset else "")
     _require_recipe(file.path, space, where)

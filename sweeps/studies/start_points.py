@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue
 
 from benchmarks import datasets, wording
 from benchmarks.records.errors import InputError
@@ -117,18 +117,6 @@ def _is_point(value: Any) -> bool:
     )
 
 
-class _Spec(BaseModel):
-    """Holds what start points need of a record's spec."""
-
-    hyperparameters: dict[str, JsonValue]
-
-
-class _Record(BaseModel):
-    """Holds what start points need of a record, which may be an earlier version's."""
-
-    spec: _Spec
-
-
 def _of_results(results: Path, profile: ProfileName) -> Points:
     """Takes from each cell's best trial the hyper-parameters that a profile searches.
 
@@ -144,7 +132,7 @@ def _of_results(results: Path, profile: ProfileName) -> Points:
             continue
         variant, dataset = ledger.variant, ledger.dataset
         searched = space.load_space(variant, registry.variant(variant), profile, dataset=dataset)
-        point, why = _point_of(RunFolder(results, ledger.best).record, searched)
+        point, why = _point_of(RunFolder(results, ledger.best), searched)
         if why is None:
             found.setdefault(f"{variant}/{dataset}", []).append(point)
         else:
@@ -167,21 +155,20 @@ def _ledgers(results: Path) -> list[CellLedger]:
         raise InputError(f"--start {results}: {error}; or name the points in a file") from None
 
 
-def _point_of(path: Path, space: Space) -> tuple[dict[str, JsonValue], str | None]:
+def _point_of(run: RunFolder, space: Space) -> tuple[dict[str, JsonValue], str | None]:
     """Reads a point from a run's record.
 
     Args:
-        path: the path of the record.
+        run: the folder of the run.
         space: the search space in which the point shall be tried.
 
     Returns:
         The searched hyper-parameters whose conditions hold, and None; if they cannot be tried, an
         empty point and the reason.
     """
-    try:
-        had = _Record.model_validate_json(path.read_bytes()).spec.hyperparameters
-    except (OSError, ValidationError):
-        return {}, f"{path.parent.name} has no record that can be read"
+    had = run.hyperparameters()
+    if had is None:
+        return {}, f"{run.run_id} has no record that can be read"
     values = {name: had[name] for name in space.distributions if name in had}
     faults = {name: _fault(space, name, value) for name, value in values.items()}
     possible = space.point({n: value for n, value in values.items() if faults[n] is None})

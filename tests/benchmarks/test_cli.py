@@ -200,10 +200,10 @@ def test_bad_input_is_one_sentence(
     results = () if arguments[0] == "options" else ("--results", str(tmp_path))
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*arguments, *results]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert message in told
-    assert told.count("\n") == 1
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -230,16 +230,16 @@ def test_a_mistake_is_named_before_data_is_looked_for(
 
     monkeypatch.setattr("benchmarks.datasets.image_dataset.find_or_download", looked_for)
     where = ["--data", str(tmp_path), "--results", str(tmp_path / "results")]
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as ended:
         main(lambda: app(["run", *arguments, *where]))
-    assert leaving.value.code == 2
+    assert ended.value.code == 2
     assert named in capsys.readouterr().err
 
 
 def test_help_names_each_profile_whole_and_says_which_downloads_nothing() -> None:
-    told = call("run", "--help").stdout
-    assert all(re.search(rf"\b{name}\b", told) for name in ProfileName)
-    assert "smoke takes minutes and downloads nothing" in told
+    printed = call("run", "--help").stdout
+    assert all(re.search(rf"\b{name}\b", printed) for name in ProfileName)
+    assert "smoke takes minutes and downloads nothing" in printed
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

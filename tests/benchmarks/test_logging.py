@@ -133,12 +133,12 @@ def test_debugging_names_the_operation_and_decides_no_number(
     assert not torch.is_anomaly_enabled()
     monkeypatch.setattr(Linear, "loss", infinite_slope)
     with pytest.warns(UserWarning, match="infinite_slope"):  # the line that made it
-        told = made(spec, tmp_path / "told", debug=True)
-    assert told.status == "failed"
-    assert "PowBackward0" in present(told.reason)  # inf from the root, times 0
-    untold = made(spec, tmp_path / "untold")
-    assert untold.status == "failed"
-    assert "Backward0" not in present(untold.reason)
+        debugged = made(spec, tmp_path / "debugged", debug=True)
+    assert debugged.status == "failed"
+    assert "PowBackward0" in present(debugged.reason)  # inf from the root, times 0
+    plain = made(spec, tmp_path / "plain")
+    assert plain.status == "failed"
+    assert "Backward0" not in present(plain.reason)
     assert not torch.is_anomaly_enabled()
 
 
@@ -217,10 +217,10 @@ def test_a_bad_run_name_ends_the_command_with_one_sentence(
     call = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--results", str(tmp_path)]
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*call, "--run-name", "{parts}"]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert told.startswith("capsbench: run name '{parts}': no field of linear is called 'parts'")
-    assert told.count("\n") == 1
+    assert printed.startswith("capsbench: run name '{parts}': no field of linear is called 'parts'")
+    assert printed.count("\n") == 1
 
 
 def test_equal_runs_of_two_results_folders_have_ids_of_their_own(
@@ -265,8 +265,8 @@ def test_its_project_and_team_come_from_its_own_variables(
         call = [*SMALL, *options, "--results", str(tmp_path / str(len(options)))]
         with pytest.raises(SystemExit):
             main(partial(app, call))
-    told = [(settings["project"], settings["entity"]) for settings in sent.settings]
-    assert told == [("theirs", "letters"), ("ours", "letters")]
+    sent_to = [(settings["project"], settings["entity"]) for settings in sent.settings]
+    assert sent_to == [("theirs", "letters"), ("ours", "letters")]
 
 
 def test_a_command_does_without_it(

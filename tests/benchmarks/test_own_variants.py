@@ -64,7 +64,7 @@ def trained(folder: Path) -> str:
 
 
 def test_the_documents_example_is_trained_and_loaded_again(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path))
+    own_variants.add_variants(written(tmp_path))
     run_id = trained(tmp_path)
     around = [line for line in FILE.splitlines() if line and "nn." not in line]
     assert len(around) <= 10, "a plain network needs no more than ten lines around it"
@@ -77,7 +77,7 @@ def test_the_example_of_contributing_is_a_variant_with_a_space(tmp_path: Path) -
     blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     (code,) = [text for kind, text in blocks if kind == "python" and "@register" in text]
     (ranges,) = [text for kind, text in blocks if kind == "yaml"]
-    own_variants.add(written(tmp_path, code, "perceptron.py"))
+    own_variants.add_variants(written(tmp_path, code, "perceptron.py"))
     path = written(tmp_path, ranges, "perceptron.yaml")
     searched = {
         profile.value: set(
@@ -99,10 +99,10 @@ def test_the_example_of_contributing_is_a_variant_with_a_space(tmp_path: Path) -
 
 
 def test_a_changed_file_makes_another_run(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path))
+    own_variants.add_variants(written(tmp_path))
     first = spec_of(tmp_path)
     forget()
-    own_variants.add(written(tmp_path, FILE + "# changed\n"))
+    own_variants.add_variants(written(tmp_path, FILE + "# changed\n"))
     assert spec_of(tmp_path).run_id != first.run_id
 
 
@@ -114,7 +114,7 @@ def test_specs_of_capsbenchs_own_variants_know_no_file(tmp_path: Path) -> None:
 
 
 def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path))
+    own_variants.add_variants(written(tmp_path))
     run_id = trained(tmp_path)
     forget()
     (stored,) = (tmp_path / "results" / "variants").iterdir()
@@ -137,7 +137,7 @@ def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -
 )
 def test_a_wrong_file_is_one_sentence(tmp_path: Path, content: str, reason: str) -> None:
     with pytest.raises(InputError, match=re.escape(reason)):
-        own_variants.add(written(tmp_path, content))
+        own_variants.add_variants(written(tmp_path, content))
 
 
 def test_a_missing_file_and_an_unclear_name_are_one_sentence(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_missing_file_and_an_unclear_name_are_one_sentence(tmp_path: Path) -> 
 
 
 def test_a_network_of_another_size_is_one_sentence(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path, FILE.replace("shape.classes", "3")))
+    own_variants.add_variants(written(tmp_path, FILE.replace("shape.classes", "3")))
     source = DataSource(tmp_path / "data", "none")
     record = run(spec_of(tmp_path), source=source, results=tmp_path / "results")
     assert record.status == "failed"

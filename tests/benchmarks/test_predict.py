@@ -164,14 +164,14 @@ def test_the_weights_file_is_the_same_for_equal_specs(
 def changed(path: Path, out: Path, **changes: Any) -> Path:
     """Copies a weights file with another description."""
     with safe_open(path, "pt") as file:
-        told = json.loads(file.metadata()[METADATA_KEY])
+        description = json.loads(file.metadata()[METADATA_KEY])
     for name, value in changes.items():
-        target = told
+        target = description
         *outer, last = name.split("__")
         for key in outer:
             target = target[key]
         target[last] = value
-    save_file(load_file(path), out, metadata={METADATA_KEY: json.dumps(told)})
+    save_file(load_file(path), out, metadata={METADATA_KEY: json.dumps(description)})
     return out
 
 

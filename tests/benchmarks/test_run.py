@@ -439,8 +439,8 @@ def elsewhere(patched: pytest.MonkeyPatch, **changed: Any) -> None:
     here = provenance()
     versions = {**here.versions, **changed.pop("versions", {})}
     there = here.model_copy(update={"versions": versions, **changed})
-    for module in (run, recording, checkpoints):
-        patched.setattr(module, "provenance", lambda: there)
+    for module in ("benchmarks.provenance", recording.__name__, checkpoints.__name__):
+        patched.setattr(f"{module}.provenance", lambda: there)
 
 
 ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
@@ -519,8 +519,10 @@ def test_a_torn_record_is_set_aside_and_its_run_re_run(
     assert record.status == "complete"
     assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert (home / "record.unused").read_text() == '{"run_id": "x"'
-    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record"
-    assert capsys.readouterr().err.count(told) == 1
+    sentence = (
+        f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record"
+    )
+    assert capsys.readouterr().err.count(sentence) == 1
 
 
 def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -575,9 +577,9 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_serves(
     record = made(spec, tmp_path / "damaged")
     assert begun == ["previous.ckpt"]
     assert record.digest == made(spec, tmp_path / "whole").digest
-    told = capsys.readouterr().err
-    assert "last.ckpt is damaged" in told
-    assert told.count("damaged (") == 1
+    printed = capsys.readouterr().err
+    assert "last.ckpt is damaged" in printed
+    assert printed.count("damaged (") == 1
     assert (home / "last.unused").exists()
 
 
@@ -616,16 +618,18 @@ def test_a_full_disk_leaves_both_checkpoints_as_they_were(
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "reply"),
     [
         ({"validation_samples": 31}, "--validation-samples 31: .* has 150 .*: give 30 at most"),
         ({"train_samples": 121}, "--train-samples 121: .* has 150 .*: give 120 at most"),
     ],
 )
-def test_samples_asked_for_beyond_those_there_are_refused(asked: dict[str, int], told: str) -> None:
+def test_samples_asked_for_beyond_those_there_are_refused(
+    asked: dict[str, int], reply: str
+) -> None:
     budget = Budget(profile="test", epochs=1, train_samples=50, validation_samples=30)
     how: dict[str, Any] = {"budget": budget, "source": NOWHERE}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=reply):
         datasets.find("usps").require_samples("classification", asked=asked, **how)
     datasets.find("usps").require_samples("classification", asked={}, **how)
     datasets.find("moving_mnist").require_samples("classification", asked=asked, **how)

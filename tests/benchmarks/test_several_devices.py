@@ -34,7 +34,7 @@ from sweeps import worker_server
 from tests.benchmarks.test_own_variants import forget
 from tests.benchmarks.test_run import NOWHERE, made, made_until_checkpoint, spec_of
 from tests.narrowing import present
-from tests.processes import alive
+from tests.process_helpers import alive
 
 PATIENCE = 60
 
@@ -51,7 +51,7 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shared(spec: RunSpec, devices: int = 2) -> RunSpec:
-    """The spec of the same run on several devices."""
+    """Returns the spec of the same run on several devices."""
     return RunSpec.model_validate({**spec.model_dump(), "devices": devices})
 
 
@@ -272,7 +272,7 @@ def _lines(results: Path) -> int:
 
 
 def _members(session: int) -> list[int]:
-    """The processes of a session that are there."""
+    """Lists the processes of a session."""
     members = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

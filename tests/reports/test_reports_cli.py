@@ -75,9 +75,7 @@ def test_show_prints_tables_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [60, 200])
-def test_finding_8_a_terminal_gets_few_rows_and_is_told_where_the_others_are(
-    tmp_path: Path, width: int
-) -> None:
+def test_a_terminal_gets_few_rows_and_the_place_of_the_others(tmp_path: Path, width: int) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=tuple("abcdefghij"), trials=1, finals=1)
     results = read_results(files.write(tmp_path))
     screen = Console(force_terminal=True, width=width, record=True, file=StringIO())

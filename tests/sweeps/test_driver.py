@@ -124,7 +124,7 @@ def test_a_full_disk_is_one_sentence_and_the_sweep_resumes_from_there(
     fsync = os.fsync
 
     def full(descriptor: int) -> None:
-        """No place for a second record."""
+        """Fails at the second record, as a full disk does."""
         record = ".record.json" in os.readlink(f"/proc/self/fd/{descriptor}")
         if record and digests(results):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -349,8 +349,8 @@ def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
     capsys.readouterr()
     before = digests(tmp_path)
     sweep(CHOICE, tmp_path)
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"{len(before)} runs were made under other conditions (code_version was older" in told
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"{len(before)} runs were made under other conditions (code_version was older" in printed
     assert call(monkeypatch, "retry", "--other-code", "--results", str(tmp_path)) == 0
     assert digests(tmp_path) == before
     records = [present(RunFolder(tmp_path, run_id).read()) for run_id in before]
@@ -499,7 +499,7 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Faulty(Inline):
-        """Its first run ends with a fault of this code."""
+        """Ends its first run with an error that nobody expects."""
 
         runs = 0
 
@@ -517,8 +517,8 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
     records = [present(RunFolder(tmp_path, run_id).read()) for run_id in digests(tmp_path)]
     (record,) = [record for record in records if record.status == "failed"]
     assert record.reason == "KeyError: 'no such thing'"
-    told = present(record.traceback)
-    assert "Traceback" in told or "KeyError" in told
+    trace = present(record.traceback)
+    assert "Traceback" in trace or "KeyError" in trace
 
 
 def test_a_run_that_progresses_each_time_is_restarted_without_a_limit(

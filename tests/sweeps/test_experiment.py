@@ -121,13 +121,13 @@ def test_a_dry_run_of_a_users_file_writes_nothing(
     forget()
     (tmp_path / "dried.py").write_text(FILE.replace("mynet", "dried"))
     read: list[Path] = []
-    add = own_variants.add
+    add = own_variants.add_variants
 
     def added(path: Path) -> list[str]:
         read.append(path)
         return add(path)
 
-    monkeypatch.setattr(own_variants, "add", added)
+    monkeypatch.setattr(own_variants, "add_variants", added)
     (tmp_path / "dried.yaml").write_text(
         "{variants: [./dried.py], datasets: [usps], profile: smoke}"
     )
@@ -147,8 +147,8 @@ def test_a_stopped_sweep_names_the_command_that_resumes_it(
         raise SweepStoppedError("the scheduler is gone: start it again")
 
     monkeypatch.setattr("sweeps.sweep.sweep", stopped)
-    told = f"start it again, then go on with `capsbench resume --results {tmp_path}/results`"
-    with pytest.raises(InputError, match=re.escape(told)):
+    remedy = f"start it again, then go on with `capsbench resume --results {tmp_path}/results`"
+    with pytest.raises(InputError, match=re.escape(remedy)):
         swept(tmp_path, monkeypatch)
 
 

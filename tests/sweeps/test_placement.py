@@ -73,9 +73,9 @@ def test_there_are_as_many_workers_as_gpus_and_each_is_printed(
     assert (placement.device, placement.workers) == ("cuda", 2)
     assert placement.devices == ("4", "GPU-8932f937")
     place_runs(chosen(workers=3)).announce()
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("capsbench: runs are computed on cuda: --device auto, and")
-    assert told[1:] == [
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("capsbench: runs are computed on cuda: --device auto, and")
+    assert lines[1:] == [
         "capsbench: GPU 4: workers 1, 3 of 3",
         "capsbench: GPU GPU-8932f937: worker 2 of 3",
     ]

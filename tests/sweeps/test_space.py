@@ -13,7 +13,7 @@ from pydantic import Field
 
 from benchmarks.records.errors import InputError
 from benchmarks.specs.profiles import ProfileName
-from benchmarks.specs.run_recipes import recipe_of
+from benchmarks.specs.run_recipes import load_recipe_of
 from models.variant import Hyperparameters, Variant
 from sweeps.studies import space
 
@@ -193,7 +193,7 @@ def test_a_profile_may_give_a_variant_another_budget(tmp_path: Path) -> None:
     path = tmp_path / "thing.yaml"
     path.write_text(PROFILES)
     standard, quick = (
-        recipe_of("thing", _Variant, "", name, path)
+        load_recipe_of("thing", _Variant, "", name, path)
         for name in (ProfileName.standard, ProfileName.quick)
     )
     assert standard.budget_changes == {"epochs": 7, "train_samples": 30}

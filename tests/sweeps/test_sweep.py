@@ -26,9 +26,9 @@ from benchmarks.datasets.dataset import Form
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps.__main__ import app
-from tests.chaos import workers
 from tests.mirror import agrees
 from tests.narrowing import present
+from tests.tools.chaos import workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")
@@ -251,8 +251,8 @@ def test_stop_asks_the_driver_to_leave_and_resume_continues(
         time.sleep(0.05)
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 0, stopped.stderr
-    _, told = driver.communicate(timeout=300)
-    assert b"capsbench resume --results" in told
+    _, printed = driver.communicate(timeout=300)
+    assert b"capsbench resume --results" in printed
     assert driver.returncode == 143
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 2
@@ -283,8 +283,8 @@ def test_a_worker_that_dies_costs_only_time(undisturbed: Path, tmp_path: Path) -
             assert driver.poll() is None, present(driver.stderr).read().decode()
             time.sleep(0.02)
         os.kill(workers([driver.pid])[0], signal.SIGKILL)
-    _, told = driver.communicate(timeout=300)
-    assert driver.returncode == 0, told.decode()
+    _, printed = driver.communicate(timeout=300)
+    assert driver.returncode == 0, printed.decode()
     assert tables(results) == tables(undisturbed)
 
 
@@ -315,10 +315,10 @@ def test_a_sweep_that_is_asked_to_leave_says_how_to_resume(
         assert driver.poll() is None
         time.sleep(0.05)
     driver.send_signal(number)
-    _, told = driver.communicate(timeout=60)
+    _, printed = driver.communicate(timeout=60)
     assert driver.returncode == code
-    assert b"capsbench resume --results" in told
-    assert b"Traceback" not in told
+    assert b"capsbench resume --results" in printed
+    assert b"Traceback" not in printed
 
 
 @pytest.mark.parametrize(
@@ -339,10 +339,10 @@ def test_bad_input_is_one_sentence(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*arguments, "--results", str(tmp_path)]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert message in told
-    assert told.count("\n") == 1
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 READERS = {
@@ -371,10 +371,10 @@ def test_without_a_sweep_one_sentence_says_so_and_nothing_changes(
     before = set(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*READERS[name], "--results", place]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert "no sweep" in told
-    assert told.count("\n") == 1
+    assert "no sweep" in printed
+    assert printed.count("\n") == 1
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -1,4 +1,4 @@
-"""The user's own clips: what is read, what is refused, and runs that train on them."""
+"""Tests the user's own clips: what is read, what is refused, and runs that train on them."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_an_array_is_trained_on_and_swept(
 ) -> None:
     np.savez(tmp_path / "balls.npz", train=balls(60, 20), test=balls(9, 20)[..., None])
     add(tmp_path, tmp_path / "balls.npz")
-    told = capsys.readouterr().out
-    assert "balls: 60 training and 9 test clips of 20 frames, grey, 64×64 pixels" in told
-    assert f"capsbench run convlstm balls --data {tmp_path}" in told
+    printed = capsys.readouterr().out
+    assert "balls: 60 training and 9 test clips of 20 frames, grey, 64×64 pixels" in printed
+    assert f"capsbench run convlstm balls --data {tmp_path}" in printed
     add(tmp_path, tmp_path / "balls.npz")  # the same clips again
     assert loaded(tmp_path) == (16, 10, 5)
     assert metrics.directions("prediction", "balls")
@@ -103,11 +103,11 @@ def test_folders_of_animations_and_of_frames_are_cut_to_clips(
                 image.save(source / f"clip{number}" / f"{t:03}.png")
     (source / "notes.txt").write_text("no clip")
     add(tmp_path, source, "--frames", "6")
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     # 45 frames are 7 clips of 6; the two test videos are not among the training videos.
-    assert "balls: 70 training and 14 test clips of 6 frames, grey, 64×64 pixels" in told
-    assert "Frames were resized to 64×64 pixels." in told
-    assert "2 of 12 clips were chosen as test clips" in told
+    assert "balls: 70 training and 14 test clips of 6 frames, grey, 64×64 pixels" in printed
+    assert "Frames were resized to 64×64 pixels." in printed
+    assert "2 of 12 clips were chosen as test clips" in printed
     with pytest.raises(InputError, match="reduce --set past or --set future"):
         loaded(tmp_path)
 

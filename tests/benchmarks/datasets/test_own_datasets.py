@@ -18,7 +18,7 @@ from benchmarks import datasets
 from benchmarks.__main__ import app
 from benchmarks.commands.run_command import make_run
 from benchmarks.commands.run_options import RunOptions
-from benchmarks.datasets import own_datasets
+from benchmarks.datasets import own_datasets, own_files
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.still_images import StillImages
@@ -102,7 +102,7 @@ def add(root: Path, path: Path, *more: str, name: str = "pets") -> own_datasets.
     data = root / "data"
     data.mkdir(exist_ok=True)
     app(["data", "add", name, str(path), "--data", str(data), *more], standalone_mode=False)
-    return of_type(own_datasets.Header, own_datasets.read_header(own_datasets.path_of(data, name)))
+    return of_type(own_datasets.Header, own_datasets.read_header(own_files.own_path(data, name)))
 
 
 def refused(root: Path, path: Path, *more: str, name: str = "pets") -> str:
@@ -143,7 +143,7 @@ def test_each_source_gives_the_same_images(
 
 def test_a_run_is_on_the_stored_data_and_equal_data_gives_equal_specs(tmp_path: Path) -> None:
     header = add(tmp_path, image_folder(tmp_path))
-    file = own_datasets.path_of(tmp_path / "data", "pets")
+    file = own_files.own_path(tmp_path / "data", "pets")
     content = file.read_bytes()
     choice = RunOptions(profile=ProfileName.smoke, final=True, offline=True)
     record = make_run(
@@ -238,7 +238,7 @@ def test_other_data_under_the_same_name_needs_replace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["header", "pixel", "cut"])
 def test_a_damaged_file_is_named(damage: str, tmp_path: Path) -> None:
     add(tmp_path, npz(tmp_path))
-    path = own_datasets.path_of(tmp_path / "data", "pets")
+    path = own_files.own_path(tmp_path / "data", "pets")
     content = bytearray(path.read_bytes())
     content[20 if damage == "header" else -1] ^= 255
     path.write_bytes(content[:-9] if damage == "cut" else content)
@@ -360,7 +360,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("other names", "it has kinds, pictures: name them with --images NAME"),
         ("axes", "no axis is clearly that of the 1 or 3 channels"),
         ("normalised", "its pixels are of -1 to 0.99"),
-        ("text", "is in no form that is read"),
+        ("text", "has a format that is not read"),
         ("script", "division by zero"),
         ("columns", "no column of images: its columns are picture, kind"),
     ],

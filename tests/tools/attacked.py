@@ -1,7 +1,7 @@
 """Runs the command that the chaos suite attacks: `tests/sweeps/harder.py` with longer epochs.
 
-Call: `python -m tests.attacked`. Importing this module, as workers do, gives each epoch several
-steps, and each step a checkpoint.
+Call: `python -m tests.tools.attacked`. Importing this module, as workers do, gives each epoch
+several steps, and each step a checkpoint.
 """
 
 from __future__ import annotations
