@@ -129,6 +129,17 @@ def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -
     [
         ("def (", "is no Python file"),
         ("import torch\n", "registers no variant"),
+        (FILE.replace("(PlainClassifier)", "(nn.Module)"), "MyNet is no subclass of Variant"),
+        (
+            FILE.replace("    space =", "    Config = dict\n    space ="),
+            "MyNet has a Config that is no subclass of Hyperparameters",
+        ),
+        (
+            FILE.replace("import PlainClassifier", "import PlainClassifier, PlainConfig").replace(
+                "    space =", "    class Config(PlainConfig):\n        width: int\n\n    space ="
+            ),
+            "MyNet has no valid defaults (width: Field required)",
+        ),
         (FILE.replace('"mynet"', '"cnn"'), "capsbench has a variant 'cnn' already"),
         (FILE.replace('"mynet"', '"../x"'), "cannot be a variant's name"),
         (FILE.replace("classification", "clasification"), "did you mean 'classification'"),
