@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.commands.cli import require_device_of
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError, printable
@@ -126,12 +127,14 @@ class RunsToRetry:
             The new records.
 
         Raises:
-            InputError: if the data differs from the data of a run; the record of that run is kept.
+            InputError: if the data differs from the data of a run, or this machine lacks the kind
+                of device that computed it; the record of that run is kept.
         """
         from benchmarks.runs.run import run
 
         records = []
         for chosen in self.single:
+            require_device_of(chosen.record.spec)
             data = chosen.record.data
             standin = data is not None and DataState.stand_in in data.states
             where = DataSource(source.root) if standin else source

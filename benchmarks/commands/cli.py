@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
-from benchmarks.records.spec import DeviceName
+from benchmarks.records.spec import DeviceName, RunSpec
 from benchmarks.records.terminal import fail, run_command
 
 Data = Annotated[
@@ -178,6 +178,30 @@ def require_gpus(devices: int = 1) -> None:
         raise InputError(
             f"--devices {devices}: this machine has fewer GPUs, {found}: give fewer devices, or "
             "--device cpu"
+        )
+
+
+def require_device_of(spec: RunSpec) -> None:
+    """Checks that this machine has the kind of device that computed a stored run.
+
+    Args:
+        spec: the spec of the run.
+
+    Raises:
+        InputError: if PyTorch finds no such device. Another one would compute other bits.
+    """
+    import torch
+
+    found = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not found[spec.device]:
+        kind = {"cuda": "an NVIDIA GPU", "mps": "an Apple GPU"}[spec.device]
+        raise InputError(
+            f"run {spec.run_id} was computed by {kind}, and PyTorch finds none on this machine: "
+            "call the command on a machine that has one"
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.commands.cli import announced, chosen_device
+from benchmarks.commands.cli import announced, require_device_of
 from benchmarks.commands.result_tables import print_metrics, print_record_metrics
 from benchmarks.records.folders import RunFolder
 from benchmarks.runs.other_data import score_on
@@ -27,11 +27,12 @@ def evaluate_run(
         offline: whether downloads are off. They are also off if the run used a stand-in.
 
     Raises:
-        InputError: if the run has no record or no model, or the data does not fit it.
+        InputError: if the run has no record or no model, the data does not fit it, or this
+            machine lacks the kind of device that computed it.
         OSError: if a file cannot be written.
     """
     record = record_of(results, run_id)
-    chosen_device(record.spec.device)  # raises InputError if this machine has no such device
+    require_device_of(record.spec)
     console = Console()
     source = source_of(record, root, offline=offline)
     if dataset is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.commands.cli import require_device_of
 from benchmarks.commands.run_command import warn_of_slow_products
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
@@ -32,9 +33,11 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
         Whether the digests of both records and both `metrics.jsonl` are equal.
 
     Raises:
-        InputError: if the run has no record.
+        InputError: if the run has no record, or this machine lacks the kind of device that computed
+            it.
     """
     record = record_of(results, run_id)
+    require_device_of(record.spec)
     stop = None
     if record.status == "pruned":
 

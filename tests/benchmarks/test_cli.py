@@ -17,15 +17,18 @@ import pytest
 import typer
 
 import capsbench
-from benchmarks import interrupts
+from benchmarks import interrupts, specify
 from benchmarks.__main__ import app
 from benchmarks.commands.cli import announced, chosen_device, main
 from benchmarks.commands.run_command import make_run
 from benchmarks.commands.run_options import RunOptions
+from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
+from benchmarks.runs.run import give_up
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.wandb_options import WandbOptions
 from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,6 +270,23 @@ def test_a_run_takes_a_gpu_if_there_is_one(
     if not available:
         with pytest.raises(InputError, match="finds no GPU on this machine: use --device cpu"):
             chosen_device("cuda")
+
+
+@pytest.mark.parametrize("command", ["reproduce", "evaluate", "retry"])
+def test_a_run_of_a_gpu_that_is_not_here_is_one_sentence_and_keeps_its_record(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of the commands has an option `--device`, and another device computes other bits."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    source = DataSource(tmp_path / "data", "none")
+    spec = specify("linear", "usps", profile=ProfileName.smoke, source=source)
+    on_gpu = spec.model_copy(update={"device": "cuda"})
+    log = WandbOptions(off=True)
+    record = give_up(on_gpu, results=tmp_path, study=None, reason="its worker died", log=log)
+    run = () if command == "retry" else (record.run_id,)
+    with pytest.raises(InputError, match=f"{record.run_id} was computed by an NVIDIA GPU, and"):
+        capsbench.app([command, *run, "--results", str(tmp_path)], standalone_mode=False)
+    assert RunFolder(tmp_path, record.run_id).read() == record
 
 
 def test_what_is_printed_meanwhile_replaces_the_announcement(
