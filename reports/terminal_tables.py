@@ -62,7 +62,8 @@ def show(results: Results, console: Console) -> None:
         console.print(Text(f"! {sentence}"))
     if failed := len(failures(results)):
         again = f"`capsbench show --results {results.root} --table failures`"
-        console.print(f"{failed} failure{'s' if failed > 1 else ''}: see {again}", soft_wrap=True)
+        sentence = f"{failed} failure{'s' if failed > 1 else ''}: see {again}"
+        console.print(Text(sentence), soft_wrap=True)
 
 
 def _print_single_runs(results: Results, console: Console) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
@@ -20,6 +20,9 @@ from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import DeviceName, RunSpec
 from benchmarks.records.terminal import fail, run_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Data = Annotated[
     Path | None,
@@ -114,6 +117,20 @@ class _Announcement:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._terminal, name)
+
+
+def plain_console(width: int | None = None) -> Console:
+    """Makes the console that commands print on.
+
+    Paths, names of files and reasons of failures may hold any text: Rich prints it as it is, and
+    takes no part of it for markup or for the name of an emoji.
+
+    Args:
+        width: columns; None: those of the terminal.
+    """
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, width=width)
 
 
 def duration(seconds: float) -> str:

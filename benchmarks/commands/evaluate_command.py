@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.commands.cli import announced, require_device_of
+from benchmarks.commands.cli import announced, plain_console, require_device_of
 from benchmarks.commands.result_tables import print_metrics, print_record_metrics
 from benchmarks.records.folders import RunFolder
 from benchmarks.runs.other_data import score_on
@@ -33,7 +31,7 @@ def evaluate_run(
     """
     record = record_of(results, run_id)
     require_device_of(record.spec)
-    console = Console()
+    console = plain_console()
     source = source_of(record, root, offline=offline)
     if dataset is not None:
         with announced(f"scoring {run_id} on {dataset}"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.commands.cli import plain_console
 from benchmarks.records.errors import InputError
 from benchmarks.runs.answers import Answers, answer, write_answers
 from benchmarks.runs.input_files import read_inputs
@@ -36,7 +37,7 @@ def predict_files(run: str, files: Sequence[Path], *, out: Path | None, results:
     inputs = read_inputs(files, trained)
     if not inputs.samples:
         raise InputError("the files have no samples: name files with at least one sample")
-    console = Console()
+    console = plain_console()
     for note in inputs.notes:
         console.print(note, soft_wrap=True, highlight=False)
     answers = answer(trained, inputs.samples)

@@ -8,9 +8,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.commands.cli import require_device_of
+from benchmarks.commands.cli import plain_console, require_device_of
 from benchmarks.commands.run_command import warn_of_slow_products
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
@@ -44,7 +42,7 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
-    console = Console()
+    console = plain_console()
     warn_of_slow_products(console, record.spec)
     with tempfile.TemporaryDirectory() as scratch:
         again = run(
@@ -105,7 +103,9 @@ def reproduce_sample(source: Path, count: int, *, root: Path, offline: bool) -> 
         equal = sum(
             reproduce_run(run_id, root=root, results=results, offline=offline) for run_id in chosen
         )
-    Console().print(f"{equal} of {len(chosen)} runs bit-equal, chosen at random from {len(names)}")
+    plain_console().print(
+        f"{equal} of {len(chosen)} runs bit-equal, chosen at random from {len(names)}"
+    )
     return equal == len(chosen)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks import curves, datasets
 from benchmarks.commands import run_progress
-from benchmarks.commands.cli import announced, chosen_device
+from benchmarks.commands.cli import announced, chosen_device, plain_console
 from benchmarks.commands.result_tables import print_record_metrics
 from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
@@ -70,7 +70,7 @@ def make_run(
             test_curve=choice.test_curve,
         )
     choice.log.require_login()
-    console = Console()
+    console = plain_console()
     console.print(f"run {spec.run_id}")
     warn_of_slow_products(console, spec)
     scoring, folder = scoring_of(spec), RunFolder(results, spec.run_id)
@@ -160,9 +160,9 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
         for part in _parts(name, budget, source):
             shape = " × ".join(map(str, part.shape))
             table.add_row(name, part.part, part.state, part.samples, shape, part.sha256, part.path)
-    console = Console()
+    console = plain_console()
     # In a pipe, 240 columns keep each row on one line, for grep.
-    (console if console.is_terminal else Console(width=240)).print(table)
+    (console if console.is_terminal else plain_console(240)).print(table)
 
 
 def _parts(name: str, budget: Budget, source: DataSource) -> list[Part]:

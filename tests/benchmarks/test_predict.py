@@ -243,6 +243,18 @@ def test_converted_images_are_said_and_unreadable_ones_refused(
         predict_files(images, [tmp_path / "deep.png"], out=None, results=results)
 
 
+def test_names_and_paths_are_printed_as_they_are(
+    results: Path, images: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich would take brackets for markup: it would leave them out, or raise an error."""
+    file, out = tmp_path / "[b]:x:.png", tmp_path / "[" / "red]"
+    Image.new("L", (30, 30)).save(file)
+    predict_files(images, [file], out=out, results=results)
+    printed = capsys.readouterr().out
+    assert printed.count("[b]:x:.png") == 2, "the conversion and the answer"
+    assert f" into {out}" in printed
+
+
 @pytest.mark.parametrize(
     ("variant", "files"),
     [
