@@ -57,7 +57,7 @@ def predict_files(run: str, files: Sequence[Path], *, out: Path | None, results:
 def _print(console: Console, trained: TrainedModel, answers: Answers) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     if trained.task == "classification":
-        _add_classes(table, answers)
+        _add_classes(table, trained, answers)
     else:
         for name in answers.columns:
             table.add_column(name, justify="left" if name == "sample" else "right")
@@ -68,7 +68,7 @@ def _print(console: Console, trained: TrainedModel, answers: Answers) -> None:
         console.print(f"… and {len(answers.rows) - SHOWN_ROWS} more")
 
 
-def _add_classes(table: Table, answers: Answers) -> None:
+def _add_classes(table: Table, trained: TrainedModel, answers: Answers) -> None:
     """Adds the classes with the highest scores; a score is what the model computes."""
     scores = answers.arrays["scores"]
     table.add_column("sample")
@@ -78,5 +78,5 @@ def _add_classes(table: Table, answers: Answers) -> None:
         table.add_column("score", justify="right")
     for (name, *_), found in zip(answers.rows[:SHOWN_ROWS], scores, strict=False):
         best = (-found).argsort(kind="stable")[:count]
-        cells = [text for i in best for text in (str(i), f"{found[i]:.4g}")]
+        cells = [text for i in best for text in (trained.class_name(i), f"{found[i]:.4g}")]
         table.add_row(name, *cells)

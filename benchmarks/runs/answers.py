@@ -134,9 +134,13 @@ def _classified(
     labels, scores = trained.shape.labels, arrays["scores"]
     best = np.argsort(-scores, axis=1, kind="stable")[:, :labels]
     chosen = ["class"] if labels == 1 else [f"class {i + 1}" for i in range(labels)]
-    columns = ("sample", *chosen, *(f"score of {i}" for i in range(scores.shape[1])))
+    columns = (
+        "sample",
+        *chosen,
+        *(f"score of {trained.class_name(i)}" for i in range(scores.shape[1])),
+    )
     rows = [
-        (name, *map(int, top), *map(float, found))
+        (name, *map(trained.class_name, top), *map(float, found))
         for name, top, found in zip(names, best, scores, strict=True)
     ]
     return Answers(columns, rows, arrays)

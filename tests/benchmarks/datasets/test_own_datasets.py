@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from benchmarks import datasets
+from benchmarks import datasets, load_model
 from benchmarks.__main__ import app
+from benchmarks.commands.predict_command import predict_files
 from benchmarks.commands.run_command import make_run
 from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets import own_datasets
@@ -160,6 +162,27 @@ def test_a_run_is_on_the_stored_data_and_equal_data_gives_equal_specs(tmp_path: 
     source = DataSource(tmp_path / "data")
     spec = specify("linear", "pets", profile=ProfileName.smoke, role="final", source=source)
     assert spec.run_id == record.run_id
+
+
+def test_answers_have_the_names_of_the_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights file carries them, so that it needs no data."""
+    path = image_folder(tmp_path)
+    add(tmp_path, path)
+    choice = RunOptions(profile=ProfileName.smoke, epochs=1, offline=True)
+    results = tmp_path / "results"
+    record = make_run("linear", "pets", choice, data=tmp_path / "data", results=results)
+    shutil.rmtree(tmp_path / "data")
+    assert load_model(record.run_id, results=results).classes == CLASSES
+    capsys.readouterr()
+    image = next((path / "train" / CLASSES[0]).iterdir())
+    predict_files(record.run_id, [image], out=tmp_path / "out", results=results)
+    _, row, _ = capsys.readouterr().out.splitlines()
+    assert {*CLASSES} <= {*row.split()}
+    table = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert table[0] == f"sample,class,score of {CLASSES[0]},score of {CLASSES[1]}"
+    assert table[1].split(",")[1] in CLASSES
 
 
 @pytest.mark.parametrize("variant", ["autoencoder", "copy-last"])
