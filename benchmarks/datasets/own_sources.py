@@ -6,7 +6,6 @@ files, or a Python script with torch datasets. What it is, is recognised by cont
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,8 @@ import numpy as np
 from benchmarks.datasets import parquet_files
 from benchmarks.datasets.array_files import NPY, ZIP, read_arrays, to_labels, to_pixels
 from benchmarks.datasets.data_files import explain_read_errors
-from benchmarks.datasets.image_files import open_image, pixels_of
+from benchmarks.datasets.dataset_scripts import run_script
+from benchmarks.datasets.image_files import open_image, pixels_of, plain_image
 from benchmarks.datasets.image_folders import read_folder
 from benchmarks.datasets.own_datasets import Added
 from benchmarks.datasets.own_parts import Found, Part, PartBuilder, assemble
@@ -169,27 +169,21 @@ def _of_parquet(files: Mapping[str, Path], choice: Choice) -> Found:
 
 
 def _script(path: Path, choice: Choice) -> Found:
-    """Runs a script, and reads its map-style datasets `train` and, if it has one, `test`."""
-    defined = runpy.run_path(str(path))
-    if "train" not in defined:
-        raise InputError(f"{path} defines no dataset called train: assign a torch Dataset to it")
+    found = run_script(path)
     parts = {}
-    for part in ("train", "test"):
-        dataset = defined.get(part)
-        if dataset is not None:
-            builder = PartBuilder()
-            for index in range(len(dataset)):
-                image, label = dataset[index]
-                builder.add(_pixels(image), _label(label))
-            parts[part] = builder.part()
-    classes = defined.get("classes") or getattr(defined["train"], "classes", None)
-    return Found(parts, None if classes is None else [str(name) for name in classes])
+    for part, dataset in found.parts.items():
+        builder = PartBuilder()
+        for index in range(len(dataset)):
+            image, label = dataset[index]
+            builder.add(_pixels(image), _label(label))
+        parts[part] = builder.part()
+    return Found(parts, found.classes)
 
 
 def _pixels(image: Any) -> np.ndarray:
     """Converts an item's image: a PIL image, an array (H, W[, C]) or a tensor (C, H, W)."""
     if hasattr(image, "convert"):
-        return pixels_of(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+        return pixels_of(plain_image(image))
     tensor = hasattr(image, "detach")
     array = image.detach().cpu().numpy() if tensor else np.asarray(image)
     # The images are read one by one, and no single image may decide the range of all values.

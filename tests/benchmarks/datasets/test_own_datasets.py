@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -361,7 +362,14 @@ def spoiled(root: Path, case: str) -> Path:
             path.write_text("hello")
         case "script":
             path = root / "bad.py"
-            path.write_text("1 / 0")
+            path.write_text("half = 2\n1 / 0")
+        case "transparent item":
+            path = root / "bad.py"
+            path.write_text(
+                "from PIL import Image\ntrain = [(Image.new('RGBA', (9, 9), (1, 2, 3, 4)), 0)] * 60"
+            )
+        case "text as image":
+            (folder / "train/cat/000.png").write_text("text")
         case "columns":
             path = root / "bad.parquet"
             pyarrow.parquet.write_table(pyarrow.table({"picture": [b"x"], "kind": [1]}), path)
@@ -384,7 +392,9 @@ def spoiled(root: Path, case: str) -> Path:
         ("axes", "no axis is clearly that of the 1 or 3 channels"),
         ("normalised", "its pixels are of -1 to 0.99"),
         ("text", "is in no form that is read"),
-        ("script", "division by zero"),
+        ("script", r"ends with ZeroDivisionError in line 2 \(division by zero\)"),
+        ("transparent item", r"bad\.py cannot be read \(it is partly transparent"),
+        ("text as image", r"cat/000\.png cannot be read \(it is no image of the formats PNG, "),
         ("columns", "no column of images: its columns are picture, kind"),
     ],
 )
@@ -394,6 +404,16 @@ def test_what_no_run_could_use_is_refused(case: str, reason: str, tmp_path: Path
     assert str(path) in message
     with pytest.raises(InputError, match=reason):
         add(tmp_path, path)
+
+
+def test_a_script_may_import_modules_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = script(tmp_path)
+    (tmp_path / "parts_of_pets.py").write_text(path.read_text())
+    path.write_text("from parts_of_pets import train, test, classes\n")
+    assert add(tmp_path, path).samples == (60, 10)
 
 
 def test_named_arrays_are_used(tmp_path: Path) -> None:
