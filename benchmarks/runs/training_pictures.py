@@ -22,7 +22,8 @@ class PictureChoice(NamedTuple):
     """Says when pictures are drawn while a run trains, and which samples they show."""
 
     every_epochs: int | None = None
-    """Epochs between pictures; None: only after the last epoch, which always has pictures."""
+    """Epochs between pictures; None: only after the last epoch, which always has pictures, or after
+    the fit of a variant that is not trained by gradients."""
     every_steps: int | None = None
     """Training steps between pictures; None: only after epochs."""
     samples: Sequence[int] | None = None
@@ -33,7 +34,8 @@ class PictureChoice(NamedTuple):
 class TrainingPictures(pl.Callback):
     """Draws validation samples, as a model in training sees them; this changes no number.
 
-    An error in drawing ends the pictures, and the run goes on without them.
+    A variant that is not trained by gradients has no epochs: its pictures are drawn once, after its
+    validation. An error in drawing ends the pictures, and the run goes on without them.
 
     Args:
         choice: when pictures are drawn, and which samples they show.
@@ -44,6 +46,13 @@ class TrainingPictures(pl.Callback):
         self._failed = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._require_samples(pl_module)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._require_samples(pl_module)
+
+    def _require_samples(self, pl_module: pl.LightningModule) -> None:
         """Checks the chosen samples. Raises InputError if there are fewer samples."""
         assert isinstance(pl_module, Task)
         part, samples = _samples(pl_module)
@@ -71,6 +80,10 @@ class TrainingPictures(pl.Callback):
         last = epoch == trainer.max_epochs or trainer.should_stop
         if last or (every is not None and epoch % every == 0):
             self._draw(trainer, pl_module, f"epoch-{epoch:04}-", f"epoch {epoch}")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._draw(trainer, pl_module, "fitted-", "fitted")
 
     def _draw(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str, when: str
