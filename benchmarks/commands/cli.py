@@ -6,6 +6,7 @@ Importing this module is fast.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from benchmarks.records.terminal import fail, run_command
 if TYPE_CHECKING:
     from rich.console import Console
 
+DEFAULT_DATA, DEFAULT_RESULTS = Path("data"), Path("results")
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of the datasets.", show_default="$BENCH_DATA, else data/"),
@@ -62,17 +64,39 @@ def data_folder(data: Path | None) -> Path:
     Raises:
         InputError: if `--data` or $BENCH_DATA names no folder.
     """
-    from_environment = os.environ.get("BENCH_DATA")
-    named = data or (Path(from_environment) if from_environment else None)
+    named = data or _data_of_environment()
     if named is not None and not named.is_dir():
         origin = "--data" if data else "$BENCH_DATA"
         raise InputError(
             f"{origin} {named} is not a folder: name the folder that holds the datasets, or leave "
             f"{origin} out"
         )
-    folder = (named or Path("data")).resolve()
+    folder = (named or DEFAULT_DATA).resolve()
     datasets.use_folder(folder)
     return folder
+
+
+def _data_of_environment() -> Path | None:
+    named = os.environ.get("BENCH_DATA")
+    return Path(named) if named else None
+
+
+def folder_options(*, data: Path | None = None, results: Path | None = None) -> str:
+    """Writes the options that a command in a message needs to find the same folders.
+
+    Args:
+        data: the absolute path of the folder of the datasets; None: the command reads none.
+        results: the results folder; None: the command has no such option.
+
+    Returns:
+        Such as ` --data DIR`, with a leading space; empty for folders that the command finds alone.
+    """
+    text = ""
+    if data is not None and data != (_data_of_environment() or DEFAULT_DATA).resolve():
+        text += f" --data {shlex.quote(str(data))}"
+    if results is not None and results != DEFAULT_RESULTS:
+        text += f" --results {shlex.quote(str(results))}"
+    return text
 
 
 @contextmanager

@@ -6,7 +6,6 @@ Importing this module is fast.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmarks import datasets
-from benchmarks.commands.cli import Data, Offline, data_folder
+from benchmarks.commands.cli import Data, Offline, data_folder, folder_options
 from benchmarks.records.errors import InputError, printable
 from benchmarks.specs.profiles import ProfileName, load_profile
 
@@ -121,8 +120,7 @@ def add(
     for note in header.notes:
         print(note)
     print(f"stored in {own_datasets.path_of(root, name)}, fingerprint {header.sha256}")
-    at = "" if data is None else f" --data {shlex.quote(str(data))}"
-    variant = "convlstm" if clips else "cnn"
+    at, variant = folder_options(data=root), "convlstm" if clips else "cnn"
     print(f"next: `capsbench run {variant} {name}{at}`, `capsbench sweep --datasets {name}{at}`")
 
 

@@ -62,6 +62,31 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return results, home.name
 
 
+@pytest.mark.parametrize("variable", [False, True])
+def test_the_next_commands_name_the_folders_that_they_need(
+    variable: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    if variable:
+        monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    where = [] if variable else ["--data", str(tmp_path)]
+    results = tmp_path / "results"
+    command = ["run", "linear", "usps", "--profile", "smoke", "--train-samples", "64", *where]
+    with pytest.raises(SystemExit) as ended:
+        app([*command, "--offline", "--results", str(results)], standalone_mode=False)
+    assert ended.value.code == 0
+    found = re.findall(r"^next: `capsbench (.*)`", capsys.readouterr().out, re.MULTILINE)
+    (run,) = (path.name for path in (results / "runs").iterdir())
+    data = "" if variable else f" --data {tmp_path}"
+    assert found == [
+        f"evaluate {run}{data} --results {results}",
+        f"predict {run} FILE --results {results}",
+    ]
+
+
 def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None:
     """Papers use other splits, such as 40,000 and 10,000 images of CIFAR-10."""
     samples = ("--train-samples", "50", "--validation-samples", "30")
@@ -214,6 +239,7 @@ def test_bad_input_is_one_sentence(
         (["cnn", "mnist", "--set", "width=none"], "width"),
         (["cnn", "mnist", "--precision", "bf17"], "--precision"),
         (["cnn", "mnist", "--show", "first"], "--show"),
+        (["cnn", "mnist", "--upload", "--no-wandb"], "--upload sends nothing with --no-wandb"),
         (["ocae", "mnist", "--base", "nothing"], "nothing"),
     ],
 )
