@@ -31,6 +31,7 @@ from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.spec import Precision
 from benchmarks.specs.profiles import ProfileName
 from benchmarks.specs.space_files import Section
+from benchmarks.specs.yaml_files import parse_yaml
 from models import registry
 from models.registry import nearest
 from sweeps.options import EngineName
@@ -110,7 +111,7 @@ def read_experiment(path: Path) -> Experiment:
         InputError: if the file cannot be read, or a key or value is unknown.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): name a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -151,6 +151,25 @@ def test_a_wrong_file_is_one_sentence(tmp_path: Path, content: str, reason: str)
         own_variants.add(written(tmp_path, content))
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            '{"serch": {}}',
+            "the space of mynet: no section is called 'serch': did you mean 'search'",
+        ),
+        ("[1]", "the space of mynet: its content must be a mapping"),
+    ],
+)
+def test_a_wrong_space_names_no_file_that_is_not_there(
+    change: str, reason: str, tmp_path: Path
+) -> None:
+    content = re.sub("space = .*", f"space = {change}", FILE)
+    own_variants.add(written(tmp_path, content))
+    with pytest.raises(InputError, match=re.escape(reason)):
+        load_space("mynet", registry.variant("mynet"), ProfileName.smoke)
+
+
 def test_a_missing_file_and_an_unclear_name_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         own_variants.named(str(tmp_path / "none.py"))
