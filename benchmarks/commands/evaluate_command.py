@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks import curves
 from benchmarks.commands.cli import announced, plain_console, require_device_of
 from benchmarks.commands.result_tables import print_metrics, print_record_metrics
 from benchmarks.records.folders import RunFolder
@@ -46,4 +47,7 @@ def evaluate_run(
     scored = " (scored before)" if final.run_id == run_id else ""
     console.print(f"final {final.run_id}{scored}, data {data_state(final)}", soft_wrap=True)
     print_record_metrics(console, final)
-    console.print(f"files in {RunFolder(results, final.run_id).path}", soft_wrap=True)
+    folder = RunFolder(results, final.run_id).path
+    if not (folder / curves.FILE_NAME).exists():
+        curves.draw_curves(folder, curves.title_of(final.spec))
+    console.print(f"files in {folder}", soft_wrap=True)

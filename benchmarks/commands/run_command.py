@@ -96,7 +96,7 @@ def make_run(
         console.print("the run has a record: nothing was trained")
     _show(console, record, data, results)
     if not known or not (folder.path / curves.FILE_NAME).exists():
-        curves.draw_curves(folder.path, f"{variant} on {dataset}, seed {spec.seed}")
+        curves.draw_curves(folder.path, curves.title_of(spec))
     return record
 
 
