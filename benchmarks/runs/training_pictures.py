@@ -43,7 +43,7 @@ class TrainingPictures(pl.Callback):
 
     def __init__(self, choice: PictureChoice) -> None:
         self._choice = choice
-        self._failed = False
+        self._ended = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._require_samples(pl_module)
@@ -89,12 +89,12 @@ class TrainingPictures(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str, when: str
     ) -> None:
         assert isinstance(pl_module, Task)
-        if self._failed:
+        if self._ended:
             return
         try:
             self._save(trainer, pl_module, prefix, when)
         except Exception as error:
-            self._failed = True
+            self._ended = True
             print(
                 f"capsbench: no more pictures are drawn ({type(error).__name__}: {error}); the run "
                 "does not need them",
@@ -110,11 +110,24 @@ class TrainingPictures(pl.Callback):
         # A validation that draws random numbers must not depend on pictures.
         with torch.random.fork_rng(devices=devices), task.as_in_evaluation():
             pictures = draw_samples(task.model, task.samples_of(samples, index))
+            if not pictures:
+                self._say_there_are_none(journal.path.parent.name)
+                return
             folder = journal.path.parent / FOLDER
             folder.mkdir(exist_ok=True)
             title = f"{when}, {part} samples {named}\n{journal.path.parent.name}"
             paths = save_pictures(folder, pictures, title=title, prefix=prefix)
         journal.show_pictures(trainer.global_step, paths)
+
+    def _say_there_are_none(self, run_id: str) -> None:
+        """Ends the pictures of a variant that draws none; says so if the user asked for some."""
+        self._ended = True
+        if any(wish is not None for wish in self._choice):
+            print(
+                f"capsbench: {run_id} has no pictures, since its variant draws none: "
+                "--pictures-every and --show have no effect",
+                file=sys.stderr,
+            )
 
 
 def _samples(task: Task[Any]) -> tuple[str, Any]:

@@ -199,6 +199,17 @@ def test_a_variant_without_epochs_is_drawn_once(
         )
 
 
+@pytest.mark.parametrize("choice", [PictureChoice(), PictureChoice(1), PictureChoice(samples=[3])])
+def test_a_variant_that_draws_nothing_says_so_once_where_pictures_were_asked_for(
+    choice: PictureChoice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    made(spec, tmp_path, callbacks=[TrainingPictures(choice)])
+    asked = choice != PictureChoice()
+    assert capsys.readouterr().err.count("has no pictures, since its variant draws none") == asked
+    assert not (RunFolder(tmp_path, spec.run_id).path / "pictures").exists()
+
+
 def test_predicted_clips_are_animated(tmp_path: Path) -> None:
     spec = spec_of("convlstm", "moving_mnist", epochs=1, **CASES["convlstm"])
     made(spec, tmp_path, callbacks=[TrainingPictures(PictureChoice())])
