@@ -98,7 +98,8 @@ def reproduce(
     offline: Offline = False,
 ) -> None:
     """Re-runs a run. Prints that the results are bit-equal, or where they differ (exit code 1)."""
-    from benchmarks.commands.reproduction import reproduce_run, reproduce_sample
+    with announced(f"loading PyTorch to re-run {run}"):
+        from benchmarks.commands.reproduction import reproduce_run, reproduce_sample
 
     root = data_folder(data)
     if sample is None:

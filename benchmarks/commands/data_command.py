@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmarks import datasets
-from benchmarks.commands.cli import Data, Offline, data_folder, folder_options
+from benchmarks.commands.cli import Data, Offline, announced, data_folder, folder_options
 from benchmarks.records.errors import InputError, printable
 from benchmarks.specs.profiles import ProfileName, load_profile
 
@@ -107,14 +107,15 @@ def add(
     from benchmarks.datasets import clip_sources, own_datasets, own_sources
 
     added: Added | AddedClips
-    if clips:
-        if images or labels or size:
-            raise InputError("--images, --labels and --size are for images: leave them out")
-        added = clip_sources.read_clips(path, frames=frames, test_share=test_share)
-    else:
-        choice = own_sources.Choice(images, labels, _size(size), test_share)
-        added = own_sources.read_source(path, choice)
-    header = own_datasets.store(root, name, path, added, replace=replace)
+    if clips and (images or labels or size):
+        raise InputError("--images, --labels and --size are for images: leave them out")
+    with announced(f"reading {path}"):
+        if clips:
+            added = clip_sources.read_clips(path, frames=frames, test_share=test_share)
+        else:
+            choice = own_sources.Choice(images, labels, _size(size), test_share)
+            added = own_sources.read_source(path, choice)
+        header = own_datasets.store(root, name, path, added, replace=replace)
     for line in _counts(header, added):
         print(line)
     for note in header.notes:

@@ -8,7 +8,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from benchmarks.commands.cli import plain_console, require_device_of
+from benchmarks.commands.cli import announced, plain_console, require_device_of
 from benchmarks.commands.run_command import warn_of_slow_products
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
@@ -44,7 +44,7 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
 
     console = plain_console()
     warn_of_slow_products(console, record.spec)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, announced(f"re-running {run_id}"):
         again = run(
             record.spec,
             source=source_of(record, root, offline=offline),

@@ -79,6 +79,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
     [
         ("datsets: [usps]", "the key 'datsets' is unknown: did you mean 'datasets'?"),
         ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
+        ("set: {cnn: {lr: 0.1}}", "ranges of cnn, which is not among its variants (linear): add"),
         ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
         (
             "set: {linear: {lr: -1}}",
