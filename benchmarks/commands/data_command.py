@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.datasets.own_datasets import Added, AnyHeader
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
+FRAMES = 20
+"""Frames of a clip: ten past and ten future ones."""
 _LISTED = 20
 """Most classes whose numbers of images are printed one by one."""
 
@@ -91,8 +93,13 @@ def add(
         ),
     ] = False,
     frames: Annotated[
-        int, typer.Option(min=2, help="With --clips: frames of a clip; longer clips are cut.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=2,
+            help="With --clips: frames of a clip; longer clips are cut.",
+            show_default=str(FRAMES),
+        ),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace your dataset of the same name.")
     ] = False,
@@ -109,9 +116,11 @@ def add(
     added: Added | AddedClips
     if clips and (images or labels or size):
         raise InputError("--images, --labels and --size are for images: leave them out")
+    if frames is not None and not clips:
+        raise InputError("--frames is for clips: give --clips too, or leave it out")
     with announced(f"reading {path}"):
         if clips:
-            added = clip_sources.read_clips(path, frames=frames, test_share=test_share)
+            added = clip_sources.read_clips(path, frames=frames or FRAMES, test_share=test_share)
         else:
             choice = own_sources.Choice(images, labels, _size(size), test_share)
             added = own_sources.read_source(path, choice)

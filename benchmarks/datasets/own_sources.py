@@ -60,7 +60,12 @@ def read_source(path: Path, choice: Choice) -> Added:
     if not path.exists():
         raise InputError(f"{path} does not exist: name a folder or a file")
     with explain_read_errors(path, _REMEDY):
-        found = _reader(path)(path, choice)
+        reader = _reader(path)
+        unused = _UNUSED.get(reader, {})
+        for option, why in unused.items():
+            if getattr(choice, option) is not None:
+                raise InputError(f"--{option}, but {path} {why}: leave the option out")
+        found = reader(path, choice)
         return assemble(path, found, size=choice.size, test_share=choice.test_share)
 
 
@@ -199,3 +204,13 @@ def _pixels(image: Any) -> np.ndarray:
 
 def _label(label: Any) -> int | str:
     return label if isinstance(label, str) else int(label)
+
+
+_FOLDER = "is a folder of images, whose folders are the classes"
+_SCRIPT = "is a script, whose datasets have images and labels"
+_UNUSED: dict[Callable[[Path, Choice], Found], dict[str, str]] = {
+    _image_folder: {"images": _FOLDER, "labels": _FOLDER},
+    _script: {"images": _SCRIPT, "labels": _SCRIPT},
+    _array: {"images": "holds one array"},
+}
+"""By reader, the options that it does not use, with the reason."""

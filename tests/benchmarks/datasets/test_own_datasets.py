@@ -416,6 +416,20 @@ def test_a_script_may_import_modules_of_its_folder(
     assert add(tmp_path, path).samples == (60, 10)
 
 
+@pytest.mark.parametrize(
+    ("source", "option", "reason"),
+    [
+        (image_folder, "--labels", "is a folder of images"),
+        (script, "--images", "is a script"),
+        (image_folder, "--frames", "--frames is for clips"),
+    ],
+)
+def test_an_option_that_the_source_does_not_use_is_refused(
+    source: Callable[[Path], Path], option: str, reason: str, tmp_path: Path
+) -> None:
+    assert reason in refused(tmp_path, source(tmp_path), option, "9")
+
+
 def test_named_arrays_are_used(tmp_path: Path) -> None:
     np.savez(tmp_path / "pets.npz", pictures=ALL, kinds=LABELS[70])
     names = ("--images", "pictures", "--labels", "kinds")
