@@ -89,7 +89,7 @@ def test_the_next_commands_name_the_folders_that_they_need(
 
 def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None:
     """Papers use other splits, such as 40,000 and 10,000 images of CIFAR-10."""
-    samples = ("--train-samples", "50", "--validation-samples", "30")
+    samples = ("--train-samples", "50", "--validation-samples", "30", "--test-samples", "20")
     done = call("run", "linear", "usps", *samples, *SMALL, results=tmp_path)
     assert done.returncode == 0, done.stderr
     (home,) = (tmp_path / "runs").iterdir()
@@ -99,6 +99,7 @@ def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None
     assert in_thirtieths == pytest.approx(round(in_thirtieths), abs=1e-5)
     budget = json.loads((home / "record.json").read_bytes())["spec"]["budget"]
     assert (budget["train_samples"], budget["validation_samples"]) == (50, 30)
+    assert budget["test_samples"] == 20
     assert budget["epochs"] == 1, "what was not said is the profile's"
     assert budget["profile"] == "smoke"
 
