@@ -91,7 +91,7 @@ def write_answers(
         writer.writerows(answers.rows)
     for name, array in answers.arrays.items():
         np.save(folder / f"{name}.npy", array)
-    class_ = tasks.task_class(trained.task, trained.spec.dataset)
+    class_ = tasks.task_class_of_shape(trained.task, trained.shape)
     title = f"{trained.spec.variant} trained on {trained.spec.dataset}"
     for start in range(0, len(samples), class_.shown):
         shown = samples[start : start + class_.shown]
@@ -109,7 +109,7 @@ def write_answers(
 
 
 def _stacked(trained: TrainedModel, x: Sequence[Tensor]) -> Iterator[Tensor]:
-    size = tasks.task_class(trained.task, trained.spec.dataset).evaluation_batch
+    size = tasks.task_class_of_shape(trained.task, trained.shape).evaluation_batch
     for start in range(0, len(x), size):
         yield torch.stack(list(x[start : start + size]))
 
