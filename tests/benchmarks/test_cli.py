@@ -70,9 +70,10 @@ def test_the_next_commands_name_the_folders_that_they_need(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
+    (folder := tmp_path / "data").mkdir()
     if variable:
-        monkeypatch.setenv("BENCH_DATA", str(tmp_path))
-    where = [] if variable else ["--data", str(tmp_path)]
+        monkeypatch.setenv("BENCH_DATA", str(folder))
+    where = [] if variable else ["--data", str(folder)]
     results = tmp_path / "results"
     command = ["run", "linear", "usps", "--profile", "smoke", "--train-samples", "64", *where]
     with pytest.raises(SystemExit) as ended:
@@ -80,7 +81,7 @@ def test_the_next_commands_name_the_folders_that_they_need(
     assert ended.value.code == 0
     found = re.findall(r"^next: `capsbench (.*)`", capsys.readouterr().out, re.MULTILINE)
     (run,) = (path.name for path in (results / "runs").iterdir())
-    data = "" if variable else f" --data {tmp_path}"
+    data = "" if variable else f" --data {folder}"
     assert found == [
         f"evaluate {run}{data} --results {results}",
         f"predict {run} FILE --results {results}",

@@ -92,9 +92,7 @@ def test_the_command_writes_what_a_run_with_final_writes(tmp_path: Path) -> None
     data = tmp_path / "data"
     trial = make_run("linear", "usps", options, data=data, results=tmp_path / "results")
     make_run("linear", "usps", final, data=data, results=tmp_path / "trained")
-    evaluate_run(
-        trial.run_id, dataset=None, root=tmp_path, results=tmp_path / "results", offline=True
-    )
+    evaluate_run(trial.run_id, dataset=None, root=data, results=tmp_path / "results", offline=True)
     run_id = final_of(trial.spec).run_id
     written = [
         {path.name for path in RunFolder(tmp_path / name, run_id).path.iterdir()}

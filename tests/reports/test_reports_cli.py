@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from reports.__main__ import app
 from reports.build import build
+from reports.formats import readable
 from reports.results import read_results
 from reports.terminal_tables import show_tables
 from tests.reports.results_folder import sweep
@@ -140,7 +141,7 @@ def test_show_fits_the_terminal_and_writes_nothing(tmp_path: Path, columns: int)
 def test_show_lists_single_runs_beside_the_sweeps(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     record = with_single_run(files)
-    score = f"{record['metrics']['validation/accuracy']:.4g}"
+    score = readable(record["metrics"]["validation/accuracy"])
     result = call("show", "--results", files.write(tmp_path / "both"))
     assert "classification (profile quick)" in result.output
     after = result.output.partition("single runs")[2].splitlines()

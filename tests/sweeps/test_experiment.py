@@ -85,7 +85,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
             "set: {linear: {lr: -1}}",
             "the experiment's entries for linear: set: lr: Input should be greater than 0",
         ),
-        ("trials: 3\nfinals: 2\ntrials: 4", "the key 'trials' is there twice"),
+        ("trials: 3\ntrials: 4", "the key 'trials' is there twice"),
         ("finals: 2020-13-45", "is not readable YAML"),
         ("variants: [linar]", "matches no cell"),
         ("datasets: [upsp]", "did you mean 'usps'?"),
