@@ -103,6 +103,7 @@ def run(
     }
     only = tuple(given["only"]) or plan.patterns(own.names)
     given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
+    matrix.choose_cells(given["only"])  # a typing mistake here would look like one there
     given["changes"] = plan.changes(own.names)
     points = start_points.read_start_points(start or (), given["profile"])
     try:
