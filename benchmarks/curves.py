@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmarks.records.atomic_files import write_atomically
 from benchmarks.records.folders import METRICS, parse_lines
+from benchmarks.records.spec import RunSpec
 
 FILE_NAME = "curves.png"
 PARTS = {"train": "tab:blue", "validation": "tab:red", "test": "tab:green"}
@@ -44,6 +45,11 @@ def draw_run_curves(home: Path, title: str) -> Path | None:
     curves_figure(lines, title).savefig(drawn, format="png", dpi=120)
     write_atomically(home / FILE_NAME, drawn.getvalue())
     return home / FILE_NAME
+
+
+def title_of(spec: RunSpec) -> str:
+    """Writes the title of the learning curves of a run."""
+    return f"{spec.variant} on {spec.dataset}, seed {spec.seed}"
 
 
 def curves_figure(lines: list[dict[str, Any]], title: str) -> Figure:

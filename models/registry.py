@@ -137,7 +137,8 @@ def add_file(path: Path) -> AddedFile:
     )
     if not entries:
         raise ValueError(
-            f'{path} registers no variant: decorate a class with @register("name", task="…")'
+            f'{path} registers no variant: decorate a class with @register("name", task="…"), as '
+            "docs/your-own-model.md shows"
         )
     for entry in entries:
         _check(path, entry)

@@ -108,7 +108,7 @@ def show_again(
         list[str] | None, typer.Option(help="A table by name; repeatable.", show_default="scores")
     ] = None,
 ) -> None:
-    """Prints the scores of each dataset, or tables by name; writes nothing."""
+    """Prints the scores of each dataset and single runs, or tables by name; writes nothing."""
     with _errors_as_sentences():
         from rich.console import Console
 
@@ -120,7 +120,9 @@ def show_again(
             show_tables(found, table, Console())
         else:
             show(found, Console())
-    typer.echo(f"Report: {results / 'report' / 'index.html'}")
+    page = results / "report" / "index.html"
+    unwritten = f"`capsbench report --results {results}` writes one"
+    typer.echo(f"Report: {page if page.is_file() else unwritten}")
 
 
 @app.command()

@@ -103,7 +103,8 @@ def run(
     }
     only = tuple(given["only"]) or plan.patterns(own.names)
     given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
-    given["changes"] = plan.changes()
+    matrix.choose_cells(given["only"])  # a typing mistake here would look like one there
+    given["changes"] = plan.changes(own.names)
     points = start_points.read_start_points(start or (), given["profile"])
     try:
         choice = Options(**given, data=folder, start=points, variants=own.sha256)

@@ -21,6 +21,7 @@ Every key is optional. `set` gives values of hyper-parameters that all runs of t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.spec import Precision
 from benchmarks.specs.profiles import ProfileName
 from benchmarks.specs.space_files import Section
+from benchmarks.specs.yaml_files import parse_yaml
 from models import registry
 from models.registry import nearest
 from sweeps.options import EngineName
@@ -67,10 +69,14 @@ class Experiment(BaseModel):
         Args:
             added: by Python file among `variants`, the names of the variants that it registers.
         """
+        return tuple(f"{name}/*" for name in self._names(added))
+
+    def _names(self, added: Mapping[Path, Sequence[str]]) -> list[str]:
+        """Lists the names, or patterns of names, of all `variants`."""
         names: list[str] = []
         for text in self.variants:
             names += added[Path(text)] if text.endswith(".py") else [text]
-        return tuple(f"{name}/*" for name in names)
+        return names
 
     @property
     def options(self) -> dict[str, Any]:
@@ -78,19 +84,27 @@ class Experiment(BaseModel):
         own = {"variants", "datasets", "values", "search"}
         return self.model_dump(exclude=own, exclude_none=True)
 
-    def changes(self) -> dict[str, Section]:
+    def changes(self, added: Mapping[Path, Sequence[str]]) -> dict[str, Section]:
         """Collects what replaces entries of space files.
+
+        Args:
+            added: by Python file among `variants`, the names of the variants that it registers.
 
         Returns:
             The replacing entries, by variant.
 
         Raises:
-            InputError: if a variant is unknown.
+            InputError: if a variant is unknown, or the file does not sweep it.
         """
-        named = {*self.values, *self.search}
-        for name in named:
+        named, swept = {*self.values, *self.search}, self._names(added)
+        for name in sorted(named):
             if name not in registry.available():
                 raise InputError(registry.unknown_variant(name))
+            if swept and not any(fnmatchcase(name, pattern) for pattern in swept):
+                raise InputError(
+                    f"the experiment has values or ranges of {name}, which is not among its "
+                    f"variants ({', '.join(swept)}): add it to them, or leave its entries out"
+                )
         return {
             name: Section(set=self.values.get(name, {}), search=self.search.get(name))
             for name in sorted(named)
@@ -110,7 +124,7 @@ def read_experiment(path: Path) -> Experiment:
         InputError: if the file cannot be read, or a key or value is unknown.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): name a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

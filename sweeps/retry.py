@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.commands.cli import require_device_of
 from benchmarks.provenance import changes_since
 from benchmarks.records.errors import InputError, printable
 from benchmarks.records.folders import ResultsFolder, RunFolder
@@ -123,13 +124,15 @@ class RunsToRetry:
             The new records.
 
         Raises:
-            InputError: if the data differs from the data of a run; the record of that run is kept.
+            InputError: if the data differs from the data of a run, or this machine lacks the kind
+                of device that computed it; the record of that run is kept.
         """
         from benchmarks.runs.run import run
         from benchmarks.runs.stored_runs import source_of
 
         records = []
         for chosen in self.single:
+            require_device_of(chosen.record.spec)
             source = source_of(chosen.record, root, offline=offline)
             aside, record = self._set_aside(chosen), chosen.run.record
             try:

@@ -7,8 +7,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
+from benchmarks.commands.cli import announced, plain_console, require_device_of
 from benchmarks.commands.run_command import warn_of_slow_products
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
@@ -31,18 +30,20 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
         Whether the digests of both records and both `metrics.jsonl` are equal.
 
     Raises:
-        InputError: if the run has no record.
+        InputError: if the run has no record, or this machine lacks the kind of device that computed
+            it.
     """
     record = record_of(results, run_id)
+    require_device_of(record.spec)
     stop = None
     if record.status == "pruned":
 
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
-    console = Console()
+    console = plain_console()
     warn_of_slow_products(console, record.spec)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, announced(f"re-running {run_id}"):
         again = run(
             record.spec,
             source=source_of(record, root, offline=offline),
@@ -100,7 +101,9 @@ def reproduce_sample(source: Path, count: int, *, root: Path, offline: bool) -> 
         equal = sum(
             reproduce_run(run_id, root=root, results=results, offline=offline) for run_id in chosen
         )
-    Console().print(f"{equal} of {len(chosen)} runs bit-equal, chosen at random from {len(names)}")
+    plain_console().print(
+        f"{equal} of {len(chosen)} runs bit-equal, chosen at random from {len(names)}"
+    )
     return equal == len(chosen)
 
 

@@ -213,6 +213,10 @@ DATASET = ImageDataset(
     column=3,
     shape=(3, 32, 32),
     classes=10,
+    class_names=(
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
     samples=(50_000, 10_000),
     layouts=(
         Layout(

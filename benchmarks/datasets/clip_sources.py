@@ -6,7 +6,6 @@ or a Python script with torch datasets of clips.
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import numpy as np
 
 from benchmarks.datasets.array_files import MAX_BYTES, NPY, ZIP, read_arrays, to_pixels
 from benchmarks.datasets.data_files import explain_read_errors
-from benchmarks.datasets.image_files import FORMATS, MAX_PIXELS, open_image, pixels_of
+from benchmarks.datasets.dataset_scripts import run_script
+from benchmarks.datasets.image_files import open_image, pixels_of, read_frames
 from benchmarks.datasets.image_folders import ENDINGS, PARTS
 from benchmarks.datasets.own_clips import SIDE, AddedClips
 from benchmarks.datasets.own_parts import fit_image
@@ -196,16 +196,7 @@ def _of_files(files: Sequence[Path]) -> Clip:
 
 
 def _animation(path: Path) -> Clip:
-    from PIL import Image, ImageSequence
-
-    with Image.open(path, formats=FORMATS) as image:
-        count = getattr(image, "n_frames", 1)
-        if image.width * image.height * count > 16 * MAX_PIXELS:
-            raise ValueError(f"it has {count} frames of {image.width} × {image.height} pixels")
-        frames = [
-            pixels_of(frame.convert("L" if frame.mode in ("1", "L", "LA") else "RGB"))
-            for frame in ImageSequence.Iterator(image)
-        ]
+    frames = [pixels_of(frame) for frame in read_frames(path)]
     channels = max(len(frame) for frame in frames)
     clip = np.stack([np.broadcast_to(frame, (channels, *frame.shape[1:])) for frame in frames])
     # The colours of a palette may all be grey.
@@ -214,13 +205,7 @@ def _animation(path: Path) -> Clip:
 
 
 def _script_parts(path: Path) -> dict[str, Iterator[Clip]]:
-    """Runs a script, and reads its map-style datasets `train` and, if it has one, `test`."""
-    defined = runpy.run_path(str(path))
-    if "train" not in defined:
-        raise InputError(f"{path} defines no dataset called train: assign a torch Dataset to it")
-    return {
-        part: _items(defined[part]) for part in ("train", "test") if defined.get(part) is not None
-    }
+    return {part: _items(dataset) for part, dataset in run_script(path).parts.items()}
 
 
 def _items(dataset: Any) -> Iterator[Clip]:

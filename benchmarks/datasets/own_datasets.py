@@ -198,6 +198,7 @@ def _dataset(header: AnyHeader, path: Path) -> ImageDataset | ClipDataset:
         column=COLUMN,
         shape=header.shape,
         classes=len(header.classes),
+        class_names=header.classes,
         samples=header.samples,
         layouts=(
             Layout(

@@ -24,7 +24,7 @@ from benchmarks.records.spec import RunSpec, Stop
 from benchmarks.runs import costs, evaluation, recording, several_devices, training
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
-from benchmarks.runs.preparation import Prepared, load_data, prepare
+from benchmarks.runs.preparation import Prepared, class_names_of, load_data, prepare
 from benchmarks.runs.recording import Outcome
 from benchmarks.runs.run_views import Views
 from benchmarks.runs.weights import save_weights
@@ -199,6 +199,7 @@ def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: train
         journal.score_epoch = lambda: evaluation.score_epoch(prepared)
     metrics = fit(prepared, trainer, journal)
     pictures: dict[str, Path] = {}
+    classes = class_names_of(spec)
     test_losses: dict[str, float] = {}
     if final:
         scores = evaluation.score_on_test(task, trainer)
@@ -212,7 +213,9 @@ def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: train
         history=journal.history,
         scores=journal.scores() if model.trainable else journal.scores_of([metrics]),
         pictures=pictures,
-        weights_sha256=save_weights(model, spec, prepared.data.shape, prepared.folder),
+        weights_sha256=save_weights(
+            model, spec, prepared.data.shape, prepared.folder, classes=classes
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,12 @@ class TrainedModel:
     """The shape of a sample."""
     preprocessing: Preprocessing
     """How pixels become the input of the model."""
+    classes: tuple[str, ...] = ()
+    """The names of the classes by label; empty: the labels are their names, or there are none."""
+
+    def class_name(self, label: int) -> str:
+        """Returns the name of a class; its label if it has no other name."""
+        return self.classes[label] if self.classes else str(label)
 
     @property
     def hyperparameters(self) -> Hyperparameters:
@@ -194,7 +200,8 @@ def _described(weights: Weights, description: ModelDescription, device: str) -> 
             f"the shape in {weights.path} is not one of this version ({error}): use the version of "
             "capsbench that wrote the file"
         ) from None
-    return _assembled(description.spec, shape, weights, description.preprocessing, device)
+    trained = _assembled(description.spec, shape, weights, description.preprocessing, device)
+    return replace(trained, classes=description.classes)
 
 
 def _assembled(

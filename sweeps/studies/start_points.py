@@ -29,6 +29,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.yaml_files import parse_yaml
 from models import registry
 from models.registry import nearest
 from sweeps.matrix import choose_cells, list_cells
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 Points = dict[str, list[dict[str, JsonValue]]]
 """By cell, as variant/dataset, the points of its study."""
-
-_YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError)
-"""PyYAML 6 raises these; Python's own for tags such as `!!int x` and dates such as 2020-13-45."""
 
 _EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?e([-+]?)(\d+)", re.ASCII | re.IGNORECASE)
 
@@ -95,9 +93,9 @@ def _parsed(path: Path, where: str) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         try:
-            return json.loads(text)  # JSON first, because YAML reads the number 1e-3 as text
+            return json.loads(text)  # JSON first, because YAML takes no tabs
         except ValueError:
-            return yaml.safe_load(text)
+            return parse_yaml(text)
     except FileNotFoundError:
         raise InputError(
             f"{where} does not exist: name a YAML or JSON file, or the results folder of an "
@@ -105,7 +103,7 @@ def _parsed(path: Path, where: str) -> Any:
         ) from None
     except RecursionError:
         reason = "it is nested too deeply"
-    except (OSError, *_YAML_ERRORS) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
     raise InputError(f"{where} cannot be read ({reason}): correct the file, or name another one")
 

@@ -22,6 +22,7 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.runs import run
+from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
 from benchmarks.wandb_options import WandbOptions
 from models.baselines import Linear
 from models.variant import Images
@@ -94,6 +95,17 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
     assert sent.epochs == shown
     lines = (RunFolder(tmp_path, spec.run_id).metrics).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_pictures_and_steps_are_shown_while_a_trial_trains(sent: Sent, tmp_path: Path) -> None:
+    pictures = TrainingPictures(PictureChoice(every_epochs=1))
+    spec = spec_of("autoencoder", epochs=2)
+    made(spec, tmp_path, log=WandbOptions(every_steps=1), callbacks=[pictures])
+    steps = [values for values in sent.logged if "step/loss" in values]
+    assert len(steps) == 2 * 48 // 16, "of 48 samples in batches of 16"
+    assert all("step/lr" in values for values in steps)
+    drawn = [values for values in sent.logged if "while training/reconstructions" in values]
+    assert [values["drawn after step"] for values in drawn] == [3, 6]
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,17 @@ def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -
     [
         ("def (", "is no Python file"),
         ("import torch\n", "registers no variant"),
+        (FILE.replace("(PlainClassifier)", "(nn.Module)"), "MyNet is no subclass of Variant"),
+        (
+            FILE.replace("    space =", "    Config = dict\n    space ="),
+            "MyNet has a Config that is no subclass of Hyperparameters",
+        ),
+        (
+            FILE.replace("import PlainClassifier", "import PlainClassifier, PlainConfig").replace(
+                "    space =", "    class Config(PlainConfig):\n        width: int\n\n    space ="
+            ),
+            "MyNet has no valid defaults (width: Field required)",
+        ),
         (FILE.replace('"mynet"', '"cnn"'), "capsbench has a variant 'cnn' already"),
         (FILE.replace('"mynet"', '"../x"'), "cannot be a variant's name"),
         (FILE.replace("classification", "clasification"), "did you mean 'classification'"),
@@ -138,6 +149,25 @@ def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -
 def test_a_wrong_file_is_one_sentence(tmp_path: Path, content: str, reason: str) -> None:
     with pytest.raises(InputError, match=re.escape(reason)):
         own_variants.add_variants(written(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            '{"serch": {}}',
+            "the space of mynet: no section is called 'serch': did you mean 'search'",
+        ),
+        ("[1]", "the space of mynet: its content must be a mapping"),
+    ],
+)
+def test_a_wrong_space_names_no_file_that_is_not_there(
+    change: str, reason: str, tmp_path: Path
+) -> None:
+    content = re.sub("space = .*", f"space = {change}", FILE)
+    own_variants.add_variants(written(tmp_path, content))
+    with pytest.raises(InputError, match=re.escape(reason)):
+        load_space("mynet", registry.variant("mynet"), ProfileName.smoke)
 
 
 def test_a_missing_file_and_an_unclear_name_are_one_sentence(tmp_path: Path) -> None:

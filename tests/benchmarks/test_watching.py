@@ -178,6 +178,38 @@ def test_without_a_wish_the_last_epoch_is_drawn(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["epoch-0002-reconstructions.png"]
 
 
+@pytest.mark.parametrize(
+    ("variant", "dataset", "file"),
+    [("kmeans", "usps", "reconstructions.png"), ("copy-last", "moving_mnist", "predictions.gif")],
+)
+def test_a_variant_without_epochs_is_drawn_once(
+    variant: str, dataset: str, file: str, tmp_path: Path
+) -> None:
+    """And a sample that does not exist is refused, as in a training."""
+    spec = spec_of(variant, dataset)
+    record = made(spec, tmp_path, callbacks=[TrainingPictures(PictureChoice(1, None, [3, 0]))])
+    folder = RunFolder(tmp_path, spec.run_id).path / "pictures"
+    assert f"fitted-{file}" in {path.name for path in folder.iterdir()}
+    assert record.digest == made(spec, tmp_path / "plain").digest
+    with pytest.raises(InputError, match="--show 20: the run has 20 validation samples"):
+        made(
+            spec,
+            tmp_path / "wrong",
+            callbacks=[TrainingPictures(PictureChoice(None, None, [20]))],
+        )
+
+
+@pytest.mark.parametrize("choice", [PictureChoice(), PictureChoice(1), PictureChoice(samples=[3])])
+def test_a_variant_that_draws_nothing_says_so_once_where_pictures_were_asked_for(
+    choice: PictureChoice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    made(spec, tmp_path, callbacks=[TrainingPictures(choice)])
+    asked = choice != PictureChoice()
+    assert capsys.readouterr().err.count("has no pictures, since its variant draws none") == asked
+    assert not (RunFolder(tmp_path, spec.run_id).path / "pictures").exists()
+
+
 def test_predicted_clips_are_animated(tmp_path: Path) -> None:
     spec = spec_of("convlstm", "moving_mnist", epochs=1, **CASES["convlstm"])
     made(spec, tmp_path, callbacks=[TrainingPictures(PictureChoice())])

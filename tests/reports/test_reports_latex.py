@@ -86,9 +86,7 @@ def papers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn", "twocolumn,a4paper"])
-def test_the_leaderboard_fits_a_paper(
-    papers_folder: Path, tmp_path: Path, columns: str
-) -> None:
+def test_the_leaderboard_fits_a_paper(papers_folder: Path, tmp_path: Path, columns: str) -> None:
     folder = shutil.copytree(papers_folder, tmp_path / "tables")
     (folder / "paper.tex").write_text(PAPER % columns)
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]

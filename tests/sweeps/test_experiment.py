@@ -80,8 +80,14 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
     [
         ("datsets: [usps]", "the key 'datsets' is unknown: did you mean 'datasets'?"),
         ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
+        ("set: {cnn: {lr: 0.1}}", "ranges of cnn, which is not among its variants (linear): add"),
         ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
-        ("set: {linear: {lr: -1}}", "linear.yaml: set: lr: Input should be greater than 0"),
+        (
+            "set: {linear: {lr: -1}}",
+            "the experiment's entries for linear: set: lr: Input should be greater than 0",
+        ),
+        ("trials: 3\ntrials: 4", "the key 'trials' is there twice"),
+        ("finals: 2020-13-45", "is not readable YAML"),
         ("variants: [linar]", "matches no cell"),
         ("datasets: [upsp]", "did you mean 'usps'?"),
         ("trials: many", "trials: Input should be a valid integer"),
@@ -90,7 +96,8 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ("sampler: tpee", "sampler: Input should be"),
         ("engine: slrum", "engine: Input should be"),
         ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
-        ("search: {linear: {lr: {low: 1}}}", "linear.yaml: "),
+        ("search: {linear: {lr: {low: 1}}}", "the experiment's entries for linear: lr"),
+        ("search: {linear: {lr: {lo: 1}}}", "setting of lr is called 'lo': did you mean 'low'?"),
         ("[", "is not readable YAML"),
     ],
 )

@@ -118,6 +118,15 @@ def test_a_sweep_keeps_the_device_that_auto_chose_for_it(tmp_path: Path) -> None
     assert place_runs(chosen(), tmp_path / "another").device == "cuda"
 
 
+@pytest.mark.usefixtures("no_gpu")
+def test_a_sweep_of_gpus_is_not_sent_to_the_cpu(tmp_path: Path) -> None:
+    """`resume` has no option `--device`, and the studies refuse another device."""
+    save_options(chosen(device=Device.cuda), tmp_path)
+    for device in (Device.auto, Device.cuda):
+        with pytest.raises(InputError, match="is computed by NVIDIA GPUs, and PyTorch finds none"):
+            place_runs(chosen(device=device), tmp_path)
+
+
 CGROUPS = {
     "version 2": ("0::/job", {"sys/fs/cgroup/job/cpu.max": "150000 100000"}, 2),
     "of a parent": ("0::/slice/job", {"sys/fs/cgroup/slice/cpu.max": "50000 100000"}, 1),

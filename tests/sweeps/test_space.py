@@ -89,7 +89,10 @@ LAYERS = """search: {layers: {low: 1, high: 4}}
             "search: {momentum: {low: 0, high: 0.9, when: {optimiser: sgd}}}",
             "condition of momentum",
         ),
-        ("search: {lr: {low: 1e-4, high: 1}}", "low"),  # YAML 1.1 reads 1e-4 as a text
+        ("search: {lr: {low: '1e-4', high: 1}}", "low"),
+        ("search: {}\nsearch: {lr: {low: 1.0e-4, high: 1}}", "the key 'search' is there twice"),
+        ("search: {layers: !!int x}", "not readable YAML"),
+        ("search: {layers: 2020-13-45}", "not readable YAML"),
         ("search: {layers: {low: true, high: 3}}", "low"),
         ("search: {optimizer: {choices: []}}", "no choices"),
         (
@@ -114,6 +117,12 @@ def test_a_wrong_entry_is_one_sentence(text: str, message: str, tmp_path: Path) 
     assert message in str(caught.value)
     assert "thing.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_exponent_needs_no_point(tmp_path: Path) -> None:
+    """YAML 1.1 alone would read 1e-4 as a text."""
+    found = read("search: {lr: {low: 1e-4, high: 1E+0}}", tmp_path).distributions["lr"]
+    assert found == optuna.distributions.FloatDistribution(1e-4, 1.0)
 
 
 CONDITIONAL = """

@@ -43,9 +43,8 @@ def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
     assert found["linear/usps"] == [{"lr": 0.005}, {"weight_decay": 0.001}]
     assert found["linear/mnist"] == [{"lr": 0.005}]
     assert len(found) == 5
-    # YAML 1.1 would take 1e-3 for text.
-    as_json = read('{"linear/svhn": [{"lr": 1e-3}]}', tmp_path, "points.json")
-    assert as_json == {"linear/svhn": [{"lr": 0.001}]}
+    for text in ('{"linear/svhn": [{"lr": 1e-3}]}', "linear/svhn: [{lr: 1e-3}]"):
+        assert read(text, tmp_path, "points.json") == {"linear/svhn": [{"lr": 0.001}]}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +55,7 @@ def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
         ("linear/usps: [0.1]", "must have a list of points"),
         ("linear/usps: [{lr: [1]}]", "must have a list of points"),
         ("- 1", "must map cells"),
+        ("linear/usps: [{lr: 1}]\nlinear/usps: [{lr: 2}]", "the key 'linear/usps' is there twice"),
         ("", "must map cells"),
         ("linear/usps: [{lr", "cannot be read"),
         ("linear/usps: [{lr: 2020-13-45}]", "cannot be read"),

@@ -14,8 +14,10 @@ import pytest
 from benchmarks.commands.cli import main
 from benchmarks.records.errors import InputError
 from models.baselines import Linear
+from models.variant import ImageShape
 from sweeps import options, sweep
 from sweeps.__main__ import app
+from tests.narrowing import of_type
 from tests.sweeps.command_lines import (
     ONLY_ONE,
     Report,
@@ -116,7 +118,7 @@ def test_a_failing_cell_is_recorded_and_the_sweep_continues(
     loss = Linear.loss
 
     def burst(self: Linear, batch: Any) -> Any:
-        if self.shape.height == 16:
+        if of_type(ImageShape, self.shape).height == 16:
             raise ValueError("it <b>burst</b> [/x] in the middle")
         return loss(self, batch)
 
@@ -131,19 +133,19 @@ def test_a_failing_cell_is_recorded_and_the_sweep_continues(
     assert "classification,usps,linear,accuracy,maximize,,,,0" in leaderboard
 
 
-STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
+CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "seeds": ("seeds: 3", {"trials": 18}),
     "cost": ("cost: parameters", {"cost": "parameters"}),
     "hyperband": ("pruner: hyperband", {}),
 }
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_a_strategy_is_kept_through_workers(
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_study_configuration_is_kept_through_workers(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweep by two workers equals a sweep by one, for every study configuration."""
-    text, expected = STRATEGIES[name]
+    text, expected = CONFIGURATIONS[name]
     monkeypatch.setenv("HARDER_STUDY", text)
     found = []
     for engine in (("--engine", "inline"), ("--workers", "2")):

@@ -130,6 +130,16 @@ def test_a_script_with_torch_datasets_of_clips(
     assert loaded(tmp_path) == (16, 10, 5)
 
 
+def test_a_transparent_animation_is_refused(tmp_path: Path) -> None:
+    """The colour under transparent pixels may be any, and is seldom what a viewer shows."""
+    source = tmp_path / "videos"
+    source.mkdir()
+    frames = [Image.new("RGBA", (64, 64), (t, 0, 0, 9)) for t in range(20)]
+    frames[0].save(source / "clip.webp", save_all=True, append_images=frames[1:], lossless=True)
+    with pytest.raises(InputError, match=r"clip\.webp cannot be read \(it is partly transparent"):
+        add(tmp_path, source)
+
+
 @pytest.mark.parametrize(
     ("array", "more", "reason"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from benchmarks import datasets
+from benchmarks import datasets, load_model
 from benchmarks.__main__ import app
+from benchmarks.commands.predict_command import predict_files
 from benchmarks.commands.run_command import make_run
 from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets import own_datasets, own_files
@@ -160,6 +163,27 @@ def test_a_run_is_on_the_stored_data_and_equal_data_gives_equal_specs(tmp_path: 
     source = DataSource(tmp_path / "data")
     spec = specify("linear", "pets", profile=ProfileName.smoke, role="final", source=source)
     assert spec.run_id == record.run_id
+
+
+def test_answers_have_the_names_of_the_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights file carries them, so that it needs no data."""
+    path = image_folder(tmp_path)
+    add(tmp_path, path)
+    choice = RunOptions(profile=ProfileName.smoke, epochs=1, offline=True)
+    results = tmp_path / "results"
+    record = make_run("linear", "pets", choice, data=tmp_path / "data", results=results)
+    shutil.rmtree(tmp_path / "data")
+    assert load_model(record.run_id, results=results).classes == CLASSES
+    capsys.readouterr()
+    image = next((path / "train" / CLASSES[0]).iterdir())
+    predict_files(record.run_id, [image], out=tmp_path / "out", results=results)
+    _, row, _ = capsys.readouterr().out.splitlines()
+    assert {*CLASSES} <= {*row.split()}
+    table = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert table[0] == f"sample,class,score of {CLASSES[0]},score of {CLASSES[1]}"
+    assert table[1].split(",")[1] in CLASSES
 
 
 @pytest.mark.parametrize("variant", ["autoencoder", "copy-last"])
@@ -338,7 +362,14 @@ def spoiled(root: Path, case: str) -> Path:
             path.write_text("hello")
         case "script":
             path = root / "bad.py"
-            path.write_text("1 / 0")
+            path.write_text("half = 2\n1 / 0")
+        case "transparent item":
+            path = root / "bad.py"
+            path.write_text(
+                "from PIL import Image\ntrain = [(Image.new('RGBA', (9, 9), (1, 2, 3, 4)), 0)] * 60"
+            )
+        case "text as image":
+            (folder / "train/cat/000.png").write_text("text")
         case "columns":
             path = root / "bad.parquet"
             pyarrow.parquet.write_table(pyarrow.table({"picture": [b"x"], "kind": [1]}), path)
@@ -361,7 +392,9 @@ def spoiled(root: Path, case: str) -> Path:
         ("axes", "no axis is clearly that of the 1 or 3 channels"),
         ("normalised", "its pixels are of -1 to 0.99"),
         ("text", "has a format that is not read"),
-        ("script", "division by zero"),
+        ("script", r"ends with ZeroDivisionError in line 2 \(division by zero\)"),
+        ("transparent item", r"bad\.py cannot be read \(it is partly transparent"),
+        ("text as image", r"cat/000\.png cannot be read \(it is no image of the formats PNG, "),
         ("columns", "no column of images: its columns are picture, kind"),
     ],
 )
@@ -371,6 +404,30 @@ def test_what_no_run_could_use_is_refused(case: str, reason: str, tmp_path: Path
     assert str(path) in message
     with pytest.raises(InputError, match=reason):
         add(tmp_path, path)
+
+
+def test_a_script_may_import_modules_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = script(tmp_path)
+    (tmp_path / "parts_of_pets.py").write_text(path.read_text())
+    path.write_text("from parts_of_pets import train, test, classes\n")
+    assert add(tmp_path, path).samples == (60, 10)
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "reason"),
+    [
+        (image_folder, "--labels", "is a folder of images"),
+        (script, "--images", "is a script"),
+        (image_folder, "--frames", "--frames is for clips"),
+    ],
+)
+def test_an_option_that_the_source_does_not_use_is_refused(
+    source: Callable[[Path], Path], option: str, reason: str, tmp_path: Path
+) -> None:
+    assert reason in refused(tmp_path, source(tmp_path), option, "9")
 
 
 def test_named_arrays_are_used(tmp_path: Path) -> None:
