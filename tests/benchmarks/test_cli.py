@@ -355,5 +355,5 @@ def test_a_spec_takes_the_name_of_a_profile_as_text() -> None:
     source = DataSource(ROOT / "data", "none")
     named = specify("linear", "usps", profile="smoke", source=source)
     assert named == specify("linear", "usps", profile=ProfileName.smoke, source=source)
-    with pytest.raises(InputError, match="there is no profile 'swift': choose of smoke, quick"):
+    with pytest.raises(InputError, match="there is no profile 'swift': choose one of smoke, quick"):
         specify("linear", "usps", profile="swift", source=source)
