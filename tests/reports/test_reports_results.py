@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,11 +165,14 @@ def test_several_processes_find_the_same_damage(
 
 
 def _in(check: Callable[..., str | None], folder: Path) -> Callable[..., str | None]:
-    """Returns a check of a run that leaves a file per process."""
+    """Returns a check of a run that leaves a file per process, and waits for three of them."""
     folder.mkdir()
 
     def checked(run: RunFolder, *, weights: bool = True) -> str | None:
         (folder / str(os.getpid())).touch()
+        until = time.monotonic() + 60
+        while len([*folder.iterdir()]) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
         return check(run, weights=weights)
 
     return checked
