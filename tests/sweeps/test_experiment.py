@@ -87,6 +87,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ),
         ("trials: 3\ntrials: 4", "the key 'trials' is there twice"),
         ("finals: 2020-13-45", "is not readable YAML"),
+        ("trials: [2", "is not readable YAML (line 13: expected"),
         ("variants: [linar]", "matches no cell"),
         ("datasets: [upsp]", "did you mean 'usps'?"),
         ("trials: many", "trials: Input should be a valid integer"),
@@ -97,7 +98,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
         ("search: {linear: {lr: {low: 1}}}", "the experiment's entries for linear: lr"),
         ("search: {linear: {lr: {lo: 1}}}", "setting of lr is called 'lo': did you mean 'low'?"),
-        ("[", "is not readable YAML"),
+        ("[", "experiment.yaml is not readable YAML (line"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(
