@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.spec import Precision
@@ -38,6 +38,9 @@ from models.registry import nearest
 from sweeps.options import EngineName
 from sweeps.studies.study_configuration import Sampler
 
+SEEDS = "seeds"
+"""The other name of `finals`, as on the command line."""
+
 
 class Experiment(BaseModel):
     """Holds the content of an experiment's file. None means the option of the command line."""
@@ -48,7 +51,7 @@ class Experiment(BaseModel):
     datasets: list[str] = []
     profile: ProfileName | None = None
     trials: int | None = None
-    finals: int | None = None
+    finals: int | None = Field(None, validation_alias=AliasChoices("finals", SEEDS))
     epochs: int | None = None
     train_samples: int | None = None
     precision: Precision | None = None
@@ -133,9 +136,12 @@ def read_experiment(path: Path) -> Experiment:
     if not isinstance(content, dict):
         raise InputError(f"{path} must be a mapping of keys such as `variants` and `datasets`")
     known = ["set" if name == "values" else name for name in Experiment.model_fields]
+    known.insert(known.index("finals") + 1, SEEDS)
     for key in content:
         if key not in known:
             raise InputError(f"{path}: the key {key!r} is unknown: {nearest(str(key), known)}")
+    if "finals" in content and SEEDS in content:
+        raise InputError(f"{path} has finals and seeds, which are one option: leave one out")
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:

@@ -87,6 +87,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ),
         ("trials: 3\ntrials: 4", "the key 'trials' is there twice"),
         ("finals: 2020-13-45", "is not readable YAML"),
+        ("seeds: 2", "has finals and seeds, which are one option"),
         ("trials: [2", "is not readable YAML (line 13: expected"),
         ("variants: [linar]", "matches no cell"),
         ("datasets: [upsp]", "did you mean 'usps'?"),
@@ -109,6 +110,12 @@ def test_a_wrong_word_is_one_sentence(
     with pytest.raises(InputError, match=re.escape(reason)):
         swept(tmp_path, monkeypatch, text=f"{kept}{change}\n")
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_seeds_is_the_other_name_of_finals_as_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seeds: 3\n")
+    assert experiment.read_experiment(path).options == {"finals": 3}
 
 
 def test_a_wrong_profile_is_one_sentence_beside_start_points(
