@@ -109,11 +109,20 @@ def run(
     try:
         choice = Options(**given, data=folder, start=points, variants=own.sha256)
     except ValidationError as error:
-        raise InputError(f"{experiment}: {first_fault(error)}") from None
+        raise _wrong_option(error, experiment, plan) from None
     if dry_run:
         _show_plan(choice)
     else:
         _sweep(choice, results)
+
+
+def _wrong_option(error: ValidationError, experiment: Path | None, plan: Experiment) -> InputError:
+    """Names an option with an impossible value as it was given: in the file, or as an argument."""
+    fault = error.errors()[0]
+    if fault["loc"][0] in plan.options:
+        return InputError(f"{experiment}: {first_fault(error)}")
+    option = "-".join(map(str, fault["loc"])).replace("_", "-")
+    return InputError(f"--{option}: {fault['msg'].removeprefix('Value error, ')}")
 
 
 @app.command()
