@@ -318,6 +318,20 @@ def test_validation_images_join_the_training_images(tmp_path: Path) -> None:
     assert add(tmp_path, folder, "--replace").samples == (70, 10)
 
 
+@pytest.mark.parametrize("beside", ["", "train"])
+def test_files_beside_the_folders_of_classes_are_named(beside: str, tmp_path: Path) -> None:
+    loose = image_folder(tmp_path) / beside / "loose.png"
+    loose.write_bytes(png(TRAIN[0]))
+    (note,) = add(tmp_path, tmp_path / "pets").notes
+    assert note.endswith(f"no images in a folder of a class: 1 in all, as {loose}.")
+
+
+def test_arrays_that_are_not_read_are_named(tmp_path: Path) -> None:
+    with np.load(npz(tmp_path)) as arrays:
+        np.savez(tmp_path / "more.npz", x_val=TEST, **arrays)
+    assert add(tmp_path, tmp_path / "more.npz").notes == ("Left out: the arrays x_val.",)
+
+
 def test_npy_needs_its_labels(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", ALL[..., 0])
     np.save(tmp_path / "labels.npy", LABELS[70] + 5)
@@ -370,6 +384,8 @@ def spoiled(root: Path, case: str) -> Path:
             )
         case "text as image":
             (folder / "train/cat/000.png").write_text("text")
+        case "loose images":
+            shutil.move(folder / "train/cat", path := root / "flat")
         case "columns":
             path = root / "bad.parquet"
             pyarrow.parquet.write_table(pyarrow.table({"picture": [b"x"], "kind": [1]}), path)
@@ -382,7 +398,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("cut image", r"cat/000\.png cannot be read"),
         ("transparent", r"cat/000\.png cannot be read \(it is partly transparent"),
         ("deeper folder", "cat/more is a folder in the folder of a class"),
-        ("another part", "extra is neither training nor test images"),
+        ("another part", "extra is neither training nor test data"),
         ("one class", "has one class"),
         ("rare class", "has [01] training images of the class 1"),
         ("few images", "has 16 training images: add some"),
@@ -393,6 +409,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("normalised", "its pixels are of -1 to 0.99"),
         ("text", "is in no form that is read"),
         ("script", r"ends with ZeroDivisionError in line 2 \(division by zero\)"),
+        ("loose images", "has no folders: make one .* or give --clips if it holds clips"),
         ("transparent item", r"bad\.py cannot be read \(it is partly transparent"),
         ("text as image", r"cat/000\.png cannot be read \(it is no image of the formats PNG, "),
         ("columns", "no column of images: its columns are picture, kind"),
