@@ -384,6 +384,9 @@ def spoiled(root: Path, case: str) -> Path:
             )
         case "text as image":
             (folder / "train/cat/000.png").write_text("text")
+        case "exit":
+            path = root / "bad.py"
+            path.write_text("import sys\nsys.exit(3)\n")
         case "loose images":
             shutil.move(folder / "train/cat", path := root / "flat")
         case "columns":
@@ -409,6 +412,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("normalised", "its pixels are of -1 to 0.99"),
         ("text", "is in no form that is read"),
         ("script", r"ends with ZeroDivisionError in line 2 \(division by zero\)"),
+        ("exit", r"ends with SystemExit in line 2 \(3\)"),
         ("loose images", "has no folders: make one .* or give --clips if it holds clips"),
         ("transparent item", r"bad\.py cannot be read \(it is partly transparent"),
         ("text as image", r"cat/000\.png cannot be read \(it is no image of the formats PNG, "),
