@@ -272,7 +272,7 @@ def test_a_damaged_file_is_named(damage: str, tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_refused_with_those_in_the_data_folder(tmp_path: Path) -> None:
     add(tmp_path, npz(tmp_path))
-    with pytest.raises(InputError, match="did you mean 'pets'"):
+    with pytest.raises(InputError, match=r"did you mean 'pets'\? \(your own datasets are those in"):
         specify("linear", "petz", source=DataSource(tmp_path / "data"))
     elsewhere = tmp_path / "elsewhere"
     with pytest.raises(InputError, match=f"no dataset is called 'pets'.* in {elsewhere / 'own'}"):
