@@ -349,3 +349,20 @@ def test_ctrl_c_outside_a_training_is_said_and_not_called_an_error(
     with pytest.raises(interrupts.Interrupted) as left:
         front(["run", "linear", "usps"])
     assert left.value.exit_code == 130
+
+
+def test_ctrl_c_while_modules_are_imported_prints_no_stack_trace(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(  # in place of the first of the slow imports
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "capsbench", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "\ncapsbench: interrupted before it began\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "capsbench is imported"
