@@ -158,8 +158,7 @@ def test_files_and_arrays_that_are_no_clips_are_named(
     add(tmp_path, folder)
     printed = capsys.readouterr().out
     assert f"folder of a clip: 2 in all, as {folder / 'film.avi'}." in printed
-    arrays = {"clips": balls(63, 20), "labels": np.arange(63)}
-    np.savez(tmp_path / "balls.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(tmp_path / "balls.npz", clips=balls(63, 20), labels=np.arange(63))
     add(tmp_path, tmp_path / "balls.npz", "--replace")
     assert "Left out: the arrays labels.\n" in capsys.readouterr().out
 

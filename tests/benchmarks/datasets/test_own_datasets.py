@@ -327,8 +327,9 @@ def test_files_beside_the_folders_of_classes_are_named(beside: str, tmp_path: Pa
 
 
 def test_arrays_that_are_not_read_are_named(tmp_path: Path) -> None:
-    with np.load(npz(tmp_path)) as arrays:
-        np.savez(tmp_path / "more.npz", x_val=TEST, **arrays)
+    with np.load(npz(tmp_path)) as stored:
+        arrays: dict[str, Any] = {**stored, "x_val": TEST}
+    np.savez(tmp_path / "more.npz", **arrays)
     assert add(tmp_path, tmp_path / "more.npz").notes == ("Left out: the arrays x_val.",)
 
 
