@@ -98,12 +98,14 @@ def run(
     plan = Experiment() if experiment is None else read_experiment(experiment)
     own = added_variants.add_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
+    if experiment is not None:
+        plan.require_known(experiment, own.names)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)
     }
     only = tuple(given["only"]) or plan.patterns(own.names)
     given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
-    matrix.choose_cells(given["only"])  # a typing mistake here would look like one there
+    matrix.choose_cells(given["only"])  # names a wrong pattern; `changes` would blame its variant
     given["changes"] = plan.changes(own.names)
     points = start_points.read_start_points(start or (), given["profile"])
     try:

@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks import datasets
 from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.spec import Precision
 from benchmarks.specs.profiles import ProfileName
@@ -81,6 +82,30 @@ class Experiment(BaseModel):
             names += added[Path(text)] if text.endswith(".py") else [text]
         return names
 
+    def require_known(self, path: Path, added: Mapping[Path, Sequence[str]]) -> None:
+        """Checks all names of variants and datasets.
+
+        Args:
+            path: the file of the experiment.
+            added: by Python file among `variants`, the names of the variants that it registers.
+
+        Raises:
+            InputError: if a variant or a dataset is unknown.
+        """
+        variants = registry.available()
+        for name in self._names(added):
+            if not any(fnmatchcase(variant, name) for variant in variants):
+                raise InputError(f"{path}: {registry.unknown(name)}")
+        for name in sorted({*self.values, *self.search}):
+            if name not in variants:
+                raise InputError(f"{path}: {registry.unknown(name)}")
+        known = (*datasets.names(), *datasets.own_names())
+        for name in self.datasets:
+            if name not in known:
+                raise InputError(
+                    f"{path}: no dataset is called {name!r}: {datasets.hint(name, known)}"
+                )
+
     @property
     def options(self) -> dict[str, Any]:
         """Returns the options that the file names, as values by field of `Options`."""
@@ -97,12 +122,10 @@ class Experiment(BaseModel):
             The replacing entries, by variant.
 
         Raises:
-            InputError: if a variant is unknown, or the file does not sweep it.
+            InputError: if the file does not sweep a variant.
         """
         named, swept = {*self.values, *self.search}, self._names(added)
         for name in sorted(named):
-            if name not in registry.available():
-                raise InputError(registry.unknown(name))
             if swept and not any(fnmatchcase(name, pattern) for pattern in swept):
                 raise InputError(
                     f"the experiment has values or ranges of {name}, which is not among its "

@@ -78,7 +78,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
     ("change", "reason"),
     [
         ("datsets: [usps]", "the key 'datsets' is unknown: did you mean 'datasets'?"),
-        ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
+        ("set: {liner: {lr: 0.1}}", "yaml: no variant is called 'liner': did you mean 'linear'?"),
         ("set: {cnn: {lr: 0.1}}", "ranges of cnn, which is not among its variants (linear): add"),
         ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
         (
@@ -89,8 +89,14 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ("finals: 2020-13-45", "is not readable YAML"),
         ("seeds: 2", "has finals and seeds, which are one option"),
         ("trials: [2", "is not readable YAML (line 13: expected"),
-        ("variants: [linar]", "matches no cell"),
-        ("datasets: [upsp]", "did you mean 'usps'?"),
+        (
+            "variants: [linar]",
+            "experiment.yaml: no variant is called 'linar': did you mean 'linear'?",
+        ),
+        (
+            "datasets: [upsp]",
+            "experiment.yaml: no dataset is called 'upsp': did you mean 'usps'?",
+        ),
         ("trials: many", "trials: Input should be a valid integer"),
         ("precision: 31-true", "precision: Input should be '32-true', 'bf16-mixed' or '16-mixed'"),
         ("profile: quik", "profile: Input should be 'smoke', 'quick'"),
