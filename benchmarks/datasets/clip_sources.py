@@ -190,7 +190,7 @@ def _clips_of_folder(path: Path, left_out: list[Path]) -> Iterator[Clip]:
     for entry in sorted(path.iterdir()):
         if entry.name.startswith("."):
             continue
-        files = []
+        files: list[Path] = []
         for file in sorted(entry.iterdir()) if entry.is_dir() else [entry]:
             if not file.name.startswith("."):
                 (files if file.suffix.lower() in ENDINGS else left_out).append(file)
