@@ -98,22 +98,33 @@ def run(
     plan = Experiment() if experiment is None else read_experiment(experiment)
     own = added_variants.register_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
+    if experiment is not None:
+        plan.require_known(experiment, own.names)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)
     }
     only = tuple(given["only"]) or plan.patterns(own.names)
     given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
-    matrix.choose_cells(given["only"])  # a typing mistake here would look like one there
+    matrix.choose_cells(given["only"])  # names a wrong pattern; `changes` would blame its variant
     given["changes"] = plan.changes(own.names)
     points = start_points.read_start_points(start or (), given["profile"])
     try:
         choice = Options(**given, data=folder, start=points, variants=own.sha256)
     except ValidationError as error:
-        raise InputError(f"{experiment}: {first_fault(error)}") from None
+        raise _wrong_option(error, experiment, plan) from None
     if dry_run:
         _show_plan(choice)
     else:
         _sweep(choice, results)
+
+
+def _wrong_option(error: ValidationError, experiment: Path | None, plan: Experiment) -> InputError:
+    """Names an option with an impossible value as it was given: in the file, or as an argument."""
+    fault = error.errors()[0]
+    if fault["loc"][0] in plan.options:
+        return InputError(f"{experiment}: {first_fault(error)}")
+    option = "-".join(map(str, fault["loc"])).replace("_", "-")
+    return InputError(f"--{option}: {fault['msg'].removeprefix('Value error, ')}")
 
 
 @app.command()

@@ -66,7 +66,7 @@ def hint(name: str, known: Iterable[str]) -> str:
     Returns:
         The most similar known name or the known names, and where own datasets are looked for.
     """
-    where = "" if _root is None else f"; your own datasets are those in {_root / OWN_FOLDER}"
+    where = "" if _root is None else f" (your own datasets are those in {_root / OWN_FOLDER})"
     return f"{nearest(name, known, cutoff=0.3 if '/' in name else 0.6)}{where}"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,6 +56,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not found:
         raise ValueError("it is a zip archive without arrays")
     return found
+
+
+def unread_note(arrays: Iterable[str], read: Iterable[str]) -> list[str]:
+    """Writes the note on arrays of a file that were not read; none if all were.
+
+    Args:
+        arrays: the names of all arrays.
+        read: the names of those that were read.
+    """
+    others = sorted({*arrays} - {*read})
+    return [f"Left out: the arrays {', '.join(others)[:100]}."] if others else []
 
 
 def _read_npy(stream: IO[bytes]) -> np.ndarray:

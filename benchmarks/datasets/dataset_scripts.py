@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import runpy
 import sys
-import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.records.errors import InputError, printable
+from models.registry import place_in
 
 
 class Script(NamedTuple):
@@ -30,20 +30,18 @@ def run_script(path: Path) -> Script:
         The datasets that it assigns to `train` and `test`, and the names of their classes.
 
     Raises:
-        InputError: if it raises an exception, or assigns nothing to `train`.
+        InputError: if it raises an exception or exits, or assigns nothing to `train`.
     """
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # the last one, so that it hides no module of capsbench
     try:
         defined = runpy.run_path(str(path))
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-        place = f" in line {lines[-1]}" if lines else ""
+    except (Exception, SystemExit) as error:
+        kind, place = type(error).__name__, place_in(path, error)
+        reason = printable(str(error))
         raise InputError(
-            f"{path} ends with {type(error).__name__}{place} ({printable(str(error))}): correct "
-            "it, and add it again"
+            f"{path} ends with {kind}{place} ({reason}): correct it, and add it again"
         ) from error
     if defined.get("train") is None:
         raise InputError(f"{path} defines no dataset called train: assign a torch Dataset to it")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.datasets import parquet_files
-from benchmarks.datasets.array_files import NPY, ZIP, read_arrays, to_labels, to_pixels
+from benchmarks.datasets.array_files import NPY, ZIP, read_arrays, to_labels, to_pixels, unread_note
 from benchmarks.datasets.data_files import explain_read_errors
 from benchmarks.datasets.dataset_scripts import run_script
 from benchmarks.datasets.image_files import open_image, pixels_of, plain_image
@@ -103,16 +103,17 @@ def _array(path: Path, choice: Choice) -> Found:
 def _arrays(path: Path, choice: Choice) -> Found:
     arrays = read_arrays(path)
 
-    def pick(given: str | None, usual: Iterable[str]) -> np.ndarray | None:
+    def pick(given: str | None, usual: Iterable[str]) -> str | None:
         names = (given,) if given else usual
-        return next((arrays[name] for name in names if name in arrays), None)
+        return next((name for name in names if name in arrays), None)
 
-    parts = {}
+    parts, chosen = {}, set[str]()
     for word, part in _PARTS.items():
         images = pick(None, (name.format(word) for name in _IMAGES))
         labels = pick(None, (name.format(word) for name in _LABELS))
         if images is not None and labels is not None:
-            parts[part] = _of_arrays(images, to_labels(labels))
+            parts[part] = _of_arrays(arrays[images], to_labels(arrays[labels]))
+            chosen |= {images, labels}
     if not parts or choice.images or choice.labels:
         images, labels = pick(choice.images, _ALL_IMAGES), pick(choice.labels, _ALL_LABELS)
         if images is None or labels is None:
@@ -120,8 +121,9 @@ def _arrays(path: Path, choice: Choice) -> Found:
                 f"{path} has no arrays with the usual names of images and labels: it has "
                 f"{', '.join(sorted(arrays))[:100]}: name them with --images NAME and --labels NAME"
             )
-        parts = {"train": _of_arrays(images, to_labels(labels))}
-    return Found(parts)
+        parts = {"train": _of_arrays(arrays[images], to_labels(arrays[labels]))}
+        chosen = {images, labels}
+    return Found(parts, notes=unread_note(arrays, chosen))
 
 
 def _of_arrays(images: np.ndarray, labels: np.ndarray) -> LabelledImages:

@@ -24,14 +24,30 @@ def parse_yaml(text: str) -> Any:
         The content as dictionaries, lists, texts, numbers, booleans and None.
 
     Raises:
-        yaml.YAMLError: if the text is no YAML, or a key is there twice.
+        yaml.YAMLError: if the text is no YAML, or a key is there twice. The message names the line,
+            and not the source, which the caller knows.
     """
     try:
         return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        raise yaml.YAMLError(_fault(error)) from error
+    except yaml.reader.ReaderError as error:
+        raise yaml.YAMLError(f"character {error.position + 1}: {error.reason}") from error
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
     except _OTHER_ERRORS as error:
         raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
+
+
+def _fault(error: yaml.MarkedYAMLError) -> str:
+    """Writes an error of PyYAML, whose own text has several lines and a name for the source."""
+    mark, text = error.problem_mark or error.context_mark, error.problem or str(error.context)
+    begin = error.context_mark
+    if mark is not None:
+        text = f"line {mark.line + 1}: {text}"
+        if begin is not None and begin.line != mark.line and error.problem:
+            text += f" ({error.context} that begins in line {begin.line + 1})"
+    return text
 
 
 class _Loader(yaml.SafeLoader):

@@ -357,3 +357,20 @@ def test_a_spec_takes_the_name_of_a_profile_as_text() -> None:
     assert named == specify("linear", "usps", profile=ProfileName.smoke, source=source)
     with pytest.raises(InputError, match="there is no profile 'swift': choose one of smoke, quick"):
         specify("linear", "usps", profile="swift", source=source)
+
+
+def test_ctrl_c_while_modules_are_imported_prints_no_stack_trace(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(  # in place of the first of the slow imports
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "capsbench", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "\ncapsbench: interrupted before it began\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "capsbench is imported"

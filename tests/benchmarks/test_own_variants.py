@@ -143,7 +143,8 @@ def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -
         (FILE.replace('"mynet"', '"cnn"'), "capsbench has a variant 'cnn' already"),
         (FILE.replace('"mynet"', '"../x"'), "cannot be a variant's name"),
         (FILE.replace("classification", "clasification"), "did you mean 'classification'"),
-        ("import no_such_package\n" + FILE, "cannot be imported (ModuleNotFoundError"),
+        ("import no_such_package\n" + FILE, "be imported (ModuleNotFoundError in line 1: No"),
+        ("raise SystemExit(3)\n" + FILE, "cannot be imported (SystemExit in line 1: 3)"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(tmp_path: Path, content: str, reason: str) -> None:

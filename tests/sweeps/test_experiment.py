@@ -79,7 +79,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
     ("change", "reason"),
     [
         ("datsets: [usps]", "the key 'datsets' is unknown: did you mean 'datasets'?"),
-        ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
+        ("set: {liner: {lr: 0.1}}", "yaml: no variant is called 'liner': did you mean 'linear'?"),
         ("set: {cnn: {lr: 0.1}}", "ranges of cnn, which is not among its variants (linear): add"),
         ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
         (
@@ -88,8 +88,16 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ),
         ("trials: 3\ntrials: 4", "the key 'trials' is there twice"),
         ("finals: 2020-13-45", "is not readable YAML"),
-        ("variants: [linar]", "matches no cell"),
-        ("datasets: [upsp]", "did you mean 'usps'?"),
+        ("seeds: 2", "has finals and seeds, which are one option"),
+        ("trials: [2", "is not readable YAML (line 13: expected"),
+        (
+            "variants: [linar]",
+            "experiment.yaml: no variant is called 'linar': did you mean 'linear'?",
+        ),
+        (
+            "datasets: [upsp]",
+            "experiment.yaml: no dataset is called 'upsp': did you mean 'usps'?",
+        ),
         ("trials: many", "trials: Input should be a valid integer"),
         ("precision: 31-true", "precision: Input should be '32-true', 'bf16-mixed' or '16-mixed'"),
         ("profile: quik", "profile: Input should be 'smoke', 'quick'"),
@@ -98,7 +106,7 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
         ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
         ("search: {linear: {lr: {low: 1}}}", "the experiment's entries for linear: lr"),
         ("search: {linear: {lr: {lo: 1}}}", "setting of lr is called 'lo': did you mean 'low'?"),
-        ("[", "is not readable YAML"),
+        ("[", "experiment.yaml is not readable YAML (line"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(
@@ -109,6 +117,12 @@ def test_a_wrong_word_is_one_sentence(
     with pytest.raises(InputError, match=re.escape(reason)):
         swept(tmp_path, monkeypatch, text=f"{kept}{change}\n")
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_seeds_is_the_other_name_of_finals_as_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seeds: 3\n")
+    assert experiment.read_experiment(path).options == {"finals": 3}
 
 
 def test_a_wrong_profile_is_one_sentence_beside_start_points(

@@ -140,10 +140,47 @@ def test_a_transparent_animation_is_refused(tmp_path: Path) -> None:
         add(tmp_path, source)
 
 
+def animations(folder: Path, count: int) -> Path:
+    """Writes animated images of 20 frames."""
+    folder.mkdir(parents=True)
+    for number, clip in enumerate(balls(count, 20)):
+        first, *others = map(Image.fromarray, clip)
+        first.save(folder / f"{number:03}.gif", save_all=True, append_images=others)
+    return folder
+
+
+def test_files_and_arrays_that_are_no_clips_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = animations(tmp_path / "balls", 63)
+    for name in ("film.mp4", "film.avi", ".DS_Store"):
+        (folder / name).write_bytes(b"film")
+    add(tmp_path, folder)
+    printed = capsys.readouterr().out
+    assert f"folder of a clip: 2 in all, as {folder / 'film.avi'}." in printed
+    np.savez(tmp_path / "balls.npz", clips=balls(63, 20), labels=np.arange(63))
+    add(tmp_path, tmp_path / "balls.npz", "--replace")
+    assert "Left out: the arrays labels.\n" in capsys.readouterr().out
+
+
+def test_a_folder_without_clips_says_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "film.mp4").write_bytes(b"film")
+    with pytest.raises(InputError, match=r"has no clips: give animated .* as .*film\.mp4\."):
+        add(tmp_path, tmp_path / "films")
+
+
+def test_clips_beside_those_of_training_and_test_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "test", "val"):
+        animations(tmp_path / "balls" / part, 2)
+    with pytest.raises(InputError, match="val is neither training nor test data"):
+        add(tmp_path, tmp_path / "balls")
+
+
 @pytest.mark.parametrize(
     ("array", "more", "reason"),
     [
-        (balls(20, 20), (), "16 training clips of 20 frames: add some, or give fewer --frames"),
+        (balls(20, 20), (), "16 training clips of 20 frames, and needs 50, since a fifth"),
         (balls(60, 5), (), "0 training clips of 20 frames"),
         (balls(60, 20)[0], (), "its clips are (20, 64, 64), not (clips, frames, height, width"),
         (np.zeros((60, 20, 2, 8, 9)), (), "where no axis can be the 1 or 3 channels"),

@@ -272,7 +272,7 @@ def test_a_damaged_file_is_named(damage: str, tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_refused_with_those_in_the_data_folder(tmp_path: Path) -> None:
     add(tmp_path, npz(tmp_path))
-    with pytest.raises(InputError, match="did you mean 'pets'"):
+    with pytest.raises(InputError, match=r"did you mean 'pets'\? \(your own datasets are those in"):
         specify("linear", "petz", source=DataSource(tmp_path / "data"))
     elsewhere = tmp_path / "elsewhere"
     with pytest.raises(InputError, match=f"no dataset is called 'pets'.* in {elsewhere / 'own'}"):
@@ -316,6 +316,21 @@ def test_validation_images_join_the_training_images(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     image_folder(tmp_path / "more").joinpath("test").rename(folder / "test")
     assert add(tmp_path, folder, "--replace").samples == (70, 10)
+
+
+@pytest.mark.parametrize("beside", ["", "train"])
+def test_files_beside_the_folders_of_classes_are_named(beside: str, tmp_path: Path) -> None:
+    loose = image_folder(tmp_path) / beside / "loose.png"
+    loose.write_bytes(png(TRAIN[0]))
+    (note,) = add(tmp_path, tmp_path / "pets").notes
+    assert note.endswith(f"no images in a folder of a class: 1 in all, as {loose}.")
+
+
+def test_arrays_that_are_not_read_are_named(tmp_path: Path) -> None:
+    with np.load(npz(tmp_path)) as stored:
+        arrays: dict[str, Any] = {**stored, "x_val": TEST}
+    np.savez(tmp_path / "more.npz", **arrays)
+    assert add(tmp_path, tmp_path / "more.npz").notes == ("Left out: the arrays x_val.",)
 
 
 def test_npy_needs_its_labels(tmp_path: Path) -> None:
@@ -370,6 +385,11 @@ def spoiled(root: Path, case: str) -> Path:
             )
         case "text as image":
             (folder / "train/cat/000.png").write_text("text")
+        case "exit":
+            path = root / "bad.py"
+            path.write_text("import sys\nsys.exit(3)\n")
+        case "loose images":
+            shutil.move(folder / "train/cat", path := root / "flat")
         case "columns":
             path = root / "bad.parquet"
             pyarrow.parquet.write_table(pyarrow.table({"picture": [b"x"], "kind": [1]}), path)
@@ -382,7 +402,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("cut image", r"cat/000\.png cannot be read"),
         ("transparent", r"cat/000\.png cannot be read \(it is partly transparent"),
         ("deeper folder", "cat/more is a folder in the folder of a class"),
-        ("another part", "extra is neither training nor test images"),
+        ("another part", "extra is neither training nor test data"),
         ("one class", "has one class"),
         ("rare class", "has [01] training images of the class 1"),
         ("few images", "has 16 training images: add some"),
@@ -393,6 +413,8 @@ def spoiled(root: Path, case: str) -> Path:
         ("normalised", "its pixels are of -1 to 0.99"),
         ("text", "has a format that is not read"),
         ("script", r"ends with ZeroDivisionError in line 2 \(division by zero\)"),
+        ("exit", r"ends with SystemExit in line 2 \(3\)"),
+        ("loose images", "has no folders: make one .* or give --clips if it holds clips"),
         ("transparent item", r"bad\.py cannot be read \(it is partly transparent"),
         ("text as image", r"cat/000\.png cannot be read \(it is no image of the formats PNG, "),
         ("columns", "no column of images: its columns are picture, kind"),
