@@ -1,7 +1,10 @@
-"""The front door: `capsbench COMMAND`, one command line over runs, sweeps and reports."""
+"""Runs `capsbench COMMAND`: one command line for runs, sweeps and reports."""
 
 from __future__ import annotations
 
+from benchmarks.records import early_interrupt  # the first import, since the others take time
+
+# isort: split
 from typing import Annotated, NoReturn
 
 import typer
@@ -69,6 +72,9 @@ def _front_door(
 def entry() -> NoReturn:
     """Runs the command line; what the console command `capsbench` calls."""
     command(app)
+
+
+early_interrupt.hand_over()
 
 
 if __name__ == "__main__":

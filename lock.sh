@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 compile() {  # compile OUTPUT [uv options]
   local output=$1; shift
-  # uv keeps the pins that OUTPUT has, unless it is told to --upgrade.
+  # uv keeps the pins that OUTPUT has, unless --upgrade is given.
   uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
     --no-emit-package torch --no-header --no-emit-index-url --no-emit-find-links -q \
     --output-file "$output" "${options[@]}" "$@"

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmarks.own_variants import add as add_variants
+    from benchmarks.own_variants import add_variants
     from benchmarks.records.record import RunRecord
     from benchmarks.records.spec import RunSpec
     from benchmarks.runs.run import run
@@ -29,7 +29,7 @@ _HOMES = {
     "RunRecord": "benchmarks.records.record:RunRecord",
     "RunSpec": "benchmarks.records.spec:RunSpec",
     "TrainedModel": "benchmarks.runs.trained:TrainedModel",
-    "add_variants": "benchmarks.own_variants:add",
+    "add_variants": "benchmarks.own_variants:add_variants",
     "load_model": "benchmarks.runs.trained:load_model",
     "run": "benchmarks.runs.run:run",
     "specify": "benchmarks.specs.specification:specify",

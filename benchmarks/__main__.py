@@ -1,4 +1,4 @@
-"""Defines the commands of `python -m benchmarks`: run, reproduce, data, options, speed."""
+"""Defines the commands of `python -m benchmarks`: run, evaluate, predict, data and others."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from benchmarks.commands.cli import (
     chosen_device,
     command,
     data_folder,
+    plain_console,
 )
 from benchmarks.commands.declared_options import declared_by
 from benchmarks.commands.run_options import RunOptions
@@ -28,7 +29,7 @@ from models import registry
 
 app = typer.Typer(
     cls=InterruptibleCommands,
-    help="Make or reproduce one run, show the data, measure speed.",
+    help="Make, score or reproduce one run, use its model, show the data, measure speed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -97,7 +98,8 @@ def reproduce(
     offline: Offline = False,
 ) -> None:
     """Re-runs a run. Prints that the results are bit-equal, or where they differ (exit code 1)."""
-    from benchmarks.commands.reproduction import reproduce_run, reproduce_sample
+    with announced(f"loading PyTorch to re-run {run}"):
+        from benchmarks.commands.reproduction import reproduce_run, reproduce_sample
 
     root = data_folder(data)
     if sample is None:
@@ -151,11 +153,11 @@ def predict(
 @app.command()
 def options(variant: Variant) -> None:
     """Shows a variant's hyper-parameters (default, bounds, meaning), presets and search spaces."""
-    from rich.console import Console
+    with announced(f"loading PyTorch to describe {variant}"):
+        from sweeps.variant_description import describe
 
-    from sweeps.variant_description import describe
-
-    Console().print(describe(_variant(variant)))
+        described = describe(_variant(variant))
+    plain_console().print(described)
 
 
 @app.command()
@@ -195,7 +197,7 @@ def speed(
 def _variant(text: str) -> str:
     name = own_variants.named(text)
     if name not in registry.available():
-        raise InputError(registry.unknown(name))
+        raise InputError(registry.unknown_variant(name))
     return name
 
 

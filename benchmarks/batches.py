@@ -87,7 +87,7 @@ def evaluation_epoch(samples: Samples, *, batch_size: int) -> Epoch:
     return Epoch(samples, torch.arange(len(samples)), batch_size)
 
 
-def pixels_of(samples: Samples, *, batch_size: int) -> Tensor:
+def all_pixels(samples: Samples, *, batch_size: int) -> Tensor:
     """Returns the pixels of all images. Generated images are those of epoch 0.
 
     Args:

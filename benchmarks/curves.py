@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks.records.atomic_files import write_atomically
-from benchmarks.records.folders import parse_lines
+from benchmarks.records.folders import METRICS, parse_lines
+from benchmarks.records.spec import RunSpec
 
 FILE_NAME = "curves.png"
 PARTS = {"train": "tab:blue", "validation": "tab:red", "test": "tab:green"}
@@ -23,7 +24,7 @@ SUFFIX = "_prior"
 """Ends the name of a prior's metric: its curve is dashed, in the panel of the code's metric."""
 
 
-def draw_curves(home: Path, title: str) -> Path | None:
+def draw_run_curves(home: Path, title: str) -> Path | None:
     """Writes `curves.png` into the folder of a run, from its `metrics.jsonl`.
 
     Args:
@@ -36,7 +37,7 @@ def draw_curves(home: Path, title: str) -> Path | None:
     Raises:
         OSError: if the file cannot be written.
     """
-    path = home / "metrics.jsonl"
+    path = home / METRICS
     lines = parse_lines(path.read_bytes()) if path.exists() else []
     if not lines:
         return None
@@ -44,6 +45,11 @@ def draw_curves(home: Path, title: str) -> Path | None:
     curves_figure(lines, title).savefig(drawn, format="png", dpi=120)
     write_atomically(home / FILE_NAME, drawn.getvalue())
     return home / FILE_NAME
+
+
+def title_of(spec: RunSpec) -> str:
+    """Writes the title of the learning curves of a run."""
+    return f"{spec.variant} on {spec.dataset}, seed {spec.seed}"
 
 
 def curves_figure(lines: list[dict[str, Any]], title: str) -> Figure:

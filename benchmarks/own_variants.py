@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from benchmarks.records.atomic_files import write_atomically
-from benchmarks.records.errors import InputError
+from benchmarks.records.errors import InputError, first_fault
 from benchmarks.records.folders import ResultsFolder
 from models import registry
 
 
-def add(path: Path) -> list[str]:
+def add_variants(path: Path) -> list[str]:
     """Adds the variants of a file to those that can be named.
 
     Args:
@@ -25,17 +27,42 @@ def add(path: Path) -> list[str]:
         Their names.
 
     Raises:
-        InputError: if the file cannot be read, registers no variant or cannot be imported.
+        InputError: if the file cannot be read, registers no variant or cannot be imported, or a
+            registered class is no `Variant`.
     """
     try:
         names = [entry.name for entry in registry.add_file(path).entries]
         for name in names:
-            registry.variant(name)
+            _require_variant(path, registry.variant(name))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): name a Python file") from None
     except ValueError as error:
         raise InputError(str(error)) from None
     return names
+
+
+def _require_variant(path: Path, cls: type) -> None:
+    """Checks that a run can be made of a registered class. Raises InputError if it cannot."""
+    from models.variant import Hyperparameters, Variant  # imports torch
+
+    fault = None
+    if not issubclass(cls, Variant):
+        fault = (
+            "is no subclass of Variant: put the network into a PlainClassifier, whose method "
+            "`network` returns it, as docs/your-own-model.md shows"
+        )
+    elif not issubclass(cls.Config, Hyperparameters):
+        fault = "has a Config that is no subclass of Hyperparameters: make it one"
+    else:
+        try:
+            cls.Config()
+        except ValidationError as error:
+            fault = (
+                f"has no valid defaults ({first_fault(error)}): give each hyper-parameter of its "
+                "Config a default"
+            )
+    if fault is not None:
+        raise InputError(f"{path}: {cls.__name__} {fault}")
 
 
 def named(text: str) -> str:
@@ -53,7 +80,7 @@ def named(text: str) -> str:
     path, _, name = text.partition(".py:")
     if not (name or text.endswith(".py")):
         return text
-    names = add(Path(f"{path.removesuffix('.py')}.py"))
+    names = add_variants(Path(f"{path.removesuffix('.py')}.py"))
     if name and name not in names:
         raise InputError(f"{path}.py registers no variant {name!r}: name {' or '.join(names)}")
     if not name and len(names) > 1:
@@ -84,25 +111,12 @@ def provide(results: Path, sha256: str | None) -> None:
         return
     for path in folder.glob(f"*{_mark(sha256)}.py"):
         if hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
-            add(path)
+            add_variants(path)
     if registry.added_file(sha256) is None:
         raise InputError(
             f"{folder} has no unchanged file of SHA-256 {sha256[:16]}…, which defines the variant: "
             "copy it there from where the run was made"
         )
-
-
-def add_stored(results: Path) -> None:
-    """Adds all variants whose files are stored with results.
-
-    Args:
-        results: the results folder.
-
-    Raises:
-        InputError: if a file cannot be imported.
-    """
-    for path in sorted(ResultsFolder(results).variants.glob("*.py")):
-        add(path)
 
 
 def _mark(sha256: str) -> str:

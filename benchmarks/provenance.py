@@ -11,7 +11,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.records.record import Provenance
+from benchmarks.records.record import Provenance, RunRecord, changes
 
 ROOT = Path(__file__).resolve().parent.parent
 _DECIDE_NUMBERS = ("models", "benchmarks")
@@ -67,6 +67,20 @@ def provenance() -> Provenance:
         host=platform.node() or None,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
+
+
+def changes_since(record: RunRecord) -> str:
+    """Describes how the conditions of this process differ from those under which a run was made.
+
+    Args:
+        record: the record of the run.
+
+    Returns:
+        For instance `torch was 2.12.0, is 2.13.0`, as `changes` does; empty if the conditions are
+        equal, so that a repeated run would be bit-equal.
+    """
+    device = record.spec.device
+    return changes(record.provenance.conditions(device), provenance().conditions(device))
 
 
 def _gpu() -> str | None:

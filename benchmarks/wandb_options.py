@@ -1,19 +1,31 @@
-"""How runs are shown in Weights & Biases: what command lines say of it. Importing this is cheap."""
+"""Declares the options of Weights & Biases and TensorBoard. Importing this module is fast."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from string import Formatter
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.records.errors import InputError
-from benchmarks.records.spec import RunSpec
+from benchmarks.records.spec import Role, RunSpec
 from benchmarks.tensorboard import writer_class
 from benchmarks.weights_and_biases import import_wandb
 from models.registry import nearest
+
+
+class NameFields(NamedTuple):
+    """Holds what a pattern of run names may contain, beside the hyper-parameters of the run."""
+
+    run_id: str
+    variant: str
+    dataset: str
+    profile: str
+    role: Role
+    seed: int
 
 
 class WandbOptions(BaseModel):
@@ -38,7 +50,7 @@ class WandbOptions(BaseModel):
             help="Run name there, such as '{variant}-{dataset}-{seed}', or of hyper-parameters.",
         ),
     ] = "{run_id}"
-    """A pattern: `{variant}-{lr:.0e}` of hyper-parameters and what `fields` adds to them."""
+    """A pattern such as `{variant}-{lr:.0e}`, of hyper-parameters and fields of `NameFields`."""
     upload: Annotated[
         bool, typer.Option("--upload", help="Send runs to Weights & Biases as they go.")
     ] = False
@@ -94,19 +106,6 @@ class WandbOptions(BaseModel):
             return "WANDB_DISABLED"
         return None
 
-    @staticmethod
-    def fields(spec: RunSpec) -> dict[str, Any]:
-        """Returns the values that a pattern of names may contain, by name of the field."""
-        return {
-            **spec.hyperparameters,
-            "run_id": spec.run_id,
-            "variant": spec.variant,
-            "dataset": spec.dataset,
-            "profile": spec.budget.profile,
-            "role": spec.role,
-            "seed": spec.seed,
-        }
-
     def name_of(self, spec: RunSpec) -> str:
         """Writes the name of a run by the pattern `name`.
 
@@ -119,19 +118,41 @@ class WandbOptions(BaseModel):
         Raises:
             InputError: if the pattern has an unknown field, is malformed, or gives an empty name.
         """
-        fields = self.fields(spec)
+        known = NameFields(
+            spec.run_id, spec.variant, spec.dataset, spec.budget.profile, spec.role, spec.seed
+        )
+        return self._filled(known, spec.hyperparameters)
+
+    def require_name(
+        self, variant: str, dataset: str, profile: str, hyperparameters: Mapping[str, Any]
+    ) -> None:
+        """Checks that the pattern `name` gives a name to the runs of a variant.
+
+        Args:
+            variant: the name of the variant.
+            dataset: the name of the dataset.
+            profile: the name of the profile.
+            hyperparameters: any possible values of the variant's hyper-parameters, by name.
+
+        Raises:
+            InputError: if the pattern has an unknown field, is malformed, or gives an empty name.
+        """
+        self._filled(NameFields(variant, variant, dataset, profile, "trial", 0), hyperparameters)
+
+    def _filled(self, known: NameFields, hyperparameters: Mapping[str, Any]) -> str:
+        fields = {**hyperparameters, **known._asdict()}
         try:
             for _, field, _, _ in Formatter().parse(self.name):
                 if field is not None and field not in fields:
                     raise InputError(
-                        f"run name {self.name!r}: no field of {spec.variant} is called {field!r}: "
-                        f"{nearest(field, fields)}"
+                        f"run name {self.name!r}: no field of {known.variant} is called "
+                        f"{field!r}: {nearest(field, fields)}"
                     )
             name = self.name.format_map(fields)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"run name {self.name!r}: it is no pattern: {error}") from None
         if not name:
-            raise InputError("run name '': it is empty: leave --run-name out, or say a pattern")
+            raise InputError("run name '': it is empty: leave --run-name out, or give a pattern")
         return name
 
 

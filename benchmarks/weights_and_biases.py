@@ -1,4 +1,4 @@
-"""Weights & Biases, imported without the temporary folders that it leaves behind."""
+"""Imports Weights & Biases without the temporary folders that its import leaves behind."""
 
 from __future__ import annotations
 

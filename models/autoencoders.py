@@ -1,4 +1,7 @@
-"""Defines the autoencoding baselines: k-means on pixels, and a convolutional autoencoder."""
+"""Defines the autoencoding baselines: k-means on pixels, and a convolutional autoencoder.
+
+The textbook version of the autoencoder is models/textbook/autoencoder.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Implements capsule networks with dynamic routing.
 
 Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017 (arXiv 1710.09829).
+
+The textbook version is models/textbook/capsnet.py.
 """
 
 from __future__ import annotations

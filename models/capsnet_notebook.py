@@ -1,4 +1,7 @@
-"""Implements a capsule network as a public notebook builds it: it deviates from the paper."""
+"""Implements a capsule network as a public notebook builds it: it deviates from the paper.
+
+The textbook version is models/textbook/capsnet_notebook.py.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from models.variant import Images, ImageShape, Optimization, SourceBudget
 
 
 class NotebookConfig(CapsuleConfig):
-    """Holds the same sizes, with the batch size and the learning rate of the notebook."""
+    """Holds the sizes of `capsnet`, with the batch size and the learning rate of the notebook."""
 
     batch_size: int = Field(16, ge=1, description="samples per training step")
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")

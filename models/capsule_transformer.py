@@ -2,6 +2,8 @@
 
 The system is public code without a paper (JAX, "SACap"); its sizes and its recipe are the defaults
 of this file. Capsules: Sabour, Frosst, Hinton 2017 (arXiv 1710.09829).
+
+The textbook version is models/textbook/capsule_transformer.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Shi et al.: Convolutional LSTM Network: A Machine Learning Approach for Precipitation Nowcasting,
 NeurIPS 2015 (arXiv 1506.04214).
+
+The textbook version is models/textbook/convlstm.py.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -137,7 +138,8 @@ def add_file(path: Path) -> AddedFile:
     )
     if not entries:
         raise ValueError(
-            f'{path} registers no variant: decorate a class with @register("name", task="…")'
+            f'{path} registers no variant: decorate a class with @register("name", task="…"), as '
+            "docs/your-own-model.md shows"
         )
     for entry in entries:
         _check(path, entry)
@@ -177,11 +179,24 @@ def _import_added(file: AddedFile) -> None:
     sys.modules[name] = module
     try:
         exec(compile(file.content, str(file.path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
+        place = place_in(file.path, error)
         raise ValueError(
-            f"{file.path} cannot be imported ({type(error).__name__}: {error}): correct it"
+            f"{file.path} cannot be imported ({type(error).__name__}{place}: {error}): correct it"
         ) from error
+
+
+def place_in(path: Path, error: BaseException) -> str:
+    """Writes where a user's file raised an exception, such as ` in line 3`; empty if unknown.
+
+    Args:
+        path: the file, by the name under which it was compiled.
+        error: the exception.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f" in line {lines[-1]}" if lines else ""
 
 
 def _declared(node: ast.ClassDef, module: str) -> list[Entry]:
@@ -216,7 +231,7 @@ def variant(name: str) -> type[Variant]:
         ValueError: if the file of an added variant cannot be imported.
     """
     if name not in available():
-        raise KeyError(unknown(name))
+        raise KeyError(unknown_variant(name))
     entry = available()[name]
     if entry.sha256 is None:
         importlib.import_module(entry.module)
@@ -253,7 +268,7 @@ def build(
     return cls(shape=shape, config=config, **({} if base is None else {"base": base}))
 
 
-def unknown(name: str) -> str:
+def unknown_variant(name: str) -> str:
     """Writes the message for a name that no variant has, with the nearest known name."""
     return f"no variant is called {name!r}: {nearest(name, available())}"
 

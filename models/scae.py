@@ -2,6 +2,8 @@
 
 Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
 section 2; weights and recipe follow the authors' code.
+
+The textbook version is models/textbook/scae.py.
 """
 
 from __future__ import annotations

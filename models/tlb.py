@@ -2,6 +2,8 @@
 
 Didolkar et al.: Temporal Latent Bottleneck: Synthesis of Fast and Slow Processing Mechanisms in
 Sequence Learning, NeurIPS 2022 (arXiv 2205.14794).
+
+The textbook version is models/textbook/tlb.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Implements prediction of frames with a Temporal Latent Bottleneck."""
+"""Implements prediction of frames with a Temporal Latent Bottleneck.
+
+The textbook version is models/textbook/tlb_frames.py.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,7 @@ class TLBFrames(Variant):
         bottleneck = self.bottleneck.fold()
 
         def chunks(frames: Tensor) -> Tensor:
-            """(batch, frames, channels, height, width) to (batch, frames, tokens, dim)."""
+            """Maps (batch, frames, channels, height, width) to (batch, frames, tokens, dim)."""
             return bottleneck.apply_local_layers(self.norm(self.tokens(frames) + self.positions))
 
         given = chunks(past).unbind(1)

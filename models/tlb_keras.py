@@ -1,4 +1,7 @@
-"""Implements the Temporal Latent Bottleneck as the Keras example builds it."""
+"""Implements the Temporal Latent Bottleneck as the Keras example builds it.
+
+The textbook version is models/textbook/tlb_keras.py.
+"""
 
 from __future__ import annotations
 

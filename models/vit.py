@@ -1,6 +1,8 @@
 """Implements the Vision Transformer, the baseline beside the Temporal Latent Bottleneck.
 
 Dosovitskiy et al.: An Image Is Worth 16x16 Words, ICLR 2021 (arXiv 2010.11929).
+
+The textbook version is models/textbook/vit.py.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def build(
         ),
     ] = None,
 ) -> None:
-    """Write the report under DIR/report and print the leaderboard; works on partial results."""
+    """Writes the report into DIR/report, prints the leaderboard; works on partial results."""
     if headline or headline_from is not None:
         with _errors_as_sentences():
             _headline(headline_from)
@@ -108,7 +108,7 @@ def show_again(
         list[str] | None, typer.Option(help="A table by name; repeatable.", show_default="scores")
     ] = None,
 ) -> None:
-    """Print the scores of each dataset, or tables by name, and write nothing."""
+    """Prints the scores of each dataset and single runs, or tables by name; writes nothing."""
     with _errors_as_sentences():
         from rich.console import Console
 
@@ -120,7 +120,9 @@ def show_again(
             show_tables(found, table, Console())
         else:
             show(found, Console())
-    typer.echo(f"Report: {results / 'report' / 'index.html'}")
+    page = results / "report" / "index.html"
+    unwritten = f"`capsbench report --results {results}` writes one"
+    typer.echo(f"Report: {page if page.is_file() else unwritten}")
 
 
 @app.command()
@@ -135,7 +137,7 @@ def compare(
     results: Folder = Path("results"),
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every column.")] = False,
 ) -> None:
-    """Print what changed from one results folder to another, or put runs side by side.
+    """Prints what changed from one results folder to another, or puts runs side by side.
 
     Of folders: paired differences over the seeds that both have. Of runs: what differs in their
     specs, and their metrics; their curves are drawn too.
@@ -154,12 +156,12 @@ def compare(
             found = compare_results(*map(read_results, folders))
             show = show_comparison
         else:
-            from reports.compare_runs import compare_runs, draw_curves, read_runs
+            from reports.compare_runs import compare_runs, draw_compared_curves, read_runs
 
             records = read_runs(results, things)
             found = compare_runs(records)
             show = show_runs
-            typer.echo(f"Curves: {draw_curves(results, records)}", err=True)
+            typer.echo(f"Curves: {draw_compared_curves(results, records)}", err=True)
         if csv:
             typer.echo(formats.csv(found), nl=False)
         else:

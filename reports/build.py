@@ -121,4 +121,4 @@ def _read(path: Path) -> str:
 def _known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise InputError(f"there is no {what} '{name}': choose of {', '.join(known)}")
+            raise InputError(f"there is no {what} '{name}': choose one of {', '.join(known)}")

@@ -101,7 +101,7 @@ def _text(value: Any) -> str:
     return printable(value if isinstance(value, str) else json.dumps(value))
 
 
-def draw_curves(results: Path, records: Sequence[RunRecord]) -> Path:
+def draw_compared_curves(results: Path, records: Sequence[RunRecord]) -> Path:
     """Draws the primary validation metric and the training loss of each run by epoch.
 
     Args:

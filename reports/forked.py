@@ -25,7 +25,7 @@ class SharedWork(Generic[Item, Result]):
     this process ends. A process with other Python threads does all itself.
 
     Args:
-        work: what to do with an item; any order of the items must do.
+        work: what to do with an item; the order of the items must not matter.
         items: the items.
         fewest: items that a process must have, so that it is worth its start.
     """

@@ -36,7 +36,7 @@ _MARKS = (
     "network untrained; no sign: worse than another."
 )
 _METHODS = (
-    "The networks with the chosen hyper-parameters were trained anew with fresh seeds. Each was "
+    "The networks with the chosen hyper-parameters were trained again with fresh seeds. Each was "
     "scored once on test data, which had no part in any choice. "
     "Tables show the mean over seeds with its 95 % confidence interval. "
     "It includes the variation between seeds (Student's t, on the logit for rates and on the "

@@ -14,7 +14,7 @@ from reports.compare import compare
 from reports.curve_index import curves
 from reports.flags import flags
 from reports.results import read_results
-from reports.selection import Filters, matching, select, unknown
+from reports.selection import Filters, matching, select, unknown_name
 from reports.statistics.ranking import RankedCell, rankings
 from reports.tables import TABLES
 from reports.tables.floor_tables import above_floors
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """Tables and figures of a results folder, as of when it was read.
+    """Holds the tables and figures of a results folder, as of when it was read.
 
     Each method that returns a table makes a new DataFrame. Most take the filters `task`, `variant`,
     `dataset` and `profile`: a name, a pattern such as `caps*`, or a list of both. Filters leave out
-    rows and change no figure: marks and ranks still speak of all variants. An unknown name raises
+    rows and change no figure: marks and ranks still compare all variants. An unknown name raises
     `InputError`, which names the nearest known one. docs/reading-the-tables.md explains columns.
 
     Args:
@@ -82,7 +82,7 @@ class Report:
                 no such column.
         """
         if name not in TABLES:
-            raise InputError(unknown("table", name, list(TABLES)))
+            raise InputError(unknown_name("table", name, list(TABLES)))
         return select(TABLES[name](self._results), self._known(), filters)
 
     def leaderboard(self, **filters: Unpack[Filters]) -> pd.DataFrame:
@@ -109,7 +109,7 @@ class Report:
             return self.table("trials", **filters)
         cells = {cell.study: cell for cell in self._results.cells}
         if study not in cells:
-            raise InputError(unknown("study", study, list(cells)))
+            raise InputError(unknown_name("study", study, list(cells)))
         return select(trials_of(cells[study]), self._known(), filters)
 
     def matrix(self, **filters: Unpack[Filters]) -> pd.DataFrame:
@@ -192,8 +192,9 @@ class Report:
             filters: as for all tables; names of either report are known.
         """
         second = other if isinstance(other, Report) else Report(other)
-        known = {name: mine | second._known()[name] for name, mine in self._known().items()}
-        return select(compare(self._results, second._results), known, filters)
+        theirs, results = second._known(), second._results  # noqa: SLF001 (of the same class)
+        known = {name: mine | theirs[name] for name, mine in self._known().items()}
+        return select(compare(self._results, results), known, filters)
 
     def curves(self, study: str) -> pd.DataFrame:
         """Reads all metrics of a cell's runs by epoch.
@@ -209,7 +210,7 @@ class Report:
         """
         cells = {cell.study: cell for cell in self._results.cells}
         if study not in cells:
-            raise InputError(unknown("study", study, list(cells)))
+            raise InputError(unknown_name("study", study, list(cells)))
         return curves(self._results, cells[study])
 
     def flags(self) -> list[str]:
@@ -312,7 +313,7 @@ def _one(what: str, found: Iterable[str]) -> None:
     names = sorted(found)
     if len(names) != 1:
         known = "; ".join(names) or "none, since nothing is left"
-        raise InputError(f"a figure shows one {what}: choose of {known}")
+        raise InputError(f"a figure shows one {what}: choose one of {known}")
 
 
 def _on(ax: Axes | None) -> Axes:

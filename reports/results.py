@@ -309,10 +309,10 @@ class _Records:
         Returns:
             Those without a study, sorted by run id; and a sentence for each that cannot be read.
         """
-        folder = ResultsFolder(self.root).runs
-        names = {path.name for path in folder.glob("*")} - self._read.keys()
         found, unreadable = [], []
-        for run_id in sorted(names):
+        for run in ResultsFolder(self.root).run_folders():
+            if (run_id := run.run_id) in self._read:
+                continue
             try:
                 record = self._record(run_id)
             except (InputError, OSError) as error:

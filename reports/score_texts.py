@@ -26,7 +26,7 @@ def score_texts(metric: str, mean: float, low: float, high: float) -> tuple[str,
         mean, low, high: in the metric's own unit; NaN if there is none.
 
     Returns:
-        The mean, the low end and the high end; empty texts for what there is not.
+        The mean, the low end and the high end; empty texts for what is missing.
     """
     mean, low, high = (factor(metric) * value for value in (mean, low, high))
     if math.isnan(mean):
@@ -63,7 +63,7 @@ def difference_words(metric: str, difference: float) -> str:
     return f"{text} points" if is_rate(metric) else text
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Writes a time such as `4.2 s`, `12 min` or `3.1 h`; empty for NaN."""
     if math.isnan(seconds):
         return ""

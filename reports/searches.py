@@ -1,4 +1,4 @@
-"""Sentences on the search that chose the hyper-parameters behind a table."""
+"""Writes sentences on the search that chose the hyper-parameters behind a table."""
 
 from __future__ import annotations
 

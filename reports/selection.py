@@ -37,7 +37,7 @@ def select(table: pd.DataFrame, known: dict[str, set[str]], filters: Filters) ->
     for column, names in filters.items():
         assert isinstance(names, str | Sequence)
         if column not in known:
-            raise InputError(f"no table has a filter '{column}': choose of {', '.join(known)}")
+            raise InputError(f"no table has a filter '{column}': choose one of {', '.join(known)}")
         if column not in table:
             raise InputError(f"this table has no column '{column}': its rows are for all of them")
         there = known[column] | set(table[column])
@@ -62,12 +62,12 @@ def matching(what: str, names: Names, known: Iterable[str]) -> set[str]:
     for name in [names] if isinstance(names, str) else names:
         matches = {one for one in known if one == name or fnmatchcase(one, name)}
         if not matches:
-            raise InputError(unknown(what, name, known))
+            raise InputError(unknown_name(what, name, known))
         found |= matches
     return found
 
 
-def unknown(what: str, name: str, known: Sequence[str]) -> str:
+def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
     """Says that a name is unknown, which known one is nearest to it, and which there are."""
     nearest = get_close_matches(name, known, n=1, cutoff=0.0)
     hint = f"did you mean '{nearest[0]}'? " if nearest else ""

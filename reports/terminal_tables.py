@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -14,7 +15,7 @@ from rich.text import Text
 from benchmarks.records.errors import InputError
 from reports import compare
 from reports.flags import flags
-from reports.formats import readable, with_interval
+from reports.formats import frame, readable, with_interval
 from reports.results import Results
 from reports.statistics.ranking import BELOW
 from reports.tables import TABLES
@@ -35,6 +36,9 @@ floor: the best of trivial answers and of the same network untrained
 
 MOST_ROWS = 40
 """Rows, or lines, of a table on a terminal. A file or a pipe gets all."""
+SPLITS = ("validation", "test")
+SINGLE = {"run": "str", "metric": "str", **dict.fromkeys(SPLITS, "float64"), "status": "str"}
+"""Columns of the table of single runs, and their types."""
 KEEP = ("variant", "dataset")
 """Columns that keep 20 characters on a line, since they name the row."""
 
@@ -42,26 +46,51 @@ KEEP = ("variant", "dataset")
 def show(results: Results, console: Console) -> None:
     """Prints one table per task and profile, by dataset; the best of each dataset is bold.
 
-    Then prints how many cells are above their floors, and warnings on all tables.
+    Then prints how many cells are above their floors, the single runs, and warnings on all tables.
     """
     groups = leaderboard(results).groupby(["task", "profile"], sort=False)
     for (task, profile), rows in groups:
         title = Text(f"{task} (profile {profile})", style="italic")
         console.print(title, _table(rows), sep="\n")
-    console.print(NOTE, highlight=False)
+    if results.cells:
+        console.print(NOTE, highlight=False)
     for sentence in count_sentences(results):
         console.print(Text(sentence))
+    if results.single:
+        _print_single_runs(results, console)
     for sentence in flags(results):
         console.print(Text(f"! {sentence}"))
     if failed := len(failures(results)):
-        console.print(f"{failed} failure{'s' if failed > 1 else ''}: see tables/failures.md")
+        again = f"`capsbench show --results {results.root} --table failures`"
+        sentence = f"{failed} failure{'s' if failed > 1 else ''}: see {again}"
+        console.print(Text(sentence), soft_wrap=True)
+
+
+def _print_single_runs(results: Results, console: Console) -> None:
+    """Prints one row per run of `capsbench run`: its scores by the primary metric, and a status
+    other than `complete`."""
+    runs = results.single[:MOST_ROWS] if console.is_terminal else results.single
+    rows = (
+        (
+            *(run.run_id, run.metric),
+            *(run.metrics.get(f"{split}/{run.metric}", math.nan) for split in SPLITS),
+            "" if run.complete else run.status,
+        )
+        for run in runs
+    )
+    table = frame(SINGLE, rows)
+    if not any(table["status"]):
+        table = table.drop(columns="status")
+    console.print(Text("single runs", style="italic"), _plain(table), sep="\n")
+    if left := len(results.single) - len(runs):
+        console.print(Text(_more(results, "runs", left)), soft_wrap=True)
 
 
 def show_tables(results: Results, names: Sequence[str], console: Console) -> None:
     """Prints tables by name, with all columns. Raises InputError if a name is unknown."""
     for name in names:
         if name not in TABLES:
-            raise InputError(f"there is no table '{name}': choose of {', '.join(TABLES)}")
+            raise InputError(f"there is no table '{name}': choose one of {', '.join(TABLES)}")
     for name in names:
         frame = TABLES[name](results)
         shown = frame.head(MOST_ROWS) if console.is_terminal else frame

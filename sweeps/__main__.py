@@ -20,8 +20,8 @@ from benchmarks.commands.cli import (
     data_folder,
 )
 from benchmarks.commands.declared_options import declared_by
-from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError, SweepStoppedError, first_fault
+from benchmarks.records.folders import ResultsFolder
 from models import registry
 from sweeps import added_variants, driver_lock, matrix, stored_options, worker_server
 from sweeps.experiment import Experiment, read_experiment
@@ -96,23 +96,35 @@ def run(
 ) -> None:
     """Sweeps the chosen cells, or resumes their sweep, and writes the report."""
     plan = Experiment() if experiment is None else read_experiment(experiment)
-    own = added_variants.add_variants([*plan.files, *(variants or ())], results)
+    own = added_variants.register_variants([*plan.files, *(variants or ())], results)
     folder = data_folder(data)
+    if experiment is not None:
+        plan.require_known(experiment, own.names)
     given |= {
         name: value for name, value in plan.options.items() if not _on_command_line(context, name)
     }
     only = tuple(given["only"]) or plan.patterns(own.names)
     given["only"] = matrix.limit_to_datasets(datasets_ or plan.datasets, only)
-    given["changes"] = plan.changes()
+    matrix.choose_cells(given["only"])  # names a wrong pattern; `changes` would blame its variant
+    given["changes"] = plan.changes(own.names)
     points = start_points.read_start_points(start or (), given["profile"])
     try:
         choice = Options(**given, data=folder, start=points, variants=own.sha256)
     except ValidationError as error:
-        raise InputError(f"{experiment}: {first_fault(error)}") from None
+        raise _wrong_option(error, experiment, plan) from None
     if dry_run:
         _show_plan(choice)
     else:
         _sweep(choice, results)
+
+
+def _wrong_option(error: ValidationError, experiment: Path | None, plan: Experiment) -> InputError:
+    """Names an option with an impossible value as it was given: in the file, or as an argument."""
+    fault = error.errors()[0]
+    if fault["loc"][0] in plan.options:
+        return InputError(f"{experiment}: {first_fault(error)}")
+    option = "-".join(map(str, fault["loc"])).replace("_", "-")
+    return InputError(f"--{option}: {fault['msg'].removeprefix('Value error, ')}")
 
 
 @app.command()
@@ -188,7 +200,7 @@ def retry(
     results = folder or results
     selection = Selection(reason, tuple(only or ()), other_code)
     matrix.choose_cells(selection.only)
-    choice = _stored(results, data) if (results / "sweep.json").exists() else None
+    choice = _stored(results, data) if ResultsFolder(results).options.exists() else None
     studies = choice.studies() if choice else ()
     runs = RunsToRetry(results, selection, studies)
     if dry_run:
@@ -198,7 +210,7 @@ def retry(
     runs.require_any(results, studies)
     offline = offline or (choice is not None and choice.offline)
     root = choice.data if choice else data_folder(data)
-    records = runs.rerun_single(DataSource(root, "none" if offline else "small"))
+    records = runs.rerun_single(root, offline=offline)
     for record in records:
         print(f"{record.run_id}: {record.status}{f' ({record.reason})' if record.reason else ''}")
     if choice and runs.of_sweep:

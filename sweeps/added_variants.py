@@ -21,7 +21,7 @@ class OwnVariants(NamedTuple):
     """By file, the names of the variants that it registers."""
 
 
-def add_variants(files: Sequence[Path], results: Path) -> OwnVariants:
+def register_variants(files: Sequence[Path], results: Path) -> OwnVariants:
     """Registers the variants of users' files. The sweep copies the files when it begins.
 
     Args:
@@ -38,7 +38,7 @@ def add_variants(files: Sequence[Path], results: Path) -> OwnVariants:
         variants = dict(restore_options(results).variants)
     except InputError:
         variants = {}  # the folder has no sweep yet
-    names = {file: own_variants.add(file) for file in files}
+    names = {file: own_variants.add_variants(file) for file in files}
     for name in (name for added in names.values() for name in added):
         variants[name] = registry.available()[name].sha256 or ""
     return OwnVariants(variants, names)

@@ -82,8 +82,7 @@ def _opened(source: Path, scratch: Path) -> ResultsFolder:
 def _add_runs(merged: Merged, folder: ResultsFolder, source: Path) -> set[str]:
     """Adds the finished runs of one source, and returns the ids of the runs that are left out."""
     refused = set()
-    for path in sorted(folder.runs.glob("*")):
-        run = RunFolder(folder.root, path.name)
+    for run in folder.run_folders():
         try:
             fault, record = run.damage(weights=False), run.read()
         except InputError as error:
@@ -99,7 +98,7 @@ def _add_runs(merged: Merged, folder: ResultsFolder, source: Path) -> set[str]:
                 f"{known.digest[:16]} in an earlier source: code, libraries or processor differed; "
                 "merge the sources into two folders, and use `capsbench compare`"
             )
-        refused.add(path.name)
+        refused.add(run.run_id)
         merged.refused.append(f"{source}: {fault}")
     return refused
 

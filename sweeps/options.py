@@ -16,9 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from benchmarks.commands.cli import Offline
+from benchmarks.commands.cli import Epochs, Offline, RunPrecision, TrainSamples
 from benchmarks.records.ledger import Planned
-from benchmarks.records.spec import Precision
 from benchmarks.specs import profiles
 from benchmarks.specs.profiles import PROFILE_OPTION, ProfileName
 from benchmarks.specs.space_files import Section
@@ -135,19 +134,9 @@ class Options(BaseModel):
             "--finals", "--seeds", min=1, help="Finals per cell.", show_default="the profile's"
         ),
     ] = None
-    epochs: Annotated[
-        int | None,
-        Field(ge=1),
-        typer.Option(min=1, help="Epochs of each run.", show_default="the profile's"),
-    ] = None
-    train_samples: Annotated[
-        int | None,
-        Field(ge=1),
-        typer.Option(min=1, help="Training samples per epoch.", show_default="the profile's"),
-    ] = None
-    precision: Annotated[Precision, typer.Option(help="Floating-point precision of layers.")] = (
-        "32-true"
-    )
+    epochs: Epochs = None
+    train_samples: TrainSamples = None
+    precision: RunPrecision = "32-true"
     changes: dict[str, Section] = {}
     """By variant, the entries of an experiment's file that replace those of its space file."""
     device: Annotated[Device, typer.Option(help="Where models are trained.")] = Device.auto

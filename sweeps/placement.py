@@ -66,7 +66,7 @@ def place_runs(choice: Options, results: Path | None = None) -> Placement:
     elif choice.engine is EngineName.slurm:
         placement = _on_slurm(choice)
     else:
-        placement = _here(choice)
+        placement = _here(choice, results if choice.device is kept else None)
     try:
         require_computable(placement.device, choice.precision)
     except ValueError as error:
@@ -110,9 +110,19 @@ def _on_slurm(choice: Options) -> Placement:
     return Placement("cuda", f"each Slurm job asks for {gpus} GPU", choice.workers)
 
 
-def _here(choice: Options) -> Placement:
-    """Places runs on this machine."""
+def _here(choice: Options, sweep: Path | None) -> Placement:
+    """Places runs on this machine.
+
+    Args:
+        choice: the options of the sweep.
+        sweep: the results folder, if its sweep has chosen the device before.
+    """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if choice.device is Device.cuda and not count and sweep is not None:
+        raise InputError(
+            f"the sweep in {sweep} is computed by NVIDIA GPUs, and PyTorch finds none on this "
+            "machine: go on with it on a machine that has one"
+        )
     if choice.device is Device.cuda:
         require_gpus()
     if choice.device is Device.cpu or not count:

@@ -30,7 +30,7 @@ from models.variant import Images, Variant
 from sweeps.studies import space
 
 
-class PlainClassifier(pl.LightningModule):
+class PlainModule(pl.LightningModule):
     """Trains a classifier in the way of Lightning's tutorials."""
 
     def __init__(self, model: Variant) -> None:
@@ -116,7 +116,7 @@ def run_plain_study(
         )
         try:
             trainer.fit(
-                PlainClassifier(cls(shape=samples.shape, config=config)),
+                PlainModule(cls(shape=samples.shape, config=config)),
                 DataLoader(train, config.batch_size, shuffle=True, drop_last=True),
                 DataLoader(validation, config.batch_size),
             )

@@ -109,7 +109,7 @@ def _row(
         len(bases),
         shown,
         datasets.find(dataset).sizes_of(task, shown).train,
-        run_times.recipe(variant, chosen).batch_size,
+        run_times.recipe_config(variant, chosen).batch_size,
         seconds,
     )
 

@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.datasets.dataset import DataSource
-from benchmarks.provenance import provenance
+from benchmarks.commands.cli import require_device_of
+from benchmarks.provenance import changes_since
 from benchmarks.records.errors import InputError, printable
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
-from benchmarks.records.record import DataState, RunRecord, changes
+from benchmarks.records.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Selection:
         if self.only and not any(fnmatchcase(cell, pattern) for pattern in self.only):
             return None
         if self.other_code:
-            device = record.spec.device
-            now = provenance().conditions(device)
-            return changes(record.provenance.conditions(device), now) or None
+            return changes_since(record) or None
         if record.status != "failed":
             return None
         reason = record.reason or "no reason is known"
@@ -82,8 +80,7 @@ class RunsToRetry:
         """The runs that the sweep re-runs once they have no record."""
         self.single: list[ChosenRun] = []
         """The runs that belong to no sweep; bases come first, because other runs need them."""
-        for path in sorted(folder.runs.glob("*")):
-            run = RunFolder(results, path.name)
+        for run in folder.run_folders():
             record = None if run.damage(weights=False) else run.read()
             if record is None or (why := selection.why(record)) is None:
                 continue
@@ -116,28 +113,30 @@ class RunsToRetry:
         for chosen in self.of_sweep:
             self._set_aside(chosen)
 
-    def rerun_single(self, source: DataSource) -> list[RunRecord]:
+    def rerun_single(self, root: Path, *, offline: bool) -> list[RunRecord]:
         """Re-runs the runs that belong to no sweep, one after the other.
 
         Args:
-            source: where the data is. For runs on stand-in data nothing is downloaded.
+            root: the folder of the datasets.
+            offline: whether downloads are off. They are also off for a run that used a stand-in.
 
         Returns:
             The new records.
 
         Raises:
-            InputError: if the data differs from the data of a run; the record of that run is kept.
+            InputError: if the data differs from the data of a run, or this machine lacks the kind
+                of device that computed it; the record of that run is kept.
         """
         from benchmarks.runs.run import run
+        from benchmarks.runs.stored_runs import source_of
 
         records = []
         for chosen in self.single:
-            data = chosen.record.data
-            standin = data is not None and DataState.stand_in in data.states
-            where = DataSource(source.root) if standin else source
+            require_device_of(chosen.record.spec)
+            source = source_of(chosen.record, root, offline=offline)
             aside, record = self._set_aside(chosen), chosen.run.record
             try:
-                records.append(run(chosen.record.spec, source=where, results=chosen.run.results))
+                records.append(run(chosen.record.spec, source=source, results=chosen.run.results))
             finally:
                 if not record.exists():  # so that the next retry finds it
                     aside.replace(record)

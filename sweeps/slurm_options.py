@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PANEL = "Slurm (--engine slurm); --workers is the largest number of jobs at the same time"
+
+_TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}", re.ASCII)
+_MEMORY = re.compile(r"\d+ ?[KMGT]i?B", re.ASCII)
+
+
+def _fitting(text: str, pattern: re.Pattern[str], what: str, examples: str) -> str:
+    """Returns a text that fits a pattern. Raises ValueError for another, with examples."""
+    if pattern.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no {what}: write one such as {examples}")
+    return text
 
 
 class SlurmOptions(BaseModel):
@@ -29,7 +40,7 @@ class SlurmOptions(BaseModel):
     ] = None
     time: Annotated[
         str,
-        Field(pattern=r"^(\d+-)?\d+(:\d\d){0,2}$"),
+        AfterValidator(lambda text: _fitting(text, _TIME, "time limit", "04:00:00 or 1-12:00:00")),
         typer.Option(
             "--slurm-time",
             help="Time limit of a job, in sbatch's form; a job that reaches it is replaced.",
@@ -38,7 +49,7 @@ class SlurmOptions(BaseModel):
     ] = "04:00:00"
     memory: Annotated[
         str,
-        Field(pattern=r"^\d+ ?[KMGT]i?B$"),
+        AfterValidator(lambda text: _fitting(text, _MEMORY, "size of memory", "8GB or 500 MiB")),
         typer.Option("--slurm-memory", help="Memory per job, as 8GB.", rich_help_panel=PANEL),
     ] = "8GB"
     devices: Annotated[

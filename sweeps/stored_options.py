@@ -28,7 +28,7 @@ def save_options(choice: Options, results: Path) -> None:
     kept = choice.model_dump(mode="json")
     if choice.storage is not None:
         kept["storage"] = without_password(choice.storage)
-    write_json(results / "sweep.json", {"options": kept})
+    write_json(ResultsFolder(results).options, {"options": kept})
 
 
 def load_options(results: Path) -> Options:
@@ -43,7 +43,7 @@ def load_options(results: Path) -> Options:
     Raises:
         InputError: if the folder has no sweep, or its `sweep.json` is damaged.
     """
-    path = results / "sweep.json"
+    path = ResultsFolder(results).options
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         kept = dict(content["options"])

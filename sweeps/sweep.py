@@ -11,9 +11,10 @@ from benchmarks import interrupts, own_variants
 from benchmarks.commands.cli import announced
 from benchmarks.records.errors import InputError
 from benchmarks.records.ledger import Planned
-from benchmarks.records.spec import RunSpec
+from benchmarks.records.spec import DeviceName
 from benchmarks.specs import profiles
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import Machine
 from models import registry
 from sweeps import matrix, options, plan
 from sweeps.cells import run_counts
@@ -124,19 +125,9 @@ def _require_names(choice: options.Options) -> None:
     Raises:
         InputError: if it does not.
     """
-    profile = profiles.load_profile(choice.profile)
     for variant, dataset in matrix.choose_cells(choice.only):
-        config = registry.variant(variant).Config()
-        spec = RunSpec(
-            variant=variant,
-            dataset=dataset,
-            role="trial",
-            hyperparameters=config.model_dump(mode="json"),
-            seed=0,
-            budget=profile.budgets[registry.available()[variant].task],
-            data_sha256="",
-        )
-        choice.log.name_of(spec)
+        config = registry.variant(variant).Config().model_dump(mode="json")
+        choice.log.require_name(variant, dataset, choice.profile.value, config)
 
 
 def _start_points(choice: options.Options) -> start_points.Points:
@@ -174,6 +165,8 @@ def _cells(
     adding: Addition,
 ) -> list[Cell]:
     more = Planned(trials=adding.trials, finals=adding.finals)
+    device: DeviceName = "cuda" if choice.device is Device.cuda else "cpu"
+    machine = Machine(device=device, precision=choice.precision)
     profile = profiles.load_profile(choice.profile)
     cells = []
     for variant, dataset in matrix.choose_cells(choice.only):
@@ -183,9 +176,8 @@ def _cells(
             dataset,
             profile=profile,
             source=data_source(choice, profile),
+            machine=machine,
             sampler=choice.sampler,
-            device="cuda" if choice.device is Device.cuda else "cpu",
-            precision=choice.precision,
             start=start,
             changes=choice.changes_of,
         )

@@ -140,7 +140,8 @@ def _left(results: Path, remaining: int) -> str:
     seconds = read_estimate(results)
     if seconds is not None:
         return f"about {duration(seconds)}"
-    ended = sorted(path.stat().st_mtime for path in results.glob("runs/*/record.json"))[-_PACE:]
+    records = (run.record for run in ResultsFolder(results).run_folders())
+    ended = sorted(record.stat().st_mtime for record in records if record.exists())[-_PACE:]
     if len(ended) < 2:
         return "unknown time"
     return f"about {duration(remaining * (ended[-1] - ended[0]) / (len(ended) - 1))}"

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.records.folders import ResultsFolder
 from benchmarks.speed.allocator import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,12 +105,16 @@ def _sweep(variant: str, trials: int, data: Path, pruned: bool, workers: int) ->
     call += ["--device", "cpu", "--data", str(data), "--offline"]
     with tempfile.TemporaryDirectory() as folder:
         seconds, _ = _timed([*call, "--results", folder])
-        ends = [
-            path.stat().st_mtime
-            for path in Path(folder).glob("runs/*/record.json")
-            if json.loads(path.read_bytes())["spec"]["role"] == "trial"
-        ]
-    return SearchTimes(seconds, _later(sorted(ends), workers))
+        ends = sorted(_trial_ends(Path(folder)))
+    return SearchTimes(seconds, _later(ends, workers))
+
+
+def _trial_ends(results: Path) -> Iterator[float]:
+    """Yields when the record of each trial was written, in seconds since the epoch."""
+    for run in ResultsFolder(results).run_folders():
+        record = run.read()
+        if record is not None and record.role == "trial":
+            yield run.record.stat().st_mtime
 
 
 def _later(ends: list[float], first: int) -> float:

@@ -1,4 +1,4 @@
-"""Runs a small part of the chaos suite; all of it is `python -m tests.chaos --kills 100`."""
+"""Runs a small part of the chaos suite; all of it is `python -m tests.tools.chaos --kills 100`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.options import EngineName
-from tests.chaos import attack
+from tests.tools.chaos import attack
 
 
 @pytest.mark.slow

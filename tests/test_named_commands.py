@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,13 @@ def commands_of_document(text: str) -> Iterator[str]:
     yield from QUOTED.findall(BLOCK.sub("", text))
 
 
-def commands() -> Iterator[tuple[str, str]]:
+@cache
+def commands() -> list[tuple[str, str]]:
+    """Lists each named command with the file that names it."""
+    return [*_commands()]
+
+
+def _commands() -> Iterator[tuple[str, str]]:
     for path in tracked("capsbench.py", *(f"{package}/*.py" for package in PACKAGES)):
         for text in texts_of_module(path):
             yield from ((str(path.relative_to(ROOT)), found) for found in QUOTED.findall(text))

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from tests.notebook import TUTORIAL, executed
+from tests.tools.notebook import TUTORIAL, executed
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:

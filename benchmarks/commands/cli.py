@@ -6,21 +6,27 @@ Importing this module is fast.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TextIO, cast
 
 import typer
+from pydantic import Field
 from typer.core import TyperGroup
 
 from benchmarks import datasets, interrupts
 from benchmarks.records.errors import InputError
-from benchmarks.records.spec import DeviceName
+from benchmarks.records.spec import DeviceName, Precision, RunSpec
 from benchmarks.records.terminal import fail, run_command
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEFAULT_DATA, DEFAULT_RESULTS = Path("data"), Path("results")
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of the datasets.", show_default="$BENCH_DATA, else data/"),
@@ -30,10 +36,24 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Download nothing: use the data on disk, else stand-ins."),
 ]
+Epochs = Annotated[
+    int | None,
+    Field(ge=1),
+    typer.Option(min=1, help="Training epochs of a run.", show_default="the profile's"),
+]
+TrainSamples = Annotated[
+    int | None,
+    Field(ge=1),
+    typer.Option(min=1, help="Training samples per epoch.", show_default="the profile's"),
+]
+RunPrecision = Annotated[
+    Precision,
+    typer.Option(help="Numbers that layers compute with; 16-mixed: on CUDA only."),
+]
 
 
 class InterruptibleCommands(TyperGroup):
-    """A command line whose commands end after Ctrl-C as `main` says; for `cls` of a `typer.Typer`.
+    """Ends commands after Ctrl-C as `main` says; is the `cls` of each `typer.Typer`.
 
     Typer alone prints `Aborted.` and ends with exit code 1.
     """
@@ -59,17 +79,39 @@ def data_folder(data: Path | None) -> Path:
     Raises:
         InputError: if `--data` or $BENCH_DATA names no folder.
     """
-    from_environment = os.environ.get("BENCH_DATA")
-    named = data or (Path(from_environment) if from_environment else None)
+    named = data or _data_of_environment()
     if named is not None and not named.is_dir():
         origin = "--data" if data else "$BENCH_DATA"
         raise InputError(
             f"{origin} {named} is not a folder: name the folder that holds the datasets, or leave "
             f"{origin} out"
         )
-    folder = (named or Path("data")).resolve()
+    folder = (named or DEFAULT_DATA).resolve()
     datasets.use_folder(folder)
     return folder
+
+
+def _data_of_environment() -> Path | None:
+    named = os.environ.get("BENCH_DATA")
+    return Path(named) if named else None
+
+
+def folder_options(*, data: Path | None = None, results: Path | None = None) -> str:
+    """Writes the options that a command in a message needs to find the same folders.
+
+    Args:
+        data: the absolute path of the folder of the datasets; None: the command reads none.
+        results: the results folder; None: the command has no such option.
+
+    Returns:
+        Such as ` --data DIR`, with a leading space; empty for folders that the command finds alone.
+    """
+    text = ""
+    if data is not None and data != (_data_of_environment() or DEFAULT_DATA).resolve():
+        text += f" --data {shlex.quote(str(data))}"
+    if results is not None and results != DEFAULT_RESULTS:
+        text += f" --results {shlex.quote(str(results))}"
+    return text
 
 
 @contextmanager
@@ -114,6 +156,20 @@ class _Announcement:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._terminal, name)
+
+
+def plain_console(width: int | None = None) -> Console:
+    """Makes the console that commands print on.
+
+    Paths, names of files and reasons of failures may hold any text: Rich prints it as it is, and
+    takes no part of it for markup or for the name of an emoji.
+
+    Args:
+        width: columns; None: those of the terminal.
+    """
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, width=width)
 
 
 def duration(seconds: float) -> str:
@@ -178,6 +234,30 @@ def require_gpus(devices: int = 1) -> None:
         raise InputError(
             f"--devices {devices}: this machine has fewer GPUs, {found}: give fewer devices, or "
             "--device cpu"
+        )
+
+
+def require_device_of(spec: RunSpec) -> None:
+    """Checks that this machine has the kind of device that computed a stored run.
+
+    Args:
+        spec: the spec of the run.
+
+    Raises:
+        InputError: if PyTorch finds no such device. Another one would compute other bits.
+    """
+    import torch
+
+    found = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not found[spec.device]:
+        kind = {"cuda": "an NVIDIA GPU", "mps": "an Apple GPU"}[spec.device]
+        raise InputError(
+            f"run {spec.run_id} was computed by {kind}, and PyTorch finds none on this machine: "
+            "call the command on a machine that has one"
         )
 
 

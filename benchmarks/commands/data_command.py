@@ -6,7 +6,6 @@ Importing this module is fast.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmarks import datasets
-from benchmarks.commands.cli import Data, Offline, data_folder
+from benchmarks.commands.cli import Data, Offline, announced, data_folder, folder_options
 from benchmarks.records.errors import InputError, printable
 from benchmarks.specs.profiles import ProfileName, load_profile
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.datasets.own_datasets import Added, AnyHeader
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
+FRAMES = 20
+"""Frames of a clip: ten past and ten future ones."""
 _LISTED = 20
 """Most classes whose numbers of images are printed one by one."""
 
@@ -92,8 +93,13 @@ def add(
         ),
     ] = False,
     frames: Annotated[
-        int, typer.Option(min=2, help="With --clips: frames of a clip; longer clips are cut.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=2,
+            help="With --clips: frames of a clip; longer clips are cut.",
+            show_default=str(FRAMES),
+        ),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace your dataset of the same name.")
     ] = False,
@@ -105,24 +111,26 @@ def add(
     """
     root = data_folder(data)
     _require_name(name)
-    from benchmarks.datasets import clip_sources, own_datasets, own_sources
+    from benchmarks.datasets import clip_sources, own_datasets, own_files, own_sources
 
     added: Added | AddedClips
-    if clips:
-        if images or labels or size:
-            raise InputError("--images, --labels and --size are for images: leave them out")
-        added = clip_sources.read_clips(path, frames=frames, test_share=test_share)
-    else:
-        choice = own_sources.Choice(images, labels, _size(size), test_share)
-        added = own_sources.read_source(path, choice)
-    header = own_datasets.store(root, name, path, added, replace=replace)
+    if clips and (images or labels or size):
+        raise InputError("--images, --labels and --size are for images: leave them out")
+    if frames is not None and not clips:
+        raise InputError("--frames is for clips: give --clips too, or leave it out")
+    with announced(f"reading {path}"):
+        if clips:
+            added = clip_sources.read_clips(path, frames=frames or FRAMES, test_share=test_share)
+        else:
+            choice = own_sources.Choice(images, labels, _size(size), test_share)
+            added = own_sources.read_source(path, choice)
+        header = own_datasets.store(root, name, path, added, replace=replace)
     for line in _counts(header, added):
         print(line)
     for note in header.notes:
         print(note)
-    print(f"stored in {own_datasets.path_of(root, name)}, fingerprint {header.sha256}")
-    at = "" if data is None else f" --data {shlex.quote(str(data))}"
-    variant = "convlstm" if clips else "cnn"
+    print(f"stored in {own_files.own_path(root, name)}, fingerprint {header.sha256}")
+    at, variant = folder_options(data=root), "convlstm" if clips else "cnn"
     print(f"next: `capsbench run {variant} {name}{at}`, `capsbench sweep --datasets {name}{at}`")
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.commands.cli import announced, chosen_device
+from benchmarks import curves
+from benchmarks.commands.cli import announced, plain_console, require_device_of
 from benchmarks.commands.result_tables import print_metrics, print_record_metrics
 from benchmarks.records.folders import RunFolder
 from benchmarks.runs.other_data import score_on
@@ -27,12 +26,13 @@ def evaluate_run(
         offline: whether downloads are off. They are also off if the run used a stand-in.
 
     Raises:
-        InputError: if the run has no record or no model, or the data does not fit it.
+        InputError: if the run has no record or no model, the data does not fit it, or this
+            machine lacks the kind of device that computed it.
         OSError: if a file cannot be written.
     """
     record = record_of(results, run_id)
-    chosen_device(record.spec.device)  # raises InputError if this machine has no such device
-    console = Console()
+    require_device_of(record.spec)
+    console = plain_console()
     source = source_of(record, root, offline=offline)
     if dataset is not None:
         with announced(f"scoring {run_id} on {dataset}"):
@@ -47,4 +47,7 @@ def evaluate_run(
     scored = " (scored before)" if final.run_id == run_id else ""
     console.print(f"final {final.run_id}{scored}, data {data_state(final)}", soft_wrap=True)
     print_record_metrics(console, final)
-    console.print(f"files in {RunFolder(results, final.run_id).path}", soft_wrap=True)
+    folder = RunFolder(results, final.run_id).path
+    if not (folder / curves.FILE_NAME).exists():
+        curves.draw_run_curves(folder, curves.title_of(final.spec))
+    console.print(f"files in {folder}", soft_wrap=True)

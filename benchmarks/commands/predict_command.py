@@ -1,4 +1,4 @@
-"""Implements `capsbench predict`: a trained model answers to a user's files."""
+"""Implements `capsbench predict`: applies a trained model to a user's files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.commands.cli import plain_console
 from benchmarks.records.errors import InputError
 from benchmarks.runs.answers import Answers, answer, write_answers
 from benchmarks.runs.input_files import read_inputs
@@ -36,7 +37,7 @@ def predict_files(run: str, files: Sequence[Path], *, out: Path | None, results:
     inputs = read_inputs(files, trained)
     if not inputs.samples:
         raise InputError("the files have no samples: name files with at least one sample")
-    console = Console()
+    console = plain_console()
     for note in inputs.notes:
         console.print(note, soft_wrap=True, highlight=False)
     answers = answer(trained, inputs.samples)
@@ -56,7 +57,7 @@ def predict_files(run: str, files: Sequence[Path], *, out: Path | None, results:
 def _print(console: Console, trained: TrainedModel, answers: Answers) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     if trained.task == "classification":
-        _add_classes(table, answers)
+        _add_classes(table, trained, answers)
     else:
         for name in answers.columns:
             table.add_column(name, justify="left" if name == "sample" else "right")
@@ -67,7 +68,7 @@ def _print(console: Console, trained: TrainedModel, answers: Answers) -> None:
         console.print(f"… and {len(answers.rows) - SHOWN_ROWS} more")
 
 
-def _add_classes(table: Table, answers: Answers) -> None:
+def _add_classes(table: Table, trained: TrainedModel, answers: Answers) -> None:
     """Adds the classes with the highest scores; a score is what the model computes."""
     scores = answers.arrays["scores"]
     table.add_column("sample")
@@ -77,5 +78,5 @@ def _add_classes(table: Table, answers: Answers) -> None:
         table.add_column("score", justify="right")
     for (name, *_), found in zip(answers.rows[:SHOWN_ROWS], scores, strict=False):
         best = (-found).argsort(kind="stable")[:count]
-        cells = [text for i in best for text in (str(i), f"{found[i]:.4g}")]
+        cells = [text for i in best for text in (trained.class_name(i), f"{found[i]:.4g}")]
         table.add_row(name, *cells)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
+from benchmarks.commands.cli import announced, plain_console, require_device_of
 from benchmarks.commands.run_command import warn_of_slow_products
 from benchmarks.records.archive import unpack
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import ResultsFolder, RunFolder
+from benchmarks.records.folders import ResultsFolder, RunFolder, parse_lines
 from benchmarks.records.record import RunRecord, changes
 from benchmarks.runs.run import run
 from benchmarks.runs.stored_runs import record_of, source_of
@@ -32,18 +30,20 @@ def reproduce_run(run_id: str, *, root: Path, results: Path, offline: bool) -> b
         Whether the digests of both records and both `metrics.jsonl` are equal.
 
     Raises:
-        InputError: if the run has no record.
+        InputError: if the run has no record, or this machine lacks the kind of device that computed
+            it.
     """
     record = record_of(results, run_id)
+    require_device_of(record.spec)
     stop = None
     if record.status == "pruned":
 
         def stop(scores: list[float]) -> bool:
             return len(scores) == record.epochs
 
-    console = Console()
+    console = plain_console()
     warn_of_slow_products(console, record.spec)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, announced(f"re-running {run_id}"):
         again = run(
             record.spec,
             source=source_of(record, root, offline=offline),
@@ -93,8 +93,7 @@ def reproduce_sample(source: Path, count: int, *, root: Path, offline: bool) -> 
         results = source
         if not source.is_dir():
             unpack(source, results := Path(scratch))
-        folders = sorted(ResultsFolder(results).runs.glob("*"))
-        records = [RunFolder(results, path.name).read() for path in folders]
+        records = [run.read() for run in ResultsFolder(results).run_folders()]
         names = [record.run_id for record in records if record and record.status != "failed"]
         if not names:
             raise InputError(f"{source} has no finished run: name an archive or a results folder")
@@ -102,7 +101,9 @@ def reproduce_sample(source: Path, count: int, *, root: Path, offline: bool) -> 
         equal = sum(
             reproduce_run(run_id, root=root, results=results, offline=offline) for run_id in chosen
         )
-    Console().print(f"{equal} of {len(chosen)} runs bit-equal, chosen at random from {len(names)}")
+    plain_console().print(
+        f"{equal} of {len(chosen)} runs bit-equal, chosen at random from {len(names)}"
+    )
     return equal == len(chosen)
 
 
@@ -114,15 +115,15 @@ def _first_line(kept: Path, made: Path) -> str | None:
         made: the file of the reproduced run.
 
     Returns:
-        Epoch, metric and both values; None if there is no difference or no original file.
+        Epoch, metric and both values; None if there is no difference or one file does not exist.
     """
-    if not kept.exists():
+    if not (kept.exists() and made.exists()):
         return None
-    for was, now in zip(kept.open(), made.open(), strict=False):
-        one, two = json.loads(was), json.loads(now)
-        for name, value in one["metrics"].items():
-            if two["metrics"].get(name) != value:
-                return f"epoch {one['epoch']}, {name}: was {value}, is {two['metrics'].get(name)}"
+    lines = (parse_lines(path.read_bytes()) for path in (kept, made))
+    for was, now in zip(*lines, strict=False):
+        for name, value in was["metrics"].items():
+            if (found := now["metrics"].get(name)) != value:
+                return f"epoch {was['epoch']}, {name}: was {value}, is {found}"
     return None
 
 

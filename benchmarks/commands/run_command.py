@@ -1,8 +1,7 @@
-"""Implements the commands of `python -m benchmarks`: make a run, reproduce a run, show the data."""
+"""Implements `capsbench run`, and the table of `capsbench data`."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from benchmarks import curves, datasets
 from benchmarks.commands import run_progress
-from benchmarks.commands.cli import announced, chosen_device
+from benchmarks.commands.cli import announced, chosen_device, folder_options, plain_console
 from benchmarks.commands.result_tables import print_record_metrics
 from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets.dataset import DataSource, MissingDataError, Part
@@ -48,6 +47,7 @@ def make_run(
     """
     plan = load_profile(choice.profile)
     shown = PictureChoice(choice.pictures_every, choice.pictures_every_steps, choice.shown_samples)
+    choice.log.require_login()
     source = DataSource(data, "none" if choice.offline else plan.download)
     with announced(f"reading {dataset}"):
         spec = specify(
@@ -69,8 +69,7 @@ def make_run(
             ),
             test_curve=choice.test_curve,
         )
-    choice.log.require_login()
-    console = Console()
+    console = plain_console()
     console.print(f"run {spec.run_id}")
     warn_of_slow_products(console, spec)
     scoring, folder = scoring_of(spec), RunFolder(results, spec.run_id)
@@ -95,13 +94,13 @@ def make_run(
     known = before is not None and folder.read_bytes() == before
     if known:
         console.print("the run has a record: nothing was trained")
-    _show(console, record, results)
+    _show(console, record, data, results)
     if not known or not (folder.path / curves.FILE_NAME).exists():
-        curves.draw_curves(folder.path, f"{variant} on {dataset}, seed {spec.seed}")
+        curves.draw_run_curves(folder.path, curves.title_of(spec))
     return record
 
 
-def _show(console: Console, record: RunRecord, results: Path) -> None:
+def _show(console: Console, record: RunRecord, data: Path, results: Path) -> None:
     print_record_metrics(console, record)
     costs = record.costs
     console.print(
@@ -111,16 +110,17 @@ def _show(console: Console, record: RunRecord, results: Path) -> None:
     )
     console.print(f"digest {record.digest[:16]}")
     console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
-    for line in _next_commands(record, results):
+    for line in _next_commands(record, data, results):
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _next_commands(record: RunRecord, results: Path) -> Iterator[str]:
+def _next_commands(record: RunRecord, data: Path, results: Path) -> Iterator[str]:
     """Yields what a user can do with a finished run, one line per command."""
-    at = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
     if record.complete and record.role == "trial":
+        at = folder_options(data=data, results=results)
         yield f"next: `capsbench evaluate {record.run_id}{at}` scores it on test data"
     if record.complete and record.weights_sha256 is not None:
+        at = folder_options(results=results)
         yield f"next: `capsbench predict {record.run_id} FILE{at}` uses it on files"
 
 
@@ -160,9 +160,9 @@ def show_data(profile: Profile, *, root: Path, offline: bool) -> None:
         for part in _parts(name, budget, source):
             shape = " × ".join(map(str, part.shape))
             table.add_row(name, part.part, part.state, part.samples, shape, part.sha256, part.path)
-    console = Console()
+    console = plain_console()
     # In a pipe, 240 columns keep each row on one line, for grep.
-    (console if console.is_terminal else Console(width=240)).print(table)
+    (console if console.is_terminal else plain_console(240)).print(table)
 
 
 def _parts(name: str, budget: Budget, source: DataSource) -> list[Part]:

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.commands.cli import Offline
+from benchmarks.commands.cli import Epochs, Offline, RunPrecision, TrainSamples
 from benchmarks.records.errors import InputError
-from benchmarks.records.spec import Precision
 from benchmarks.specs.profiles import PROFILE_OPTION, ProfileName
 from benchmarks.wandb_options import PLAIN, WandbOptions
 
@@ -32,20 +31,15 @@ class RunOptions(BaseModel):
         ),
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 0
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Training epochs.", show_default="profile's")
-    ] = None
-    train_samples: Annotated[
-        int | None,
-        typer.Option(min=1, help="Training samples per epoch.", show_default="profile's"),
-    ] = None
+    epochs: Epochs = None
+    train_samples: TrainSamples = None
     validation_samples: Annotated[
         int | None,
         typer.Option(
             min=0,
             help="Validation samples: 10 or more; for still images, a fifth of the training data "
             "at most. 0 is possible only with --final.",
-            show_default="profile's",
+            show_default="the profile's",
         ),
     ] = None
     test_samples: Annotated[
@@ -53,7 +47,7 @@ class RunOptions(BaseModel):
         typer.Option(
             min=1,
             help="Test samples to score, with --final or by `capsbench evaluate`.",
-            show_default="profile's",
+            show_default="the profile's",
         ),
     ] = None
     final: Annotated[
@@ -66,15 +60,13 @@ class RunOptions(BaseModel):
             help="With --final: score test data after each epoch. Nothing is chosen by the scores.",
         ),
     ] = False
-    precision: Annotated[
-        Precision, typer.Option(help="Numbers that layers compute with; 16-mixed: on CUDA only.")
-    ] = "32-true"
+    precision: RunPrecision = "32-true"
     threads: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="CPU threads; another number changes rounding.",
-            show_default="profile's",
+            show_default="the profile's",
         ),
     ] = None
     device: Annotated[

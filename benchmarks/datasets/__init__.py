@@ -14,14 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.datasets.own_files import OWN_ENDING, OWN_FOLDER, own_name, own_path
 from benchmarks.records.errors import InputError
 from models.registry import nearest
 
 if TYPE_CHECKING:
     from benchmarks.datasets.dataset import Dataset
 
-OWN_FOLDER, OWN_ENDING = "own", ".safetensors"
-"""The folder in the data folder, and the ending, of the files of the user's own datasets."""
 _root: Path | None = None
 """The data folder whose own datasets are known."""
 
@@ -53,7 +52,7 @@ def own_names() -> tuple[str, ...]:
     The list is empty before `use_folder` is called.
     """
     paths = [] if _root is None else (_root / OWN_FOLDER).glob(f"[a-z]*{OWN_ENDING}")
-    found = {path.name.removesuffix(OWN_ENDING) for path in paths}
+    found = {own_name(path) for path in paths}
     return tuple(sorted(found - {*names(), *extra_names()}))
 
 
@@ -67,7 +66,7 @@ def hint(name: str, known: Iterable[str]) -> str:
     Returns:
         The most similar known name or the known names, and where own datasets are looked for.
     """
-    where = "" if _root is None else f"; your own datasets are those in {_root / OWN_FOLDER}"
+    where = "" if _root is None else f" (your own datasets are those in {_root / OWN_FOLDER})"
     return f"{nearest(name, known, cutoff=0.3 if '/' in name else 0.6)}{where}"
 
 
@@ -89,7 +88,7 @@ def find(name: str) -> Dataset:
         from benchmarks.datasets import own_datasets
 
         assert _root is not None
-        return own_datasets.find(own_datasets.path_of(_root.absolute(), name))
+        return own_datasets.find_own(own_path(_root.absolute(), name))
     if name not in known:
         raise InputError(f"no dataset is called {name!r}: {hint(name, (*known, *own_names()))}")
     dataset: Dataset = importlib.import_module(f"{__name__}.{name}").DATASET

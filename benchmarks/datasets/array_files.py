@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,6 +58,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
+def unread_note(arrays: Iterable[str], read: Iterable[str]) -> list[str]:
+    """Writes the note on arrays of a file that were not read; none if all were.
+
+    Args:
+        arrays: the names of all arrays.
+        read: the names of those that were read.
+    """
+    others = sorted({*arrays} - {*read})
+    return [f"Left out: the arrays {', '.join(others)[:100]}."] if others else []
+
+
 def _read_npy(stream: IO[bytes]) -> np.ndarray:
     read = np.lib.format.read_array_header_1_0
     if np.lib.format.read_magic(stream) != (1, 0):
@@ -69,7 +80,9 @@ def _read_npy(stream: IO[bytes]) -> np.ndarray:
     _require_size(shape, dtype)
     body = stream.read(size + 1)
     if len(body) != size:
-        raise ValueError(f"it is {'cut' if len(body) < size else 'longer than its header says'}")
+        raise ValueError(
+            f"it is {'shorter' if len(body) < size else 'longer'} than its header says"
+        )
     flat = np.frombuffer(bytearray(body), dtype)
     return flat.reshape(shape, order="F" if columns_first else "C")
 

@@ -120,7 +120,7 @@ def parse_batch(content: bytes) -> Split:
     if isinstance(labels, _Array):
         labels = labels.numbers()
     if not isinstance(pixels, _Array) or not isinstance(labels, list | np.ndarray):
-        raise ValueError("it holds no data and labels")
+        raise ValueError("it lacks the entries data and labels, of an array and its classes")
     return Split(pixels.images(), np.array(labels, np.int64))
 
 
@@ -213,6 +213,10 @@ DATASET = ImageDataset(
     column=3,
     shape=(3, 32, 32),
     classes=10,
+    class_names=(
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
     samples=(50_000, 10_000),
     layouts=(
         Layout(

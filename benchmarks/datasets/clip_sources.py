@@ -6,17 +6,23 @@ or a Python script with torch datasets of clips.
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.datasets.array_files import MAX_BYTES, NPY, ZIP, read_arrays, to_pixels
+from benchmarks.datasets.array_files import MAX_BYTES, NPY, ZIP, read_arrays, to_pixels, unread_note
 from benchmarks.datasets.data_files import explain_read_errors
-from benchmarks.datasets.image_files import FORMATS, MAX_PIXELS, open_image, pixels_of
-from benchmarks.datasets.image_folders import ENDINGS, PARTS
+from benchmarks.datasets.dataset_scripts import run_script
+from benchmarks.datasets.image_files import open_image, pixels_of, read_frames
+from benchmarks.datasets.image_folders import (
+    ENDINGS,
+    PARTS,
+    left_out_note,
+    loose_files,
+    require_parts_only,
+)
 from benchmarks.datasets.own_clips import SIDE, AddedClips
 from benchmarks.datasets.own_parts import fit_image
 from benchmarks.datasets.task_data import TEST_SEED, choose_at_random, held_out_count
@@ -48,9 +54,16 @@ def read_clips(path: Path, *, frames: int, test_share: float) -> AddedClips:
     """
     if not path.exists():
         raise InputError(f"{path} does not exist: name a folder or a file")
-    with explain_read_errors(path, _REMEDY):
-        parts = {name: list(clips) for name, clips in _parts(path).items()}
+    left_out: list[Path] = []
     notes: list[str] = []
+    with explain_read_errors(path, _REMEDY):
+        parts = {name: list(clips) for name, clips in _parts(path, left_out, notes).items()}
+    notes += left_out_note(left_out, "neither animated images nor frames in a folder of a clip")
+    if not any(parts.values()):
+        raise InputError(
+            f"{path} has no clips: give animated images (GIF, WebP, TIFF), or one folder of images "
+            f"per clip. {' '.join(notes)}".rstrip()
+        )
     if "test" not in parts:
         order = choose_at_random(len(parts["train"]), len(parts["train"]), seed=TEST_SEED)
         chosen = {int(place) for place in order[: round(test_share * len(order))]}
@@ -81,9 +94,9 @@ def _require_enough(path: Path, stored: Mapping[str, np.ndarray], frames: int) -
     training = len(stored["train"])
     if held_out_count(training, training) < FEWEST:
         raise InputError(
-            f"{path} has {training} training clips of {frames} frames: add some, or give fewer "
-            f"--frames, since a fifth is held out for validation, which must be {FEWEST} clips at "
-            "least"
+            f"{path} has {training} training clips of {frames} frames, and needs {5 * FEWEST}, "
+            f"since a fifth is held out for validation, which must be {FEWEST} clips at least: add "
+            "some, or give fewer --frames or a smaller --test-share"
         )
     if not len(stored["test"]):
         raise InputError(
@@ -101,39 +114,42 @@ def _cut(clips: Sequence[Clip], frames: int, channels: int) -> np.ndarray:
     return np.stack(pieces) if pieces else np.empty((0, frames, channels, SIDE, SIDE), np.uint8)
 
 
-def _parts(path: Path) -> dict[str, Iterator[Clip]]:
-    """Finds the parts of a source, `train` and, if there is one, `test`."""
+def _parts(path: Path, left_out: list[Path], notes: list[str]) -> dict[str, Iterator[Clip]]:
+    """Finds the parts of a source, `train` and, if there is one, `test`.
+
+    Files of a folder that are no clips are added to `left_out`, when the clips are read. A note on
+    arrays that are not read is added to `notes`.
+    """
     if path.is_dir():
-        return _folder_parts(path)
+        return _folder_parts(path, left_out)
     if path.suffix == ".py":
         return _script_parts(path)
     with path.open("rb") as stream:
         start = stream.read(len(NPY))
     if start.startswith((NPY, ZIP)):
-        return _array_parts(read_arrays(path))
+        return _array_parts(read_arrays(path), notes)
     raise InputError(
-        f"{path} is in no form of clips that is read: give a folder of animated images or of "
+        f"{path} has a format that is not read as clips: give a folder of animated images or of "
         "folders of frames, an .npz or .npy file, or a .py file that makes torch datasets"
     )
 
 
-def _array_parts(arrays: Mapping[str, np.ndarray]) -> dict[str, Iterator[Clip]]:
-    def pick(names: Sequence[str]) -> np.ndarray | None:
-        return next((arrays[name] for name in names if name in arrays), None)
+def _array_parts(arrays: Mapping[str, np.ndarray], notes: list[str]) -> dict[str, Iterator[Clip]]:
+    def pick(names: Sequence[str]) -> str | None:
+        return next((name for name in names if name in arrays), None)
 
-    found = {
-        part: _of_array(array)
-        for part in ("train", "test")
-        if (array := pick([name.format(part) for name in _OF_PART])) is not None
-    }
-    if "train" in found:
-        return found
-    array = pick(_OF_ALL)
-    if array is None:
-        raise ValueError(
-            f"its arrays are {', '.join(sorted(arrays))[:100]}: call them train and test, or clips"
-        )
-    return {"train": _of_array(array)}
+    found = {part: pick([form.format(part) for form in _OF_PART]) for part in ("train", "test")}
+    chosen = {part: name for part, name in found.items() if name is not None}
+    if "train" not in chosen:
+        name = pick(_OF_ALL)
+        if name is None:
+            raise ValueError(
+                f"its arrays are {', '.join(sorted(arrays))[:100]}: call them train and test, or "
+                "clips"
+            )
+        chosen = {"train": name}
+    notes += unread_note(arrays, chosen.values())
+    return {part: _of_array(arrays[name]) for part, name in chosen.items()}
 
 
 def _of_array(array: np.ndarray) -> Iterator[Clip]:
@@ -155,28 +171,30 @@ def _with_channels(clip: np.ndarray) -> Clip:
     return clip if first else clip.transpose(0, 3, 1, 2)
 
 
-def _folder_parts(path: Path) -> dict[str, Iterator[Clip]]:
-    inner = {entry.name.lower(): entry for entry in path.iterdir() if entry.is_dir()}
+def _folder_parts(path: Path, left_out: list[Path]) -> dict[str, Iterator[Clip]]:
+    entries = (entry for entry in sorted(path.iterdir()) if not entry.name.startswith("."))
+    inner = {entry.name.lower(): entry for entry in entries if entry.is_dir()}
     parts = {
-        part: next((inner[name] for name in PARTS[part] if name in inner), None)
-        for part in ("train", "test")
+        part: inner[name] for part in ("train", "test") for name in PARTS[part] if name in inner
     }
-    if parts["train"] is None:
-        return {"train": _clips_of_folder(path)}
-    return {part: _clips_of_folder(folder) for part, folder in parts.items() if folder is not None}
+    if "train" not in parts:
+        return {"train": _clips_of_folder(path, left_out)}
+    require_parts_only(inner.values(), parts.values())
+    left_out.extend(loose_files(path))
+    return {part: _clips_of_folder(folder, left_out) for part, folder in parts.items()}
 
 
-def _clips_of_folder(path: Path) -> Iterator[Clip]:
+def _clips_of_folder(path: Path, left_out: list[Path]) -> Iterator[Clip]:
     """Yields the clips of a folder: of each animated image, and of each folder of images."""
     size = 0
     for entry in sorted(path.iterdir()):
-        if entry.is_dir():
-            files = [file for file in sorted(entry.iterdir()) if file.suffix.lower() in ENDINGS]
-        elif entry.suffix.lower() in ENDINGS:
-            files = [entry]
-        else:
+        if entry.name.startswith("."):
             continue
-        if entry.name.startswith(".") or not files:
+        files: list[Path] = []
+        for file in sorted(entry.iterdir()) if entry.is_dir() else [entry]:
+            if not file.name.startswith("."):
+                (files if file.suffix.lower() in ENDINGS else left_out).append(file)
+        if not files:
             continue
         with explain_read_errors(entry, "replace or remove it, and add the folder again"):
             clip = _animation(entry) if entry.is_file() else _of_files(files)
@@ -196,16 +214,7 @@ def _of_files(files: Sequence[Path]) -> Clip:
 
 
 def _animation(path: Path) -> Clip:
-    from PIL import Image, ImageSequence
-
-    with Image.open(path, formats=FORMATS) as image:
-        count = getattr(image, "n_frames", 1)
-        if image.width * image.height * count > 16 * MAX_PIXELS:
-            raise ValueError(f"it has {count} frames of {image.width} × {image.height} pixels")
-        frames = [
-            pixels_of(frame.convert("L" if frame.mode in ("1", "L", "LA") else "RGB"))
-            for frame in ImageSequence.Iterator(image)
-        ]
+    frames = [pixels_of(frame) for frame in read_frames(path)]
     channels = max(len(frame) for frame in frames)
     clip = np.stack([np.broadcast_to(frame, (channels, *frame.shape[1:])) for frame in frames])
     # The colours of a palette may all be grey.
@@ -214,13 +223,7 @@ def _animation(path: Path) -> Clip:
 
 
 def _script_parts(path: Path) -> dict[str, Iterator[Clip]]:
-    """Runs a script, and reads its map-style datasets `train` and, if it has one, `test`."""
-    defined = runpy.run_path(str(path))
-    if "train" not in defined:
-        raise InputError(f"{path} defines no dataset called train: assign a torch Dataset to it")
-    return {
-        part: _items(defined[part]) for part in ("train", "test") if defined.get(part) is not None
-    }
+    return {part: _items(dataset) for part, dataset in run_script(path).parts.items()}
 
 
 def _items(dataset: Any) -> Iterator[Clip]:

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.datasets import OWN_FOLDER
+from benchmarks.datasets.own_files import OWN_FOLDER
 from benchmarks.records.errors import InputError
+from benchmarks.records.folders import RECORD
 from benchmarks.records.record import DataState
 
 SEARCHED, DEPTH = 20_000, 4
@@ -209,7 +210,7 @@ def find_lookalike(root: Path, pattern: str) -> Path | None:
         if len(inner.parts) >= DEPTH:
             folders.clear()
         looked += len(folders) + len(names)
-        if {"record.json", "sweep.json"} & set(names):  # results, whose names contain datasets'
+        if {RECORD, "sweep.json"} & set(names):  # results, whose names contain datasets'
             folders.clear()
             continue
         for name in sorted(names):
@@ -239,7 +240,7 @@ def require_no_lookalike(
     found = find_lookalike(root, pattern)
     if found is not None:
         raise InputError(
-            f"{found} looks like a file of {name}, but is in no form that is read, and {name} is "
+            f"{found} looks like a file of {name}, but its format is not read, and {name} is "
             f"not found elsewhere ({reason}): put {official}, or move this file out of the data "
             "folder to go on without it"
         )

@@ -87,6 +87,9 @@ class Dataset(ABC):
     column: int | None = None
     """The position among the columns of the tables; None: only single runs use the dataset."""
 
+    class_names: tuple[str, ...] = ()
+    """The names of the classes by label; empty: the labels are their names, or there are none."""
+
     forms: ClassVar[Mapping[str, Form]]
     """By name of the task, the kind of its samples."""
 

@@ -18,6 +18,8 @@ MAX_BYTES = 1 << 28
 """Largest size of a file in bytes."""
 MAX_PIXELS = 1 << 24
 """Largest number of pixels; a file that claims more is refused before it is decoded."""
+MAX_FRAMES = 16
+"""An animation may have as many pixels as this number of the largest images."""
 
 
 def open_image(source: Path | bytes) -> Image:
@@ -27,24 +29,73 @@ def open_image(source: Path | bytes) -> Image:
         source: the file, or its content.
 
     Returns:
-        The image in the mode `L` (grey) or `RGB`. A palette is replaced by its colours, and an
-        alpha channel without effect is removed.
+        The image as `plain_image` returns it.
 
     Raises:
-        ValueError: if the image is too large, moves, is partly transparent or has more than eight
-            bits per channel.
-        OSError: if the content is damaged or is none of `FORMATS`.
+        ValueError: if the content is none of `FORMATS`, or the image is too large, moves, or is one
+            that `plain_image` refuses.
+        OSError: if the content is damaged.
     """
-    from PIL import Image
-
-    if isinstance(source, Path):
-        with source.open("rb") as stream:
-            source = read_bounded(stream, MAX_BYTES)
-    image: Image.Image = Image.open(io.BytesIO(source), formats=FORMATS)
+    image = _opened(source)
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"it has {image.width} × {image.height} pixels")
     if getattr(image, "n_frames", 1) > 1:
         raise ValueError("it has several frames")
+    return plain_image(image)
+
+
+def read_frames(path: Path) -> list[Image]:
+    """Decodes the frames of an image file: several of an animation, or one.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The frames as `plain_image` returns them.
+
+    Raises:
+        ValueError: if the content is none of `FORMATS`, or it is too large, or a frame is one that
+            `plain_image` refuses.
+        OSError: if the content is damaged.
+    """
+    from PIL import ImageSequence
+
+    image = _opened(path)
+    count = getattr(image, "n_frames", 1)
+    if image.width * image.height * count > MAX_FRAMES * MAX_PIXELS:
+        raise ValueError(f"it has {count} frames of {image.width} × {image.height} pixels")
+    # The iterator yields the same object again, with other pixels.
+    return [plain_image(frame.copy()) for frame in ImageSequence.Iterator(image)]
+
+
+def _opened(source: Path | bytes) -> Image:
+    """Reads the header of an image. Raises ValueError if it is none of `FORMATS`."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            source = read_bounded(stream, MAX_BYTES)
+    try:
+        return Image.open(io.BytesIO(source), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"it is no image of the formats {', '.join(FORMATS)}") from None
+
+
+def plain_image(image: Image) -> Image:
+    """Converts an image to grey or colour of eight bits per channel, without a loss.
+
+    A palette is replaced by its colours, and an alpha channel without effect is removed.
+
+    Args:
+        image: any image of Pillow; its pixels are read.
+
+    Returns:
+        The image in the mode `L` (grey) or `RGB`; `image` itself if it has this mode.
+
+    Raises:
+        ValueError: if the image is partly transparent, or has more than eight bits per channel.
+        OSError: if its content is damaged.
+    """
     image.load()
     if image.mode in ("P", "PA", "LA", "RGBA", "La", "RGBa"):
         image = _without_alpha(image.convert("LA" if image.mode == "LA" else "RGBA"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.datasets.data_files import explain_read_errors
 from benchmarks.datasets.image_files import open_image, pixels_of
-from benchmarks.datasets.own_parts import Found, Part, PartBuilder
+from benchmarks.datasets.own_parts import Found, LabelledImages, PartBuilder
 from benchmarks.records.errors import InputError
 
 ENDINGS = (
@@ -39,30 +40,61 @@ def read_folder(path: Path) -> Found:
     parts = {part: inner[name] for part, names in PARTS.items() for name in names if name in inner}
     if "train" not in parts:
         parts = {"train": path}
-    elif len(parts) < len(inner):
-        other = next(f for f in inner.values() if f not in parts.values())
-        raise InputError(
-            f"{other} is neither training nor test images, which are beside it: move it out of "
-            f"{path}"
-        )
-    left_out: list[Path] = []
+    else:
+        require_parts_only(inner.values(), parts.values())
+    left_out = [] if path in parts.values() else loose_files(path)
     found = {part: _read_part(folder, left_out) for part, folder in parts.items()}
     names = sorted({str(label) for part in found.values() for label in part.labels})
     if all(name.isdecimal() for name in names):
         names.sort(key=int)
-    notes = []
-    if left_out:
-        notes.append(
-            f"Left out, since they are no images: {len(left_out)} in all, as {left_out[0]}."
-        )
+    notes = left_out_note(left_out, "no images in a folder of a class")
     return Found(found, names, notes)
 
 
-def _read_part(path: Path, left_out: list[Path]) -> Part:
+def require_parts_only(folders: Iterable[Path], parts: Collection[Path]) -> None:
+    """Checks that no folder is beside those of training and test data.
+
+    Args:
+        folders: the folders of a source.
+        parts: those of its parts.
+
+    Raises:
+        InputError: if there is another one, whose content would be left out.
+    """
+    for other in folders:
+        if other not in parts:
+            raise InputError(
+                f"{other} is neither training nor test data, which is beside it: move it out of "
+                f"{other.parent}"
+            )
+
+
+def loose_files(folder: Path) -> list[Path]:
+    """Lists the files of a folder that has folders of data. Hidden files are left out."""
+    return sorted(f for f in folder.iterdir() if not f.is_dir() and not f.name.startswith("."))
+
+
+def left_out_note(files: Sequence[Path], reason: str) -> list[str]:
+    """Writes the note on files that were not read; none if there are no such files.
+
+    Args:
+        files: the files.
+        reason: what they are.
+    """
+    if not files:
+        return []
+    return [f"Left out, since they are {reason}: {len(files)} in all, as {files[0]}."]
+
+
+def _read_part(path: Path, left_out: list[Path]) -> LabelledImages:
     builder = PartBuilder()
     folders = _folders(path)
     if not folders:
-        raise InputError(f"{path} has no folders: make one folder of images per class in it")
+        raise InputError(
+            f"{path} has no folders: make one folder of images per class in it, or give --clips if "
+            "it holds clips"
+        )
+    left_out.extend(loose_files(path))
     for folder in folders:
         for file in sorted(folder.iterdir()):
             if file.name.startswith("."):

@@ -70,8 +70,8 @@ def read_frames(path: Path) -> np.ndarray:
         raise ValueError(f"it holds {array.dtype} {shape}, not uint8 (20, 10000, 64, 64)")
     if array.shape[:2] == (FRAMES, FRAMES):
         raise ValueError(
-            f"it holds {shape}, where frames and sequences cannot be told apart: store another "
-            "number of sequences"
+            f"it holds {shape}, which is as many frames as sequences: store another number of "
+            "sequences"
         )
     if array.shape[0] == FRAMES:
         array = array.transpose(1, 0, 2, 3)

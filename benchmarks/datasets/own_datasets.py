@@ -12,16 +12,16 @@ import json
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field, ValidationError
 
-from benchmarks.datasets import OWN_ENDING, OWN_FOLDER
 from benchmarks.datasets.data_files import File, Layout, fingerprint_of
 from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.own_clips import ARRAYS as CLIP_ARRAYS
 from benchmarks.datasets.own_clips import AddedClips, ClipDataset, ClipsHeader
+from benchmarks.datasets.own_files import OWN_FOLDER, own_name, own_path
 from benchmarks.datasets.task_data import Split
 from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError, first_fault
@@ -63,16 +63,6 @@ class Added(NamedTuple):
     """What was changed or left out, in sentences."""
 
 
-def path_of(root: Path, name: str) -> Path:
-    """Returns the path of the file of an own dataset.
-
-    Args:
-        root: the folder of the datasets.
-        name: the name of the own dataset.
-    """
-    return root / OWN_FOLDER / f"{name}{OWN_ENDING}"
-
-
 def store(
     root: Path, name: str, source: Path, added: Added | AddedClips, *, replace: bool
 ) -> AnyHeader:
@@ -95,7 +85,7 @@ def store(
     from safetensors.numpy import save_file
 
     header, arrays = _described(name, str(source.absolute()), added)
-    path = path_of(root, name)
+    path = own_path(root, name)
     if path.exists() and not replace:
         stored = read_header(path)
         own = {"source", "notes"}
@@ -164,7 +154,7 @@ def read_header(path: Path) -> AnyHeader:
         raise _damaged(path, first_fault(error)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(path, "it has no header") from None
-    if header.name != path.name.removesuffix(OWN_ENDING):
+    if header.name != own_name(path):
         raise _damaged(path, f"its header has the name {header.name}")
     return header
 
@@ -174,11 +164,11 @@ def _damaged(path: Path, reason: str) -> InputError:
 
 
 def _remedy(path: Path) -> str:
-    name = path.name.removesuffix(OWN_ENDING)
+    name = own_name(path)
     return f"restore the file, or delete it and call `capsbench data add {name} PATH` again."
 
 
-def find(path: Path) -> ImageDataset | ClipDataset:
+def find_own(path: Path) -> ImageDataset | ClipDataset:
     """Makes the dataset of a file; equal files give the same object.
 
     Args:
@@ -208,20 +198,15 @@ def _dataset(header: AnyHeader, path: Path) -> ImageDataset | ClipDataset:
         column=COLUMN,
         shape=header.shape,
         classes=len(header.classes),
+        class_names=header.classes,
         samples=header.samples,
         layouts=(
             Layout(
                 folders=(OWN_FOLDER,), files=(File(path.name),), decode=decode, remedy=_remedy(path)
             ),
         ),
-        join=_only,
         state=DataState.own,
     )
-
-
-def _only(parts: list[Any]) -> tuple[Split, Split]:
-    train, test = parts[0]
-    return train, test
 
 
 def _read_arrays(path: Path, header: Header) -> tuple[Split, Split]:

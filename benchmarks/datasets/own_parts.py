@@ -18,7 +18,7 @@ SMALLEST, LARGEST = 8, 256
 """Least and greatest height and width of an image, in pixels."""
 
 
-class Part(NamedTuple):
+class LabelledImages(NamedTuple):
     """Holds the images and labels of one part, as they were found."""
 
     images: Sequence[np.ndarray]
@@ -29,7 +29,7 @@ class Part(NamedTuple):
 class Found(NamedTuple):
     """Holds what was found in a source."""
 
-    parts: dict[str, Part]
+    parts: dict[str, LabelledImages]
     """By name, `train`, `val` or `test`."""
     classes: list[str] | None = None
     """The names of the classes in the order of the labels; None: the source has no names."""
@@ -53,9 +53,9 @@ class PartBuilder:
         self._images.append(image)
         self._labels.append(label)
 
-    def part(self) -> Part:
+    def part(self) -> LabelledImages:
         """Returns the collected images and labels."""
-        return Part(self._images, self._labels)
+        return LabelledImages(self._images, self._labels)
 
 
 def assemble(path: Path, found: Found, *, size: tuple[int, int] | None, test_share: float) -> Added:
@@ -92,7 +92,9 @@ def assemble(path: Path, found: Found, *, size: tuple[int, int] | None, test_sha
     return Added(splits["train"], splits["test"], classes, tuple(notes))
 
 
-def _join_validation(path: Path, found: Mapping[str, Part], notes: list[str]) -> dict[str, Part]:
+def _join_validation(
+    path: Path, found: Mapping[str, LabelledImages], notes: list[str]
+) -> dict[str, LabelledImages]:
     """Returns the parts `train` and, if there is one, `test`."""
     parts = dict(found)
     for name, part in parts.items():
@@ -111,12 +113,14 @@ def _join_validation(path: Path, found: Mapping[str, Part], notes: list[str]) ->
         return parts | {"test": validation}
     notes.append("The validation images were added to the training images.")
     train = parts["train"]
-    joined = Part([*train.images, *validation.images], [*train.labels, *validation.labels])
+    joined = LabelledImages(
+        [*train.images, *validation.images], [*train.labels, *validation.labels]
+    )
     return parts | {"train": joined}
 
 
 def _labelled(
-    path: Path, parts: dict[str, Part], names: list[str] | None
+    path: Path, parts: dict[str, LabelledImages], names: list[str] | None
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Returns the names of the classes, and the labels by part as indices of the names."""
     distinct = {label for part in parts.values() for label in part.labels}
@@ -149,7 +153,7 @@ def _labelled(
 
 
 def _fit(
-    path: Path, parts: dict[str, Part], size: tuple[int, int] | None, notes: list[str]
+    path: Path, parts: dict[str, LabelledImages], size: tuple[int, int] | None, notes: list[str]
 ) -> dict[str, np.ndarray]:
     """Brings all images to one size and number of channels, by part (N, channels, H, W)."""
     every = [image for part in parts.values() for image in part.images]

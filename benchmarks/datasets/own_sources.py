@@ -6,7 +6,6 @@ files, or a Python script with torch datasets. What it is, is recognised by cont
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.datasets import parquet_files
-from benchmarks.datasets.array_files import NPY, ZIP, read_arrays, to_labels, to_pixels
+from benchmarks.datasets.array_files import NPY, ZIP, read_arrays, to_labels, to_pixels, unread_note
 from benchmarks.datasets.data_files import explain_read_errors
-from benchmarks.datasets.image_files import open_image, pixels_of
+from benchmarks.datasets.dataset_scripts import run_script
+from benchmarks.datasets.image_files import open_image, pixels_of, plain_image
 from benchmarks.datasets.image_folders import read_folder
 from benchmarks.datasets.own_datasets import Added
-from benchmarks.datasets.own_parts import Found, Part, PartBuilder, assemble
+from benchmarks.datasets.own_parts import Found, LabelledImages, PartBuilder, assemble
 from benchmarks.records.errors import InputError
 
 PARQUET = b"PAR1"
@@ -60,7 +60,12 @@ def read_source(path: Path, choice: Choice) -> Added:
     if not path.exists():
         raise InputError(f"{path} does not exist: name a folder or a file")
     with explain_read_errors(path, _REMEDY):
-        found = _reader(path)(path, choice)
+        reader = _reader(path)
+        unused = _UNUSED.get(reader, {})
+        for option, why in unused.items():
+            if getattr(choice, option) is not None:
+                raise InputError(f"--{option}, but {path} {why}: leave the option out")
+        found = reader(path, choice)
         return assemble(path, found, size=choice.size, test_share=choice.test_share)
 
 
@@ -75,8 +80,8 @@ def _reader(path: Path) -> Callable[[Path, Choice], Found]:
     if path.suffix == ".py":
         return _script
     raise InputError(
-        f"{path} is in no form that is read: give a folder with one folder of images per class, an "
-        ".npz or .npy file, a Parquet file, or a .py file that makes torch datasets"
+        f"{path} has a format that is not read: give a folder with one folder of images per class, "
+        "an .npz or .npy file, a Parquet file, or a .py file that makes torch datasets"
     )
 
 
@@ -98,16 +103,17 @@ def _array(path: Path, choice: Choice) -> Found:
 def _arrays(path: Path, choice: Choice) -> Found:
     arrays = read_arrays(path)
 
-    def pick(given: str | None, usual: Iterable[str]) -> np.ndarray | None:
+    def pick(given: str | None, usual: Iterable[str]) -> str | None:
         names = (given,) if given else usual
-        return next((arrays[name] for name in names if name in arrays), None)
+        return next((name for name in names if name in arrays), None)
 
-    parts = {}
+    parts, chosen = {}, set[str]()
     for word, part in _PARTS.items():
         images = pick(None, (name.format(word) for name in _IMAGES))
         labels = pick(None, (name.format(word) for name in _LABELS))
         if images is not None and labels is not None:
-            parts[part] = _of_arrays(images, to_labels(labels))
+            parts[part] = _of_arrays(arrays[images], to_labels(arrays[labels]))
+            chosen |= {images, labels}
     if not parts or choice.images or choice.labels:
         images, labels = pick(choice.images, _ALL_IMAGES), pick(choice.labels, _ALL_LABELS)
         if images is None or labels is None:
@@ -115,11 +121,12 @@ def _arrays(path: Path, choice: Choice) -> Found:
                 f"{path} has no arrays with the usual names of images and labels: it has "
                 f"{', '.join(sorted(arrays))[:100]}: name them with --images NAME and --labels NAME"
             )
-        parts = {"train": _of_arrays(images, to_labels(labels))}
-    return Found(parts)
+        parts = {"train": _of_arrays(arrays[images], to_labels(arrays[labels]))}
+        chosen = {images, labels}
+    return Found(parts, notes=unread_note(arrays, chosen))
 
 
-def _of_arrays(images: np.ndarray, labels: np.ndarray) -> Part:
+def _of_arrays(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
     """Brings an array of images into the order samples, channels, height, width."""
     if images.ndim == 3:
         images = images[:, None]
@@ -131,7 +138,7 @@ def _of_arrays(images: np.ndarray, labels: np.ndarray) -> Part:
             f"its images are {images.shape}, and no axis is clearly that of the 1 or 3 channels"
         )
     pixels = to_pixels(images)
-    return Part(list(pixels if first else pixels.transpose(0, 3, 1, 2)), labels.tolist())
+    return LabelledImages(list(pixels if first else pixels.transpose(0, 3, 1, 2)), labels.tolist())
 
 
 def _parquet(path: Path, choice: Choice) -> Found:
@@ -169,27 +176,21 @@ def _of_parquet(files: Mapping[str, Path], choice: Choice) -> Found:
 
 
 def _script(path: Path, choice: Choice) -> Found:
-    """Runs a script, and reads its map-style datasets `train` and, if it has one, `test`."""
-    defined = runpy.run_path(str(path))
-    if "train" not in defined:
-        raise InputError(f"{path} defines no dataset called train: assign a torch Dataset to it")
+    found = run_script(path)
     parts = {}
-    for part in ("train", "test"):
-        dataset = defined.get(part)
-        if dataset is not None:
-            builder = PartBuilder()
-            for index in range(len(dataset)):
-                image, label = dataset[index]
-                builder.add(_pixels(image), _label(label))
-            parts[part] = builder.part()
-    classes = defined.get("classes") or getattr(defined["train"], "classes", None)
-    return Found(parts, None if classes is None else [str(name) for name in classes])
+    for part, dataset in found.parts.items():
+        builder = PartBuilder()
+        for index in range(len(dataset)):
+            image, label = dataset[index]
+            builder.add(_pixels(image), _label(label))
+        parts[part] = builder.part()
+    return Found(parts, found.classes)
 
 
 def _pixels(image: Any) -> np.ndarray:
     """Converts an item's image: a PIL image, an array (H, W[, C]) or a tensor (C, H, W)."""
     if hasattr(image, "convert"):
-        return pixels_of(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+        return pixels_of(plain_image(image))
     tensor = hasattr(image, "detach")
     array = image.detach().cpu().numpy() if tensor else np.asarray(image)
     # The images are read one by one, and no single image may decide the range of all values.
@@ -205,3 +206,13 @@ def _pixels(image: Any) -> np.ndarray:
 
 def _label(label: Any) -> int | str:
     return label if isinstance(label, str) else int(label)
+
+
+_FOLDER = "is a folder of images, whose folders are the classes"
+_SCRIPT = "is a script, whose datasets have images and labels"
+_UNUSED: dict[Callable[[Path, Choice], Found], dict[str, str]] = {
+    _image_folder: {"images": _FOLDER, "labels": _FOLDER},
+    _script: {"images": _SCRIPT, "labels": _SCRIPT},
+    _array: {"images": "holds one array"},
+}
+"""By reader, the options that it does not use, with the reason."""

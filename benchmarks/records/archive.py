@@ -10,12 +10,13 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from benchmarks.records.atomic_files import replacing
 from benchmarks.records.errors import InputError, printable
+from benchmarks.records.folders import METRICS, RECORD
 
 DATA_PATTERNS = (
     "sweep.json",
     "cells/*.json",
-    "runs/*/record.json",
-    "runs/*/metrics.jsonl",
+    f"runs/*/{RECORD}",
+    f"runs/*/{METRICS}",
     "runs/*/*.png",
     "runs/*/*.gif",
 )

@@ -115,12 +115,41 @@ def write_json(path: Path, value: Any) -> None:
         write_atomically(path, content)
 
 
+TOKEN = ".token"
+"""The file with the random text that identifies a results folder on all machines."""
+
+
 def token_of(folder: Path) -> str:
     """Reads the random text that identifies a folder; the first call writes it into the folder."""
-    path = folder / ".token"
-    if not path.exists():
-        write_atomically(path, uuid4().hex.encode())
-    return path.read_text()
+    if not (folder / TOKEN).exists():
+        write_token(folder, uuid4().hex)
+    return (folder / TOKEN).read_text()
+
+
+def write_token(folder: Path, token: str) -> None:
+    """Writes the text that identifies a folder.
+
+    Args:
+        folder: the folder, which must exist.
+        token: the text. A folder that replaces another one gets the text of the other.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    write_atomically(folder / TOKEN, token.encode())
+
+
+def has_token(folder: Path, token: str) -> bool:
+    """Returns whether a folder can be read and is identified by a text.
+
+    Args:
+        folder: the folder; it need not exist.
+        token: the text.
+    """
+    try:
+        return (folder / TOKEN).read_text() == token
+    except OSError:
+        return False
 
 
 def sha256_of(path: Path) -> str:

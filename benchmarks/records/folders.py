@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from benchmarks.records.atomic_files import sha256_of
 from benchmarks.records.errors import InputError, first_fault, printable
 from benchmarks.records.ledger import CellLedger
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RUN_ID, RunSpec
+
+RECORD, METRICS = "record.json", "metrics.jsonl"
+"""The names of two files in the folder of a run."""
 
 
 class ResultsFolder:
@@ -43,6 +48,11 @@ class ResultsFolder:
         """Returns the path of the folder that has the files of users' own variants."""
         return self.root / "variants"
 
+    @property
+    def options(self) -> Path:
+        """Returns the path of the options of the sweep."""
+        return self.root / "sweep.json"
+
     def ledger(self, study: str) -> Path:
         """Returns the path of a cell's ledger.
 
@@ -62,12 +72,23 @@ class ResultsFolder:
         """
         return [CellLedger.read(path) for path in sorted(self.cells.glob("*.json"))]
 
+    def run_folders(self) -> list[RunFolder]:
+        """Lists the folders of all runs, sorted by run id; a run that has not ended has no record.
+
+        Other files in the folder of the runs are left out.
+        """
+        try:
+            with os.scandir(self.runs) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir())
+        except FileNotFoundError:
+            return []
+        return [RunFolder(self.root, name) for name in names]
+
     def unfinished_runs(self) -> Iterator[str]:
         """Yields the ids of runs that have metrics and no record: running or interrupted runs."""
-        for path in self.runs.glob("*"):
-            run = RunFolder(self.root, path.name)
+        for run in self.run_folders():
             if run.metrics.exists() and not run.record.exists():
-                yield path.name
+                yield run.run_id
 
 
 def parse_lines(content: bytes) -> list[Any]:
@@ -89,6 +110,18 @@ def parse_lines(content: bytes) -> list[Any]:
     return values
 
 
+class _Spec(BaseModel):
+    """Holds what specs of all versions have."""
+
+    hyperparameters: dict[str, JsonValue]
+
+
+class _Record(BaseModel):
+    """Holds what records of all versions have."""
+
+    spec: _Spec
+
+
 class RunFolder:
     """Finds and reads the files of one run.
 
@@ -104,12 +137,12 @@ class RunFolder:
     @property
     def record(self) -> Path:
         """Returns the path of the record, which a run writes last."""
-        return self.path / "record.json"
+        return self.path / RECORD
 
     @property
     def metrics(self) -> Path:
         """Returns the path of the metrics, with one line of JSON per epoch."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
 
     @property
     def weights(self) -> Path:
@@ -167,12 +200,8 @@ class RunFolder:
             ) from None
         if checked:
             return record
-        for field, run_id in {"run_id": record.run_id, "spec": record.spec.run_id}.items():
-            if run_id != self.run_id:
-                raise InputError(
-                    f"{self.record} belongs to another run than its folder names (its {field} "
-                    f"says {printable(run_id)}): remove the folder to re-run the run"
-                )
+        if (other := self._other_run(record.run_id, record.spec)) is not None:
+            raise InputError(f"{other}: remove the folder to re-run the run")
         return record
 
     def read(self) -> RunRecord | None:
@@ -188,6 +217,18 @@ class RunFolder:
         """
         content = self.read_bytes()
         return None if content is None else self.parse(content)
+
+    def hyperparameters(self) -> dict[str, JsonValue] | None:
+        """Reads the hyper-parameters of the run, also from the record of an earlier version.
+
+        Returns:
+            The values by name; None if there is no record, or they cannot be read from it.
+        """
+        try:
+            record = _Record.model_validate_json(self.read_bytes() or b"")
+        except (OSError, ValidationError):
+            return None
+        return record.spec.hyperparameters
 
     def damage(self, *, weights: bool = True) -> str | None:
         """Checks whether the files of the run are those that the run wrote.
@@ -226,8 +267,10 @@ class RunFolder:
         seal = stored.get("seal")
         if seal is not None and seal != RunRecord.seal_of(stored):
             return f"{self.record} is damaged (its content does not match its seal)"
-        if (other := self._other_run(stored)) is not None:
-            return f"{self.record} belongs to another run than its folder names ({other})"
+        with suppress(ValidationError):  # `read` says which field is wrong
+            spec = RunSpec.model_validate(stored["spec"])
+            if (other := self._other_run(stored["run_id"], spec)) is not None:
+                return other
         try:
             digest = RunRecord.digest_of(stored, self._metrics_lines())
         except (ValueError, RecursionError):
@@ -263,15 +306,14 @@ class RunFolder:
         parts = self.run_id.encode(), record, metrics
         return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()
 
-    def _other_run(self, stored: dict[str, Any]) -> str | None:
-        """Names the other run that a record belongs to; None if it belongs to this run."""
-        try:
-            spec = RunSpec.model_validate(stored["spec"])
-        except ValidationError:
-            return None  # `read` says which field is wrong
-        for field, run_id in {"run_id": stored["run_id"], "spec": spec.run_id}.items():
-            if run_id != self.run_id:
-                return f"its {field} says {printable(str(run_id))}"
+    def _other_run(self, run_id: object, spec: RunSpec) -> str | None:
+        """Says, in one phrase, that a record belongs to another run; None if it is of this run."""
+        for field, other in {"run_id": run_id, "spec": spec.run_id}.items():
+            if other != self.run_id:
+                return (
+                    f"{self.record} belongs to another run than its folder names (its {field} says "
+                    f"{printable(str(other))})"
+                )
         return None
 
     def read_undamaged(self, *, weights: bool = True) -> RunRecord | None:

@@ -37,5 +37,10 @@ class ModelDescription(Frozen):
     spec: RunSpec = Field(description="the spec of the run that trained the model")
     shape: StoredShape
     preprocessing: Preprocessing = Preprocessing()
+    classes: tuple[str, ...] = Field(
+        (),
+        description="names of the classes by label; empty: the labels are their names",
+        exclude_if=lambda names: not names,
+    )
     weights_sha256: str = Field(description="checksum of the tensors: see `runs.weights`")
     code_version: str = Field(description="hash of the source files that decide a run's numbers")

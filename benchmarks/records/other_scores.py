@@ -39,7 +39,7 @@ class OtherScores(Frozen):
         return f"trained on {self.trained_on}, scored on {self.tested_on}"
 
 
-def path_of(folder: RunFolder, dataset: str, data_sha256: str) -> Path:
+def scores_path(folder: RunFolder, dataset: str, data_sha256: str) -> Path:
     """Returns the path of the scores of a run on other data.
 
     Args:
@@ -78,7 +78,7 @@ def write_scores(scores: OtherScores, path: Path) -> None:
 
     Args:
         scores: the scores.
-        path: the file, as `path_of` names it.
+        path: the file, as `scores_path` names it.
 
     Raises:
         OSError: if the file cannot be written.

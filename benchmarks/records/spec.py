@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-Scalar = bool | int | float | str | None
 Role = Literal["base", "trial", "final"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 DeviceName = Literal["cpu", "cuda", "mps"]

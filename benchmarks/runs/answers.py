@@ -91,7 +91,7 @@ def write_answers(
         writer.writerows(answers.rows)
     for name, array in answers.arrays.items():
         np.save(folder / f"{name}.npy", array)
-    class_ = tasks.task_class(trained.task, trained.spec.dataset)
+    class_ = tasks.task_class_of_shape(trained.task, trained.shape)
     title = f"{trained.spec.variant} trained on {trained.spec.dataset}"
     for start in range(0, len(samples), class_.shown):
         shown = samples[start : start + class_.shown]
@@ -109,7 +109,7 @@ def write_answers(
 
 
 def _stacked(trained: TrainedModel, x: Sequence[Tensor]) -> Iterator[Tensor]:
-    size = tasks.task_class(trained.task, trained.spec.dataset).evaluation_batch
+    size = tasks.task_class_of_shape(trained.task, trained.shape).evaluation_batch
     for start in range(0, len(x), size):
         yield torch.stack(list(x[start : start + size]))
 
@@ -134,9 +134,13 @@ def _classified(
     labels, scores = trained.shape.labels, arrays["scores"]
     best = np.argsort(-scores, axis=1, kind="stable")[:, :labels]
     chosen = ["class"] if labels == 1 else [f"class {i + 1}" for i in range(labels)]
-    columns = ("sample", *chosen, *(f"score of {i}" for i in range(scores.shape[1])))
+    columns = (
+        "sample",
+        *chosen,
+        *(f"score of {trained.class_name(i)}" for i in range(scores.shape[1])),
+    )
     rows = [
-        (name, *map(int, top), *map(float, found))
+        (name, *map(trained.class_name, top), *map(float, found))
         for name, top, found in zip(names, best, scores, strict=True)
     ]
     return Answers(columns, rows, arrays)

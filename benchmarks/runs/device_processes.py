@@ -53,7 +53,7 @@ class DeviceProcesses:
     """By rank, from 1."""
     connections: list[Connection]
     """To each process: `_READY`, and then a pickled exception if it fails."""
-    leaving: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Event = field(default_factory=threading.Event)
     """Set when the first process ends the others."""
 
     def await_ready(self) -> None:
@@ -111,18 +111,18 @@ class DeviceProcesses:
     def watch(self) -> None:
         """Ends this process if another one has ended, and this one does not notice it in time."""
         running = {process.sentinel: process for process in self.processes}
-        while running and not self.leaving.is_set():
+        while running and not self.ending.is_set():
             for sentinel in wait(list(running), 1.0):
                 process = running.pop(cast(int, sentinel))
                 process.join()  # its exit code is known a moment later than its end
                 if process.exitcode:
-                    if not self.leaving.wait(PATIENCE):
+                    if not self.ending.wait(PATIENCE):
                         interrupts.end_process(str(self.error(0)), 2)
                     return
 
     def end(self) -> None:
         """Kills all processes that have not ended."""
-        self.leaving.set()
+        self.ending.set()
         for process in self.processes:
             process.kill()
         for process in self.processes:

@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from benchmarks.datasets.data_files import explain_read_errors
+from benchmarks.datasets.image_files import pixels_of, read_frames
 from benchmarks.records.errors import InputError
 from benchmarks.runs.trained import TrainedModel
 from models.variant import ClipShape, PointShape
 
 ARRAYS = (".npy",)
-COLOURS = {"L": "grey"}
-"""By Pillow's name of a mode, ours, if it is another."""
+MODES = {1: "L", 3: "RGB"}
+"""By number of channels, Pillow's name for such images."""
+KINDS = {"L": "grey", "RGB": "RGB"}
+"""By Pillow's name, ours."""
+REMEDY = "give an image of eight bits per channel, an animated image, or an array (.npy)"
 
 
 class Sample(NamedTuple):
@@ -50,7 +55,7 @@ def read_inputs(files: Sequence[Path], trained: TrainedModel) -> Inputs:
     clip, in the order of the files.
 
     Args:
-        files: `.npy` files, or image files that Pillow reads.
+        files: `.npy` files, or image files.
         trained: the model.
 
     Returns:
@@ -109,7 +114,10 @@ def _batch(path: Path, trained: TrainedModel) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path} is not a readable .npy file: {error}") from None
+        raise InputError(
+            f"{path} is not a readable .npy file ({error}): store one array of numbers with "
+            "numpy.save"
+        ) from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} holds several arrays: store one array with numpy.save")
     if isinstance(trained.shape, PointShape):
@@ -148,28 +156,16 @@ def _frames(path: Path, trained: TrainedModel) -> tuple[np.ndarray, str | None]:
             f"the shape (samples, {trained.shape.points}, 3) with x, y and presence"
         )
     shape = trained.shape
-    mode = {1: "L", 3: "RGB"}[shape.channels]
-    frames = []
-    try:
-        with Image.open(path) as image:
-            was = f"{image.width}×{image.height} {COLOURS.get(image.mode, image.mode)}"
-            same = image.size == (shape.width, shape.height) and image.mode == mode
-            for frame in ImageSequence.Iterator(image):
-                if frame.mode.startswith(("I", "F")):
-                    raise InputError(
-                        f"{path} has pixels of more than 8 bits ({frame.mode}): convert the image "
-                        "to 8 bits, or store its numbers in [0, 1] with numpy.save"
-                    )
-                converted = frame.convert(mode)
-                if converted.size != (shape.width, shape.height):
-                    converted = converted.resize(
-                        (shape.width, shape.height), Image.Resampling.LANCZOS
-                    )
-                pixels = np.asarray(converted)
-                frames.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{path} is not a readable image: {error}") from None
-    note = None
-    if not same:
-        note = f"{path.name}: converted from {was} to {shape.width}×{shape.height} {COLOURS[mode]}"
+    mode, size = MODES[shape.channels], (shape.width, shape.height)
+    with explain_read_errors(path, REMEDY):
+        images = read_frames(path)
+    first, frames, note = images[0], [], None
+    if (first.size, first.mode) != (size, mode):
+        was = f"{first.width}×{first.height} {KINDS[first.mode]}"
+        note = f"{path.name}: converted from {was} to {shape.width}×{shape.height} {KINDS[mode]}"
+    for image in images:
+        image = image.convert(mode)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.LANCZOS)
+        frames.append(pixels_of(image))
     return np.stack(frames), note

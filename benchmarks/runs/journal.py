@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 
 from benchmarks import interrupts
 from benchmarks.records.atomic_files import append_durably, write_atomically
+from benchmarks.records.folders import METRICS
 from benchmarks.records.spec import Stop
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.run_views import Views
@@ -67,7 +68,7 @@ class Journal(pl.Callback):
     def __init__(
         self, folder: Path, view: Views, primary: str, stop: Stop | None, *, started: float
     ) -> None:
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / METRICS
         self.path.unlink(missing_ok=True)  # the checkpoint contains the lines to keep
         self.checkpoints = Checkpoints(folder)
         self.score_epoch: Callable[[], Mapping[str, float]] = dict

@@ -12,7 +12,7 @@ from benchmarks.datasets.task_data import TaskData
 from benchmarks.provenance import provenance
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.other_scores import OtherScores, path_of, read_scores, write_scores
+from benchmarks.records.other_scores import OtherScores, read_scores, scores_path, write_scores
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from benchmarks.runs import training
@@ -58,7 +58,7 @@ def score_on(
             f"run {record.run_id} was trained on this data of {dataset}: leave --dataset out to "
             "score its test data"
         )
-    path = path_of(folder, dataset, other.info.sha256)
+    path = scores_path(folder, dataset, other.info.sha256)
     stored = read_scores(path)
     if stored is not None and stored.weights_sha256 == record.weights_sha256:
         return stored, path

@@ -119,6 +119,20 @@ def shape_of(spec: RunSpec) -> Shape:
     return datasets.find(spec.dataset).shape_of(task, Frames.of(config_of(spec)))
 
 
+def class_names_of(spec: RunSpec) -> tuple[str, ...]:
+    """Looks up the names of the classes that the model of a run scores.
+
+    Args:
+        spec: the spec of the run.
+
+    Returns:
+        The names by label; empty if the labels are their names, or the model scores no classes.
+    """
+    if registry.available()[spec.variant].task != "classification":
+        return ()
+    return datasets.find(spec.dataset).class_names
+
+
 def unused_terms(spec: RunSpec) -> set[str]:
     """Lists the loss terms of a run that have weight zero.
 

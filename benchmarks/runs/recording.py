@@ -108,7 +108,7 @@ def attempt(part: Callable[[], T], journal: Journal | None = None) -> T | Outcom
         )
 
 
-def record_of(
+def make_record(
     spec: RunSpec,
     outcome: Outcome,
     *,

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import RunFolder, parse_lines
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
 from benchmarks.runs.evaluation import score_on_validation
@@ -100,7 +100,7 @@ def restore(
         return fit_model(prepared, trainer, journal)
     folder = prepared.folder.sibling(record.run_id)
     load_into(prepared.model, weights_of(folder))
-    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    lines = parse_lines(folder.metrics.read_bytes())
     # The task fits its probes in the last epoch's validation, on the training samples of the epoch.
     epoch = trainer.fit_loop.epoch_progress.current
     epoch.completed = record.epochs - 1

@@ -16,15 +16,15 @@ from filelock import FileLock, Timeout
 from benchmarks import interrupts, own_variants
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.provenance import provenance
+from benchmarks.provenance import changes_since
 from benchmarks.records.errors import RunHeldError
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import RunRecord, changes
+from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec, Stop
 from benchmarks.runs import costs, evaluation, recording, several_devices, training
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.journal import Journal
-from benchmarks.runs.preparation import Prepared, load_data, prepare
+from benchmarks.runs.preparation import Prepared, class_names_of, load_data, prepare
 from benchmarks.runs.recording import Outcome
 from benchmarks.runs.run_views import Views
 from benchmarks.runs.weights import save_weights
@@ -124,7 +124,7 @@ def run(
                         ),
                         journal,
                     )
-            record = recording.record_of(spec, outcome, data=data, study=study, journal=journal)
+            record = recording.make_record(spec, outcome, data=data, study=study, journal=journal)
             return _keep(folder, record, outcome, view)
 
 
@@ -142,8 +142,7 @@ def _made_otherwise(record: RunRecord, folder: RunFolder) -> bool:
     Returns:
         Whether the record was set aside.
     """
-    device = record.spec.device
-    changed = changes(record.provenance.conditions(device), provenance().conditions(device))
+    changed = changes_since(record)
     if changed:
         reason = f"run {record.run_id} was made under other conditions ({changed}): it is re-run"
         folder.set_aside(reason, "record.replaced")
@@ -180,7 +179,7 @@ def give_up(
     folder.metrics.unlink(missing_ok=True)
     step = Checkpoints(folder.path).step()
     outcome = Outcome(status="failed", reason=reason, traceback=traceback, step=step)
-    record = recording.record_of(spec, outcome, study=study)
+    record = recording.make_record(spec, outcome, study=study)
     with _viewed(folder, spec, study, log) as view:
         return _keep(folder, record, outcome, view)
 
@@ -200,6 +199,7 @@ def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: train
         journal.score_epoch = lambda: evaluation.score_epoch(prepared)
     metrics = fit(prepared, trainer, journal)
     pictures: dict[str, Path] = {}
+    classes = class_names_of(spec)
     test_losses: dict[str, float] = {}
     if final:
         scores = evaluation.score_on_test(task, trainer)
@@ -213,7 +213,9 @@ def _train(prepared: Prepared, journal: Journal, trainer: pl.Trainer, fit: train
         history=journal.history,
         scores=journal.scores() if model.trainable else journal.scores_of([metrics]),
         pictures=pictures,
-        weights_sha256=save_weights(model, spec, prepared.data.shape, prepared.folder),
+        weights_sha256=save_weights(
+            model, spec, prepared.data.shape, prepared.folder, classes=classes
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks import own_variants
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.record import DataState, RunRecord
 
 
@@ -30,11 +30,10 @@ def record_of(results: Path, run_id: str) -> RunRecord:
     if record is not None:
         own_variants.provide(results, record.spec.variant_sha256)
         return record
-    runs = results / "runs"
-    near = difflib.get_close_matches(
-        run_id, [path.parent.name for path in runs.glob("*/record.json")]
-    )
-    hint = f"did you mean {near[0]!r}?" if near else f"name one of the folders in {runs}"
+    folder = ResultsFolder(results)
+    known = [run.run_id for run in folder.run_folders() if run.record.exists()]
+    near = difflib.get_close_matches(run_id, known)
+    hint = f"did you mean {near[0]!r}?" if near else f"name one of the folders in {folder.runs}"
     raise InputError(f"{results} has no record of a run {run_id!r}: {hint}")
 
 

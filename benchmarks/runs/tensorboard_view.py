@@ -18,7 +18,7 @@ from benchmarks.tensorboard import writer_class
 class TensorBoardView:
     """Writes TensorBoard's event files.
 
-    The view of a run that was killed begins anew, from `metrics.jsonl`. Where TensorBoard fails,
+    The view of a killed run is rewritten from `metrics.jsonl`. Where TensorBoard fails,
     one line on stderr says so, and the run goes on without the view.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmarks.records.errors import InputError, first_fault
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import RECORD, RunFolder
 from benchmarks.records.model_description import ModelDescription, Preprocessing
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
@@ -42,6 +42,12 @@ class TrainedModel:
     """The shape of a sample."""
     preprocessing: Preprocessing
     """How pixels become the input of the model."""
+    classes: tuple[str, ...] = ()
+    """The names of the classes by label; empty: the labels are their names, or there are none."""
+
+    def class_name(self, label: int) -> str:
+        """Returns the name of a class; its label if it has no other name."""
+        return self.classes[label] if self.classes else str(label)
 
     @property
     def hyperparameters(self) -> Hyperparameters:
@@ -160,7 +166,7 @@ def load_model(
     path = Path(run_id)
     if path.is_file():
         return _from_file(path, device)
-    if (path / "record.json").is_file():
+    if (path / RECORD).is_file():
         results, run_id = path.absolute().parents[1], path.absolute().name
     elif len(path.parts) > 1 or path.suffix == ".safetensors":
         raise InputError(f"{path} is neither a weights file nor the folder of a run")
@@ -194,7 +200,8 @@ def _described(weights: Weights, description: ModelDescription, device: str) -> 
             f"the shape in {weights.path} is not one of this version ({error}): use the version of "
             "capsbench that wrote the file"
         ) from None
-    return _assembled(description.spec, shape, weights, description.preprocessing, device)
+    trained = _assembled(description.spec, shape, weights, description.preprocessing, device)
+    return replace(trained, classes=description.classes)
 
 
 def _assembled(
@@ -211,7 +218,7 @@ def _assembled(
             "from its results folder, or call `benchmarks.add_variants` with the file before"
         )
     if spec.variant not in registry.available():
-        raise InputError(registry.unknown(spec.variant))
+        raise InputError(registry.unknown_variant(spec.variant))
     try:
         config_of(spec)
     except ValidationError as error:

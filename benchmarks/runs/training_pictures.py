@@ -22,7 +22,8 @@ class PictureChoice(NamedTuple):
     """Says when pictures are drawn while a run trains, and which samples they show."""
 
     every_epochs: int | None = None
-    """Epochs between pictures; None: only after the last epoch, which always has pictures."""
+    """Epochs between pictures; None: only after the last epoch, which always has pictures, or after
+    the fit of a variant that is not trained by gradients."""
     every_steps: int | None = None
     """Training steps between pictures; None: only after epochs."""
     samples: Sequence[int] | None = None
@@ -33,7 +34,8 @@ class PictureChoice(NamedTuple):
 class TrainingPictures(pl.Callback):
     """Draws validation samples, as a model in training sees them; this changes no number.
 
-    An error in drawing ends the pictures, and the run goes on without them.
+    A variant that is not trained by gradients has no epochs: its pictures are drawn once, after its
+    validation. An error in drawing ends the pictures, and the run goes on without them.
 
     Args:
         choice: when pictures are drawn, and which samples they show.
@@ -41,9 +43,16 @@ class TrainingPictures(pl.Callback):
 
     def __init__(self, choice: PictureChoice) -> None:
         self._choice = choice
-        self._failed = False
+        self._ended = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._require_samples(pl_module)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._require_samples(pl_module)
+
+    def _require_samples(self, pl_module: pl.LightningModule) -> None:
         """Checks the chosen samples. Raises InputError if there are fewer samples."""
         assert isinstance(pl_module, Task)
         part, samples = _samples(pl_module)
@@ -72,16 +81,20 @@ class TrainingPictures(pl.Callback):
         if last or (every is not None and epoch % every == 0):
             self._draw(trainer, pl_module, f"epoch-{epoch:04}-", f"epoch {epoch}")
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._draw(trainer, pl_module, "fitted-", "fitted")
+
     def _draw(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str, when: str
     ) -> None:
         assert isinstance(pl_module, Task)
-        if self._failed:
+        if self._ended:
             return
         try:
             self._save(trainer, pl_module, prefix, when)
         except Exception as error:
-            self._failed = True
+            self._ended = True
             print(
                 f"capsbench: no more pictures are drawn ({type(error).__name__}: {error}); the run "
                 "does not need them",
@@ -97,11 +110,24 @@ class TrainingPictures(pl.Callback):
         # A validation that draws random numbers must not depend on pictures.
         with torch.random.fork_rng(devices=devices), task.as_in_evaluation():
             pictures = draw_samples(task.model, task.samples_of(samples, index))
+            if not pictures:
+                self._say_there_are_none(journal.path.parent.name)
+                return
             folder = journal.path.parent / FOLDER
             folder.mkdir(exist_ok=True)
             title = f"{when}, {part} samples {named}\n{journal.path.parent.name}"
             paths = save_pictures(folder, pictures, title=title, prefix=prefix)
         journal.show_pictures(trainer.global_step, paths)
+
+    def _say_there_are_none(self, run_id: str) -> None:
+        """Ends the pictures of a variant that draws none; says so if the user asked for some."""
+        self._ended = True
+        if any(wish is not None for wish in self._choice):
+            print(
+                f"capsbench: {run_id} has no pictures, since its variant draws none: "
+                "--pictures-every and --show have no effect",
+                file=sys.stderr,
+            )
 
 
 def _samples(task: Task[Any]) -> tuple[str, Any]:

@@ -38,7 +38,14 @@ class Weights(NamedTuple):
     """None: an older version wrote the file, and the record of its run describes the model."""
 
 
-def save_weights(model: nn.Module, spec: RunSpec, shape: Shape, folder: RunFolder) -> str | None:
+def save_weights(
+    model: nn.Module,
+    spec: RunSpec,
+    shape: Shape,
+    folder: RunFolder,
+    *,
+    classes: tuple[str, ...] = (),
+) -> str | None:
     """Writes the weights of a model and its description into the folder of its run.
 
     Args:
@@ -46,6 +53,7 @@ def save_weights(model: nn.Module, spec: RunSpec, shape: Shape, folder: RunFolde
         spec: the spec of the run.
         shape: the shape of a sample.
         folder: the folder of the run.
+        classes: the names of the classes by label; empty if there are none.
 
     Returns:
         The checksum of the weights; None if the model has no weights, and then nothing is written.
@@ -58,7 +66,11 @@ def save_weights(model: nn.Module, spec: RunSpec, shape: Shape, folder: RunFolde
         return None
     checksum = checksum_of(state)
     description = ModelDescription(
-        spec=spec, shape=stored(shape), weights_sha256=checksum, code_version=code_version()
+        spec=spec,
+        shape=stored(shape),
+        classes=classes,
+        weights_sha256=checksum,
+        code_version=code_version(),
     )
     # Sorted, because a spec that was read from a record has its fields in another order.
     text = json.dumps(description.model_dump(mode="json"), sort_keys=True)

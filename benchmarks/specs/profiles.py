@@ -131,7 +131,7 @@ def load_profile(name: str) -> Profile:
     import yaml
 
     if name not in list(ProfileName):
-        raise InputError(f"there is no profile {name!r}: choose of {', '.join(ProfileName)}")
+        raise InputError(f"there is no profile {name!r}: choose one of {', '.join(ProfileName)}")
     text = (Path(__file__).parent / "profiles.yaml").read_text(encoding="utf-8")
     entry: dict[str, Any] = yaml.safe_load(text)[name]
     budgets = {task: {"profile": str(name), **b} for task, b in entry.pop("budgets").items()}

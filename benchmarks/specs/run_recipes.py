@@ -105,7 +105,9 @@ class Recipe(NamedTuple):
             raise InputError(invalid_value(error)) from None
 
 
-def recipe(variant: str, dataset: str, profile: ProfileName, *, path: Path | None = None) -> Recipe:
+def load_recipe(
+    variant: str, dataset: str, profile: ProfileName, *, path: Path | None = None
+) -> Recipe:
     """Reads the recipe of a variant on a dataset.
 
     Args:
@@ -120,10 +122,10 @@ def recipe(variant: str, dataset: str, profile: ProfileName, *, path: Path | Non
     Raises:
         InputError: if the space file is missing or wrong.
     """
-    return recipe_of(variant, registry.variant(variant), dataset, profile, path)
+    return load_recipe_of(variant, registry.variant(variant), dataset, profile, path)
 
 
-def recipe_of(
+def load_recipe_of(
     variant: str,
     cls: type[Variant],
     dataset: str,

@@ -40,6 +40,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.yaml_files import parse_yaml
 from models import registry
 from models.registry import nearest
 
@@ -82,7 +83,10 @@ class SpaceFile:
     ) -> None:
         self.path, self.config = path or FOLDER / f"{variant}.yaml", config
         self._added = path is None
-        content = self.mapping("the file", self._content(variant))
+        self._changes = changes or Section()
+        self.name = self._named(variant)
+        """Names in messages what the entries come from."""
+        content = self.mapping("its content", self._content(variant))
         self.known("section", content, ("search", "fixed", "profiles", "study"))
         self.fixed = self.mapping("fixed", content.get("fixed") or {})
         """By hyper-parameter, the value that replaces the default under every profile."""
@@ -95,7 +99,6 @@ class SpaceFile:
         profiles = self.mapping("profiles", content.get("profiles") or {})
         self.known("profile", profiles, [name.value for name in ProfileName])
         self._sections = {n: self._section(f"profile {n}", v) for n, v in profiles.items()}
-        self._changes = changes or Section()
         self._check_changes(self._changes)
 
     def section(self, profile: ProfileName) -> Section:
@@ -128,7 +131,7 @@ class SpaceFile:
             InputError: if the value is not such a mapping.
         """
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise InputError(f"{self.path.name}: {what} must be a mapping of names, not {value!r}")
+            raise InputError(f"{self.name}: {what} must be a mapping of names, not {value!r}")
         return value
 
     def known(self, kind: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -146,7 +149,7 @@ class SpaceFile:
         for name in names:
             if name not in known:
                 raise InputError(
-                    f"{self.path.name}: no {kind} is called {name!r}: {nearest(name, known)}"
+                    f"{self.name}: no {kind} is called {name!r}: {nearest(name, known)}"
                 )
 
     def check(self, where: str, values: dict[str, Any]) -> None:
@@ -174,12 +177,21 @@ class SpaceFile:
         """
         first = error.errors()[0]
         spot = ".".join(str(part) for part in first["loc"]) or where
-        return InputError(f"{self.path.name}: {where}: {spot}: {first['msg']}")
+        return InputError(f"{self.name}: {where}: {spot}: {first['msg']}")
+
+    def _named(self, variant: str) -> str:
+        if self._changes.set or self._changes.search:
+            return f"the experiment's entries for {variant}"
+        return f"the space of {variant}" if self._of_user(variant) else self.path.name
+
+    def _of_user(self, variant: str) -> bool:
+        """Returns whether the variant is in a user's file, and its space is that of its class."""
+        entry = registry.available().get(variant)
+        return self._added and entry is not None and entry.sha256 is not None
 
     def _content(self, variant: str) -> Any:
-        entry = registry.available().get(variant)
-        if self._added and entry is not None and entry.sha256 is not None:
-            return dict(registry.variant(variant).space)
+        if self._of_user(variant):
+            return registry.variant(variant).space
         try:
             return _parsed(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -224,4 +236,4 @@ class SpaceFile:
 
 @lru_cache(maxsize=64)  # a sweep asks for each file again for each dataset
 def _parsed(text: str) -> Any:
-    return yaml.safe_load(text) or {}
+    return parse_yaml(text) or {}

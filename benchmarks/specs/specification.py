@@ -24,7 +24,7 @@ from benchmarks.records.spec import (
 )
 from benchmarks.specs import profiles
 from benchmarks.specs.profiles import Profile, ProfileName
-from benchmarks.specs.run_recipes import invalid_value, recipe
+from benchmarks.specs.run_recipes import invalid_value, load_recipe
 from models import registry
 
 
@@ -92,7 +92,7 @@ def specify(
     datasets.use_folder(source.root)
     entry = _entry(variant, dataset)
     plan = profiles.load_profile(profile) if isinstance(profile, str) else profile
-    chosen = recipe(variant, dataset, plan.name)
+    chosen = load_recipe(variant, dataset, plan.name)
     values = chosen.resolve(hyperparameters or {})
     _require_devices(variant, machine, values)
     if test_curve and not registry.variant(variant).has_optimization():
@@ -169,7 +169,7 @@ def data_of(task: str, dataset: str, budget: Budget, source: DataSource) -> Data
 def _entry(variant: str, dataset: str) -> registry.Entry:
     known = registry.available()
     if variant not in known:
-        raise InputError(registry.unknown(variant))
+        raise InputError(registry.unknown_variant(variant))
     entry, data = known[variant], datasets.find(dataset)
     if data.column is None and dataset not in registry.variant(variant).extra_datasets:
         takers = [name for name in known if dataset in registry.variant(name).extra_datasets]

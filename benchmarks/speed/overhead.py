@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 import torch
 
-from benchmarks import datasets
 from benchmarks.batches import training_epoch
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.seeds import derive_seed
-from benchmarks.records.spec import Budget, RunSpec
+from benchmarks.records.spec import RunSpec
+from benchmarks.runs.preparation import build_model, load_data
 from benchmarks.runs.run import run
-from models import registry
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import Machine, specify
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,22 +71,17 @@ def _figures(name: str, threads: int) -> list[str]:
     machine changes; the difference of two medians is not.
     """
     logging.getLogger("benchmarks.datasets").setLevel(logging.ERROR)  # stand-ins are intended here
-    config = registry.variant(name).Config.model_validate({"batch_size": BATCH, **CASES[name]})
-    budget = Budget(
-        profile="overhead", epochs=1, train_samples=BATCH * STEPS[name], validation_samples=100
+    source = DataSource(Path("rendered"))
+    spec = specify(
+        name,
+        _DATASET,
+        profile=ProfileName.paper,
+        hyperparameters={"batch_size": BATCH, **CASES[name]},
+        budget={"epochs": 1, "train_samples": BATCH * STEPS[name], "validation_samples": 100},
+        source=source,
+        machine=Machine(threads=threads),
     )
-    dataset, source = datasets.find(_DATASET), DataSource(Path("rendered"))
-    spec = RunSpec(
-        variant=name,
-        dataset=_DATASET,
-        role="trial",
-        hyperparameters=config.model_dump(mode="json"),
-        seed=0,
-        budget=budget,
-        threads=threads,
-        data_sha256=dataset.describe("classification", budget=budget, source=source).sha256,
-    )
-    data = dataset.load("classification", budget=budget, source=source, seed=0)
+    data = load_data(spec, source)
     loops, fixed = [], []
     for _ in range(ROUNDS + 1):
         loop = Loop(spec, data)
@@ -118,9 +114,7 @@ class Loop(pl.Callback):
 
     def __init__(self, spec: RunSpec, data: TaskData) -> None:
         torch.manual_seed(derive_seed(spec.seed, init=0))
-        variant = registry.variant(spec.variant)
-        config = variant.Config.model_validate(spec.hyperparameters)
-        self.model = variant(shape=data.shape, config=config).train()
+        self.model = build_model(spec, data.shape).train()
         self.recipe = self.model.optimization()
         self.batches = iter(training_epoch(data.train, batch_size=BATCH, seed=spec.seed, epoch=0))
         self.bare: list[float] = []

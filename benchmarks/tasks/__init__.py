@@ -14,6 +14,7 @@ from benchmarks.tasks.classification import Classification
 from benchmarks.tasks.prediction import Prediction
 from benchmarks.tasks.segmentation import Segmentation
 from benchmarks.tasks.task import Task
+from models.variant import PointShape, Shape
 
 _TASKS: dict[str, type[Task[Any]]] = {
     "classification": Classification,
@@ -37,3 +38,16 @@ def task_class(task: str, dataset: str) -> type[Task[Any]]:
         KeyError: if the task is not run on the dataset.
     """
     return Segmentation if datasets.find(dataset).forms[task] is Form.points else _TASKS[task]
+
+
+def task_class_of_shape(task: str, shape: Shape) -> type[Task[Any]]:
+    """Returns the LightningModule of a task on samples of a shape. The dataset need not be known.
+
+    Args:
+        task: `classification`, `autoencoding` or `prediction`.
+        shape: the shape of a sample.
+
+    Returns:
+        The class of the task; for sets of points, `Segmentation`.
+    """
+    return Segmentation if isinstance(shape, PointShape) else _TASKS[task]

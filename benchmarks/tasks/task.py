@@ -13,10 +13,10 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
-from benchmarks.batches import Epoch, evaluation_epoch, pixels_of, training_epoch
+from benchmarks.batches import Epoch, all_pixels, evaluation_epoch, training_epoch
 from benchmarks.datasets.samples import Samples
 from benchmarks.datasets.task_data import TaskData
-from benchmarks.records.seeds import derive_seed
+from benchmarks.records.seeds import Axes, derive_seed
 from benchmarks.tasks.pictures import LabelledPicture, draw_samples
 from models.layers.shares import current_share, mean_of_shares
 from models.variant import Clips, Images, Points, Variant
@@ -58,7 +58,8 @@ class Task(pl.LightningModule, Generic[B]):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":
             # Lightning 2.6 sets the name of the current hook about forty times per step. torch's
-            # slow search for parameters and buffers is skipped for this text.
+            # slow search for parameters and buffers is skipped for this text. The attribute is
+            # private; tests/benchmarks/test_private_interfaces.py fails if Lightning changes it.
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -165,7 +166,7 @@ class Task(pl.LightningModule, Generic[B]):
     def fit_model(self) -> None:
         """Fits a variant that is not trained by gradients on all training samples."""
         if type(self.model).fit is not Variant.fit:
-            self.model.fit(pixels_of(self.data.train, batch_size=self.evaluation_batch))
+            self.model.fit(all_pixels(self.data.train, batch_size=self.evaluation_batch))
 
     def train_dataloader(self) -> Epoch:
         return training_epoch(
@@ -190,8 +191,10 @@ class Task(pl.LightningModule, Generic[B]):
 
     def on_train_batch_start(self, batch: B, batch_idx: int) -> None:
         share = current_share()
-        axes = {} if share.devices == 1 else {"rank": share.rank}
-        seed = derive_seed(self.seed, epoch=self.current_epoch, step=batch_idx, **axes)
+        axes: Axes = {"epoch": self.current_epoch, "step": batch_idx}
+        if share.devices > 1:
+            axes["rank"] = share.rank
+        seed = derive_seed(self.seed, **axes)
         # torch.manual_seed would format a stack trace for each backend that is not in use.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":

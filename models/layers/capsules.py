@@ -1,6 +1,8 @@
 """Implements squash, and routing by agreement with its exact gradient in one pass.
 
 Sabour, Frosst, Hinton: Dynamic Routing Between Capsules, NeurIPS 2017 (arXiv 1710.09829).
+
+models/textbook/equations.py has the same equations with loops over single capsules.
 """
 
 from __future__ import annotations

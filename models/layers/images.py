@@ -1,7 +1,7 @@
 """Operates on whole batches of images.
 
-The functions resize, crop, shift, pad and standardise images, find edges, fold patches into
-channels, and draw discs.
+The functions resize, crop, shift, pad and standardise images, find edges, and fold patches into
+channels.
 """
 
 from __future__ import annotations

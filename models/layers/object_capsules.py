@@ -2,6 +2,8 @@
 
 Kosiorek, Sabour, Teh, Hinton: Stacked Capsule Autoencoders, NeurIPS 2019 (arXiv 1906.06818),
 sections 2.1 (constellations) and 2.3 (objects of parts); details follow the authors' code.
+
+The textbook version is models/textbook/object_capsules.py.
 """
 
 from __future__ import annotations

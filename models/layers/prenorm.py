@@ -148,7 +148,7 @@ class Attention(nn.Module):
         """
 
         def split(projection: Projection) -> tuple[Tensor, Tensor]:
-            """(heads, head_dim, dim) and (heads, head_dim, 1)."""
+            """Splits by heads: weight (heads, head_dim, dim) and bias (heads, head_dim, 1)."""
             weight, bias = (part.unflatten(0, (self.heads, self.head_dim)) for part in projection)
             return weight, bias.unsqueeze(-1)
 

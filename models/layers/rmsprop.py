@@ -3,6 +3,9 @@
 Formulas and initial values are from TensorFlow's documentation of `ApplyRMSProp`, and from the
 slots of `tf.train.RMSPropOptimizer`. In contrast, torch.optim.RMSprop starts its mean square at 0,
 adds ε to the root, and multiplies the whole momentum by the learning rate of the current step.
+
+As torch's own optimisers do, it computes all parameters at once by `torch._foreach_…`, which have
+no public names; tests/models/test_rmsprop.py compares the numbers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Implements CapsNet as most do: two convolutions, einsum for votes and routing, autograd.
 
-Options of the authors' TensorFlow code follow the facts of that code: SAME padding, a leak in both
-softmaxes, biases added after the routing of both layers, halved margins.
+With the options of the authors' TensorFlow code it does as that code does: SAME padding, a leak in
+both softmaxes, biases added after the routing of both layers, halved margins.
 """
 
 from __future__ import annotations

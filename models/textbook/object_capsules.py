@@ -62,15 +62,22 @@ def matrices(numbers: Tensor, similarity: bool) -> Tensor:
 
 
 class Vote(NamedTuple):
-    """Holds the votes of K capsules: matrices (batch, K, V, 3, 3); per vote (batch, K, V)."""
+    """Holds the V votes of each of K capsules."""
 
     matrix: Tensor
+    """(batch, K, V, 3, 3): the poses that are voted for."""
     scale: Tensor
+    """(batch, K, V): the deviations of the votes."""
     presence: Tensor
+    """(batch, K, V)."""
     logit: Tensor
+    """(batch, K): presence logits of the capsules."""
     viewer: Tensor
+    """(batch, K, 3, 3): the poses of the capsules."""
     features: Tensor
+    """(batch, K, dims)."""
     dynamic: Tensor
+    """Scalar: half the squared norm of the dynamic numbers, averaged over the batch."""
 
 
 def capsule_votes(ours: Any, views: Tensor) -> Vote:

@@ -1,4 +1,4 @@
-"""The headline table and figure, made from the rows and their records."""
+"""Writes the headline table and figure from the rows and their records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_headline() -> None:
     """Writes `docs/headline.md`, `docs/headline.png`, and the table in the README."""
     rows = measured_rows()
     DOCUMENT.write_text(document(rows), encoding="utf-8")
-    draw_curves(rows, DOCUMENT.with_suffix(".png"))
+    draw_published_curves(rows, DOCUMENT.with_suffix(".png"))
     README.write_text(with_table(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 
@@ -133,7 +133,7 @@ def _run_line(record: RunRecord, metric: str) -> str:
     )
 
 
-def draw_curves(rows: Sequence[Measured], path: Path) -> None:
+def draw_published_curves(rows: Sequence[Measured], path: Path) -> None:
     """Draws the metric by epoch of each row that has a published curve, beside that curve."""
     from matplotlib.figure import Figure
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import ResultsFolder, RunFolder, parse_lines
+from benchmarks.records.folders import ResultsFolder, parse_lines
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import Frozen
 from reports.statistics.intervals import Estimate, SeedScores, estimate
@@ -112,12 +112,12 @@ class Measured:
 
     @cached_property
     def score(self) -> Estimate:
-        """The mean over seeds with its 95 % interval; none for fewer than three seeds."""
+        """Returns the mean over seeds, with its 95 % interval if there are three seeds or more."""
         return self._estimate(self.values)
 
     @cached_property
     def curve(self) -> list[Estimate]:
-        """The score after each epoch, if the row is scored on test data after each epoch."""
+        """Returns the score after each epoch; empty if test data is scored at the end alone."""
         if not self.row.test_curve:
             return []
         by_seed = [self.by_epoch(record, self.row.metric)[1] for record in self.records]
@@ -229,8 +229,7 @@ def add_records(results: Path, folder: Path = RECORDS) -> list[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows, copied = headline_rows(), []
-    for home in sorted(ResultsFolder(results).runs.glob("*")):
-        run = RunFolder(results, home.name)
+    for run in ResultsFolder(results).run_folders():
         if (fault := run.damage()) is not None:
             raise InputError(f"{fault}: re-run it, and add it then")
         record = run.read()

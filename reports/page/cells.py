@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Iterator, Sequence
 
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import METRICS, RECORD, RunFolder
 from benchmarks.records.record import DataState, RunRecord
 from reports.flags import data_states, test_set
 from reports.formats import one_line, readable
@@ -26,7 +26,7 @@ from reports.published import beside, differences, gap
 from reports.results import Cell, Results
 from reports.score_texts import (
     difference_words,
-    duration,
+    duration_text,
     factor,
     published_text,
     score_text,
@@ -207,8 +207,8 @@ def _cost_words(cell: Cell) -> str:
     parameters, seconds = cost(cell, "parameters"), cost(cell, "seconds")
     bases = mean([s for run in cell.bases if math.isfinite(s := run.cost("seconds"))])
     parts = (
-        f"{duration(seconds)} per run" if math.isfinite(seconds) else "",
-        f"without its base, a run of {duration(bases)}" if math.isfinite(bases) else "",
+        f"{duration_text(seconds)} per run" if math.isfinite(seconds) else "",
+        f"without its base, a run of {duration_text(bases)}" if math.isfinite(bases) else "",
         f"{round(parameters):,} parameters" if math.isfinite(parameters) else "",
     )
     return ", ".join(filter(None, parts)) or "unknown"
@@ -244,8 +244,8 @@ def _run(results: Results, cell: Cell, run: RunRecord, role: str) -> Run:
     if run.complete and math.isfinite(score):
         text = f"{split} {one_line(cell.metric)} {_exact(cell.metric, score)}"
     files = {
-        "spec and record": "record.json",
-        "metrics by epoch": "metrics.jsonl",
+        "spec and record": RECORD,
+        "metrics by epoch": METRICS,
         "W&B folder": "wandb/",
     }
     command = ["capsbench", "reproduce", run.run_id, "--results", results.root.resolve().name]

@@ -1,6 +1,6 @@
 """Defines the JSON that the page embeds; `page/scripts` shows it.
 
-Texts are one printable line each. Numbers are finite; what there is not, is null.
+Texts are one printable line each. Numbers are finite; a missing number is null.
 """
 
 from __future__ import annotations

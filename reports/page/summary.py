@@ -15,7 +15,7 @@ from reports.published import FULL_BUDGETS, beside, gap
 from reports.score_texts import (
     difference_text,
     difference_words,
-    duration,
+    duration_text,
     is_rate,
     published_text,
     score_text,
@@ -236,8 +236,8 @@ def _cheaper(first: RankedCell, group: list[RankedCell]) -> Iterator[Piece]:
     seconds = cost(first.cell, "seconds")
     yield " Cheaper: "
     yield link(cheapest)
-    yield f", {score} in {duration(cost(cheapest.cell, 'seconds'))} per run"
-    yield f", not {duration(seconds)}." if math.isfinite(seconds) else "."
+    yield f", {score} in {duration_text(cost(cheapest.cell, 'seconds'))} per run"
+    yield f", not {duration_text(seconds)}." if math.isfinite(seconds) else "."
 
 
 def comparisons(groups: Sequence[list[RankedCell]]) -> list[Comparisons]:

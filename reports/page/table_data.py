@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from benchmarks.records.folders import RECORD
 from reports.formats import with_interval
 from reports.page.page_format import TableData, Value
 from reports.page.run_rows import run_rows
@@ -80,7 +81,7 @@ def drawer_address(study: str) -> str:
 
 def _runs(table: pd.DataFrame) -> TableData:
     """Turns a table with run ids into JSON, with links to the records."""
-    links = [f"../runs/{run}/record.json" if run else "" for run in table["run_id"]]
+    links = [f"../runs/{run}/{RECORD}" if run else "" for run in table["run_id"]]
     return _table(table, {"run_id": links})
 
 

@@ -13,7 +13,7 @@ from reports.results import Cell
 from reports.score_texts import (
     difference_text,
     difference_words,
-    duration,
+    duration_text,
     is_rate,
     published_text,
     score_text,
@@ -166,7 +166,7 @@ def _cost(ranked: RankedCell, group: Sequence[RankedCell], name: str) -> Entry:
     # What costs nothing would leave no shade to the others.
     known = [math.log(c) for one in group if (c := cost(one.cell, name)) > 0]
     shade = _share(math.log(amount), known) if amount > 0 else math.nan
-    text = duration(amount) if name == "seconds" else _count(amount)
+    text = duration_text(amount) if name == "seconds" else _count(amount)
     return entry(text, "", amount, shade)
 
 

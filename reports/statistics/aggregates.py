@@ -95,7 +95,7 @@ def skill(errors: Sequence[Error | None]) -> Estimate:
     0 means no better than the best trivial answer, 1 without any error. The interval adds the
     squares of widths, as that of a mean does: of the seeds' interval, which is symmetrical for the
     logarithm of the share that is left, and of the test set's on each dataset. It stays at or below
-    1. It speaks of these datasets.
+    1. It holds for these datasets alone.
 
     Args:
         errors: one per dataset; None where it has no trivial answer in its records.

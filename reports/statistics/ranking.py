@@ -47,7 +47,7 @@ class RankedCell:
     behind: float = math.nan
     """How much worse its mean is than that of the first row that was compared; NaN if none was."""
     at_most: float = math.nan
-    """So far behind the truly best it is at most; NaN if it was not compared."""
+    """The most that it may be behind the truly best variant; NaN if it was not compared."""
 
     @property
     def floor(self) -> tuple[str, float]:

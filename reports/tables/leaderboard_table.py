@@ -74,8 +74,8 @@ LEADERBOARD_NOTE = (
   than another, by more than chance explains; *too few seeds* (fewer than three) to say. In at least
   95 of 100 such tables the truly best one is marked *best* or *may be best*.
 - **behind** is how much worse the mean is than that of the first row that was compared.
-  **behind_at_most**: so far behind the truly best one it is at most, for all rows of a dataset at
-  once in at least 95 of 100 tables.
+  **behind_at_most** is the most that it may be behind the truly best one; it holds for all rows of
+  a dataset at once in at least 95 of 100 tables.
 - **published** is the figure of the variant's paper or code, **gap** how much better (+) or worse
   (-) ours is, empty where the two can't be compared; *notes* and the table `published` say why.
 - **trials** is the number of finished trials of the search for the hyper-parameters; 0 means the

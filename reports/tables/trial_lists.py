@@ -197,7 +197,7 @@ def _settings(values: Mapping[str, Any]) -> Sequence[tuple[str, float, str]]:
 
 
 def _number_or_text(value: Any) -> tuple[float, str]:
-    """Returns the number and the text of a value: NaN or an empty text for the other of the two.
+    """Returns a value as number and as text: a number has an empty text, a text has the number NaN.
 
     A text that could be read as a number is quoted, so that a reader of CSV keeps it a text.
     """

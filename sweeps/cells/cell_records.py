@@ -6,9 +6,9 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import changes_since
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.record import RunRecord, changes
+from benchmarks.records.record import RunRecord
 from sweeps.studies.proposals import Proposal
 from sweeps.studies.study_configuration import StudyConfiguration
 
@@ -41,11 +41,8 @@ class CellRecords:
             InputError: if the file is not a record of this version.
         """
         record = RunFolder(self._results, run_id).read_undamaged(weights=weights)
-        if record is not None:
-            device = record.spec.device
-            now = provenance().conditions(device)
-            if changed := changes(record.provenance.conditions(device), now):
-                self.made_otherwise[run_id] = changed
+        if record is not None and (changed := changes_since(record)):
+            self.made_otherwise[run_id] = changed
         return record
 
     def result_of(self, trial: FrozenTrial) -> FrozenTrial | None:

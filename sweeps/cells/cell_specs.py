@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import JsonValue
 
 from benchmarks import metrics
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.seeds import derive_seed
-from benchmarks.records.spec import Budget, Direction, Precision, Role, RunSpec
+from benchmarks.records.spec import Budget, Direction, Role, RunSpec
 from benchmarks.specs.profiles import Profile
 from benchmarks.specs.space_files import Section
-from benchmarks.specs.specification import Machine, data_of, specify
+from benchmarks.specs.specification import USUAL, Machine, data_of, specify
 from models import registry
 from sweeps.cells.run_counts import list_bases
 from sweeps.options import study_name
@@ -33,9 +33,8 @@ class CellSpecs:
         dataset: the name of the dataset.
         profile: the profile of the sweep.
         source: where the data is.
+        machine: where and how runs are computed.
         sampler: replaces the sampler of the variant's space file.
-        device: where runs are computed.
-        precision: the floating-point precision of the layers.
         start: the points that the study tries after the recipe.
         changes: returns, for the name of a variant, what replaces entries of its space file.
 
@@ -50,13 +49,12 @@ class CellSpecs:
         *,
         profile: Profile,
         source: DataSource,
+        machine: Machine = USUAL,
         sampler: Sampler | None = None,
-        device: Literal["cpu", "cuda"] = "cpu",
-        precision: Precision = "32-true",
         start: Sequence[Mapping[str, JsonValue]] = (),
         changes: Callable[[str], Section] = lambda variant: Section(),
     ) -> None:
-        self._changes, self._machine = changes, Machine(device=device, precision=precision)
+        self._changes, self._machine = changes, machine
         self.variant, self.dataset, self.profile = variant, dataset, profile
         self.task = registry.available()[variant].task
         self.study = study_name(variant, dataset, profile.name)

@@ -30,7 +30,7 @@ from sweeps.engines.cluster_workers import (
     submit_to_worker,
 )
 from sweeps.engines.devices import gpu_environment
-from sweeps.engines.remote import RemoteJob, make_run, store_result
+from sweeps.engines.remote import RemoteJob, make_remote_run, store_result
 
 JOIN_SECONDS = 15
 """Seconds that a scheduler may take to answer."""
@@ -212,7 +212,7 @@ class Dask(Engine):
     def begin(self, job: Job, context: WorkerContext) -> Future[RunRecord]:
         results = context.results.resolve()
         remote = RemoteJob(job, replace(context, results=results), token_of(results))
-        return self._queued(partial(make_run, remote), partial(store_result, results))
+        return self._queued(partial(make_remote_run, remote), partial(store_result, results))
 
     def abandon(self, future: Future[Any]) -> None:
         for task in [e for e in self._tasks if e.outer is future]:

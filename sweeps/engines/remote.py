@@ -23,9 +23,9 @@ from distributed.worker import Worker
 from benchmarks import interrupts
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.provenance import provenance
-from benchmarks.records.atomic_files import write_atomically
+from benchmarks.records.atomic_files import has_token, write_atomically, write_token
 from benchmarks.records.errors import InputError
-from benchmarks.records.folders import RunFolder
+from benchmarks.records.folders import RECORD, RunFolder
 from benchmarks.records.record import RunRecord
 from sweeps.engines.base import Job, WorkerContext, execute
 from sweeps.engines.devices import VARIABLE
@@ -115,7 +115,7 @@ class Call:
         return self._call, ()
 
 
-def make_run(remote: RemoteJob) -> RemoteResult:
+def make_remote_run(remote: RemoteJob) -> RemoteResult:
     """Makes a run on a Dask worker.
 
     Args:
@@ -131,19 +131,12 @@ def make_run(remote: RemoteJob) -> RemoteResult:
     own = Path(worker.local_directory) / "capsbench"
     context = replace(remote.context, source=_data(remote.context, own))
     with _while_wanted(worker):
-        if _sees(context.results, remote.token):
+        if has_token(context.results, remote.token):
             return RemoteResult(execute(remote.job, context))
         own.mkdir(exist_ok=True)
-        (own / ".token").write_text(remote.token)  # this folder replaces the driver's
+        write_token(own, remote.token)  # this folder replaces the driver's
         record = execute(remote.job, replace(context, results=own))
         return RemoteResult(record, _pack(RunFolder(own, record.run_id).path))
-
-
-def _sees(results: Path, token: str) -> bool:
-    try:
-        return (results / ".token").read_text() == token
-    except OSError:
-        return False
 
 
 def _data(context: WorkerContext, own: Path) -> DataSource:
@@ -178,7 +171,7 @@ def store_result(results: Path, result: RemoteResult) -> RunRecord:
         InputError: if the name of a file leads out of the run's folder.
     """
     home = RunFolder(results, result.record.run_id).path
-    for name in sorted(result.files, key=lambda name: name == "record.json"):
+    for name in sorted(result.files, key=lambda name: name == RECORD):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise InputError(
                 f"a Dask worker sent a file called {name!r}, which is not in the folder of its "

@@ -46,13 +46,13 @@ def run_seconds(
     Returns:
         Seconds of training and evaluation, without start and end of the run.
     """
-    config = recipe(variant, cell_space(variant, choice, dataset))
+    config = recipe_config(variant, cell_space(variant, choice, dataset))
     base_variant = registry.variant(variant).base_variant
-    base = base_variant and recipe(base_variant, cell_space(base_variant, choice, dataset))
+    base = base_variant and recipe_config(base_variant, cell_space(base_variant, choice, dataset))
     task, data = registry.available()[variant].task, datasets.find(dataset)
     threads = profiles.load_profile(choice.profile).threads
     shape = data.shape_of(task, Frames.of(config))
-    times = sample_times(variant, shape, config, base or None, threads, device, patience)
+    times = cached_sample_times(variant, shape, config, base or None, threads, device, patience)
     sizes = data.sizes_of(task, budget)
     batch = min(config.batch_size, sizes.train)
     trained = sizes.train // batch * batch
@@ -78,7 +78,7 @@ def _encoded(train: int, validations: int, tests: int) -> int:
 
 
 @cache  # datasets with images of the same shape share one measurement
-def sample_times(
+def cached_sample_times(
     variant: str,
     shape: Shape,
     config: Hyperparameters,
@@ -178,7 +178,7 @@ def cell_space(variant: str, choice: Options, dataset: str) -> Space:
     )
 
 
-def recipe(variant: str, chosen: Space) -> Hyperparameters:
+def recipe_config(variant: str, chosen: Space) -> Hyperparameters:
     """Returns the hyper-parameters of the recipe, which trial 0 has.
 
     Args:

@@ -170,7 +170,8 @@ class Proposals:
         self._enqueued: dict[int, dict[str, Any]] = {}
         """By number, the points that a user enqueued while the study grew."""
         self._planned = planned_points(space, start, sampler=sampler, seed=self._seed)
-        self._mirror = optuna.create_study(storage=WindowedStorage(), directions=directions)
+        self._storage = WindowedStorage()
+        self._mirror = optuna.create_study(storage=self._storage, directions=directions)
         self._results: dict[int, FrozenTrial] = {}
         self._repeated: dict[int, FrozenTrial] = {}
         """By number, the trials that were repeated without the sampler."""
@@ -243,12 +244,23 @@ class Proposals:
         """Adds to the mirror the trials and results that trial `number` may know."""
         known = self._known(number)
         for n in range(self._ended, min(known, self._shown)):
-            _end_trial(self._mirror, n, self._results[n])
+            self._end_trial(n, self._results[n])
         for n in range(self._shown, number):
             running = n >= known
             trial = self._repeated[n] if running else self._results[n]
             self._mirror.add_trial(_seen(trial, running=running))
         self._ended, self._shown = known, number
+
+    def _end_trial(self, number: int, result: FrozenTrial) -> None:
+        """Finishes a running trial of the mirror, as if it had been added as a finished trial."""
+        storage, mirror = self._storage, self._mirror
+        if len(mirror.directions) == 1:
+            study_id = storage.get_study_id_from_name(mirror.study_name)
+            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+            for step, value in _last(result).items():
+                storage.set_trial_intermediate_value(trial_id, step, value)
+        complete = result.state == TrialState.COMPLETE
+        mirror.tell(number, result.values if complete else None, state=result.state)
 
     def skip(self, trial: FrozenTrial) -> None:
         """Takes the next trial from the stored study as proposed and finished.
@@ -319,18 +331,6 @@ def _last(trial: FrozenTrial) -> dict[int, float]:
     """Returns the last step of a trial with its value; empty if the trial has no step."""
     steps = trial.intermediate_values
     return {max(steps): steps[max(steps)]} if steps else {}
-
-
-def _end_trial(study: optuna.Study, number: int, result: FrozenTrial) -> None:
-    """Finishes a running trial of the mirror, as if it had been added as a finished trial."""
-    storage = study._storage
-    trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
-    trial = optuna.trial.Trial(study, trial_id)
-    if len(study.directions) == 1:
-        for step, value in _last(result).items():
-            trial.report(value, step)
-    complete = result.state == TrialState.COMPLETE
-    study.tell(number, result.values if complete else None, state=result.state)
 
 
 def best_trial(trials: list[FrozenTrial], directions: list[Direction]) -> FrozenTrial | None:

@@ -25,7 +25,7 @@ from benchmarks import wording
 from benchmarks.records.errors import InputError
 from benchmarks.records.spec import Budget, Role
 from benchmarks.specs.profiles import Profile, ProfileName
-from benchmarks.specs.run_recipes import Recipe, recipe_of
+from benchmarks.specs.run_recipes import Recipe, load_recipe_of
 from benchmarks.specs.space_files import Section, SpaceFile
 from models.variant import Variant
 from sweeps.studies.study_configuration import StudyConfiguration
@@ -240,27 +240,27 @@ def load_space(
             recipe's value.
     """
     file = SpaceFile(variant, cls.Config, path, changes)
-    recipe = recipe_of(variant, cls, dataset or "", profile, path, changes)
+    recipe = load_recipe_of(variant, cls, dataset or "", profile, path, changes)
     space = _Reader(file).make_space(recipe, profile)
     where = f"profile {profile.value}" + (f" on {dataset}" if dataset else "")
-    _require_recipe(file.path, space, where)
+    _require_recipe(file.name, space, where)
     return space
 
 
-def _require_recipe(path: Path, space: Space, where: str) -> None:
+def _require_recipe(name: str, space: Space, where: str) -> None:
     """Checks that every range contains the recipe's value, which trial 0 tries.
 
     Raises:
         InputError: if a range does not.
     """
     recipe, values = space.recipe, space.resolve({})
-    for name, distribution in space.distributions.items():
-        if space.holds(name, recipe) and name not in recipe:
-            value = wording.value(values[name])
+    for key, distribution in space.distributions.items():
+        if space.holds(key, recipe) and key not in recipe:
+            value = wording.value(values[key])
             raise InputError(
-                f"{path.name}: {where}: {name} is {value} in the recipe, which "
+                f"{name}: {where}: {key} is {value} in the recipe, which "
                 f"{range_text(distribution)} does not contain: widen the range, or give another "
-                "value in the profile's `set`"
+                "value in `set`"
             )
 
 
@@ -268,7 +268,7 @@ class _Reader:
     """Makes a search space from a space file, and checks each entry."""
 
     def __init__(self, file: SpaceFile) -> None:
-        self.file, self.path, self.config = file, file.path, file.config
+        self.file, self.config = file, file.config
 
     def make_space(self, recipe: Recipe, profile: ProfileName) -> Space:
         """Makes the search space of a profile.
@@ -338,14 +338,14 @@ class _Reader:
             raise self.file.wrong(name, error) from None
         if (entry.choices is None) == (entry.low is None or entry.high is None):
             raise InputError(
-                f"{self.path.name}: {name} lacks a range: give low and high, or choices"
+                f"{self.file.name}: {name} lacks a range: give low and high, or choices"
             )
         return entry
 
     def _distribution(self, name: str, entry: Entry) -> BaseDistribution:
         if entry.choices is not None:
             if not entry.choices:
-                raise InputError(f"{self.path.name}: {name} has no choices: name at least one")
+                raise InputError(f"{self.file.name}: {name} has no choices: name at least one")
             for choice in entry.choices:
                 self.file.check(name, {name: choice})
             return CategoricalDistribution(entry.choices)
@@ -364,11 +364,11 @@ class _Reader:
                 distribution = IntDistribution(low, high, log=entry.log, step=step)
             else:
                 raise InputError(
-                    f"{self.path.name}: {name} takes {annotation}, which has no range from {low} "
+                    f"{self.file.name}: {name} takes {annotation}, which has no range from {low} "
                     f"to {high}: give choices, or bounds of its type"
                 )
         except ValueError as error:
-            raise InputError(f"{self.path.name}: {name}: {error}") from None
+            raise InputError(f"{self.file.name}: {name}: {error}") from None
         for bound in (low, high):
             self.file.check(name, {name: bound})
         return distribution
@@ -388,5 +388,5 @@ class _Reader:
         choices = getattr(distribution, "choices", ())
         if not any(value in choices for value in values):
             raise InputError(
-                f"{self.path.name}: {where}: {key} is never {values}: name one of its choices"
+                f"{self.file.name}: {where}: {key} is never {values}: name one of its choices"
             )

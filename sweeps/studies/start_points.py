@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue
 
 from benchmarks import datasets, wording
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import ResultsFolder, RunFolder
 from benchmarks.records.ledger import CellLedger
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.yaml_files import parse_yaml
 from models import registry
 from models.registry import nearest
 from sweeps.matrix import choose_cells, list_cells
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 Points = dict[str, list[dict[str, JsonValue]]]
 """By cell, as variant/dataset, the points of its study."""
-
-_YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError)
-"""PyYAML 6 raises these; Python's own for tags such as `!!int x` and dates such as 2020-13-45."""
 
 _EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?e([-+]?)(\d+)", re.ASCII | re.IGNORECASE)
 
@@ -95,9 +93,9 @@ def _parsed(path: Path, where: str) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         try:
-            return json.loads(text)  # JSON first, because YAML reads the number 1e-3 as text
+            return json.loads(text)  # JSON first, because YAML takes no tabs
         except ValueError:
-            return yaml.safe_load(text)
+            return parse_yaml(text)
     except FileNotFoundError:
         raise InputError(
             f"{where} does not exist: name a YAML or JSON file, or the results folder of an "
@@ -105,7 +103,7 @@ def _parsed(path: Path, where: str) -> Any:
         ) from None
     except RecursionError:
         reason = "it is nested too deeply"
-    except (OSError, *_YAML_ERRORS) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
     raise InputError(f"{where} cannot be read ({reason}): correct the file, or name another one")
 
@@ -115,18 +113,6 @@ def _is_point(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(name, str) and isinstance(number, kinds) for name, number in value.items()
     )
-
-
-class _Spec(BaseModel):
-    """Holds what start points need of a record's spec."""
-
-    hyperparameters: dict[str, JsonValue]
-
-
-class _Record(BaseModel):
-    """Holds what start points need of a record, which may be an earlier version's."""
-
-    spec: _Spec
 
 
 def _of_results(results: Path, profile: ProfileName) -> Points:
@@ -144,7 +130,7 @@ def _of_results(results: Path, profile: ProfileName) -> Points:
             continue
         variant, dataset = ledger.variant, ledger.dataset
         searched = space.load_space(variant, registry.variant(variant), profile, dataset=dataset)
-        point, why = _point_of(RunFolder(results, ledger.best).record, searched)
+        point, why = _point_of(RunFolder(results, ledger.best), searched)
         if why is None:
             found.setdefault(f"{variant}/{dataset}", []).append(point)
         else:
@@ -167,21 +153,20 @@ def _ledgers(results: Path) -> list[CellLedger]:
         raise InputError(f"--start {results}: {error}; or name the points in a file") from None
 
 
-def _point_of(path: Path, space: Space) -> tuple[dict[str, JsonValue], str | None]:
+def _point_of(run: RunFolder, space: Space) -> tuple[dict[str, JsonValue], str | None]:
     """Reads a point from a run's record.
 
     Args:
-        path: the path of the record.
+        run: the folder of the run.
         space: the search space in which the point shall be tried.
 
     Returns:
         The searched hyper-parameters whose conditions hold, and None; if they cannot be tried, an
         empty point and the reason.
     """
-    try:
-        had = _Record.model_validate_json(path.read_bytes()).spec.hyperparameters
-    except (OSError, ValidationError):
-        return {}, f"{path.parent.name} has no record that can be read"
+    had = run.hyperparameters()
+    if had is None:
+        return {}, f"{run.run_id} has no record that can be read"
     values = {name: had[name] for name in space.distributions if name in had}
     faults = {name: _fault(space, name, value) for name, value in values.items()}
     possible = space.point({n: value for n, value in values.items() if faults[n] is None})

@@ -227,7 +227,7 @@ class StoredStudy:
     def _cut(self, count: int) -> None:
         """Rewrites the study without its trials from a number on.
 
-        EnqueuedPoint points that these trials tried become waiting trials again.
+        Enqueued points that these trials tried become waiting trials again.
 
         Args:
             count: the number of the first trial that is left out.

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import datasets
-from benchmarks.batches import evaluation_epoch, pixels_of, training_epoch
+from benchmarks.batches import all_pixels, evaluation_epoch, training_epoch
 from benchmarks.datasets import mnist
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.samples import StillSamples, to_float
@@ -67,7 +67,7 @@ def test_evaluation_sees_all_in_order() -> None:
 @pytest.mark.parametrize("dataset", ["usps", MOVING_MNIST])
 def test_pixels_are_those_of_the_batches(dataset: str) -> None:
     train = load("autoencoding", dataset).train
-    pixels = pixels_of(train, batch_size=7)
+    pixels = all_pixels(train, batch_size=7)
     assert pixels.dtype == torch.uint8
     assert torch.equal(
         to_float(pixels), of_type(Images, train.gather(torch.arange(len(train)), 0)).x
@@ -80,7 +80,7 @@ def test_seeds_are_functions_of_named_axes() -> None:
     assert (
         len({derive_seed(0), derive_seed(1), derive_seed(0, trial=0), derive_seed(0, final=0)}) == 4
     )
-    assert 0 <= derive_seed(3, a="b") < 2**63
+    assert 0 <= derive_seed(3, data="train") < 2**63
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 import typer
 
 import capsbench
-from benchmarks import interrupts
+from benchmarks import interrupts, specify
 from benchmarks.__main__ import app
 from benchmarks.commands.cli import announced, chosen_device, main
 from benchmarks.commands.run_command import make_run
@@ -26,8 +26,9 @@ from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.atomic_files import write_json
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
+from benchmarks.runs.run import give_up
 from benchmarks.specs.profiles import ProfileName
-from benchmarks.specs.specification import specify
+from benchmarks.wandb_options import WandbOptions
 from tests.mirror import agrees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,9 +62,35 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return results, home.name
 
 
+@pytest.mark.parametrize("variable", [False, True])
+def test_the_next_commands_name_the_folders_that_they_need(
+    variable: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    (folder := tmp_path / "data").mkdir()
+    if variable:
+        monkeypatch.setenv("BENCH_DATA", str(folder))
+    where = [] if variable else ["--data", str(folder)]
+    results = tmp_path / "results"
+    command = ["run", "linear", "usps", "--profile", "smoke", "--train-samples", "64", *where]
+    with pytest.raises(SystemExit) as ended:
+        app([*command, "--offline", "--results", str(results)], standalone_mode=False)
+    assert ended.value.code == 0
+    found = re.findall(r"^next: `capsbench (.*)`", capsys.readouterr().out, re.MULTILINE)
+    (run,) = (path.name for path in (results / "runs").iterdir())
+    data = "" if variable else f" --data {folder}"
+    assert found == [
+        f"evaluate {run}{data} --results {results}",
+        f"predict {run} FILE --results {results}",
+    ]
+
+
 def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None:
     """Papers use other splits, such as 40,000 and 10,000 images of CIFAR-10."""
-    samples = ("--train-samples", "50", "--validation-samples", "30")
+    samples = ("--train-samples", "50", "--validation-samples", "30", "--test-samples", "20")
     done = call("run", "linear", "usps", *samples, *SMALL, results=tmp_path)
     assert done.returncode == 0, done.stderr
     (home,) = (tmp_path / "runs").iterdir()
@@ -73,6 +100,7 @@ def test_a_run_may_have_another_budget_than_its_profiles(tmp_path: Path) -> None
     assert in_thirtieths == pytest.approx(round(in_thirtieths), abs=1e-5)
     budget = json.loads((home / "record.json").read_bytes())["spec"]["budget"]
     assert (budget["train_samples"], budget["validation_samples"]) == (50, 30)
+    assert budget["test_samples"] == 20
     assert budget["epochs"] == 1, "what was not said is the profile's"
     assert budget["profile"] == "smoke"
 
@@ -200,10 +228,10 @@ def test_bad_input_is_one_sentence(
     results = () if arguments[0] == "options" else ("--results", str(tmp_path))
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*arguments, *results]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert message in told
-    assert told.count("\n") == 1
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -213,6 +241,7 @@ def test_bad_input_is_one_sentence(
         (["cnn", "mnist", "--set", "width=none"], "width"),
         (["cnn", "mnist", "--precision", "bf17"], "--precision"),
         (["cnn", "mnist", "--show", "first"], "--show"),
+        (["cnn", "mnist", "--upload", "--no-wandb"], "--upload sends nothing with --no-wandb"),
         (["ocae", "mnist", "--base", "nothing"], "nothing"),
     ],
 )
@@ -230,16 +259,16 @@ def test_a_mistake_is_named_before_data_is_looked_for(
 
     monkeypatch.setattr("benchmarks.datasets.image_dataset.find_or_download", looked_for)
     where = ["--data", str(tmp_path), "--results", str(tmp_path / "results")]
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as ended:
         main(lambda: app(["run", *arguments, *where]))
-    assert leaving.value.code == 2
+    assert ended.value.code == 2
     assert named in capsys.readouterr().err
 
 
 def test_help_names_each_profile_whole_and_says_which_downloads_nothing() -> None:
-    told = call("run", "--help").stdout
-    assert all(re.search(rf"\b{name}\b", told) for name in ProfileName)
-    assert "smoke takes minutes and downloads nothing" in told
+    printed = call("run", "--help").stdout
+    assert all(re.search(rf"\b{name}\b", printed) for name in ProfileName)
+    assert "smoke takes minutes and downloads nothing" in printed
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
@@ -269,6 +298,23 @@ def test_a_run_takes_a_gpu_if_there_is_one(
     if not available:
         with pytest.raises(InputError, match="finds no GPU on this machine: use --device cpu"):
             chosen_device("cuda")
+
+
+@pytest.mark.parametrize("command", ["reproduce", "evaluate", "retry"])
+def test_a_run_of_a_gpu_that_is_not_here_is_one_sentence_and_keeps_its_record(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of the commands has an option `--device`, and another device computes other bits."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    source = DataSource(tmp_path / "data", "none")
+    spec = specify("linear", "usps", profile=ProfileName.smoke, source=source)
+    on_gpu = spec.model_copy(update={"device": "cuda"})
+    log = WandbOptions(off=True)
+    record = give_up(on_gpu, results=tmp_path, study=None, reason="its worker died", log=log)
+    run = () if command == "retry" else (record.run_id,)
+    with pytest.raises(InputError, match=f"{record.run_id} was computed by an NVIDIA GPU, and"):
+        capsbench.app([command, *run, "--results", str(tmp_path)], standalone_mode=False)
+    assert RunFolder(tmp_path, record.run_id).read() == record
 
 
 def test_what_is_printed_meanwhile_replaces_the_announcement(
@@ -309,5 +355,22 @@ def test_a_spec_takes_the_name_of_a_profile_as_text() -> None:
     source = DataSource(ROOT / "data", "none")
     named = specify("linear", "usps", profile="smoke", source=source)
     assert named == specify("linear", "usps", profile=ProfileName.smoke, source=source)
-    with pytest.raises(InputError, match="there is no profile 'swift': choose of smoke, quick"):
+    with pytest.raises(InputError, match="there is no profile 'swift': choose one of smoke, quick"):
         specify("linear", "usps", profile="swift", source=source)
+
+
+def test_ctrl_c_while_modules_are_imported_prints_no_stack_trace(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(  # in place of the first of the slow imports
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "capsbench", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "\ncapsbench: interrupted before it began\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "capsbench is imported"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.curves import curves_figure, draw_curves
+from benchmarks.curves import curves_figure, draw_run_curves
 
 NAMES = (
     "train/loss",
@@ -48,7 +48,7 @@ def test_the_horizontal_axis_has_epochs_too() -> None:
 
 
 def test_a_run_without_an_epoch_has_none(tmp_path: Path) -> None:
-    assert draw_curves(tmp_path, "pcae") is None
+    assert draw_run_curves(tmp_path, "pcae") is None
     (tmp_path / "metrics.jsonl").touch()
-    assert draw_curves(tmp_path, "pcae") is None
+    assert draw_run_curves(tmp_path, "pcae") is None
     assert not (tmp_path / "curves.png").exists()

@@ -13,6 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks import datasets, load_model
+from benchmarks.commands.evaluate_command import evaluate_run
+from benchmarks.commands.run_command import make_run
+from benchmarks.commands.run_options import RunOptions
 from benchmarks.datasets.frames import Frames
 from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.task_data import TaskData
@@ -23,6 +26,7 @@ from benchmarks.runs import evaluation, other_data
 from benchmarks.runs.other_data import score_on
 from benchmarks.runs.preparation import load_data
 from benchmarks.runs.restoration import evaluate, final_of
+from benchmarks.specs.profiles import ProfileName
 from benchmarks.tasks import autoencoding
 from benchmarks.tasks.prediction import frame_metrics
 from models.variant import Clips
@@ -80,6 +84,22 @@ def test_test_data_is_scored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     assert evaluate(trial.run_id, source=NOWHERE, results=tmp_path) == first
     assert evaluate(first.run_id, source=NOWHERE, results=tmp_path) == first
+
+
+def test_the_command_writes_what_a_run_with_final_writes(tmp_path: Path) -> None:
+    options = RunOptions(profile=ProfileName.smoke, train_samples=64, offline=True)
+    final = options.model_copy(update={"final": True})
+    data = tmp_path / "data"
+    trial = make_run("linear", "usps", options, data=data, results=tmp_path / "results")
+    make_run("linear", "usps", final, data=data, results=tmp_path / "trained")
+    evaluate_run(trial.run_id, dataset=None, root=data, results=tmp_path / "results", offline=True)
+    run_id = final_of(trial.spec).run_id
+    written = [
+        {path.name for path in RunFolder(tmp_path / name, run_id).path.iterdir()}
+        for name in ("results", "trained")
+    ]
+    assert "curves.png" in written[0]
+    assert written[0] == written[1]
 
 
 def refused(run_id: str, results: Path, why: str) -> None:

@@ -14,9 +14,9 @@ from benchmarks.datasets.frames import Frames
 from benchmarks.datasets.sequences import MovingClips
 from benchmarks.datasets.task_data import TaskData
 from benchmarks.records.errors import InputError
-from benchmarks.records.spec import Budget, RunSpec
+from benchmarks.records.spec import Budget
 from benchmarks.runs.run import run
-from models.baselines import CopyLast
+from benchmarks.specs.specification import specify
 from models.variant import ClipShape
 from tests.narrowing import present
 
@@ -109,16 +109,13 @@ def test_more_frames_than_the_file_has_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_run_is_made_on_the_frames_of_its_hyperparameters(tmp_path: Path) -> None:
     """The error of `copy-last` by the Capsule Transformer's protocol is computed here, too."""
-    config = CopyLast.Config(past=16, future=1, size=32)
-    info = datasets.find(MOVING_MNIST).describe("prediction", budget=BUDGET, source=NOWHERE)
-    spec = RunSpec(
-        variant="copy-last",
-        dataset=MOVING_MNIST,
+    spec = specify(
+        "copy-last",
+        MOVING_MNIST,
         role="final",
-        hyperparameters=config.model_dump(mode="json"),
-        seed=0,
-        budget=BUDGET,
-        data_sha256=info.sha256,
+        hyperparameters={"past": 16, "future": 1, "size": 32},
+        budget=BUDGET.model_dump(exclude={"profile"}),
+        source=NOWHERE,
     )
     record = run(spec, source=NOWHERE, results=tmp_path)
     past, future = load(MOVING_MNIST, Frames(16, 1, 32)).test.gather(torch.arange(5), 0)

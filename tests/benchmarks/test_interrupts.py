@@ -104,18 +104,14 @@ def forked(spec: RunSpec, results: Path, step: Callable[[int], None]) -> tuple[i
         return ours, child
     try:
         with pytest.MonkeyPatch.context() as patched:
-            train, told = Task.training_step, iter(b".")
+            train, marks = Task.training_step, iter(b".")
 
             def slowly(self: Task, batch: object, index: int) -> object:
-                os.write(theirs, bytes(told))
+                os.write(theirs, bytes(marks))
                 step(index)
                 return train(self, batch, index)
 
-            def refuse(*_: object, **__: object) -> None:
-                raise ConnectionError("the mirror's service is the parent's")
-
             patched.setattr(Task, "training_step", slowly)
-            patched.setattr("wandb.init", refuse)
             main(lambda: made(spec, results))
         os._exit(0)
     except KeyboardInterrupt:

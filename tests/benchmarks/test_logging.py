@@ -22,10 +22,11 @@ from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.runs import run
+from benchmarks.runs.training_pictures import PictureChoice, TrainingPictures
 from benchmarks.wandb_options import WandbOptions
 from models.baselines import Linear
 from models.variant import Images
-from tests.benchmarks.test_run import made, spec_of
+from tests.benchmarks.test_run import made, shown, spec_of
 from tests.narrowing import present
 
 
@@ -60,7 +61,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
 def test_by_default_a_run_stays_here_under_its_id(sent: Sent, tmp_path: Path) -> None:
     spec = spec_of("linear")
-    made(spec, tmp_path)
+    shown(spec, tmp_path)
     (settings,) = sent.settings
     assert settings["mode"] == "offline"
     assert settings["project"] == "capsbench"
@@ -76,7 +77,7 @@ def test_name_project_team_and_upload_are_as_asked_and_decide_no_number(
     spec = spec_of("linear", lr=0.02)
     name = "{variant}-{dataset}-{lr:.0e}-{batch_size}-{seed}"
     log = WandbOptions(project="tables", team="letters", name=name, upload=True)
-    record = made(spec, tmp_path / "shown", log=log)
+    record = shown(spec, tmp_path / "shown", log=log)
     (settings,) = sent.settings
     assert settings["mode"] == "online"
     assert (settings["project"], settings["entity"]) == ("tables", "letters")
@@ -94,6 +95,17 @@ def test_epochs_are_shown_as_often_as_asked_and_written_all(
     assert sent.epochs == shown
     lines = (RunFolder(tmp_path, spec.run_id).metrics).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_pictures_and_steps_are_shown_while_a_trial_trains(sent: Sent, tmp_path: Path) -> None:
+    pictures = TrainingPictures(PictureChoice(every_epochs=1))
+    spec = spec_of("autoencoder", epochs=2)
+    made(spec, tmp_path, log=WandbOptions(every_steps=1), callbacks=[pictures])
+    steps = [values for values in sent.logged if "step/loss" in values]
+    assert len(steps) == 2 * 48 // 16, "of 48 samples in batches of 16"
+    assert all("step/lr" in values for values in steps)
+    drawn = [values for values in sent.logged if "while training/reconstructions" in values]
+    assert [values["drawn after step"] for values in drawn] == [3, 6]
 
 
 @pytest.mark.parametrize(
@@ -133,12 +145,12 @@ def test_debugging_names_the_operation_and_decides_no_number(
     assert not torch.is_anomaly_enabled()
     monkeypatch.setattr(Linear, "loss", infinite_slope)
     with pytest.warns(UserWarning, match="infinite_slope"):  # the line that made it
-        told = made(spec, tmp_path / "told", debug=True)
-    assert told.status == "failed"
-    assert "PowBackward0" in present(told.reason)  # inf from the root, times 0
-    untold = made(spec, tmp_path / "untold")
-    assert untold.status == "failed"
-    assert "Backward0" not in present(untold.reason)
+        debugged = made(spec, tmp_path / "debugged", debug=True)
+    assert debugged.status == "failed"
+    assert "PowBackward0" in present(debugged.reason)  # inf from the root, times 0
+    plain = made(spec, tmp_path / "plain")
+    assert plain.status == "failed"
+    assert "Backward0" not in present(plain.reason)
     assert not torch.is_anomaly_enabled()
 
 
@@ -217,10 +229,10 @@ def test_a_bad_run_name_ends_the_command_with_one_sentence(
     call = ["run", "linear", "usps", "--profile", "smoke", "--offline", "--results", str(tmp_path)]
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*call, "--run-name", "{parts}"]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert told.startswith("capsbench: run name '{parts}': no field of linear is called 'parts'")
-    assert told.count("\n") == 1
+    assert printed.startswith("capsbench: run name '{parts}': no field of linear is called 'parts'")
+    assert printed.count("\n") == 1
 
 
 def test_equal_runs_of_two_results_folders_have_ids_of_their_own(
@@ -228,8 +240,8 @@ def test_equal_runs_of_two_results_folders_have_ids_of_their_own(
 ) -> None:
     spec = spec_of("linear", epochs=1)
     for place in ("a", "b"):
-        made(spec, tmp_path / place)
-    made(spec_of("linear", epochs=2), tmp_path / "a")
+        shown(spec, tmp_path / place)
+    shown(spec_of("linear", epochs=2), tmp_path / "a")
     one, other, next_one = (settings["id"] for settings in sent.settings)
     assert one != other
     assert one.rsplit("-")[-1] == next_one.rsplit("-")[-1]  # the folder's
@@ -245,7 +257,7 @@ def test_its_own_variables_switch_it_off(
 ) -> None:
     spec = spec_of("linear", epochs=1)
     monkeypatch.setenv(variable, value)
-    assert made(spec, tmp_path).status == "complete"
+    assert shown(spec, tmp_path).status == "complete"
     assert sent.settings == []
     assert not (RunFolder(tmp_path, spec.run_id).path / "wandb").exists()
     with pytest.raises(InputError, match=f"--upload sends nothing with {variable}"):
@@ -265,8 +277,8 @@ def test_its_project_and_team_come_from_its_own_variables(
         call = [*SMALL, *options, "--results", str(tmp_path / str(len(options)))]
         with pytest.raises(SystemExit):
             main(partial(app, call))
-    told = [(settings["project"], settings["entity"]) for settings in sent.settings]
-    assert told == [("theirs", "letters"), ("ours", "letters")]
+    sent_to = [(settings["project"], settings["entity"]) for settings in sent.settings]
+    assert sent_to == [("theirs", "letters"), ("ours", "letters")]
 
 
 def test_a_command_does_without_it(

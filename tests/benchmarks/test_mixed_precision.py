@@ -38,7 +38,7 @@ class Scaled(MixedPrecision):
 
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Scaled]]:
-    """Calling it lets runs scale their gradients, and returns the list of their plugins."""
+    """Returns a function that makes runs scale their gradients, and returns their plugins."""
 
     def use() -> list[Scaled]:
         made_here: list[Scaled] = []

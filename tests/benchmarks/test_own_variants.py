@@ -64,7 +64,7 @@ def trained(folder: Path) -> str:
 
 
 def test_the_documents_example_is_trained_and_loaded_again(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path))
+    own_variants.add_variants(written(tmp_path))
     run_id = trained(tmp_path)
     around = [line for line in FILE.splitlines() if line and "nn." not in line]
     assert len(around) <= 10, "a plain network needs no more than ten lines around it"
@@ -77,7 +77,7 @@ def test_the_example_of_contributing_is_a_variant_with_a_space(tmp_path: Path) -
     blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     (code,) = [text for kind, text in blocks if kind == "python" and "@register" in text]
     (ranges,) = [text for kind, text in blocks if kind == "yaml"]
-    own_variants.add(written(tmp_path, code, "perceptron.py"))
+    own_variants.add_variants(written(tmp_path, code, "perceptron.py"))
     path = written(tmp_path, ranges, "perceptron.yaml")
     searched = {
         profile.value: set(
@@ -99,10 +99,10 @@ def test_the_example_of_contributing_is_a_variant_with_a_space(tmp_path: Path) -
 
 
 def test_a_changed_file_makes_another_run(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path))
+    own_variants.add_variants(written(tmp_path))
     first = spec_of(tmp_path)
     forget()
-    own_variants.add(written(tmp_path, FILE + "# changed\n"))
+    own_variants.add_variants(written(tmp_path, FILE + "# changed\n"))
     assert spec_of(tmp_path).run_id != first.run_id
 
 
@@ -114,7 +114,7 @@ def test_specs_of_capsbenchs_own_variants_know_no_file(tmp_path: Path) -> None:
 
 
 def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path))
+    own_variants.add_variants(written(tmp_path))
     run_id = trained(tmp_path)
     forget()
     (stored,) = (tmp_path / "results" / "variants").iterdir()
@@ -129,15 +129,46 @@ def test_a_stored_file_that_was_changed_is_refused_and_not_run(tmp_path: Path) -
     [
         ("def (", "is no Python file"),
         ("import torch\n", "registers no variant"),
+        (FILE.replace("(PlainClassifier)", "(nn.Module)"), "MyNet is no subclass of Variant"),
+        (
+            FILE.replace("    space =", "    Config = dict\n    space ="),
+            "MyNet has a Config that is no subclass of Hyperparameters",
+        ),
+        (
+            FILE.replace("import PlainClassifier", "import PlainClassifier, PlainConfig").replace(
+                "    space =", "    class Config(PlainConfig):\n        width: int\n\n    space ="
+            ),
+            "MyNet has no valid defaults (width: Field required)",
+        ),
         (FILE.replace('"mynet"', '"cnn"'), "capsbench has a variant 'cnn' already"),
         (FILE.replace('"mynet"', '"../x"'), "cannot be a variant's name"),
         (FILE.replace("classification", "clasification"), "did you mean 'classification'"),
-        ("import no_such_package\n" + FILE, "cannot be imported (ModuleNotFoundError"),
+        ("import no_such_package\n" + FILE, "be imported (ModuleNotFoundError in line 1: No"),
+        ("raise SystemExit(3)\n" + FILE, "cannot be imported (SystemExit in line 1: 3)"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(tmp_path: Path, content: str, reason: str) -> None:
     with pytest.raises(InputError, match=re.escape(reason)):
-        own_variants.add(written(tmp_path, content))
+        own_variants.add_variants(written(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            '{"serch": {}}',
+            "the space of mynet: no section is called 'serch': did you mean 'search'",
+        ),
+        ("[1]", "the space of mynet: its content must be a mapping"),
+    ],
+)
+def test_a_wrong_space_names_no_file_that_is_not_there(
+    change: str, reason: str, tmp_path: Path
+) -> None:
+    content = re.sub("space = .*", f"space = {change}", FILE)
+    own_variants.add_variants(written(tmp_path, content))
+    with pytest.raises(InputError, match=re.escape(reason)):
+        load_space("mynet", registry.variant("mynet"), ProfileName.smoke)
 
 
 def test_a_missing_file_and_an_unclear_name_are_one_sentence(tmp_path: Path) -> None:
@@ -152,7 +183,7 @@ def test_a_missing_file_and_an_unclear_name_are_one_sentence(tmp_path: Path) -> 
 
 
 def test_a_network_of_another_size_is_one_sentence(tmp_path: Path) -> None:
-    own_variants.add(written(tmp_path, FILE.replace("shape.classes", "3")))
+    own_variants.add_variants(written(tmp_path, FILE.replace("shape.classes", "3")))
     source = DataSource(tmp_path / "data", "none")
     record = run(spec_of(tmp_path), source=source, results=tmp_path / "results")
     assert record.status == "failed"

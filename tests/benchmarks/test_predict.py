@@ -164,14 +164,14 @@ def test_the_weights_file_is_the_same_for_equal_specs(
 def changed(path: Path, out: Path, **changes: Any) -> Path:
     """Copies a weights file with another description."""
     with safe_open(path, "pt") as file:
-        told = json.loads(file.metadata()[METADATA_KEY])
+        description = json.loads(file.metadata()[METADATA_KEY])
     for name, value in changes.items():
-        target = told
+        target = description
         *outer, last = name.split("__")
         for key in outer:
             target = target[key]
         target[last] = value
-    save_file(load_file(path), out, metadata={METADATA_KEY: json.dumps(told)})
+    save_file(load_file(path), out, metadata={METADATA_KEY: json.dumps(description)})
     return out
 
 
@@ -235,12 +235,28 @@ def test_converted_images_are_said_and_unreadable_ones_refused(
     predict_files(images, [tmp_path / "red.png"], out=None, results=results)
     assert "red.png: converted from 56×30 RGB to 28×28 grey" in capsys.readouterr().out
     (tmp_path / "text.png").write_text("text")
-    for path, why in (("text.png", "not a readable image"), ("none.png", "not a file")):
+    Image.fromarray(np.zeros((28, 28), np.uint16)).save(tmp_path / "deep.png")
+    Image.new("RGBA", (28, 28), (0, 0, 0, 90)).save(tmp_path / "ink.png")
+    for path, why in (
+        ("text.png", r"text\.png cannot be read \(it is no image of the formats PNG.*: give an im"),
+        ("none.png", "not a file"),
+        ("deep.png", "not eight bits per channel"),
+        ("ink.png", "partly transparent"),
+    ):
         with pytest.raises(InputError, match=why):
             predict_files(images, [tmp_path / path], out=None, results=results)
-    Image.fromarray(np.zeros((28, 28), np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(InputError, match="more than 8 bits"):
-        predict_files(images, [tmp_path / "deep.png"], out=None, results=results)
+
+
+def test_names_and_paths_are_printed_as_they_are(
+    results: Path, images: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich would take brackets for markup: it would leave them out, or raise an error."""
+    file, out = tmp_path / "[b]:x:.png", tmp_path / "[" / "red]"
+    Image.new("L", (30, 30)).save(file)
+    predict_files(images, [file], out=out, results=results)
+    printed = capsys.readouterr().out
+    assert printed.count("[b]:x:.png") == 2, "the conversion and the answer"
+    assert f" into {out}" in printed
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -29,6 +30,7 @@ from benchmarks.runs import checkpoints, journal, recording, run
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.run_views import Views
 from benchmarks.runs.wandb_view import WandbView
+from benchmarks.wandb_options import WandbOptions
 from models import registry
 from models.baselines import Linear
 from models.variant import Images
@@ -67,7 +69,17 @@ def spec_of(
     )
 
 
+UNSHOWN = WandbOptions(off=True)
+"""Weights & Biases decides no number, and its view takes longer than the small runs of tests."""
+
+
 def made(spec: RunSpec, results: Path, **how: Any) -> RunRecord:
+    """Makes a run, which Weights & Biases does not show unless `log` says so."""
+    return run.run(spec, source=NOWHERE, results=results, **{"log": UNSHOWN, **how})
+
+
+def shown(spec: RunSpec, results: Path, **how: Any) -> RunRecord:
+    """Makes a run that Weights & Biases shows, as by default."""
     return run.run(spec, source=NOWHERE, results=results, **how)
 
 
@@ -78,7 +90,9 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
+def made_until_checkpoint(
+    spec: RunSpec, results: Path, kills: int = 1, make: Callable[..., RunRecord] = made
+) -> Path:
     """Makes a run that dies after its next checkpoint, one step later, `kills` times."""
     save = Checkpoints.save_checkpoint
 
@@ -92,7 +106,7 @@ def made_until_checkpoint(spec: RunSpec, results: Path, kills: int = 1) -> Path:
         for _ in range(kills):
             torch.rand(7)  # earlier random numbers of the process must not matter
             with pytest.raises(KeyboardInterrupt):
-                made(spec, results)
+                make(spec, results)
     return RunFolder(results, spec.run_id).path
 
 
@@ -103,9 +117,9 @@ def test_a_run_killed_at_every_step_ends_bit_equal(variant: str, tmp_path: Path)
     steps = 48 // CASES[variant].get("batch_size", 16)
     # Each step has a checkpoint, except the last step of an epoch, which has it after validation.
     # The last epoch has no checkpoint at its end, because the record follows.
-    home = made_until_checkpoint(spec, tmp_path / "killed", kills=2 * steps - 1)
+    home = made_until_checkpoint(spec, tmp_path / "killed", kills=2 * steps - 1, make=shown)
     assert {path.name for path in home.glob("*.ckpt")} == {"last.ckpt", "previous.ckpt"}
-    resumed = made(spec, tmp_path / "killed")
+    resumed = shown(spec, tmp_path / "killed")
 
     assert resumed.digest == whole.digest
     assert resumed.weights_sha256 == whole.weights_sha256
@@ -254,7 +268,7 @@ def test_data_that_does_not_fit_into_memory_is_a_failed_record(
 
     with monkeypatch.context() as patched:
         patched.setattr(ImageDataset, "load", full)
-        record = made(spec_of("linear"), tmp_path)
+        record = shown(spec_of("linear"), tmp_path)
     assert (record.status, record.step, record.epochs) == ("failed", 0, 0)
     assert record.reason == "OutOfMemory: the memory does not suffice for this run"
     assert "OutOfMemoryError" in present(record.traceback)
@@ -324,7 +338,7 @@ def test_a_run_works_where_slurm_is_installed(
 
 def test_a_run_whose_worker_died_says_how_far_it_came(tmp_path: Path) -> None:
     spec = spec_of("linear", epochs=2)
-    home = made_until_checkpoint(spec, tmp_path, kills=4)
+    home = made_until_checkpoint(spec, tmp_path, kills=4, make=shown)
     record = run.give_up(spec, results=tmp_path, study=None, reason="it died")
     assert (record.status, record.reason, record.step) == ("failed", "it died", 4)
     assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
@@ -381,7 +395,7 @@ def test_a_failing_mirror_decides_nothing(
     for broken in ("init", "Run.log", "Run.finish"):
         with monkeypatch.context() as patched:
             patched.setattr(f"wandb.{broken}", refuse)
-            record = made(spec, tmp_path / broken)
+            record = shown(spec, tmp_path / broken)
         assert record.digest == whole.digest
         assert capsys.readouterr().err.count("view of") == 1
 
@@ -398,7 +412,7 @@ def test_what_has_a_record_has_a_whole_mirror(
         early.append(RunFolder(tmp_path, spec.run_id).read())
 
     monkeypatch.setattr(WandbView, "finish", finish_and_look)
-    made(spec, tmp_path)
+    shown(spec, tmp_path)
     assert early == [None]
     assert agrees(RunFolder(tmp_path, spec.run_id).path)
 
@@ -414,7 +428,7 @@ def test_an_upload_that_is_interrupted_costs_no_record(
     with monkeypatch.context() as patched:
         patched.setattr(WandbView, "finish", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            made(spec, tmp_path / "interrupted")
+            shown(spec, tmp_path / "interrupted")
     kept = RunFolder(tmp_path / "interrupted", spec.run_id).read_undamaged()
     assert kept is not None
     assert kept.digest == made(spec, tmp_path / "whole").digest
@@ -425,8 +439,8 @@ def elsewhere(patched: pytest.MonkeyPatch, **changed: Any) -> None:
     here = provenance()
     versions = {**here.versions, **changed.pop("versions", {})}
     there = here.model_copy(update={"versions": versions, **changed})
-    for module in (run, recording, checkpoints):
-        patched.setattr(module, "provenance", lambda: there)
+    for module in ("benchmarks.provenance", recording.__name__, checkpoints.__name__):
+        patched.setattr(f"{module}.provenance", lambda: there)
 
 
 ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
@@ -505,8 +519,10 @@ def test_a_torn_record_is_set_aside_and_its_run_re_run(
     assert record.status == "complete"
     assert RunFolder(tmp_path, spec.run_id).read_undamaged() == record
     assert (home / "record.unused").read_text() == '{"run_id": "x"'
-    told = f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record"
-    assert capsys.readouterr().err.count(told) == 1
+    sentence = (
+        f"capsbench: {home / 'record.json'} is not JSON: the run is re-run, and the old record"
+    )
+    assert capsys.readouterr().err.count(sentence) == 1
 
 
 def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -561,9 +577,9 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_serves(
     record = made(spec, tmp_path / "damaged")
     assert begun == ["previous.ckpt"]
     assert record.digest == made(spec, tmp_path / "whole").digest
-    told = capsys.readouterr().err
-    assert "last.ckpt is damaged" in told
-    assert told.count("damaged (") == 1
+    printed = capsys.readouterr().err
+    assert "last.ckpt is damaged" in printed
+    assert printed.count("damaged (") == 1
     assert (home / "last.unused").exists()
 
 
@@ -602,16 +618,18 @@ def test_a_full_disk_leaves_both_checkpoints_as_they_were(
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "reply"),
     [
         ({"validation_samples": 31}, "--validation-samples 31: .* has 150 .*: give 30 at most"),
         ({"train_samples": 121}, "--train-samples 121: .* has 150 .*: give 120 at most"),
     ],
 )
-def test_samples_asked_for_beyond_those_there_are_refused(asked: dict[str, int], told: str) -> None:
+def test_samples_asked_for_beyond_those_there_are_refused(
+    asked: dict[str, int], reply: str
+) -> None:
     budget = Budget(profile="test", epochs=1, train_samples=50, validation_samples=30)
     how: dict[str, Any] = {"budget": budget, "source": NOWHERE}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=reply):
         datasets.find("usps").require_samples("classification", asked=asked, **how)
     datasets.find("usps").require_samples("classification", asked={}, **how)
     datasets.find("moving_mnist").require_samples("classification", asked=asked, **how)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,16 +30,28 @@ from benchmarks.runs.restoration import evaluate, final_of
 from benchmarks.runs.trained import load_model
 from benchmarks.specs.profiles import ProfileName
 from benchmarks.specs.specification import Machine, specify
+from sweeps import worker_server
 from tests.benchmarks.test_own_variants import forget
 from tests.benchmarks.test_run import NOWHERE, made, made_until_checkpoint, spec_of
 from tests.narrowing import present
-from tests.processes import alive
+from tests.process_helpers import alive
 
 PATIENCE = 60
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks further processes from the server of workers, whose imports they share.
+
+    They are spawned otherwise, and each imports for seconds.
+    """
+    context = worker_server.process_context(has_gpu=False)
+    forking = SimpleNamespace(get_context=lambda name: context)
+    monkeypatch.setattr(device_processes, "multiprocessing", forking)
+
+
 def shared(spec: RunSpec, devices: int = 2) -> RunSpec:
-    """The spec of the same run on several devices."""
+    """Returns the spec of the same run on several devices."""
     return RunSpec.model_validate({**spec.model_dump(), "devices": devices})
 
 
@@ -73,6 +86,7 @@ CLOSE: dict[str, dict[str, Any]] = {
 """Without random numbers in training, which the processes of several devices draw differently."""
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("variant", CLOSE)
 def test_one_step_is_close_to_that_of_one_device(variant: str, tmp_path: Path) -> None:
     spec = spec_of(variant, epochs=1, **CLOSE[variant])
@@ -87,6 +101,7 @@ def test_one_step_is_close_to_that_of_one_device(variant: str, tmp_path: Path) -
         assert torch.allclose(other, tensor, rtol=1e-3, atol=1e-5), name
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_run_is_bit_equal_again_after_interruptions_and_as_a_final(tmp_path: Path) -> None:
     spec = shared(spec_of("cnn", epochs=2, width=4, dropout=0.3))
     whole = made(spec, tmp_path / "whole")
@@ -100,6 +115,7 @@ def test_a_run_is_bit_equal_again_after_interruptions_and_as_a_final(tmp_path: P
     assert evaluate(spec.run_id, source=NOWHERE, results=tmp_path / "whole").digest == final.digest
 
 
+@pytest.mark.usefixtures("forked")
 def test_three_devices_resume_bit_equal(tmp_path: Path) -> None:
     """Sums of three numbers depend on their order, which no checkpoint may change."""
     spec = shared(spec_of("linear", epochs=2, batch_size=12), 3)
@@ -108,6 +124,7 @@ def test_three_devices_resume_bit_equal(tmp_path: Path) -> None:
     assert made(spec, tmp_path / "resumed").digest == whole.digest
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_run_whose_other_process_is_killed_can_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +272,7 @@ def _lines(results: Path) -> int:
 
 
 def _members(session: int) -> list[int]:
-    """The processes of a session that are there."""
+    """Lists the processes of a session."""
     members = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

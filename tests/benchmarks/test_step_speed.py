@@ -82,12 +82,12 @@ def test_a_run_is_timed_beside_a_bare_loop(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--set", "code_dims=8"], "--set applies to one variant: name exactly one"),
         (["autoencoder", "--set", "coed_dims=8"], "no hyper-parameter 'coed_dims'"),
     ],
 )
-def test_settings_are_of_one_variant_and_known(arguments: list[str], told: str) -> None:
+def test_settings_are_of_one_variant_and_known(arguments: list[str], message: str) -> None:
     found = CliRunner().invoke(app, ["speed", *arguments])
-    assert told in str(found.exception), found.output
+    assert message in str(found.exception), found.output

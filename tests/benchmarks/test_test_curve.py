@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.curves import draw_curves
+from benchmarks.curves import draw_run_curves
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.spec import RunSpec
@@ -42,7 +42,7 @@ def test_a_final_has_test_scores_of_each_epoch_and_the_same_weights(
     assert {k: v for k, v in last.items() if k.startswith("test/")} == scores
     assert first.keys() == last.keys()
     assert any(first[k] != last[k] for k in scores)
-    assert draw_curves(RunFolder(tmp_path, spec.run_id).path, "title") is not None
+    assert draw_run_curves(RunFolder(tmp_path, spec.run_id).path, "title") is not None
     without = made(plain, tmp_path)
     assert (record.weights_sha256, record.metrics) == (without.weights_sha256, without.metrics)
     assert "test_curve" not in plain.model_dump(mode="json")

@@ -46,30 +46,30 @@ def watched(spec: Any, results: Path, *, terminal: bool = False, width: int = 80
 
 def test_each_epoch_is_a_line_that_marks_the_best(tmp_path: Path) -> None:
     spec = spec_of("linear", epochs=3)
-    told = watched(spec, tmp_path)
+    printed = watched(spec, tmp_path)
     record = RunFolder(tmp_path, spec.run_id).read()
     assert record is not None
     lines = re.findall(
         r"epoch (\d)/3  loss [\d.]+  validation loss [\d.]+  "
         r"accuracy ([\d.]+)( \(best\))?",
-        told,
+        printed,
     )
     assert [int(line[0]) for line in lines] == [1, 2, 3]
     assert [float(line[1]) for line in lines] == pytest.approx(record.history, rel=1e-3)
     best = [score > max(record.history[:i], default=-1) for i, score in enumerate(record.history)]
     assert [bool(line[2]) for line in lines] == best
-    assert "model   Linear, 7,850 trained parameters" in told
-    assert "data    mnist (stand-in), 48 training and 20 validation samples\n" in told
-    assert "budget  3 epochs, batches of 16\n" in told
-    assert "1 CPU thread, 32-true" in told
+    assert "model   Linear, 7,850 trained parameters" in printed
+    assert "data    mnist (stand-in), 48 training and 20 validation samples\n" in printed
+    assert "budget  3 epochs, batches of 16\n" in printed
+    assert "1 CPU thread, 32-true" in printed
 
 
 def test_a_resumed_run_shows_the_epochs_before(tmp_path: Path) -> None:
     spec = spec_of("linear", epochs=2)
     made_until_checkpoint(spec, tmp_path, kills=4)
-    told = watched(spec, tmp_path)
-    assert re.findall(r"epoch (\d)/2", told) == ["1", "2"]
-    assert "resumed at step 4" in told
+    printed = watched(spec, tmp_path)
+    assert re.findall(r"epoch (\d)/2", printed) == ["1", "2"]
+    assert "resumed at step 4" in printed
 
 
 def test_a_narrow_terminal_has_the_first_texts_of_the_bar() -> None:
@@ -91,9 +91,9 @@ def test_a_terminal_has_a_bar_within_its_width(
     variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_progress, "REFRESH_SECONDS", 0.0)
-    told = watched(spec_of(variant, epochs=2), tmp_path, terminal=True)
+    printed = watched(spec_of(variant, epochs=2), tmp_path, terminal=True)
     bars = re.findall(
-        r"epoch 2/2 [^\n\r]*?\b\d/3  loss [^\n\r]*", re.sub(r"\x1b\[[\d;?]*\w", "", told)
+        r"epoch 2/2 [^\n\r]*?\b\d/3  loss [^\n\r]*", re.sub(r"\x1b\[[\d;?]*\w", "", printed)
     )
     assert bars
     assert "samples/s" in bars[0]
@@ -176,6 +176,38 @@ def test_without_a_wish_the_last_epoch_is_drawn(tmp_path: Path) -> None:
     made(spec, tmp_path, callbacks=[TrainingPictures(PictureChoice())])
     folder = RunFolder(tmp_path, spec.run_id).path / "pictures"
     assert [path.name for path in folder.iterdir()] == ["epoch-0002-reconstructions.png"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "dataset", "file"),
+    [("kmeans", "usps", "reconstructions.png"), ("copy-last", "moving_mnist", "predictions.gif")],
+)
+def test_a_variant_without_epochs_is_drawn_once(
+    variant: str, dataset: str, file: str, tmp_path: Path
+) -> None:
+    """And a sample that does not exist is refused, as in a training."""
+    spec = spec_of(variant, dataset)
+    record = made(spec, tmp_path, callbacks=[TrainingPictures(PictureChoice(1, None, [3, 0]))])
+    folder = RunFolder(tmp_path, spec.run_id).path / "pictures"
+    assert f"fitted-{file}" in {path.name for path in folder.iterdir()}
+    assert record.digest == made(spec, tmp_path / "plain").digest
+    with pytest.raises(InputError, match="--show 20: the run has 20 validation samples"):
+        made(
+            spec,
+            tmp_path / "wrong",
+            callbacks=[TrainingPictures(PictureChoice(None, None, [20]))],
+        )
+
+
+@pytest.mark.parametrize("choice", [PictureChoice(), PictureChoice(1), PictureChoice(samples=[3])])
+def test_a_variant_that_draws_nothing_says_so_once_where_pictures_were_asked_for(
+    choice: PictureChoice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_of("linear", epochs=2)
+    made(spec, tmp_path, callbacks=[TrainingPictures(choice)])
+    asked = choice != PictureChoice()
+    assert capsys.readouterr().err.count("has no pictures, since its variant draws none") == asked
+    assert not (RunFolder(tmp_path, spec.run_id).path / "pictures").exists()
 
 
 def test_predicted_clips_are_animated(tmp_path: Path) -> None:
@@ -338,10 +370,10 @@ def test_the_bar_keeps_its_width_and_names_its_epoch(
 ) -> None:
     """Fields of changing width would make the bar jump with each number."""
     monkeypatch.setattr(run_progress, "REFRESH_SECONDS", 0.0)
-    told = re.sub(
+    printed = re.sub(
         r"\x1b\[[\d;?]*\w", "", watched(spec_of("cnn", epochs=2), tmp_path, terminal=True)
     )
-    lines = [line for line in re.split(r"[\r\n]+", told) if re.search("[━╸╺]", line)]
+    lines = [line for line in re.split(r"[\r\n]+", printed) if re.search("[━╸╺]", line)]
     assert lines
     assert all(line.startswith("epoch ") for line in lines)
     # Times and rates with more digits are wider; how fast a machine is, is not the point.

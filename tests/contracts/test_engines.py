@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import datasets, interrupts
+from benchmarks import interrupts
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.records.record import RunRecord
 from benchmarks.records.spec import RunSpec
-from benchmarks.specs.profiles import ProfileName, load_profile
-from models import registry
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import specify
 from reports.results import read_results
 from reports.table_files import write_tables
 from reports.tables import build_tables
@@ -33,11 +33,10 @@ from sweeps import engines
 from sweeps.engines import Engine, Inline, Job, WorkerContext, remote
 from sweeps.engines import dask as dask_engine
 from sweeps.options import EngineName, Options
-from sweeps.studies import space
 from sweeps.studies.study_configuration import Sampler
 from sweeps.sweep import sweep
 from sweeps.watchdog import Watchdog
-from tests.processes import alive
+from tests.process_helpers import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "BENCH_DATA": ""}
@@ -82,21 +81,8 @@ def spread(engine: Engine) -> Engine:
 
 
 def spec(root: Path, seed: int = 0, variant: str = "linear", dataset: str = "usps") -> RunSpec:
-    profile = load_profile(ProfileName.smoke)
-    budget = profile.budgets["classification"]
     source = DataSource(root)
-    chosen = space.load_space(variant, registry.variant(variant), ProfileName.smoke)
-    return RunSpec(
-        variant=variant,
-        dataset=dataset,
-        role="trial",
-        hyperparameters=chosen.resolve({}),
-        seed=seed,
-        budget=budget,
-        data_sha256=datasets.find(dataset)
-        .describe("classification", budget=budget, source=source)
-        .sha256,
-    )
+    return specify(variant, dataset, profile=ProfileName.smoke, seed=seed, source=source)
 
 
 def job(root: Path, seed: int = 0) -> Job:
@@ -419,15 +405,15 @@ def test_auto_means_what_the_workers_of_a_scheduler_have(
         assert dask_engine.choose_device(address)[0] == ("cuda" if gpu else "cpu")
         assert capsys.readouterr().err == ""
         engine = engines.start_engine(EngineName.dask, 1, scheduler=address, needs_gpu=True)
-        told: list[str] = []
+        printed: list[str] = []
 
         def heard() -> bool:
-            told.append(capsys.readouterr().err)
-            return "the worker at" in "".join(told)
+            printed.append(capsys.readouterr().err)
+            return "the worker at" in "".join(printed)
 
         until(heard)
-        assert ("finds no GPU, which" in "".join(told)) == (not gpu)
-        assert (": A GPU" in "".join(told)) == bool(gpu)
+        assert ("finds no GPU, which" in "".join(printed)) == (not gpu)
+        assert (": A GPU" in "".join(printed)) == bool(gpu)
         assert engine.workers == (1 if gpu else 0)
         engine.shutdown(cancel_futures=True)
     finally:

@@ -5,65 +5,65 @@ The runs are finals: they do all that trials do, and also score floors and test 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import datasets
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.records.folders import RunFolder
-from benchmarks.records.spec import Budget, RunSpec
+from benchmarks.records.spec import DeviceName, RunSpec
 from benchmarks.runs import journal
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.run import run
+from benchmarks.specs.profiles import ProfileName
+from benchmarks.specs.specification import Machine, specify
 from benchmarks.tasks import autoencoding
+from benchmarks.wandb_options import WandbOptions
 from models import registry
-from tests.contracts.test_variants import smoke
 
 NOWHERE = DataSource(Path("no-such-folder"))
-BUDGET = Budget(profile="test", epochs=2, train_samples=12, validation_samples=10, test_samples=10)
+BUDGET = {"epochs": 2, "train_samples": 12, "validation_samples": 10, "test_samples": 10}
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 """A machine with a GPU trains, resumes and repeats every variant there too."""
 DATASETS = {"classification": "usps", "autoencoding": "usps", "prediction": "mnist"}
 
 
-def spec_of(name: str, device: str) -> RunSpec:
-    task = registry.available()[name].task
-    dataset = DATASETS[task]
-    settings = smoke(name).model_dump(mode="json") | {"batch_size": 4}
-    plain = RunSpec(
-        variant=name,
-        dataset=dataset,
-        role="final",
-        hyperparameters=settings,
-        seed=1,
-        budget=BUDGET,
-        device=device,
-        data_sha256=datasets.find(dataset).describe(task, budget=BUDGET, source=NOWHERE).sha256,
-    )
+def spec_of(name: str, device: DeviceName) -> RunSpec:
+    """Specifies a final of a variant, and a base of as few samples if it needs one."""
+    dataset = DATASETS[registry.available()[name].task]
+    how: dict[str, Any] = {
+        "profile": ProfileName.smoke,
+        "hyperparameters": {"batch_size": 4},
+        "seed": 1,
+        "budget": BUDGET,
+        "source": NOWHERE,
+        "machine": Machine(threads=1, device=device),
+    }
     base_variant = registry.variant(name).base_variant
     base = None
     if base_variant is not None:
-        base = spec_of(base_variant, device).model_copy(update={"role": "base"})
-    return plain.model_copy(update={"base": base})
+        base = specify(base_variant, dataset, role="base", budget_role="final", **how)
+    return specify(name, dataset, role="final", base=base, **how)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", registry.available())
 def test_a_run_resumes_in_the_middle_of_an_epoch(
-    name: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, device: DeviceName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fewer than there are, so that the last test fits probes anew.
     monkeypatch.setattr(autoencoding, "PROBE_SAMPLES", 10)
     spec = spec_of(name, device)
-    whole = run(spec, source=NOWHERE, results=tmp_path / "whole")
+    make = partial(run, source=NOWHERE, log=WandbOptions(off=True))
+    whole = make(spec, results=tmp_path / "whole")
     assert whole.status == "complete", whole.traceback
     if whole.epochs == 0:
         pytest.skip("it is not trained by steps")
     if spec.base is not None:
-        run(spec.base, source=NOWHERE, results=tmp_path / "killed")
+        make(spec.base, results=tmp_path / "killed")
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
     save, saved = Checkpoints.save_checkpoint, []
 
@@ -76,8 +76,8 @@ def test_a_run_resumes_in_the_middle_of_an_epoch(
         patched.setattr(Checkpoints, "save_checkpoint", save_and_die)
         for _ in range(4):
             with pytest.raises(KeyboardInterrupt):
-                run(spec, source=NOWHERE, results=tmp_path / "killed")
+                make(spec, results=tmp_path / "killed")
     assert saved == [1, 2, 3, 4]  # three steps are an epoch
-    resumed = run(spec, source=NOWHERE, results=tmp_path / "killed")
+    resumed = make(spec, results=tmp_path / "killed")
     assert resumed.digest == whole.digest
     assert resumed.weights_sha256 == whole.weights_sha256

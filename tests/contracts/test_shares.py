@@ -1,4 +1,4 @@
-"""Every variant has the gradients of the whole batch when two processes share the batch.
+"""Tests that two processes which share a batch have the gradients of the whole batch.
 
 A loss term that is no mean over samples fails here, unless it reads the samples of all shares.
 """

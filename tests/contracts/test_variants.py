@@ -6,6 +6,7 @@ space file, or its defaults if there is no such profile.
 
 from __future__ import annotations
 
+import ast
 import copy
 from pathlib import Path
 from typing import Any
@@ -400,3 +401,12 @@ def test_hyperparameters_are_documented(name: str) -> None:
 @EVERY_VARIANT
 def test_the_docstring_opens_with_a_sentence(name: str) -> None:
     assert registry.available()[name].summary.endswith(".")
+
+
+def test_each_textbook_version_is_named_by_what_it_explains() -> None:
+    """A reader of a fast version finds the plain one."""
+    root = Path(registry.__file__).parents[1]
+    fast = [path for path in root.glob("models/**/*.py") if "textbook" not in path.parts]
+    documented = "".join(ast.get_docstring(ast.parse(path.read_text())) or "" for path in fast)
+    for path in root.glob("models/textbook/[a-z]*.py"):
+        assert path.relative_to(root).as_posix() in documented

@@ -73,9 +73,9 @@ def evaluates(model: Variant, batch: Images, placed: Tensor, by_hand: Objects) -
 
     `placed` are the images on the canvas, which are the expected targets.
     """
-    told, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
-    for found in (told, shown, coded):
+    from_loss, shown, coded = model.loss(batch)[1], model(batch.x), model.encode(batch.x)
+    for found in (from_loss, shown, coded):
         assert torch.equal(found.code, by_hand.posterior)
         assert torch.equal(present(found.prior), by_hand.prior)
-    for found in (told, shown):
+    for found in (from_loss, shown):
         assert torch.equal(found.target, placed)

@@ -112,7 +112,7 @@ def test_order_does_not_matter_and_absent_points_count_for_nothing() -> None:
 
 
 def test_a_capsule_is_active_if_and_only_if_it_wins_more_than_one_point() -> None:
-    """Takes three capsules.
+    """Checks three capsules.
 
     The first wins two points, the second one point, and the third only an absent point.
     """

@@ -44,7 +44,7 @@ def errors_of(value: float) -> SeedScores:
     return errors(np.random.default_rng(0), 1, value, 0, 3)[0]
 
 
-def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path: Path) -> None:
+def test_a_skill_does_not_depend_on_the_other_variants(tmp_path: Path) -> None:
     """Before: one more bad variant moved the interquartile mean of another from 0.000 to 0.890."""
     few = sweep(variants=("cnn", "linear"), datasets=DATASETS)
     many = sweep(variants=("cnn", "linear", "bad"), datasets=(*DATASETS, "cifar10"))
@@ -57,7 +57,7 @@ def test_finding_6_a_skill_does_not_depend_on_the_other_variants(tmp_path: Path)
     assert "does not cover" in other["note"]["cnn"]
 
 
-def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path: Path) -> None:
+def test_datasets_of_one_fingerprint_count_once(tmp_path: Path) -> None:
     """In prediction, mnist and moving_mnist are the same sequences, so five datasets are four."""
     files = sweep(
         variants=("convlstm", "tlb"), datasets=("mnist", "moving_mnist", "usps"), task="prediction"
@@ -75,7 +75,7 @@ def test_finding_6_datasets_of_one_fingerprint_count_once(tmp_path: Path) -> Non
     assert one.ranks.datasets == 2
 
 
-def test_finding_6_two_seeds_have_no_interval(tmp_path: Path) -> None:
+def test_two_seeds_have_no_interval(tmp_path: Path) -> None:
     table = found(sweep(variants=("cnn", "linear"), finals=2), tmp_path)
     assert table["skill"].notna().all()
     assert table[["skill_low", "skill_high"]].isna().all(axis=None)
@@ -107,7 +107,7 @@ def test_a_skill_without_any_mistake_has_an_interval() -> None:
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_finding_6_intervals_of_skills_of_errors_cover_what_they_say(seeds: int) -> None:
+def test_intervals_of_skills_of_errors_cover_what_they_say(seeds: int) -> None:
     """The bootstrap's covered 71 % with two seeds, and 82 % with three."""
     draw = np.random.default_rng(seeds)
     spreads = (0.02, 0.02, 0.05, 0.1)

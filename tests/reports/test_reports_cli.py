@@ -11,9 +11,11 @@ from typer.testing import CliRunner, Result
 
 from reports.__main__ import app
 from reports.build import build
+from reports.formats import readable
 from reports.results import read_results
 from reports.terminal_tables import show_tables
 from tests.reports.results_folder import sweep
+from tests.reports.test_reports_data_tables import with_single_run
 
 
 def call(*arguments: object, columns: int = 80) -> Result:
@@ -75,9 +77,7 @@ def test_show_prints_tables_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [60, 200])
-def test_finding_8_a_terminal_gets_few_rows_and_is_told_where_the_others_are(
-    tmp_path: Path, width: int
-) -> None:
+def test_a_terminal_gets_few_rows_and_the_place_of_the_others(tmp_path: Path, width: int) -> None:
     files = sweep(variants=("cnn", "linear"), datasets=tuple("abcdefghij"), trials=1, finals=1)
     results = read_results(files.write(tmp_path))
     screen = Console(force_terminal=True, width=width, record=True, file=StringIO())
@@ -127,7 +127,7 @@ def test_show_fits_the_terminal_and_writes_nothing(tmp_path: Path, columns: int)
     result = call("show", "--results", files.write(tmp_path), columns=columns)
     assert result.exit_code == 0, result.output
     *lines, path = result.output.splitlines()
-    assert path.startswith("Report: ")
+    assert path == f"Report: `capsbench report --results {tmp_path}` writes one"
     assert max(map(len, lines)) <= columns
     assert any("moving_mnist" in line for line in lines)
     assert any("official" in line for line in lines)
@@ -136,13 +136,30 @@ def test_show_fits_the_terminal_and_writes_nothing(tmp_path: Path, columns: int)
     assert not (tmp_path / "report").exists()
 
 
+def test_show_lists_single_runs_beside_the_sweeps(tmp_path: Path) -> None:
+    files = sweep(variants=("cnn",), datasets=("mnist",))
+    record = with_single_run(files)
+    score = readable(record["metrics"]["validation/accuracy"])
+    result = call("show", "--results", files.write(tmp_path / "both"))
+    assert "classification (profile quick)" in result.output
+    after = result.output.partition("single runs")[2].splitlines()
+    (row,) = [line for line in after if record["run_id"] in line]
+    assert row.split() == [record["run_id"], "accuracy", score]
+    record["status"] = "pruned"
+    files.cells = {}
+    files.records = {record["run_id"]: record}
+    alone = call("show", "--results", files.write(tmp_path / "alone"))
+    assert alone.exit_code == 0, alone.output
+    assert alone.output.lstrip().startswith("single runs")
+    assert "pruned" in alone.output
+
+
 def test_failures_are_pointed_out(tmp_path: Path) -> None:
     files = sweep()
     files.run("linear-mnist-quick", "trial", 0)["status"] = "failed"
-    assert (
-        "1 failure: see tables/failures.md"
-        in call("show", "--results", files.write(tmp_path)).output
-    )
+    told = f"1 failure: see `capsbench show --results {tmp_path} --table failures`"
+    assert told in call("show", "--results", files.write(tmp_path)).output
+    assert "trial" in call("show", "--results", tmp_path, "--table", "failures").output
 
 
 @pytest.mark.parametrize("command", ["build", "show"])

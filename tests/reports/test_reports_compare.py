@@ -68,7 +68,7 @@ def test_seeds_that_differ_are_not_compared(tmp_path: Path) -> None:
     assert compared(a, b, tmp_path)["cnn", "mnist"]["verdict"] == "no common seeds"
 
 
-def test_finding_5_intervals_and_verdicts_agree_among_many_cells(tmp_path: Path) -> None:
+def test_intervals_and_verdicts_agree_among_many_cells(tmp_path: Path) -> None:
     """p was corrected for the number of cells, and the interval beside it was not."""
     datasets = ("mnist", "usps", "svhn", "cifar10")
     a, b = (sweep(variants=("cnn", "linear", "mlp"), datasets=datasets) for _ in "ab")

@@ -1,4 +1,4 @@
-"""Of 100 tables, the sentences that reports print are true in as many as they say, or in more."""
+"""Tests that the sentences of reports are true in at least as many tables as they say."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reports.statistics.intervals import estimate
-from tests.reports.measured_coverage import CLAIMS, SEEDS
 from tests.reports.simulated import errors, rates
+from tests.tools.measured_coverage import CLAIMS, SEEDS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reading-the-tables.md"
 TABLES = 600

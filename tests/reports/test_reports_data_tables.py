@@ -32,7 +32,7 @@ def trials_by_number(results: Results) -> pd.DataFrame:
     return trials_of(results.cells[0]).set_index("number")
 
 
-def test_finding_8_scores_have_a_row_per_run_and_metric(tmp_path: Path) -> None:
+def test_scores_have_a_row_per_run_and_metric(tmp_path: Path) -> None:
     table = TABLES["scores"](
         read_results(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path))
     )
@@ -48,7 +48,7 @@ def test_finding_8_scores_have_a_row_per_run_and_metric(tmp_path: Path) -> None:
     assert sorted(tested["seconds"]) == [2.5, 5.0, 7.5]
 
 
-def test_finding_8_single_runs_are_in_scores_and_runs_alone(tmp_path: Path) -> None:
+def test_single_runs_are_in_scores_and_runs_alone(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     before = build_tables(read_results(files.write(tmp_path / "a")))
     record = with_single_run(files)
@@ -87,7 +87,7 @@ def test_a_single_run_makes_a_report_anew(tmp_path: Path) -> None:
     assert "single" in (tmp_path / "report" / "tables" / "runs.csv").read_text()
 
 
-def test_finding_8_a_study_has_a_row_per_trial_and_its_searched_hyperparameters(
+def test_a_study_has_a_row_per_trial_and_its_searched_hyperparameters(
     tmp_path: Path,
 ) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
@@ -148,7 +148,7 @@ def kind(column: pd.Series[Any]) -> str:
 
 
 @pytest.mark.parametrize("finals", [1, 3])
-def test_finding_9_columns_have_equal_types_in_csv_and_parquet(tmp_path: Path, finals: int) -> None:
+def test_columns_have_equal_types_in_csv_and_parquet(tmp_path: Path, finals: int) -> None:
     files = sweep(variants=("cnn", "capsnet"), datasets=("mnist", "usps"), finals=finals)
     files.run("cnn-mnist-quick", "trial", 1)["status"] = "failed"
     with_single_run(files)

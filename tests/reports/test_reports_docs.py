@@ -26,7 +26,7 @@ def section(name: str) -> str:
     return TEXT.partition(f"\n### {name}\n")[2].partition("\n#")[0]
 
 
-def told(text: str) -> set[str]:
+def mentioned(text: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", text))
 
 
@@ -37,28 +37,28 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_column_of_every_table_is_explained(root: Path, name: str) -> None:
-    known = told(section(name)) | told(section("In many tables"))
+    known = mentioned(section(name)) | mentioned(section("In many tables"))
     if name == "metrics":
-        known |= told(section("leaderboard"))
+        known |= mentioned(section("leaderboard"))
     if name in ("runs", "matrix"):
-        known |= told(section("scores")) | {"mnist", "usps"}
+        known |= mentioned(section("scores")) | {"mnist", "usps"}
     assert set(TABLES[name](read_results(root))) - known == set()
 
 
 def test_every_column_of_a_comparison_is_explained() -> None:
-    known = told(section("compare")) | told(section("In many tables"))
+    known = mentioned(section("compare")) | mentioned(section("In many tables"))
     assert set(compare.COLUMNS) - known == set()
 
 
 def test_every_column_of_above_floors_is_explained(root: Path) -> None:
-    known = told(section("above_floors")) | told(section("In many tables"))
-    assert set(load(root).above_floors()) - known - told(section("leaderboard")) == set()
+    known = mentioned(section("above_floors")) | mentioned(section("In many tables"))
+    assert set(load(root).above_floors()) - known - mentioned(section("leaderboard")) == set()
     assert list(load(root).above_floors()) == list(ABOVE_FLOORS)
 
 
 def test_every_mark_is_explained() -> None:
     marks = TEXT.partition("## Marks")[2].partition("## Columns")[0]
-    assert {*get_args(Mark)} - {""} <= told(marks)
+    assert {*get_args(Mark)} - {""} <= mentioned(marks)
 
 
 @pytest.mark.parametrize("name", TABLES)

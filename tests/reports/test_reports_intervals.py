@@ -70,7 +70,7 @@ def test_a_metric_without_ends_has_students_interval() -> None:
     st.lists(st.integers(0, 64), min_size=3, max_size=10),
     st.sampled_from(["accuracy", "exact_match", "lin_pred"]),
 )
-def test_finding_4_intervals_stay_inside_the_range(counts: list[int], metric: str) -> None:
+def test_intervals_stay_inside_the_range(counts: list[int], metric: str) -> None:
     """Before: the intervals of 44 of 65 rows left [0, 1]."""
     found = estimate(SeedScores(tuple(count / 64 for count in counts), metric, 64))
     assert 0 <= found.low <= found.mean <= found.high <= 1
@@ -81,7 +81,7 @@ def test_finding_4_intervals_stay_inside_the_range(counts: list[int], metric: st
     assert math.isnan(ssim.low) or -1 < ssim.low <= ssim.high < 1
 
 
-def test_finding_4_two_equal_seeds_have_no_interval_of_0() -> None:
+def test_two_equal_seeds_have_no_interval_of_0() -> None:
     """Before: the table had `0.2188 ± 0`, with more digits than the rows beside it."""
     found = estimate(SeedScores((0.2188, 0.2188), "accuracy", 64))
     assert math.isnan(found.low)
@@ -90,7 +90,7 @@ def test_finding_4_two_equal_seeds_have_no_interval_of_0() -> None:
     assert high - low > 0.1
 
 
-def test_finding_5_the_test_set_is_in_the_interval() -> None:
+def test_the_test_set_is_in_the_interval() -> None:
     """With 64 test images the interval is wide, even if all seeds agree."""
     wide, narrow = (
         estimate(SeedScores((0.36,) * 10, "accuracy", tested)) for tested in (64, 10_000)

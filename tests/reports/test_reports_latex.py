@@ -15,7 +15,10 @@ from tests.reports.results_folder import sweep
 EVIL = r"\input{/etc/passwd} $x^2_{1}$ 50% #1 & [a]* ~ -- <b> \end{document} 😀 שלום é"
 
 
-def built(root: Path) -> Path:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Writes the LaTeX files of tables with hostile names."""
+    root = tmp_path_factory.mktemp("built")
     files = sweep(variants=("cnn", EVIL), datasets=("mnist", "moving_mnist"))
     for number, study in enumerate([*files.cells]):
         files.cells[f"cell{number}"] = files.cells.pop(study) | {"study": f"cell{number}"}
@@ -26,16 +29,16 @@ def built(root: Path) -> Path:
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
-def test_the_tables_compile(tmp_path: Path) -> None:
-    folder = built(tmp_path)
+def test_the_tables_compile(built: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(built, tmp_path / "tables")
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
     done = subprocess.run(call, cwd=folder, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-2000:]
     assert (folder / "tables.pdf").stat().st_size > 10_000
 
 
-def test_rows_have_the_columns_of_their_head(tmp_path: Path) -> None:
-    for path in built(tmp_path).glob("*.tex"):
+def test_rows_have_the_columns_of_their_head(built: Path) -> None:
+    for path in built.glob("*.tex"):
         if path.name == "tables.tex":
             continue
         for table in path.read_text().split(r"\toprule")[1:]:
@@ -45,8 +48,8 @@ def test_rows_have_the_columns_of_their_head(tmp_path: Path) -> None:
         assert r"\input" not in path.read_text().replace(r"\textbackslash{}input", "")
 
 
-def test_the_best_is_bold_with_its_interval(tmp_path: Path) -> None:
-    text = (built(tmp_path) / "leaderboard.tex").read_text()
+def test_the_best_is_bold_with_its_interval(built: Path) -> None:
+    text = (built / "leaderboard.tex").read_text()
     assert r"\mathbf{" in text
     assert text.count(r"^{\ast}") == 2  # of another dataset, on which both may be best
 
@@ -64,8 +67,10 @@ See Table~\ref{tab:classification-quick}.
 """
 
 
-def papers_folder(root: Path) -> Path:
+@pytest.fixture(scope="module")
+def papers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Writes the LaTeX files of two tasks with all datasets, wide figures and odd names."""
+    root = tmp_path_factory.mktemp("paper")
     datasets = ("mnist", "moving_mnist", "usps", "cifar10", "svhn")
     names = ("capsule-transformer", "capsnet-notebook", "cnn", "tlb-keras", EVIL)
     files = sweep(variants=(*names, *(f"v{n}" for n in range(12))), datasets=datasets)
@@ -81,8 +86,8 @@ def papers_folder(root: Path) -> Path:
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn", "twocolumn,a4paper"])
-def test_finding_9_the_leaderboard_fits_a_paper(tmp_path: Path, columns: str) -> None:
-    folder = papers_folder(tmp_path)
+def test_the_leaderboard_fits_a_paper(papers_folder: Path, tmp_path: Path, columns: str) -> None:
+    folder = shutil.copytree(papers_folder, tmp_path / "tables")
     (folder / "paper.tex").write_text(PAPER % columns)
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     for _ in ("labels", "references"):
@@ -93,9 +98,8 @@ def test_finding_9_the_leaderboard_fits_a_paper(tmp_path: Path, columns: str) ->
         assert complaint not in log, log[log.index(complaint) :][:500]
 
 
-def test_the_leaderboard_is_ready_for_a_paper(tmp_path: Path) -> None:
-    folder = papers_folder(tmp_path)
-    text = (folder / "leaderboard.tex").read_text()
+def test_the_leaderboard_is_ready_for_a_paper(papers_folder: Path) -> None:
+    text = (papers_folder / "leaderboard.tex").read_text()
     assert r"\begin{table*}" in text
     assert r"{\scriptsize accuracy}" in text
     assert r"{\scriptsize \% $\uparrow$}" in text
@@ -104,7 +108,7 @@ def test_the_leaderboard_is_ready_for_a_paper(tmp_path: Path) -> None:
     assert r"\label{tab:classification-quick-2}" in text  # too many variants for one
     assert r"\caption{Classification, profile quick, part 1 of 2: mean test score over" in text
     assert "Test samples: 2,000. Data: official." in text
-    methods = (folder / "methods.tex").read_text()
+    methods = (papers_folder / "methods.tex").read_text()
     assert methods.count("\n") == 1
     for said in ("code version 0123456789ab", "the best of 4 trials", "Hsu 1984"):
         assert said in methods

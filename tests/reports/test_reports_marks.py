@@ -16,7 +16,7 @@ from reports.terminal_tables import show
 from tests.reports.results_folder import put, sweep, variants
 
 
-def test_finding_7_the_memory_of_a_cpu_process_is_not_shown(tmp_path: Path) -> None:
+def test_the_memory_of_a_cpu_process_is_not_shown(tmp_path: Path) -> None:
     """Before: a worker's memory grew from cell to cell, and copy-last, which has no parameters,
     had the most.
     """
@@ -56,8 +56,8 @@ def shown(results: Results) -> str:
     return console.export_text()
 
 
-def test_finding_2_a_cell_that_cannot_be_tested_says_so(tmp_path: Path) -> None:
-    """It had no sign, as a variant has that was told apart from the best."""
+def test_a_cell_that_cannot_be_tested_says_so(tmp_path: Path) -> None:
+    """Known mistake: it had no sign, like a variant that is worse than the best."""
     results = few_seeds(tmp_path)
     table = variants(results).set_index("variant")
     assert dict(table["mark"]) == {"cnn": "may be best", "vit": "too few seeds"}
@@ -67,7 +67,7 @@ def test_finding_2_a_cell_that_cannot_be_tested_says_so(tmp_path: Path) -> None:
     assert r"$50.0^{\circ}$" in paper
 
 
-def test_finding_4_two_equal_seeds_are_shown_instead_of_an_interval_of_0(tmp_path: Path) -> None:
+def test_two_equal_seeds_are_shown_instead_of_an_interval_of_0(tmp_path: Path) -> None:
     """`0.2188 ± 0` stood there."""
     results = few_seeds(tmp_path)
     row = variants(results).set_index("variant").loc["vit"]
@@ -79,7 +79,7 @@ def test_finding_4_two_equal_seeds_are_shown_instead_of_an_interval_of_0(tmp_pat
     assert "±" not in text
 
 
-def test_finding_5_the_size_of_the_test_set_stands_wherever_a_score_does(tmp_path: Path) -> None:
+def test_the_size_of_the_test_set_stands_wherever_a_score_does(tmp_path: Path) -> None:
     """A reader answered `10,000` with certainty: it was 64."""
     files = sweep(variants=("capsnet",), datasets=("mnist",))
     results = read_results(files.write(tmp_path))
@@ -126,7 +126,7 @@ def test_a_deterministic_baseline_is_called_so(tmp_path: Path) -> None:
     assert table.loc["cnn", "ci_of"] == "seeds and test set"
 
 
-def test_finding_5_a_row_says_how_many_samples_scored_it_and_what_its_interval_includes(
+def test_a_row_says_how_many_samples_scored_it_and_what_its_interval_includes(
     tmp_path: Path,
 ) -> None:
     table = variants(read_results(sweep().write(tmp_path)))
@@ -134,13 +134,13 @@ def test_finding_5_a_row_says_how_many_samples_scored_it_and_what_its_interval_i
     assert set(table["ci_of"]) == {"seeds and test set"}
 
 
-def test_finding_7_no_p_value_is_called_chance(tmp_path: Path) -> None:
+def test_no_p_value_is_called_chance(tmp_path: Path) -> None:
     text = (Path(page.__file__).parent / "index.html.j2").read_text("utf-8")
     assert "that this is chance" not in text
     assert "p" not in leaderboard(read_results(sweep().write(tmp_path)))
 
 
-def test_finding_7_importance_of_few_trials_is_not_shown(tmp_path: Path) -> None:
+def test_importance_of_few_trials_is_not_shown(tmp_path: Path) -> None:
     """Before: `lr 99 %` was computed from two trials."""
     files = sweep(variants=("cnn",), datasets=("mnist",), trials=19)
     files.cells["cnn-mnist-quick"]["importance"] = {"a": 0.2, "b": 0.8}

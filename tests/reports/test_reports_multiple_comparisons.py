@@ -53,7 +53,7 @@ def test_of_errors_the_lowest_is_best() -> None:
     assert marks([high, low], "minimize") == ["worse", "best"]
 
 
-def test_finding_1_equal_differences_of_two_or_three_seeds_prove_nothing() -> None:
+def test_equal_differences_of_two_or_three_seeds_prove_nothing() -> None:
     """Before: one image of 64 less for each seed had p = 0 and the mark `behind`."""
     assert marks(accuracies((0.5, 0.5, 0.5), (31 / 64,) * 3, tested=64)) == ["may be best"] * 2
     draw = np.random.default_rng(1)
@@ -64,7 +64,7 @@ def test_finding_1_equal_differences_of_two_or_three_seeds_prove_nothing() -> No
     assert share(false) < 0.01  # 36 % before
 
 
-def test_finding_2_variants_with_disjoint_intervals_differ() -> None:
+def test_variants_with_disjoint_intervals_differ() -> None:
     """Before: `≈` was the mark of .53 ± .22 and .045 ± .019."""
     assert marks(accuracies((0.43, 0.55, 0.61), (0.037, 0.045, 0.053))) == ["best", "worse"]
 
@@ -97,7 +97,7 @@ def test_marks_are_monotone_in_the_mean(counts: list[list[int]]) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 64), min_size=3, max_size=5), min_size=2, max_size=6))
-def test_finding_5_marks_and_behind_at_most_agree(counts: list[list[int]]) -> None:
+def test_marks_and_behind_at_most_agree(counts: list[list[int]]) -> None:
     """An interval of a difference that excluded 0 stood beside `tied`."""
     variants = [SeedScores(tuple(c / 64 for c in row), "accuracy", 64) for row in counts]
     found = compare_with_best(variants, "maximize")

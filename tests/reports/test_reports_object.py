@@ -59,7 +59,10 @@ def test_filters_change_no_figure(root: Path) -> None:
         ({"variant": "capsent"}, "there is no variant 'capsent': did you mean 'capsnet'? Known: c"),
         ({"dataset": "minst"}, "there is no dataset 'minst': did you mean 'mnist'? Known: mnist, "),
         ({"profile": "quik*"}, "there is no profile 'quik*': did you mean 'quick'? Known: quick"),
-        ({"seed": "1"}, "no table has a filter 'seed': choose of task, variant, dataset, profile"),
+        (
+            {"seed": "1"},
+            "no table has a filter 'seed': choose one of task, variant, dataset, profile",
+        ),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(
@@ -116,7 +119,9 @@ def test_figures_are_drawn_on_given_axes(root: Path) -> None:
 
 
 def test_a_figure_shows_one_task(root: Path) -> None:
-    with pytest.raises(InputError, match=r"choose of mnist, classification, quick; mnist, pred"):
+    with pytest.raises(
+        InputError, match=r"choose one of mnist, classification, quick; mnist, pred"
+    ):
         load(root).plot_scores("mnist", ax=Figure().subplots())
-    with pytest.raises(InputError, match=r"choose of classification, quick; prediction, quick"):
+    with pytest.raises(InputError, match=r"choose one of classification, quick; prediction, quick"):
         load(root).plot_matrix(ax=Figure().subplots())

@@ -94,7 +94,7 @@ def test_intervals_of_gaps_cover_what_they_say(tmp_path: Path, ours: int, theirs
     assert 0.94 <= share(held) <= 0.99
 
 
-def test_finding_10_a_smaller_budget_than_the_papers_has_no_gap(tmp_path: Path) -> None:
+def test_a_smaller_budget_than_the_papers_has_no_gap(tmp_path: Path) -> None:
     row = leaderboard(
         read_results(sweep(variants=("capsnet",), datasets=("mnist",)).write(tmp_path))
     ).iloc[0]
@@ -124,33 +124,33 @@ def test_every_published_figure_is_whole() -> None:
     assert len(held) == len(set(held))
 
 
-def test_finding_10_the_figures_of_the_scae_paper_are_there() -> None:
+def test_the_figures_of_the_scae_paper_are_there() -> None:
     """LIN-PRED was missing on CIFAR-10 and SVHN."""
     held = {(p.dataset, p.metric) for p in published_figures() if p.variant == "scae"}
     datasets = ("mnist", "svhn", "cifar10")
     assert held == {(dataset, f"lin_{way}") for dataset in datasets for way in ("pred", "match")}
 
 
-def test_finding_10_capsnet_on_svhn_is_of_the_whole_training_set() -> None:
+def test_capsnet_on_svhn_is_of_the_whole_training_set() -> None:
     """`small subset` stood there."""
     (figure,) = (p for p in published_figures() if (p.variant, p.dataset) == ("capsnet", "svhn"))
     assert "73,257 images" in figure.protocol
 
 
-def test_finding_10_each_source_has_a_year_and_a_link() -> None:
+def test_each_source_has_a_year_and_a_link() -> None:
     for figure in published_figures():
         if "the notebook" not in figure.source:  # it has neither
             assert re.search(r"\b(19|20)\d\d:", figure.source), figure.source
             assert re.search(r"arXiv:\d{4}\.\d{5}|\w\.io/\w", figure.source), figure.source
 
 
-def test_finding_10_a_figure_of_unknown_many_runs_says_so(tmp_path: Path) -> None:
+def test_a_figure_of_unknown_many_runs_says_so(tmp_path: Path) -> None:
     row = capsnet(tmp_path, [0.6, 0.61, 0.62], "cifar10")
     assert pd.isna(row["n"])
     assert "number of runs not known" in row["differs"]
 
 
-def test_generated_test_data_is_told_beside_a_published_figure(tmp_path: Path) -> None:
+def test_generated_test_data_is_named_beside_a_published_figure(tmp_path: Path) -> None:
     files = sweep(variants=("convlstm",), datasets=("moving_mnist",), task="prediction")
     for number in range(3):
         data = files.run("convlstm-moving_mnist-quick", "final", number)["provenance"]["data"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def test_floors_and_samples_are_read(tmp_path: Path) -> None:
     assert run.samples.test_selection == "stratified"
 
 
-def told(root: Path) -> str:
+def refused(root: Path) -> str:
     with pytest.raises(InputError) as error:
         read_results(root)
     assert "\n" not in str(error.value)
@@ -100,13 +101,13 @@ def told(root: Path) -> str:
 
 def test_an_empty_or_missing_folder_is_named(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "nothing"):
-        assert told(root).startswith(f"{root}: no results here yet")
+        assert refused(root).startswith(f"{root}: no results here yet")
 
 
 def test_runs_without_cells_are_no_results(tmp_path: Path) -> None:
     files = sweep()
     files.cells.clear()
-    assert told(files.write(tmp_path)).startswith(f"{tmp_path}: no results here yet")
+    assert refused(files.write(tmp_path)).startswith(f"{tmp_path}: no results here yet")
 
 
 @pytest.mark.parametrize(
@@ -164,11 +165,14 @@ def test_several_processes_find_the_same_damage(
 
 
 def _in(check: Callable[..., str | None], folder: Path) -> Callable[..., str | None]:
-    """Returns a check of a run that leaves a file per process."""
+    """Returns a check of a run that leaves a file per process, and waits for three of them."""
     folder.mkdir()
 
     def checked(run: RunFolder, *, weights: bool = True) -> str | None:
         (folder / str(os.getpid())).touch()
+        until = time.monotonic() + 60
+        while len([*folder.iterdir()]) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
         return check(run, weights=weights)
 
     return checked
@@ -227,7 +231,7 @@ def test_a_record_of_another_shape_is_named(
     run_id = record["run_id"]
     record |= change
     path = RunFolder(files.write(tmp_path), run_id).record
-    sentence = told(tmp_path)
+    sentence = refused(tmp_path)
     assert sentence.startswith(f"{path} is not a record of this version ({why}")
     assert sentence.endswith(
         "): remove the run's folder to re-run the run, or use the version that wrote the record"
@@ -287,14 +291,14 @@ def test_a_ledger_of_another_shape_is_named(
     files = sweep()
     files.cells["linear-usps-quick"] |= change
     path = ResultsFolder(files.write(tmp_path)).ledger("linear-usps-quick")
-    assert told(tmp_path).startswith(f"{path} is not a cell's ledger of this version ({why}")
+    assert refused(tmp_path).startswith(f"{path} is not a cell's ledger of this version ({why}")
 
 
 def test_a_ledger_of_another_name_is_named(tmp_path: Path) -> None:
     files = sweep()
     files.cells["linear-usps-quick"]["study"] = "../../escape\n"
     path = ResultsFolder(files.write(tmp_path)).ledger("linear-usps-quick")
-    assert told(tmp_path) == (
+    assert refused(tmp_path) == (
         f"{path} is the ledger of another study, ../../escape : rename the file to the study's name"
     )
 
@@ -302,7 +306,9 @@ def test_a_ledger_of_another_name_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_object_is_named(tmp_path: Path) -> None:
     path = ResultsFolder(sweep().write(tmp_path)).ledger("linear-usps-quick")
     path.write_text("[]")
-    assert told(tmp_path).startswith(f"{path} is not a cell's ledger of this version (Input should")
+    assert refused(tmp_path).startswith(
+        f"{path} is not a cell's ledger of this version (Input should"
+    )
 
 
 def test_results_of_an_older_version_are_refused(tmp_path: Path) -> None:
@@ -310,7 +316,7 @@ def test_results_of_an_older_version_are_refused(tmp_path: Path) -> None:
     for record in files.records.values():
         del record["samples"], record["floors"]
     files.write(tmp_path)
-    assert "is not a record of this version (floors: Field required)" in told(tmp_path)
+    assert "is not a record of this version (floors: Field required)" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(

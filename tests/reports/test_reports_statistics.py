@@ -37,7 +37,7 @@ def test_paired_differences_agree_with_scipy() -> None:
         ([math.inf] * 3, [1.0] * 3, 3, False),
     ],
 )
-def test_finding_1_pairs_without_spread_or_too_few_have_no_p(
+def test_pairs_without_spread_or_too_few_have_no_p(
     ours: list[float], theirs: list[float], n: int, equal: bool
 ) -> None:
     found = paired(seeds(ours), seeds(theirs))
@@ -46,14 +46,14 @@ def test_finding_1_pairs_without_spread_or_too_few_have_no_p(
     assert all(map(math.isnan, found.interval(0.05)))
 
 
-def test_finding_1_one_test_image_in_each_seed_is_no_difference() -> None:
+def test_one_test_image_in_each_seed_is_no_difference() -> None:
     found = paired(seeds([0.5] * 3), seeds([31 / 64] * 3), tested=64)
     assert found.p > 0.3
     low, high = found.interval(0.05)
     assert low < 0 < high
 
 
-def test_finding_1_p_is_never_0() -> None:
+def test_p_is_never_0() -> None:
     found = paired(seeds([1.0] * 3), seeds([0.0] * 3), tested=10_000)
     assert 0 < found.p < 1e-20
 
@@ -69,7 +69,7 @@ def test_a_difference_of_rates_stays_inside_its_range() -> None:
     st.sampled_from([0, 64]),
     st.sampled_from([0.05, 0.05 / 7]),
 )
-def test_finding_5_an_interval_excludes_0_exactly_where_p_is_small(
+def test_an_interval_excludes_0_exactly_where_p_is_small(
     pairs: list[tuple[int, int]], tested: int, level: float
 ) -> None:
     found = paired(*(seeds([pair[side] / 64 for pair in pairs]) for side in (0, 1)), tested=tested)

@@ -179,7 +179,7 @@ def test_data_lists_each_state_once(tmp_path: Path) -> None:
     ]
 
 
-def test_finding_5_data_says_how_many_samples_runs_used(tmp_path: Path) -> None:
+def test_data_says_how_many_samples_runs_used(tmp_path: Path) -> None:
     files = sweep(variants=("cnn",), datasets=("mnist",))
     files.run("cnn-mnist-quick", "trial", 1)["samples"] |= {"train": 128, "test": 64}
     table = read(written(files, tmp_path), "data")
@@ -254,7 +254,7 @@ def test_the_leaderboard_explains_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "phrase"),
     [
         (lambda r: r["provenance"].update(code_version="other"), "2 code versions are mixed"),
         (lambda r: r["provenance"]["data"].update(sha256="cd"), "2 states of data are mixed"),
@@ -262,15 +262,15 @@ def test_the_leaderboard_explains_itself(tmp_path: Path) -> None:
     ],
 )
 def test_what_mixes_is_flagged_in_the_table_itself(
-    tmp_path: Path, change: Callable[[dict[str, Any]], None], told: str
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], phrase: str
 ) -> None:
     files = sweep(variants=("cnn", "linear"))
     change(files.run("cnn-mnist-quick", "final", 0))
     tables = written(files, tmp_path)
-    assert told in tables["leaderboard.md"].decode().partition("|")[0]
+    assert phrase in tables["leaderboard.md"].decode().partition("|")[0]
     notes = read(tables, "leaderboard").set_index("dataset")["notes"]
-    assert notes["mnist"].str.contains(told).all()
-    assert not notes["usps"].str.contains(told).any()
+    assert notes["mnist"].str.contains(phrase).all()
+    assert not notes["usps"].str.contains(phrase).any()
 
 
 def test_profiles_in_one_table_are_flagged(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_importance_has_the_weightiest_first(tmp_path: Path) -> None:
     assert list(table["parameter"]) == ["b", "a"]
 
 
-def test_finding_9_parquet_has_the_rows_and_types_of_the_table(tmp_path: Path) -> None:
+def test_parquet_has_the_rows_and_types_of_the_table(tmp_path: Path) -> None:
     files = sweep()
     written(files, tmp_path, ["parquet"])
     path = tmp_path / "report" / "tables" / "costs.parquet"

@@ -1,14 +1,15 @@
 """Runs `python -m sweeps` with trials after the random ones, with pruning, and with more
 checkpoints.
 
-Profile smoke has none of these. A checkpoint follows each step. Worker processes import this file
-again, so its patches hold there too.
+Profile smoke has none of these. A checkpoint follows each step. Worker processes run this file
+again, so its changes hold there too. A test changes its own process by `harden`.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -18,9 +19,6 @@ from benchmarks.specs import profiles
 from benchmarks.specs.profiles import Profile
 from sweeps.studies import space
 
-journal.CHECKPOINT_SECONDS = 0.0
-journal.CHECKPOINT_SHARE = math.inf
-
 _load = profiles.load_profile
 
 
@@ -29,8 +27,6 @@ def load_profile(name: str) -> Profile:
     budgets = {t: b.model_copy(update={"epochs": 3}) for t, b in profile.budgets.items()}
     return profile.model_copy(update={"budgets": budgets, "trials": 6})
 
-
-profiles.load_profile = load_profile
 
 _load_space = space.load_space
 
@@ -43,10 +39,26 @@ def load_space(*arguments: Any, **named: Any) -> space.Space:
     return chosen
 
 
-space.load_space = load_space
+def harden(change: Callable[[object, str, object], None] = setattr) -> None:
+    """Makes the sweeps of this process harder.
+
+    Args:
+        change: sets an attribute of a module; a test gives `monkeypatch.setattr`, which restores
+            it.
+    """
+    change(journal, "CHECKPOINT_SECONDS", 0.0)
+    change(journal, "CHECKPOINT_SHARE", math.inf)
+    change(profiles, "load_profile", load_profile)
+    change(space, "load_space", load_space)
+
+
+if __name__ in ("__main__", "__mp_main__"):
+    harden()
 
 if __name__ == "__main__":
     from benchmarks.commands.cli import main
+    from sweeps import progress
     from sweeps.__main__ import app
 
+    progress.TIMING_AFTER = math.inf  # no test reads the time left; the chaos suite has it
     main(app)

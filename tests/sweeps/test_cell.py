@@ -29,7 +29,7 @@ from sweeps.studies.proposals import Proposals
 from sweeps.studies.study_configuration import Sampler, StudyConfiguration
 from sweeps.sweep_status import show_status
 from tests.narrowing import present
-from tests.sweeps.growth import recorded
+from tests.tools.growth import recorded
 
 PROFILE = load_profile(ProfileName.smoke).model_copy(update={"lag": 3})
 SEEDS = 5
@@ -203,9 +203,9 @@ def test_without_trials_finals_are_of_the_recipe(
     assert kept["planned"] == {"trials": 0, "finals": 2}
     assert len(kept["finals"]) == 2
     show_status(tmp_path)
-    told = capsys.readouterr().out
-    assert "1 of 1 cells done" in told
-    heading, row = told.splitlines()[:2]
+    printed = capsys.readouterr().out
+    assert "1 of 1 cells done" in printed
+    heading, row = printed.splitlines()[:2]
     assert row[heading.index("trials") :].split()[0] == "none"
 
 
@@ -397,8 +397,8 @@ def test_the_study_follows_a_failed_run_that_was_re_run_with_success(
     assert ledger(results) == ledger(tmp_path / "undisturbed")
     assert stored(results) == stored(tmp_path / "undisturbed")
     again = TRIALS - FAILING - PROFILE.lag
-    told = f"the study is rewritten, and its last {again} trials are proposed again"
-    assert (told in capsys.readouterr().err) == (not database_lost)
+    sentence = f"the study is rewritten, and its last {again} trials are proposed again"
+    assert (sentence in capsys.readouterr().err) == (not database_lost)
     assert run_all(results) == []  # nothing remains, and nothing is said
     assert capsys.readouterr().err == ""
 

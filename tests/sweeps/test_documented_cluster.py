@@ -58,10 +58,10 @@ def answers(port: int) -> bool:
     return True
 
 
-def wait_until(holds: Callable[[], bool], told: Path | None = None) -> None:
+def wait_until(holds: Callable[[], bool], log: Path | None = None) -> None:
     until = time.monotonic() + PATIENCE
     while not holds():
-        assert time.monotonic() < until, told and told.read_text()
+        assert time.monotonic() < until, log and log.read_text()
         time.sleep(0.2)
 
 
@@ -99,8 +99,8 @@ def test_the_documented_dask_cluster_serves_and_refuses_workers_one_by_one(
     start(worker.replace("--resources run=1", ""), right)
     own = checkout(tmp_path / "driver")
     asked = "--profile smoke --only linear/usps --trials 2 --finals 1 --offline --device cpu"
-    told = tmp_path / "told.txt"
-    with told.open("w") as file:
+    log = tmp_path / "log.txt"
+    with log.open("w") as file:
         sweeping = subprocess.Popen(
             ["bash", "-c", f"{driver} {asked} --results results"],
             cwd=own,
@@ -110,18 +110,18 @@ def test_the_documented_dask_cluster_serves_and_refuses_workers_one_by_one(
             start_new_session=True,
         )
     processes.append(sweeping)
-    wait_until(lambda: told.read_text().count(" gets no run: ") == 3, told)
-    assert "(code_version was " in told.read_text()
-    assert "offers no resource `run`" in told.read_text()
-    assert "cannot compute runs (ModuleNotFoundError: No module named 'sweeps')" in told.read_text()
+    wait_until(lambda: log.read_text().count(" gets no run: ") == 3, log)
+    assert "(code_version was " in log.read_text()
+    assert "offers no resource `run`" in log.read_text()
+    assert "cannot compute runs (ModuleNotFoundError: No module named 'sweeps')" in log.read_text()
     wait_until(
-        lambda: "no worker can compute the runs of this sweep; it waits" in told.read_text(), told
+        lambda: "no worker can compute the runs of this sweep; it waits" in log.read_text(), log
     )
     assert sweeping.poll() is None
     start(worker, right)
-    assert sweeping.wait(PATIENCE) == 0, told.read_text()
-    assert told.read_text().count(" gets runs, on ") == 1
-    assert "runs are computed on cpu: --device cpu, on the workers" in told.read_text()
+    assert sweeping.wait(PATIENCE) == 0, log.read_text()
+    assert log.read_text().count(" gets runs, on ") == 1
+    assert "runs are computed on cpu: --device cpu, on the workers" in log.read_text()
     choice = Options(
         profile=ProfileName.smoke,
         data=tmp_path / "no-data",

@@ -26,6 +26,7 @@ from benchmarks.runs import recording, run
 from benchmarks.runs.checkpoints import Checkpoints
 from benchmarks.runs.run import give_up
 from benchmarks.specs.profiles import ProfileName
+from benchmarks.wandb_options import WandbOptions
 from reports.flags import flags
 from reports.results import read_results
 from sweeps import deadlines, engines, watchdog
@@ -37,6 +38,7 @@ from sweeps.sweep import sweep
 from sweeps.sweep_status import show_status
 from tests.narrowing import present
 from tests.reports.results_folder import ledger
+from tests.sweeps.command_lines import NoReport
 
 CHOICE = Options(
     profile=ProfileName.smoke,
@@ -46,7 +48,22 @@ CHOICE = Options(
     workers=1,
     trials=3,
     offline=True,
+    log=WandbOptions(off=True),
 )
+"""A sweep of seconds; no test of a driver looks at Weights & Biases."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Makes the sweep of `CHOICE` once; `results` copies it for tests that change its files."""
+    folder = tmp_path_factory.mktemp("finished")
+    sweep(CHOICE, folder)
+    return folder
+
+
+@pytest.fixture
+def results(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "results")
 
 
 class Fragile(Inline):
@@ -98,13 +115,16 @@ def test_retries_are_counted_and_end(
 
 
 def test_a_full_disk_is_one_sentence_and_the_sweep_resumes_from_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     results = tmp_path / "full"
     fsync = os.fsync
 
     def full(descriptor: int) -> None:
-        """No place for a second record."""
+        """Fails at the second record, as a full disk does."""
         record = ".record.json" in os.readlink(f"/proc/self/fd/{descriptor}")
         if record and digests(results):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -119,8 +139,7 @@ def test_a_full_disk_is_one_sentence_and_the_sweep_resumes_from_there(
     assert len(digests(results)) == 1
     assert not list(results.rglob(".record.json*"))
     sweep(CHOICE, results)
-    sweep(CHOICE, tmp_path / "undisturbed")
-    assert digests(results) == digests(tmp_path / "undisturbed")
+    assert digests(results) == digests(finished)
 
 
 def digests(results: Path) -> dict[str, str]:
@@ -189,21 +208,6 @@ def test_a_second_ctrl_c_waits_for_no_worker(
     assert engine.ended == ended
 
 
-class NoReport:
-    """Replaces the report, whose process takes seconds."""
-
-    def __init__(self, results: Path) -> None: ...
-
-    def prepare(self) -> None: ...
-
-    def begin(self) -> None: ...
-
-    def abandon(self) -> None: ...
-
-    def write(self) -> int:
-        return 0
-
-
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Calls a command of sweeps without a report. Returns its exit code."""
     monkeypatch.setattr("sweeps.__main__.ReportProcess", NoReport)
@@ -238,17 +242,16 @@ def test_an_addition_counts_from_the_plan_exactly_once_also_after_an_interruptio
 
 @pytest.mark.parametrize("ledger_written", [False, True])
 def test_an_addition_that_a_crash_cut_off_is_neither_lost_nor_doubled(
-    ledger_written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger_written: bool, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The driver may be killed anywhere between writing the options and writing the ledgers."""
-    sweep(CHOICE, tmp_path)
     place = "_announce" if ledger_written else "Cell.write_ledger"
     with monkeypatch.context() as patched:
         patched.setattr(f"sweeps.sweep.{place}", killed)
         with pytest.raises(KeyboardInterrupt):
-            sweep(load_options(tmp_path), tmp_path, adding=Addition(trials=1))
-    sweep(CHOICE, tmp_path)  # whichever command comes next
-    assert planned(tmp_path)["trials"] == 4
+            sweep(load_options(results), results, adding=Addition(trials=1))
+    sweep(CHOICE, results)  # whichever command comes next
+    assert planned(results)["trials"] == 4
 
 
 def killed(*_: object) -> None:
@@ -280,44 +283,42 @@ def cell_of(results: Path) -> dict[str, Any]:
 
 
 def test_retry_re_runs_failed_runs_by_reason_and_the_study_follows(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep(CHOICE, tmp_path)
-    undisturbed = cell_of(tmp_path)
-    run_id = fail(tmp_path, 0, "OutOfMemory: the memory does not suffice for this run")
-    assert cell_of(tmp_path)["states"]["fail"] == 1
+    undisturbed = cell_of(results)
+    run_id = fail(results, 0, "OutOfMemory: the memory does not suffice for this run")
+    assert cell_of(results)["states"]["fail"] == 1
     for wrong in (["--reason", "its worker died"], ["--only", "cnn/usps"], ["--only", "lin"]):
         with pytest.raises(InputError):
-            app(["retry", str(tmp_path), *wrong], standalone_mode=False)
-    assert cell_of(tmp_path)["states"]["fail"] == 1
+            app(["retry", str(results), *wrong], standalone_mode=False)
+    assert cell_of(results)["states"]["fail"] == 1
     capsys.readouterr()
-    assert call(monkeypatch, "retry", str(tmp_path), "--reason", "outofmemory") == 0
+    assert call(monkeypatch, "retry", str(results), "--reason", "outofmemory") == 0
     assert f"run {run_id} is re-run (failed: OutOfMemory" in capsys.readouterr().err
-    assert cell_of(tmp_path) == undisturbed
-    old = json.loads((RunFolder(tmp_path, run_id).path / "failed-1.json").read_bytes())
+    assert cell_of(results) == undisturbed
+    old = json.loads((RunFolder(results, run_id).path / "failed-1.json").read_bytes())
     assert (old["run_id"], old["status"]) == (run_id, "failed")
 
 
 def test_retry_re_runs_failed_finals_and_runs_of_no_sweep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep(CHOICE, tmp_path)
-    final = present(RunFolder(tmp_path, cell_of(tmp_path)["finals"][1]).read())
+    final = present(RunFolder(results, cell_of(results)["finals"][1]).read())
     single = final.spec.model_copy(update={"seed": 1})
-    for results, specs in ((tmp_path, [final.spec, single]), (tmp_path / "none", [single])):
+    for place, specs in ((results, [final.spec, single]), (tmp_path / "none", [single])):
         for spec in specs:
-            give_up(spec, results=results, study=None, reason="its worker died 3 times")
-        assert call(monkeypatch, "retry", "--offline", "--results", str(results)) == 0
-        runs = [RunFolder(results, spec.run_id) for spec in specs]
+            give_up(spec, results=place, study=None, reason="its worker died 3 times")
+        assert call(monkeypatch, "retry", "--offline", "--results", str(place)) == 0
+        runs = [RunFolder(place, spec.run_id) for spec in specs]
         assert [present(run.read()).status for run in runs] == ["complete"] * len(runs)
         assert all((run.path / "failed-1.json").exists() for run in runs)
-    assert present(RunFolder(tmp_path, final.run_id).read()).digest == final.digest
+    assert present(RunFolder(results, final.run_id).read()).digest == final.digest
 
 
-def test_retry_of_a_run_whose_data_is_not_there_leaves_its_record(tmp_path: Path) -> None:
-    sweep(CHOICE, tmp_path / "sweep")
-    run_id = cell_of(tmp_path / "sweep")["finals"][0]
-    spec = present(RunFolder(tmp_path / "sweep", run_id).read()).spec
+def test_retry_of_a_run_whose_data_is_not_there_leaves_its_record(
+    finished: Path, tmp_path: Path
+) -> None:
+    spec = present(RunFolder(finished, cell_of(finished)["finals"][0]).read()).spec
     record = give_up(
         spec.model_copy(update={"data_sha256": "0" * 64}),
         results=tmp_path,
@@ -329,14 +330,13 @@ def test_retry_of_a_run_whose_data_is_not_there_leaves_its_record(tmp_path: Path
     assert RunFolder(tmp_path, record.run_id).read() == record
 
 
-def test_retry_leaves_runs_of_cells_that_the_sweep_does_not_cover(tmp_path: Path) -> None:
+def test_retry_leaves_runs_of_cells_that_the_sweep_does_not_cover(results: Path) -> None:
     """Nothing would re-run them after their records are set aside."""
-    sweep(CHOICE, tmp_path)
-    run_id = fail(tmp_path, 0, "its worker died 3 times")
-    save_options(CHOICE.model_copy(update={"only": ("cnn/usps",)}), tmp_path)
+    run_id = fail(results, 0, "its worker died 3 times")
+    save_options(CHOICE.model_copy(update={"only": ("cnn/usps",)}), results)
     with pytest.raises(InputError, match="nothing to retry"):
-        app(["retry", "--results", str(tmp_path)], standalone_mode=False)
-    assert present(RunFolder(tmp_path, run_id).read()).status == "failed"
+        app(["retry", "--results", str(results)], standalone_mode=False)
+    assert present(RunFolder(results, run_id).read()).status == "failed"
 
 
 def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
@@ -349,8 +349,8 @@ def test_a_sweep_keeps_runs_of_other_code_says_so_and_re_runs_them_on_request(
     capsys.readouterr()
     before = digests(tmp_path)
     sweep(CHOICE, tmp_path)
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"{len(before)} runs were made under other conditions (code_version was older" in told
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"{len(before)} runs were made under other conditions (code_version was older" in printed
     assert call(monkeypatch, "retry", "--other-code", "--results", str(tmp_path)) == 0
     assert digests(tmp_path) == before
     records = [present(RunFolder(tmp_path, run_id).read()) for run_id in before]
@@ -392,37 +392,35 @@ def write_usps(data: Path) -> None:
 
 @pytest.mark.parametrize("role", ["trials", "finals"])
 def test_a_run_with_another_runs_files_is_re_run(
-    role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    role: str, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """This also holds if the study is lost, so that only the record could say what the run was."""
-    sweep(CHOICE, tmp_path)
-    before, cell = digests(tmp_path), cell_of(tmp_path)
-    one, other = (RunFolder(tmp_path, run_id).path for run_id in cell[role][:2])
+    before, cell = digests(results), cell_of(results)
+    one, other = (RunFolder(results, run_id).path for run_id in cell[role][:2])
     shutil.rmtree(one)
     shutil.copytree(other, one)
-    (tmp_path / "studies.db").unlink()
-    sweep(CHOICE, tmp_path)
+    (results / "studies.db").unlink()
+    sweep(CHOICE, results)
     assert "belongs to another run than its folder names" in capsys.readouterr().err
-    assert (digests(tmp_path), cell_of(tmp_path)) == (before, cell)
+    assert (digests(results), cell_of(results)) == (before, cell)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"run_id": "x', b"[1]"])
 @pytest.mark.parametrize("role", ["trials", "finals"])
 def test_a_damaged_record_stops_neither_sweep_nor_report(
-    role: str, content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    role: str, content: bytes, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep(CHOICE, tmp_path)
-    before, cell = digests(tmp_path), cell_of(tmp_path)
-    run = RunFolder(tmp_path, cell[role][0])
+    before, cell = digests(results), cell_of(results)
+    run = RunFolder(results, cell[role][0])
     run.record.write_bytes(content)
-    results = read_results(tmp_path)
-    assert len(results.runs) == len(before) - 1
-    assert "1 damaged runs are left out" in " ".join(flags(results))
+    shown = read_results(results)
+    assert len(shown.runs) == len(before) - 1
+    assert "1 damaged runs are left out" in " ".join(flags(shown))
     capsys.readouterr()
-    sweep(CHOICE, tmp_path)
+    sweep(CHOICE, results)
     assert "the run is re-run, and the old record is kept as" in capsys.readouterr().err
-    assert (digests(tmp_path), cell_of(tmp_path)) == (before, cell)
-    assert not read_results(tmp_path).damaged
+    assert (digests(results), cell_of(results)) == (before, cell)
+    assert not read_results(results).damaged
 
 
 class Silent(Inline):
@@ -475,10 +473,12 @@ def test_a_limit_counts_from_the_last_epoch_that_the_results_show(tmp_path: Path
 
 
 def test_a_run_that_another_process_holds_costs_its_cell_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    sweep(CHOICE, tmp_path / "undisturbed")
-    first = next(iter(digests(tmp_path / "undisturbed")))
+    first = next(iter(digests(finished)))
     two = CHOICE.model_copy(update={"only": ("linear/usps", "linear/mnist")})
     monkeypatch.setattr(run, "LOCK_SECONDS", 0.1)
     home = RunFolder(tmp_path, first).path
@@ -492,14 +492,14 @@ def test_a_run_that_another_process_holds_costs_its_cell_alone(
     assert "left out linear-usps-smoke: run" in capsys.readouterr().err
     _, held = sweep(two, tmp_path)
     assert held.done
-    assert digests(tmp_path).items() >= digests(tmp_path / "undisturbed").items()
+    assert digests(tmp_path).items() >= digests(finished).items()
 
 
 def test_an_error_that_nobody_expects_costs_its_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Faulty(Inline):
-        """Its first run ends with a fault of this code."""
+        """Ends its first run with an error that nobody expects."""
 
         runs = 0
 
@@ -517,8 +517,8 @@ def test_an_error_that_nobody_expects_costs_its_run_alone(
     records = [present(RunFolder(tmp_path, run_id).read()) for run_id in digests(tmp_path)]
     (record,) = [record for record in records if record.status == "failed"]
     assert record.reason == "KeyError: 'no such thing'"
-    told = present(record.traceback)
-    assert "Traceback" in told or "KeyError" in told
+    trace = present(record.traceback)
+    assert "Traceback" in trace or "KeyError" in trace
 
 
 def test_a_run_that_progresses_each_time_is_restarted_without_a_limit(

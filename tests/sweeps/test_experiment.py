@@ -17,7 +17,7 @@ from sweeps import experiment
 from sweeps.__main__ import app
 from sweeps.stored_options import load_options
 from tests.benchmarks.test_own_variants import FILE, forget
-from tests.sweeps.test_driver import NoReport
+from tests.sweeps.command_lines import NoReport
 
 TEXT = """
 variants: [linear]
@@ -43,6 +43,7 @@ def swept(folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str, text: str =
         "run",
         str(folder / "experiment.yaml"),
         "--offline",
+        "--no-wandb",
         "--data",
         str(folder / "data"),
     ]
@@ -78,19 +79,34 @@ def test_the_files_values_decide_the_runs_and_the_command_lines_replace_them(
     ("change", "reason"),
     [
         ("datsets: [usps]", "the key 'datsets' is unknown: did you mean 'datasets'?"),
-        ("set: {liner: {lr: 0.1}}", "no variant is called 'liner': did you mean 'linear'?"),
+        ("set: {liner: {lr: 0.1}}", "yaml: no variant is called 'liner': did you mean 'linear'?"),
+        ("set: {cnn: {lr: 0.1}}", "ranges of cnn, which is not among its variants (linear): add"),
         ("set: {linear: {rate: 0.1}}", "no hyper-parameter is called 'rate'"),
-        ("set: {linear: {lr: -1}}", "linear.yaml: set: lr: Input should be greater than 0"),
-        ("variants: [linar]", "matches no cell"),
-        ("datasets: [upsp]", "did you mean 'usps'?"),
+        (
+            "set: {linear: {lr: -1}}",
+            "the experiment's entries for linear: set: lr: Input should be greater than 0",
+        ),
+        ("trials: 3\ntrials: 4", "the key 'trials' is there twice"),
+        ("finals: 2020-13-45", "is not readable YAML"),
+        ("seeds: 2", "has finals and seeds, which are one option"),
+        ("trials: [2", "is not readable YAML (line 13: expected"),
+        (
+            "variants: [linar]",
+            "experiment.yaml: no variant is called 'linar': did you mean 'linear'?",
+        ),
+        (
+            "datasets: [upsp]",
+            "experiment.yaml: no dataset is called 'upsp': did you mean 'usps'?",
+        ),
         ("trials: many", "trials: Input should be a valid integer"),
         ("precision: 31-true", "precision: Input should be '32-true', 'bf16-mixed' or '16-mixed'"),
         ("profile: quik", "profile: Input should be 'smoke', 'quick'"),
         ("sampler: tpee", "sampler: Input should be"),
         ("engine: slrum", "engine: Input should be"),
         ("epochs: 0", "epochs: Input should be greater than or equal to 1"),
-        ("search: {linear: {lr: {low: 1}}}", "linear.yaml: "),
-        ("[", "is not readable YAML"),
+        ("search: {linear: {lr: {low: 1}}}", "the experiment's entries for linear: lr"),
+        ("search: {linear: {lr: {lo: 1}}}", "setting of lr is called 'lo': did you mean 'low'?"),
+        ("[", "experiment.yaml is not readable YAML (line"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(
@@ -101,6 +117,12 @@ def test_a_wrong_word_is_one_sentence(
     with pytest.raises(InputError, match=re.escape(reason)):
         swept(tmp_path, monkeypatch, text=f"{kept}{change}\n")
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_seeds_is_the_other_name_of_finals_as_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text("seeds: 3\n")
+    assert experiment.read_experiment(path).options == {"finals": 3}
 
 
 def test_a_wrong_profile_is_one_sentence_beside_start_points(
@@ -120,13 +142,13 @@ def test_a_dry_run_of_a_users_file_writes_nothing(
     forget()
     (tmp_path / "dried.py").write_text(FILE.replace("mynet", "dried"))
     read: list[Path] = []
-    add = own_variants.add
+    add = own_variants.add_variants
 
     def added(path: Path) -> list[str]:
         read.append(path)
         return add(path)
 
-    monkeypatch.setattr(own_variants, "add", added)
+    monkeypatch.setattr(own_variants, "add_variants", added)
     (tmp_path / "dried.yaml").write_text(
         "{variants: [./dried.py], datasets: [usps], profile: smoke}"
     )
@@ -146,8 +168,8 @@ def test_a_stopped_sweep_names_the_command_that_resumes_it(
         raise SweepStoppedError("the scheduler is gone: start it again")
 
     monkeypatch.setattr("sweeps.sweep.sweep", stopped)
-    told = f"start it again, then go on with `capsbench resume --results {tmp_path}/results`"
-    with pytest.raises(InputError, match=re.escape(told)):
+    remedy = f"start it again, then go on with `capsbench resume --results {tmp_path}/results`"
+    with pytest.raises(InputError, match=re.escape(remedy)):
         swept(tmp_path, monkeypatch)
 
 

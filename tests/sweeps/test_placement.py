@@ -73,9 +73,9 @@ def test_there_are_as_many_workers_as_gpus_and_each_is_printed(
     assert (placement.device, placement.workers) == ("cuda", 2)
     assert placement.devices == ("4", "GPU-8932f937")
     place_runs(chosen(workers=3)).announce()
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("capsbench: runs are computed on cuda: --device auto, and")
-    assert told[1:] == [
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("capsbench: runs are computed on cuda: --device auto, and")
+    assert lines[1:] == [
         "capsbench: GPU 4: workers 1, 3 of 3",
         "capsbench: GPU GPU-8932f937: worker 2 of 3",
     ]
@@ -116,6 +116,15 @@ def test_a_sweep_keeps_the_device_that_auto_chose_for_it(tmp_path: Path) -> None
     save_options(chosen(device=Device.cpu), tmp_path)
     assert place_runs(chosen(), tmp_path).device == "cpu"
     assert place_runs(chosen(), tmp_path / "another").device == "cuda"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_sweep_of_gpus_is_not_sent_to_the_cpu(tmp_path: Path) -> None:
+    """`resume` has no option `--device`, and the studies refuse another device."""
+    save_options(chosen(device=Device.cuda), tmp_path)
+    for device in (Device.auto, Device.cuda):
+        with pytest.raises(InputError, match="is computed by NVIDIA GPUs, and PyTorch finds none"):
+            place_runs(chosen(device=device), tmp_path)
 
 
 CGROUPS = {

@@ -34,11 +34,11 @@ from tests.sweeps.test_driver import CHOICE
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Has every model take a second for a sample in training, a tenth in evaluation."""
-    run_times.sample_times.cache_clear()
+    run_times.cached_sample_times.cache_clear()
     monkeypatch.setattr(timing, "untrained_model", lambda *_: None)
     monkeypatch.setattr(timing, "sample_times", lambda *_, **__: SampleTimes(1.0, 0.1))
     yield
-    run_times.sample_times.cache_clear()
+    run_times.cached_sample_times.cache_clear()
 
 
 def planned(
@@ -155,12 +155,12 @@ def test_a_dry_run_prints_every_cell_and_leaves_no_file(
     with pytest.raises(SystemExit) as left:
         main(lambda: app(run))
     assert left.value.code == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for variant, dataset in list_cells():
         row = rf"^{variant}/{dataset} .*\d +<?\d+\.\d\d *$"
-        assert re.search(row, told, re.MULTILINE), told
-    assert f"{len(list_cells())} cells: " in told
-    assert "Not included: pruning" in told
+        assert re.search(row, printed, re.MULTILINE), printed
+    assert f"{len(list_cells())} cells: " in printed
+    assert "Not included: pruning" in printed
     assert not list(tmp_path.iterdir())
 
 
@@ -198,8 +198,8 @@ def test_a_published_sweep_prints_its_plan_and_trains_on_all_data(
         0,
         128,
     )
-    told = capsys.readouterr()
-    assert "Plan of profile published" in told.err
-    assert re.search(r"^linear/usps +none +1 ", told.err, re.MULTILINE)
+    printed = capsys.readouterr()
+    assert "Plan of profile published" in printed.err
+    assert re.search(r"^linear/usps +none +1 ", printed.err, re.MULTILINE)
     sweep(choice, tmp_path)  # nothing remains
     assert "Plan of" not in capsys.readouterr().err

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import interrupts
 from sweeps.report_process import ReportProcess
-from tests.processes import alive
+from tests.process_helpers import alive
 
 WRITER = """
 import os, sys, time

@@ -24,7 +24,7 @@ CHOICE = ONE_CELL.model_copy(update={"trials": 1, "finals": 1, "log": SHOWN})
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def begun_runs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Collects the arguments with which Weights & Biases is called; each call fails, and the
     runs continue.
     """
@@ -34,21 +34,21 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_every_run_has_the_sweeps_project_team_and_pattern(
-    told: list[dict[str, Any]], tmp_path: Path
+    begun_runs: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     sweep(CHOICE, tmp_path)
-    assert {call["project"] for call in told} == {"tables"}
-    assert {call["entity"] for call in told} == {"letters"}
-    assert {call["mode"] for call in told} == {"offline"}
-    assert [call["name"].split("-")[:2] for call in told] == [
+    assert {call["project"] for call in begun_runs} == {"tables"}
+    assert {call["entity"] for call in begun_runs} == {"letters"}
+    assert {call["mode"] for call in begun_runs} == {"offline"}
+    assert [call["name"].split("-")[:2] for call in begun_runs] == [
         ["linear", "trial"],
         ["linear", "final"],
     ]
-    assert {call["group"] for call in told} == {"linear-usps-smoke"}
+    assert {call["group"] for call in begun_runs} == {"linear-usps-smoke"}
 
 
 def test_the_command_line_has_them_all_and_resuming_keeps_them(
-    told: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun_runs: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wandb.login", lambda **_: True)
     choices: list[Options] = []
@@ -97,11 +97,11 @@ def test_sending_without_a_login_begins_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_base_is_called_by_its_id(told: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_base_is_called_by_its_id(begun_runs: list[dict[str, Any]], tmp_path: Path) -> None:
     log = WandbOptions(name="{variant} of {object_capsules}")
     sweep(CHOICE.model_copy(update={"only": ("ocae/usps",), "log": log}), tmp_path)
-    bases = [call for call in told if call["job_type"] == "base"]
+    bases = [call for call in begun_runs if call["job_type"] == "base"]
     assert bases
     assert all(call["id"].startswith(f"{call['name']}-") for call in bases)
-    others = [call["name"] for call in told if call["job_type"] != "base"]
+    others = [call["name"] for call in begun_runs if call["job_type"] != "base"]
     assert others == ["ocae of 6"] * len(others)

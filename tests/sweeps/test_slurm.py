@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import pytest
 
 from benchmarks.records.errors import InputError
 from benchmarks.specs.profiles import ProfileName
+from sweeps.__main__ import app
 from sweeps.engines import slurm
 from sweeps.options import Device, EngineName, Options
 from sweeps.placement import place_runs
@@ -131,6 +133,21 @@ def test_without_slurm_it_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="no command sbatch"):
         slurm.start_slurm_jobs(SlurmOptions(), 1, threads=1, results=tmp_path, needs_gpu=False)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--slurm-time", "soon", "'soon' is no time limit: write one such as 04:00:00"),
+        ("--slurm-memory", "8", "'8' is no size of memory: write one such as 8GB"),
+    ],
+)
+def test_an_impossible_request_names_its_option(
+    option: str, value: str, reason: str, tmp_path: Path
+) -> None:
+    arguments = ["run", "--only", "linear/mnist", "--dry-run", "--results", str(tmp_path)]
+    with pytest.raises(InputError, match=f"^{re.escape(f'{option}: {reason}')}"):
+        app([*arguments, option, value], standalone_mode=False)
 
 
 def test_the_device_of_slurm_jobs_is_what_each_asks_for() -> None:

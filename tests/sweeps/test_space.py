@@ -13,7 +13,7 @@ from pydantic import Field
 
 from benchmarks.records.errors import InputError
 from benchmarks.specs.profiles import ProfileName
-from benchmarks.specs.run_recipes import recipe_of
+from benchmarks.specs.run_recipes import load_recipe_of
 from models.variant import Hyperparameters, Variant
 from sweeps.studies import space
 
@@ -89,7 +89,10 @@ LAYERS = """search: {layers: {low: 1, high: 4}}
             "search: {momentum: {low: 0, high: 0.9, when: {optimiser: sgd}}}",
             "condition of momentum",
         ),
-        ("search: {lr: {low: 1e-4, high: 1}}", "low"),  # YAML 1.1 reads 1e-4 as a text
+        ("search: {lr: {low: '1e-4', high: 1}}", "low"),
+        ("search: {}\nsearch: {lr: {low: 1.0e-4, high: 1}}", "the key 'search' is there twice"),
+        ("search: {layers: !!int x}", "not readable YAML"),
+        ("search: {layers: 2020-13-45}", "not readable YAML"),
         ("search: {layers: {low: true, high: 3}}", "low"),
         ("search: {optimizer: {choices: []}}", "no choices"),
         (
@@ -114,6 +117,12 @@ def test_a_wrong_entry_is_one_sentence(text: str, message: str, tmp_path: Path) 
     assert message in str(caught.value)
     assert "thing.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_exponent_needs_no_point(tmp_path: Path) -> None:
+    """YAML 1.1 alone would read 1e-4 as a text."""
+    found = read("search: {lr: {low: 1e-4, high: 1E+0}}", tmp_path).distributions["lr"]
+    assert found == optuna.distributions.FloatDistribution(1e-4, 1.0)
 
 
 CONDITIONAL = """
@@ -193,7 +202,7 @@ def test_a_profile_may_give_a_variant_another_budget(tmp_path: Path) -> None:
     path = tmp_path / "thing.yaml"
     path.write_text(PROFILES)
     standard, quick = (
-        recipe_of("thing", _Variant, "", name, path)
+        load_recipe_of("thing", _Variant, "", name, path)
         for name in (ProfileName.standard, ProfileName.quick)
     )
     assert standard.budget_changes == {"epochs": 7, "train_samples": 30}

@@ -10,19 +10,18 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.commands.cli import main
 from benchmarks.records.errors import InputError
 from benchmarks.records.folders import RunFolder
 from benchmarks.specs.profiles import ProfileName
 from models import registry
 from sweeps import options
-from sweeps.__main__ import app
 from sweeps.stored_options import load_options
 from sweeps.studies import space, start_points
 from sweeps.studies.space import Space, contains
 from sweeps.sweep import sweep
 from tests.narrowing import present
 from tests.reports.results_folder import ledger
+from tests.sweeps.command_lines import call_here
 from tests.sweeps.test_driver import CHOICE
 
 YAML = """
@@ -44,9 +43,8 @@ def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
     assert found["linear/usps"] == [{"lr": 0.005}, {"weight_decay": 0.001}]
     assert found["linear/mnist"] == [{"lr": 0.005}]
     assert len(found) == 5
-    # YAML 1.1 would take 1e-3 for text.
-    as_json = read('{"linear/svhn": [{"lr": 1e-3}]}', tmp_path, "points.json")
-    assert as_json == {"linear/svhn": [{"lr": 0.001}]}
+    for text in ('{"linear/svhn": [{"lr": 1e-3}]}', "linear/svhn: [{lr: 1e-3}]"):
+        assert read(text, tmp_path, "points.json") == {"linear/svhn": [{"lr": 0.001}]}
 
 
 @pytest.mark.parametrize(
@@ -57,6 +55,7 @@ def test_a_file_maps_cells_to_points(tmp_path: Path) -> None:
         ("linear/usps: [0.1]", "must have a list of points"),
         ("linear/usps: [{lr: [1]}]", "must have a list of points"),
         ("- 1", "must map cells"),
+        ("linear/usps: [{lr: 1}]\nlinear/usps: [{lr: 2}]", "the key 'linear/usps' is there twice"),
         ("", "must map cells"),
         ("linear/usps: [{lr", "cannot be read"),
         ("linear/usps: [{lr: 2020-13-45}]", "cannot be read"),
@@ -273,9 +272,7 @@ def test_a_sweep_tries_them_after_the_recipe_and_resuming_needs_no_file(tmp_path
     path.write_text("linear/*: [{lr: 0.02}, {lr: 0.003, weight_decay: 0.001}]")
     results = tmp_path / "results"
     run = ["run", "--profile", "smoke", "--offline", "--engine", "inline", "--only", "linear/usps"]
-    with pytest.raises(SystemExit) as left:
-        main(lambda: app([*run, "--results", str(results), "--start", str(path)]))
-    assert left.value.code == 0
+    assert call_here(*run, "--no-wandb", "--start", str(path), results=results) == 0
     recipe = {"lr": 0.001, "weight_decay": 0.01}
     points = [{**recipe, "lr": 0.02}, {"lr": 0.003, "weight_decay": 0.001}]
     assert tried(results) == [recipe, *points]  # smoke has two trials; every point is tried

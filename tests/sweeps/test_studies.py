@@ -168,8 +168,8 @@ def test_a_study_is_rewritten_from_the_first_trial_that_records_deny(
         assert [study.earlier(number) is None for number in (3, 4, 5)] == [False, True, True]
         study.store()
         append(study, 3)
-    told = "the study is rewritten, and its last 2 trials are proposed again"
-    assert told in capsys.readouterr().err
+    sentence = "the study is rewritten, and its last 2 trials are proposed again"
+    assert sentence in capsys.readouterr().err
     with opened(tmp_path, place, "one") as study:
         assert [t.state.name for t in study.trials] == [
             "COMPLETE",

@@ -4,12 +4,10 @@ tables.
 
 from __future__ import annotations
 
-import bz2
 import json
 import os
 import random
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,9 +26,9 @@ from benchmarks.datasets.dataset import Form
 from benchmarks.records.errors import InputError
 from models import registry
 from sweeps.__main__ import app
-from tests.chaos import workers
 from tests.mirror import agrees
 from tests.narrowing import present
+from tests.tools.chaos import workers
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")
@@ -241,38 +239,6 @@ def test_a_sweep_that_is_done_needs_no_lightning(tmp_path: Path) -> None:
     assert not imported & {"pytorch_lightning", "torchmetrics", "wandb"}
 
 
-def test_more_trials_are_added(tmp_path: Path) -> None:
-    def some(trials: int, results: Path) -> Path:
-        chosen = ("--only", "linear/usps", "--engine", "inline", "--trials", str(trials))
-        done = call(command("run", "--profile", "smoke", "--offline", *chosen, results=results))
-        assert done.returncode == 0, done.stderr
-        return results
-
-    grown = some(6, some(2, tmp_path / "grown"))
-    whole = some(6, tmp_path / "whole")
-    cells = [
-        json.loads((r / "cells" / "linear-usps-smoke.json").read_text()) for r in (grown, whole)
-    ]
-    assert cells[0] == cells[1]
-    assert len(cells[0]["trials"]) == 6
-    kept = (grown / "report" / "tables" / "leaderboard.csv").read_bytes()
-    assert kept == (whole / "report" / "tables" / "leaderboard.csv").read_bytes()
-
-
-def test_add_makes_more_trials_finals_and_cells(undisturbed: Path, tmp_path: Path) -> None:
-    results = shutil.copytree(undisturbed, tmp_path / "results")
-    more = ("--trials", "1", "--seeds", "1", "--only", "linear/mnist")
-    done = call(command("add", *more, results=results))
-    assert done.returncode == 0, done.stderr
-    cells = {p.stem: json.loads(p.read_text()) for p in (results / "cells").glob("*.json")}
-    assert cells.keys() >= {"linear-usps-smoke", "linear-mnist-smoke"}
-    assert {sum(c["states"].values()) for c in cells.values()} == {7}
-    assert {len(c["finals"]) for c in cells.values()} == {3}
-    again = call([sys.executable, "-m", "sweeps", "add", "--results", str(results)])
-    assert again.returncode == 2
-    assert "nothing to add" in again.stderr
-
-
 def test_stop_asks_the_driver_to_leave_and_resume_continues(
     undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -285,8 +251,8 @@ def test_stop_asks_the_driver_to_leave_and_resume_continues(
         time.sleep(0.05)
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 0, stopped.stderr
-    _, told = driver.communicate(timeout=300)
-    assert b"capsbench resume --results" in told
+    _, printed = driver.communicate(timeout=300)
+    assert b"capsbench resume --results" in printed
     assert driver.returncode == 143
     stopped = call([sys.executable, "-m", "sweeps", "stop", "--results", str(results)])
     assert stopped.returncode == 2
@@ -303,129 +269,6 @@ def test_status_watches_until_all_is_done(undisturbed: Path) -> None:
     assert "pruning saved" in shown.stdout
 
 
-STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "seeds": ("seeds: 3", {"trials": 18}),
-    "cost": ("cost: parameters", {"cost": "parameters"}),
-    "hyperband": ("pruner: hyperband", {}),
-}
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_a_strategy_is_kept_through_workers(name: str, tmp_path: Path) -> None:
-    """A sweep by two workers equals a sweep by one, for every study configuration."""
-    text, expected = STRATEGIES[name]
-    environment = {**ENVIRONMENT, "HARDER_STUDY": text}
-    found = []
-    for engine in (("--engine", "inline"), ("--workers", "2")):
-        results = tmp_path / engine[1]
-        chosen = ("run", "--profile", "smoke", "--offline", *ONLY_ONE, *engine)
-        done = subprocess.run(
-            command(*chosen, results=results),
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-        assert done.returncode == 0, done.stderr
-        found.append(tables(results))
-    assert found[0] == found[1]
-    cell = json.loads((results / "cells" / "linear-usps-smoke.json").read_text())
-    assert cell["cost"] == expected.get("cost")
-    assert len(cell["trials"]) == expected.get("trials", 6)
-    assert (found[0]["pareto.csv"].count(b"\n") > 1) == (name == "cost")
-    assert shown_by_optuna(results) == states(results)
-
-
-def test_a_plan_grows_and_never_shrinks(undisturbed: Path, tmp_path: Path) -> None:
-    """A later call without options keeps the larger plan, and changes no ledger."""
-    results = shutil.copytree(undisturbed, tmp_path / "results")
-    ledger = results / "cells" / "linear-usps-smoke.json"
-    cell = json.loads(ledger.read_text())
-    cell["planned"] = {"trials": 7, "finals": 3}
-    ledger.write_text(json.dumps(cell))
-    done = call(begin(results, "--engine", "inline"))
-    assert done.returncode == 0, done.stderr
-    cell = json.loads(ledger.read_text())
-    assert (len(cell["trials"]), len(cell["finals"])) == (7, 3)
-
-
-def test_a_lost_record_and_a_lost_database_are_made_again(
-    undisturbed: Path, tmp_path: Path
-) -> None:
-    results = shutil.copytree(undisturbed, tmp_path / "results")
-    cell = json.loads((results / "cells" / "linear-usps-smoke.json").read_text())
-    for run_id in (cell["trials"][1], cell["best"], cell["finals"][0]):
-        (results / "runs" / run_id / "record.json").unlink(missing_ok=True)
-    done = call(begin(results, "--engine", "inline"))
-    assert done.returncode == 0, done.stderr
-    shutil.rmtree(results / "report")
-    (results / "studies.db").unlink()
-    done = call(begin(results, "--engine", "inline"))
-    assert done.returncode == 0, done.stderr
-    assert tables(results) == tables(undisturbed)
-
-
-def test_a_refused_call_changes_nothing(undisturbed: Path, tmp_path: Path) -> None:
-    from sweeps import options, sweep
-
-    results = shutil.copytree(undisturbed, tmp_path / "results")
-    before = (results / "sweep.json").read_bytes()
-    data = tmp_path / "data" / "USPS"
-    data.mkdir(parents=True)
-    for name, count in (("usps.bz2", 300), ("usps.t.bz2", 100)):
-        values = " ".join(f"{place}:0.5" for place in range(2, 257))
-        rows = "".join(f"{i % 10 + 1} 1:{i / 300} {values}\n" for i in range(count))
-        (data / name).write_bytes(bz2.compress(rows.encode()))
-    other = options.Options(
-        profile="smoke", data=data.parent, only=("linear/usps",), workers=1, offline=True
-    )
-    with pytest.raises(InputError, match=r"begun with other .*was stand-in.*now partial"):
-        sweep.sweep(other, results)
-    assert (results / "sweep.json").read_bytes() == before
-
-
-def test_a_damaged_database_is_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "studies.db").write_text("this is no database, but a text long enough to be one")
-    with pytest.raises(SystemExit) as left:
-        main(
-            lambda: app(
-                ["run", "--profile", "smoke", "--offline", *ONLY_ONE, "--results", str(tmp_path)]
-            )
-        )
-    assert left.value.code == 2
-    assert "studies.db is not a study database" in capsys.readouterr().err
-
-
-def test_a_failing_cell_is_recorded_and_the_sweep_continues(tmp_path: Path) -> None:
-    """If a variant fails on a dataset, its records say so, the other cells end, and the exit
-    code is 1.
-    """
-    script = f"""
-import sys
-from models.baselines import Linear
-def explode(self, batch):
-    raise ValueError("it <b>burst</b> [/x] in the middle")
-keep = Linear.loss
-Linear.loss = lambda self, batch: (explode if self.shape.height == 16 else keep)(self, batch)
-sys.argv = ["sweeps", "run", "--profile", "smoke", "--offline", "--engine", "inline",
-            "--only", "linear/usps", "--only", "linear/mnist", "--results", {str(tmp_path)!r}]
-from benchmarks.commands.cli import main
-from sweeps.__main__ import app
-main(app)
-"""
-    done = call([sys.executable, "-c", script])
-    assert done.returncode == 1, done.stderr
-    assert "linear-usps-smoke has no final" in done.stderr
-    failures = (tmp_path / "report" / "tables" / "failures.csv").read_text()
-    assert "ValueError: it <b>burst</b> [/x] in the middle" in failures
-    leaderboard = (tmp_path / "report" / "tables" / "leaderboard.csv").read_text()
-    assert "classification,mnist,linear,accuracy,maximize,0." in leaderboard
-    assert "classification,usps,linear,accuracy,maximize,,,,0" in leaderboard
-
-
 def test_a_worker_that_dies_costs_only_time(undisturbed: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     driver = subprocess.Popen(
@@ -440,8 +283,8 @@ def test_a_worker_that_dies_costs_only_time(undisturbed: Path, tmp_path: Path) -
             assert driver.poll() is None, present(driver.stderr).read().decode()
             time.sleep(0.02)
         os.kill(workers([driver.pid])[0], signal.SIGKILL)
-    _, told = driver.communicate(timeout=300)
-    assert driver.returncode == 0, told.decode()
+    _, printed = driver.communicate(timeout=300)
+    assert driver.returncode == 0, printed.decode()
     assert tables(results) == tables(undisturbed)
 
 
@@ -472,10 +315,10 @@ def test_a_sweep_that_is_asked_to_leave_says_how_to_resume(
         assert driver.poll() is None
         time.sleep(0.05)
     driver.send_signal(number)
-    _, told = driver.communicate(timeout=60)
+    _, printed = driver.communicate(timeout=60)
     assert driver.returncode == code
-    assert b"capsbench resume --results" in told
-    assert b"Traceback" not in told
+    assert b"capsbench resume --results" in printed
+    assert b"Traceback" not in printed
 
 
 @pytest.mark.parametrize(
@@ -496,10 +339,10 @@ def test_bad_input_is_one_sentence(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*arguments, "--results", str(tmp_path)]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert message in told
-    assert told.count("\n") == 1
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 READERS = {
@@ -528,10 +371,10 @@ def test_without_a_sweep_one_sentence_says_so_and_nothing_changes(
     before = set(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as left:
         main(lambda: app([*READERS[name], "--results", place]))
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert left.value.code == 2
-    assert "no sweep" in told
-    assert told.count("\n") == 1
+    assert "no sweep" in printed
+    assert printed.count("\n") == 1
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -1,4 +1,4 @@
-"""The time left of a sweep is right within a factor of two after the first tenth.
+"""Tests that the time left of a sweep is right within a factor of two after a tenth of it.
 
 `durations.csv` has the seconds of all 430 runs of a real sweep of profile quick, and the timed
 seconds of each kind of run. The sweep is replayed with a clock of its own.

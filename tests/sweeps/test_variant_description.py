@@ -78,7 +78,7 @@ def test_every_variant_is_described(
 def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ranges are those of the space files, where quick has other ranges than the rest."""
     monkeypatch.setenv("COLUMNS", "120")
-    told = CliRunner().invoke(app, ["options", "tlb"]).output
+    shown = CliRunner().invoke(app, ["options", "tlb"]).output
     bounds = {}
     for profile in (ProfileName.quick, ProfileName.standard):
         lr = space.load_space("tlb", registry.variant("tlb"), profile).distributions["lr"]
@@ -87,12 +87,14 @@ def test_ranges_are_shown_by_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     wide, narrow = (
         re.escape(bounds[profile]) for profile in (ProfileName.standard, ProfileName.quick)
     )
-    assert re.search(rf"^  lr +{wide}, logarithmic +all but quick *$", told, re.MULTILINE)
-    assert re.search(rf"^ +{narrow}, logarithmic +quick *$", told, re.MULTILINE)
-    told = CliRunner().invoke(app, ["options", "capsnet"]).output
+    assert re.search(rf"^  lr +{wide}, logarithmic +all but quick *$", shown, re.MULTILINE)
+    assert re.search(rf"^ +{narrow}, logarithmic +quick *$", shown, re.MULTILINE)
+    shown = CliRunner().invoke(app, ["options", "capsnet"]).output
     monkeypatch.setenv("COLUMNS", "80")
-    narrow_told = CliRunner().invoke(app, ["options", "capsnet"]).output
+    narrow_shown = CliRunner().invoke(app, ["options", "capsnet"]).output
     assert re.search(
-        r"^  reconstruction_weight +0.0001 .* all but quick *$", narrow_told, re.MULTILINE
+        r"^  reconstruction_weight +0.0001 .* all but quick *$", narrow_shown, re.MULTILINE
     )
-    assert re.search(r"0\.0001 … 0\.01, logarithmic, if reconstruction is yes +all but quick", told)
+    assert re.search(
+        r"0\.0001 … 0\.01, logarithmic, if reconstruction is yes +all but quick", shown
+    )

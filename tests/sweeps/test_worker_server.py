@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.engines import Processes
-from tests.processes import alive
+from tests.process_helpers import alive
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60

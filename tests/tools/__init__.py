@@ -1,0 +1,1 @@
+"""Contains tools for people: they measure what takes too long for a test."""

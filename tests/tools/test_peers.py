@@ -86,7 +86,7 @@ def test_libraries_that_are_not_there_are_named(
 def test_a_contender_runs_on_the_cores_and_the_interpreter_that_it_is_given(
     tmp_path: Path,
 ) -> None:
-    """XLA has no other setting of its threads than the cores that its process may use."""
+    """XLA starts as many threads as its process may use cores."""
     core = max(os.sched_getaffinity(0))
     interpreter = tmp_path / "python"
     interpreter.write_text(

@@ -106,10 +106,10 @@ def test_what_is_missing_is_shown_among_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     show_data(profiles.load_profile(ProfileName.smoke), root=tmp_path, offline=True)
-    told = capsys.readouterr().out
-    assert re.search(r"^letters +both +missing ", told, re.MULTILINE)
-    assert "train.npz" in told, "the sentence may be wrapped"
-    assert re.search(r"^usps +test +stand-in", told, re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert re.search(r"^letters +both +missing ", printed, re.MULTILINE)
+    assert "train.npz" in printed, "the sentence may be wrapped"
+    assert re.search(r"^usps +test +stand-in", printed, re.MULTILINE)
 
 
 def test_a_task_that_a_dataset_is_not_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

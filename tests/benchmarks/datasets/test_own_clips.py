@@ -1,4 +1,4 @@
-"""The user's own clips: what is read, what is refused, and runs that train on them."""
+"""Tests the user's own clips: what is read, what is refused, and runs that train on them."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_an_array_is_trained_on_and_swept(
 ) -> None:
     np.savez(tmp_path / "balls.npz", train=balls(60, 20), test=balls(9, 20)[..., None])
     add(tmp_path, tmp_path / "balls.npz")
-    told = capsys.readouterr().out
-    assert "balls: 60 training and 9 test clips of 20 frames, grey, 64×64 pixels" in told
-    assert f"capsbench run convlstm balls --data {tmp_path}" in told
+    printed = capsys.readouterr().out
+    assert "balls: 60 training and 9 test clips of 20 frames, grey, 64×64 pixels" in printed
+    assert f"capsbench run convlstm balls --data {tmp_path}" in printed
     add(tmp_path, tmp_path / "balls.npz")  # the same clips again
     assert loaded(tmp_path) == (16, 10, 5)
     assert metrics.directions("prediction", "balls")
@@ -103,11 +103,11 @@ def test_folders_of_animations_and_of_frames_are_cut_to_clips(
                 image.save(source / f"clip{number}" / f"{t:03}.png")
     (source / "notes.txt").write_text("no clip")
     add(tmp_path, source, "--frames", "6")
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     # 45 frames are 7 clips of 6; the two test videos are not among the training videos.
-    assert "balls: 70 training and 14 test clips of 6 frames, grey, 64×64 pixels" in told
-    assert "Frames were resized to 64×64 pixels." in told
-    assert "2 of 12 clips were chosen as test clips" in told
+    assert "balls: 70 training and 14 test clips of 6 frames, grey, 64×64 pixels" in printed
+    assert "Frames were resized to 64×64 pixels." in printed
+    assert "2 of 12 clips were chosen as test clips" in printed
     with pytest.raises(InputError, match="reduce --set past or --set future"):
         loaded(tmp_path)
 
@@ -130,10 +130,57 @@ def test_a_script_with_torch_datasets_of_clips(
     assert loaded(tmp_path) == (16, 10, 5)
 
 
+def test_a_transparent_animation_is_refused(tmp_path: Path) -> None:
+    """The colour under transparent pixels may be any, and is seldom what a viewer shows."""
+    source = tmp_path / "videos"
+    source.mkdir()
+    frames = [Image.new("RGBA", (64, 64), (t, 0, 0, 9)) for t in range(20)]
+    frames[0].save(source / "clip.webp", save_all=True, append_images=frames[1:], lossless=True)
+    with pytest.raises(InputError, match=r"clip\.webp cannot be read \(it is partly transparent"):
+        add(tmp_path, source)
+
+
+def animations(folder: Path, count: int) -> Path:
+    """Writes animated images of 20 frames."""
+    folder.mkdir(parents=True)
+    for number, clip in enumerate(balls(count, 20)):
+        first, *others = map(Image.fromarray, clip)
+        first.save(folder / f"{number:03}.gif", save_all=True, append_images=others)
+    return folder
+
+
+def test_files_and_arrays_that_are_no_clips_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = animations(tmp_path / "balls", 63)
+    for name in ("film.mp4", "film.avi", ".DS_Store"):
+        (folder / name).write_bytes(b"film")
+    add(tmp_path, folder)
+    printed = capsys.readouterr().out
+    assert f"folder of a clip: 2 in all, as {folder / 'film.avi'}." in printed
+    np.savez(tmp_path / "balls.npz", clips=balls(63, 20), labels=np.arange(63))
+    add(tmp_path, tmp_path / "balls.npz", "--replace")
+    assert "Left out: the arrays labels.\n" in capsys.readouterr().out
+
+
+def test_a_folder_without_clips_says_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "film.mp4").write_bytes(b"film")
+    with pytest.raises(InputError, match=r"has no clips: give animated .* as .*film\.mp4\."):
+        add(tmp_path, tmp_path / "films")
+
+
+def test_clips_beside_those_of_training_and_test_are_refused(tmp_path: Path) -> None:
+    for part in ("train", "test", "val"):
+        animations(tmp_path / "balls" / part, 2)
+    with pytest.raises(InputError, match="val is neither training nor test data"):
+        add(tmp_path, tmp_path / "balls")
+
+
 @pytest.mark.parametrize(
     ("array", "more", "reason"),
     [
-        (balls(20, 20), (), "16 training clips of 20 frames: add some, or give fewer --frames"),
+        (balls(20, 20), (), "16 training clips of 20 frames, and needs 50, since a fifth"),
         (balls(60, 5), (), "0 training clips of 20 frames"),
         (balls(60, 20)[0], (), "its clips are (20, 64, 64), not (clips, frames, height, width"),
         (np.zeros((60, 20, 2, 8, 9)), (), "where no axis can be the 1 or 3 channels"),

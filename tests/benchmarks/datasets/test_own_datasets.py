@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from benchmarks import datasets
+from benchmarks import datasets, load_model
 from benchmarks.__main__ import app
+from benchmarks.commands.predict_command import predict_files
 from benchmarks.commands.run_command import make_run
 from benchmarks.commands.run_options import RunOptions
-from benchmarks.datasets import own_datasets
+from benchmarks.datasets import own_datasets, own_files
 from benchmarks.datasets.dataset import DataSource
 from benchmarks.datasets.image_dataset import ImageDataset
 from benchmarks.datasets.still_images import StillImages
@@ -102,7 +105,7 @@ def add(root: Path, path: Path, *more: str, name: str = "pets") -> own_datasets.
     data = root / "data"
     data.mkdir(exist_ok=True)
     app(["data", "add", name, str(path), "--data", str(data), *more], standalone_mode=False)
-    return of_type(own_datasets.Header, own_datasets.read_header(own_datasets.path_of(data, name)))
+    return of_type(own_datasets.Header, own_datasets.read_header(own_files.own_path(data, name)))
 
 
 def refused(root: Path, path: Path, *more: str, name: str = "pets") -> str:
@@ -143,7 +146,7 @@ def test_each_source_gives_the_same_images(
 
 def test_a_run_is_on_the_stored_data_and_equal_data_gives_equal_specs(tmp_path: Path) -> None:
     header = add(tmp_path, image_folder(tmp_path))
-    file = own_datasets.path_of(tmp_path / "data", "pets")
+    file = own_files.own_path(tmp_path / "data", "pets")
     content = file.read_bytes()
     choice = RunOptions(profile=ProfileName.smoke, final=True, offline=True)
     record = make_run(
@@ -160,6 +163,27 @@ def test_a_run_is_on_the_stored_data_and_equal_data_gives_equal_specs(tmp_path: 
     source = DataSource(tmp_path / "data")
     spec = specify("linear", "pets", profile=ProfileName.smoke, role="final", source=source)
     assert spec.run_id == record.run_id
+
+
+def test_answers_have_the_names_of_the_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights file carries them, so that it needs no data."""
+    path = image_folder(tmp_path)
+    add(tmp_path, path)
+    choice = RunOptions(profile=ProfileName.smoke, epochs=1, offline=True)
+    results = tmp_path / "results"
+    record = make_run("linear", "pets", choice, data=tmp_path / "data", results=results)
+    shutil.rmtree(tmp_path / "data")
+    assert load_model(record.run_id, results=results).classes == CLASSES
+    capsys.readouterr()
+    image = next((path / "train" / CLASSES[0]).iterdir())
+    predict_files(record.run_id, [image], out=tmp_path / "out", results=results)
+    _, row, _ = capsys.readouterr().out.splitlines()
+    assert {*CLASSES} <= {*row.split()}
+    table = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert table[0] == f"sample,class,score of {CLASSES[0]},score of {CLASSES[1]}"
+    assert table[1].split(",")[1] in CLASSES
 
 
 @pytest.mark.parametrize("variant", ["autoencoder", "copy-last"])
@@ -238,7 +262,7 @@ def test_other_data_under_the_same_name_needs_replace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["header", "pixel", "cut"])
 def test_a_damaged_file_is_named(damage: str, tmp_path: Path) -> None:
     add(tmp_path, npz(tmp_path))
-    path = own_datasets.path_of(tmp_path / "data", "pets")
+    path = own_files.own_path(tmp_path / "data", "pets")
     content = bytearray(path.read_bytes())
     content[20 if damage == "header" else -1] ^= 255
     path.write_bytes(content[:-9] if damage == "cut" else content)
@@ -248,7 +272,7 @@ def test_a_damaged_file_is_named(damage: str, tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_refused_with_those_in_the_data_folder(tmp_path: Path) -> None:
     add(tmp_path, npz(tmp_path))
-    with pytest.raises(InputError, match="did you mean 'pets'"):
+    with pytest.raises(InputError, match=r"did you mean 'pets'\? \(your own datasets are those in"):
         specify("linear", "petz", source=DataSource(tmp_path / "data"))
     elsewhere = tmp_path / "elsewhere"
     with pytest.raises(InputError, match=f"no dataset is called 'pets'.* in {elsewhere / 'own'}"):
@@ -292,6 +316,21 @@ def test_validation_images_join_the_training_images(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     image_folder(tmp_path / "more").joinpath("test").rename(folder / "test")
     assert add(tmp_path, folder, "--replace").samples == (70, 10)
+
+
+@pytest.mark.parametrize("beside", ["", "train"])
+def test_files_beside_the_folders_of_classes_are_named(beside: str, tmp_path: Path) -> None:
+    loose = image_folder(tmp_path) / beside / "loose.png"
+    loose.write_bytes(png(TRAIN[0]))
+    (note,) = add(tmp_path, tmp_path / "pets").notes
+    assert note.endswith(f"no images in a folder of a class: 1 in all, as {loose}.")
+
+
+def test_arrays_that_are_not_read_are_named(tmp_path: Path) -> None:
+    with np.load(npz(tmp_path)) as stored:
+        arrays: dict[str, Any] = {**stored, "x_val": TEST}
+    np.savez(tmp_path / "more.npz", **arrays)
+    assert add(tmp_path, tmp_path / "more.npz").notes == ("Left out: the arrays x_val.",)
 
 
 def test_npy_needs_its_labels(tmp_path: Path) -> None:
@@ -338,7 +377,19 @@ def spoiled(root: Path, case: str) -> Path:
             path.write_text("hello")
         case "script":
             path = root / "bad.py"
-            path.write_text("1 / 0")
+            path.write_text("half = 2\n1 / 0")
+        case "transparent item":
+            path = root / "bad.py"
+            path.write_text(
+                "from PIL import Image\ntrain = [(Image.new('RGBA', (9, 9), (1, 2, 3, 4)), 0)] * 60"
+            )
+        case "text as image":
+            (folder / "train/cat/000.png").write_text("text")
+        case "exit":
+            path = root / "bad.py"
+            path.write_text("import sys\nsys.exit(3)\n")
+        case "loose images":
+            shutil.move(folder / "train/cat", path := root / "flat")
         case "columns":
             path = root / "bad.parquet"
             pyarrow.parquet.write_table(pyarrow.table({"picture": [b"x"], "kind": [1]}), path)
@@ -351,7 +402,7 @@ def spoiled(root: Path, case: str) -> Path:
         ("cut image", r"cat/000\.png cannot be read"),
         ("transparent", r"cat/000\.png cannot be read \(it is partly transparent"),
         ("deeper folder", "cat/more is a folder in the folder of a class"),
-        ("another part", "extra is neither training nor test images"),
+        ("another part", "extra is neither training nor test data"),
         ("one class", "has one class"),
         ("rare class", "has [01] training images of the class 1"),
         ("few images", "has 16 training images: add some"),
@@ -360,8 +411,12 @@ def spoiled(root: Path, case: str) -> Path:
         ("other names", "it has kinds, pictures: name them with --images NAME"),
         ("axes", "no axis is clearly that of the 1 or 3 channels"),
         ("normalised", "its pixels are of -1 to 0.99"),
-        ("text", "is in no form that is read"),
-        ("script", "division by zero"),
+        ("text", "has a format that is not read"),
+        ("script", r"ends with ZeroDivisionError in line 2 \(division by zero\)"),
+        ("exit", r"ends with SystemExit in line 2 \(3\)"),
+        ("loose images", "has no folders: make one .* or give --clips if it holds clips"),
+        ("transparent item", r"bad\.py cannot be read \(it is partly transparent"),
+        ("text as image", r"cat/000\.png cannot be read \(it is no image of the formats PNG, "),
         ("columns", "no column of images: its columns are picture, kind"),
     ],
 )
@@ -371,6 +426,30 @@ def test_what_no_run_could_use_is_refused(case: str, reason: str, tmp_path: Path
     assert str(path) in message
     with pytest.raises(InputError, match=reason):
         add(tmp_path, path)
+
+
+def test_a_script_may_import_modules_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = script(tmp_path)
+    (tmp_path / "parts_of_pets.py").write_text(path.read_text())
+    path.write_text("from parts_of_pets import train, test, classes\n")
+    assert add(tmp_path, path).samples == (60, 10)
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "reason"),
+    [
+        (image_folder, "--labels", "is a folder of images"),
+        (script, "--images", "is a script"),
+        (image_folder, "--frames", "--frames is for clips"),
+    ],
+)
+def test_an_option_that_the_source_does_not_use_is_refused(
+    source: Callable[[Path], Path], option: str, reason: str, tmp_path: Path
+) -> None:
+    assert reason in refused(tmp_path, source(tmp_path), option, "9")
 
 
 def test_named_arrays_are_used(tmp_path: Path) -> None:

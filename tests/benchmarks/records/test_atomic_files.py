@@ -35,9 +35,9 @@ def test_a_full_disk_is_one_sentence_and_tears_nothing(
     with pytest.raises(SystemExit) as left:
         main(lambda: write(path))
     assert left.value.code == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert f"{path}: No space left on device" in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert f"{path}: No space left on device" in printed
     assert path.read_text() == "old\n"
     assert list(tmp_path.iterdir()) == [path]
 

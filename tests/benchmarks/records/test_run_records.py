@@ -121,8 +121,8 @@ def test_damage_is_named_and_left_until_it_is_set_aside(
     assert contents(run.path) == before
     assert capsys.readouterr().err == ""
     assert run.read_undamaged() is None
-    told = f"{fault}: the run is re-run, and the old record is kept as record.unused\n"
-    assert capsys.readouterr().err == f"capsbench: {told}"
+    sentence = f"{fault}: the run is re-run, and the old record is kept as record.unused\n"
+    assert capsys.readouterr().err == f"capsbench: {sentence}"
     assert (run.path / "record.unused").read_bytes() == before["record.json"][1]
     assert not run.record.exists()
     assert run.damage() is None

@@ -6,7 +6,7 @@ are installed in an environment of their own; `--python` names its interpreter.
 The peer, our variant and a matrix product compute in turn, each in its own process, and wait while
 another computes. All have the same number of threads and the same settings of the C library's
 allocator, and compute in float32 on the CPU. Each process may use as many cores as it has threads:
-XLA starts one thread per core that its process may use, and has no setting for it.
+XLA starts one thread per core that its process may use.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ Step = Callable[[], object]
 
 
 def capsnet(folder: Path, batch: int) -> Step:
-    """XifengGuo/CapsNet-Pytorch: MNIST, three routing iterations, reconstruction."""
+    """Trains XifengGuo/CapsNet-Pytorch: MNIST, three routing iterations, reconstruction."""
     import torch
 
     without_cuda()
@@ -68,7 +68,7 @@ def capsule_transformer(folder: Path, batch: int) -> Step:
 
 
 def convlstm(folder: Path, batch: int) -> Step:
-    """holmdk/Video-Prediction-using-PyTorch: 64 channels, 10 frames of 64×64 to 10."""
+    """Trains holmdk/Video-Prediction-using-PyTorch: 64 channels, 10 frames of 64×64 to 10."""
     import torch
 
     sys.path.insert(0, str(folder))
@@ -87,7 +87,7 @@ def convlstm(folder: Path, batch: int) -> Step:
 
 
 def pcae(folder: Path, batch: int) -> Step:
-    """mlberkeley/scae-pytorch: 16 parts on canvases of 40×40."""
+    """Trains mlberkeley/scae-pytorch: 16 parts on canvases of 40×40."""
     import torch
 
     without_cuda()
@@ -135,7 +135,7 @@ def pcae(folder: Path, batch: int) -> Step:
 
 
 def scae(folder: Path, batch: int) -> Step:
-    """bdsaglam/torch-scae: 40 parts, 32 objects, canvases of 40×40."""
+    """Trains bdsaglam/torch-scae: 40 parts, 32 objects, canvases of 40×40."""
     import torch
 
     empty("torchvision", "cv2", "monty", "monty.collections")

@@ -1,7 +1,7 @@
 """Kills sweeps and damages their files, and checks that the results equal those of an undisturbed
 sweep.
 
-    python -m tests.chaos --kills 100 --seed 0
+    python -m tests.tools.chaos --kills 100 --seed 0
 
 makes one undisturbed sweep, and then disturbed sweeps on each engine in turn. At random moments it
 kills a driver, a worker or a Dask scheduler, or sends SIGTERM or Ctrl-C. While no driver is
@@ -34,7 +34,7 @@ import typer
 from models import registry
 from sweeps.options import EngineName
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": "", "PYTHONPATH": str(ROOT)}
 CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist", "ocae/usps")
 """The cells of each sweep, if their variants exist. A run of ocae needs a run of its base."""
@@ -54,7 +54,7 @@ class Tally:
 
     strikes: Counter[str] = field(default_factory=Counter)
     damages: Counter[str] = field(default_factory=Counter)
-    leaving: list[float] = field(default_factory=list)
+    seconds_to_stop: list[float] = field(default_factory=list)
     """Seconds from SIGTERM or Ctrl-C to the driver's end."""
     sweeps: int = 0
     different: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Tally:
     def __str__(self) -> str:
         counts = ", ".join(f"{n} × {what}" for what, n in sorted(self.strikes.items()))
         files = ", ".join(f"{n} × {what}" for what, n in sorted(self.damages.items()))
-        slowest = f"{max(self.leaving):.1f} s" if self.leaving else "none was asked"
+        slowest = f"{max(self.seconds_to_stop):.1f} s" if self.seconds_to_stop else "none was asked"
         return (
             f"{self.sweeps - len(self.different)} of {self.sweeps} sweeps identical after "
             f"{self.kills} kills ({counts}); files: {files or 'none'}; slowest to leave: {slowest}"
@@ -111,8 +111,8 @@ def attack(folder: Path, kills: int, seed: int, engines: list[EngineName]) -> Ta
         difference = [name for name in wanted if found[name] != wanted[name]]
         if difference:
             tally.different.append(f"{results.name}: {', '.join(difference)}")
-        told = f"DIFFERS in {', '.join(difference)}" if difference else "identical"
-        print(f"{results.name} {' '.join(options)}: {told} after {sweep.told}", flush=True)
+        verdict = f"DIFFERS in {', '.join(difference)}" if difference else "identical"
+        print(f"{results.name} {' '.join(options)}: {verdict} after {sweep.faults}", flush=True)
     return tally
 
 
@@ -141,7 +141,7 @@ class _Sweep:
         self.done: list[str] = []
 
     @property
-    def told(self) -> str:
+    def faults(self) -> str:
         return ", ".join(self.done) or "nothing"
 
     def run(self, kills: int) -> None:
@@ -199,7 +199,7 @@ class _Sweep:
         else:
             assert self.outside.scheduler is not None
             self.outside.scheduler()
-        _, told = driver.communicate(timeout=PATIENCE)
+        _, printed = driver.communicate(timeout=PATIENCE)
         # A driver that has no checkpoint to write ends by the signal itself, or with exit code 0.
         allowed = {
             "kill driver": {-signal.SIGKILL},
@@ -208,9 +208,9 @@ class _Sweep:
             "kill scheduler": {2},
         }[target] | {0}
         if driver.returncode not in allowed:
-            raise RuntimeError(f"{target}: exit code {driver.returncode}: {told.decode()}")
+            raise RuntimeError(f"{target}: exit code {driver.returncode}: {printed.decode()}")
         if driver.returncode in (143, 130):
-            self.tally.leaving.append(time.monotonic() - begun)
+            self.tally.seconds_to_stop.append(time.monotonic() - begun)
 
     def _damage(self) -> None:
         kinds = {
@@ -253,7 +253,7 @@ def _resume(results: Path) -> subprocess.Popen[bytes]:
 
 def _driver(*arguments: str, results: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.attacked", *arguments, "--results", str(results)],
+        [sys.executable, "-m", "tests.tools.attacked", *arguments, "--results", str(results)],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
@@ -262,9 +262,9 @@ def _driver(*arguments: str, results: Path) -> subprocess.Popen[bytes]:
 
 
 def _finish(driver: subprocess.Popen[bytes]) -> None:
-    _, told = driver.communicate(timeout=PATIENCE)
+    _, printed = driver.communicate(timeout=PATIENCE)
     if driver.returncode != 0:
-        raise RuntimeError(f"a sweep ended with {driver.returncode}: {told.decode()}")
+        raise RuntimeError(f"a sweep ended with {driver.returncode}: {printed.decode()}")
 
 
 def _progress(results: Path) -> dict[Path, int]:
@@ -379,7 +379,7 @@ def _joined() -> Ground:
             start("scheduler", "--host", "127.0.0.1", "--port", str(port))
             for _ in range(2):
                 worker = ("--nthreads", "1", "--memory-limit", "0", "--resources", "run=1")
-                own = ("--local-directory", scratch, "--preload", "tests.attacked")
+                own = ("--local-directory", scratch, "--preload", "tests.tools.attacked")
                 start("worker", address, *worker, *own)
 
         def stop_all() -> None:

@@ -1,6 +1,6 @@
 """Measures how long reports take, with a results folder of any size.
 
-    python -m tests.reports.scale --runs 10000 --epochs 100
+    python -m tests.tools.scale --runs 10000 --epochs 100
 
 prints seconds, processor seconds and peak memory of three builds: the first, one without a change,
 and one after a run has changed. It also prints the size of the page, and how long Chromium takes to

@@ -1,6 +1,6 @@
 """Measures how often the printed intervals and marks are right, where the truth is known.
 
-    python -m tests.reports.measured_coverage
+    python -m tests.tools.measured_coverage
 
 prints the table of docs/reading-the-tables.md: of 100 drawn tables, in how many a sentence that the
 reports print is true; the lowest and the highest of its cases. The tests draw fewer tables.
@@ -71,7 +71,7 @@ def skills(draw: Generator, seeds: int, tables: int) -> Cases:
 
 
 def differences(draw: Generator, seeds: int, tables: int) -> Cases:
-    """Of two folders whose networks err on other images."""
+    """Measures differences of two folders whose networks err on different images."""
     for tested, (ours, theirs), spread in product(TESTED, _PAIRS, SPREADS):
         a = rates(draw, tables, ours, spread, seeds, tested)
         b = rates(draw, tables, theirs, spread, seeds, tested)
@@ -108,7 +108,7 @@ def marks_of_equal_variants(draw: Generator, seeds: int, tables: int) -> Cases:
 
 
 def marks_of_unequal_spreads(draw: Generator, seeds: int, tables: int) -> Cases:
-    """Of equal errors, where one variant varies more than the others, or has fewer seeds."""
+    """Measures marks of equal errors, where one variant varies more or has fewer seeds."""
     for n, times, others in product(VARIANTS, (1 / 3, 3, 8), (seeds, 10)):
         columns = [errors(draw, tables, 150, 0.03 * times, seeds)]
         columns += [errors(draw, tables, 150, 0.03, others) for _ in range(n - 1)]
@@ -127,7 +127,7 @@ def kept(tables: Tables, direction: str) -> float:
 
 
 def bounds_of_what_is_behind(draw: Generator, seeds: int, tables: int) -> Cases:
-    """`behind_at_most` of all rows at once, of five variants."""
+    """Measures `behind_at_most` of five variants, for all rows at once."""
     true = (0.9, 0.9, 0.88, 0.8, 0.5)
     for tested, spread in product(TESTED, SPREADS):
         columns = [rates(draw, tables, p, spread, seeds, tested) for p in true]

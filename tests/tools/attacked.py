@@ -1,7 +1,7 @@
 """Runs the command that the chaos suite attacks: `tests/sweeps/harder.py` with longer epochs.
 
-Call: `python -m tests.attacked`. Importing this module, as workers do, gives each epoch several
-steps, and each step a checkpoint.
+Call: `python -m tests.tools.attacked`. Importing this module, as workers do, gives each epoch
+several steps, and each step a checkpoint.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def load_profile(name: str) -> Profile:
     return profile.model_copy(update={"budgets": budgets})
 
 
+harder.harden()
 profiles.load_profile = load_profile
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Executes the tutorial. `python -m tests.notebook` stores its outputs in docs/tutorial.ipynb."""
+"""Executes the tutorial; `python -m tests.tools.notebook` stores its outputs in the notebook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs/tutorial.ipynb"
 SECONDS_PER_CELL = 300
 

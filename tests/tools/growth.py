@@ -1,6 +1,6 @@
 """Measures how the cost of a study grows with its trials; prints Markdown, one row per size.
 
-Call: `python -m tests.sweeps.growth`. A study of finished trials with 4 hyper-parameters and 10
+Call: `python -m tests.tools.growth`. A study of finished trials with 4 hyper-parameters and 10
 epochs, two in five of them pruned, is stored in SQLite; records and metrics of its runs are in a
 results folder, as a sweep stores them. First resuming is measured, which reads the trials and
 verifies each record. Then come twenty more trials: the default sampler proposes each, and the cell
@@ -199,7 +199,7 @@ def main() -> None:
     for count in SIZES:
         with tempfile.TemporaryDirectory() as results:
             prepare(count, Path(results))
-            command = [sys.executable, "-m", "tests.sweeps.growth", str(count), results]
+            command = [sys.executable, "-m", "tests.tools.growth", str(count), results]
             subprocess.run(command, check=True)
 
 
