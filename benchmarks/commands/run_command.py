@@ -101,7 +101,8 @@ def make_run(
 
 
 def _show(console: Console, record: RunRecord, data: Path, results: Path) -> None:
-    print_record_metrics(console, record)
+    if record.metrics:
+        print_record_metrics(console, record)
     costs = record.costs
     console.print(
         f"{record.status}{f' ({record.reason})' if record.reason else ''}; "
@@ -109,7 +110,10 @@ def _show(console: Console, record: RunRecord, data: Path, results: Path) -> Non
         soft_wrap=True,
     )
     console.print(f"digest {record.digest[:16]}")
-    console.print(f"files in {RunFolder(results, record.run_id).path}", soft_wrap=True)
+    folder = RunFolder(results, record.run_id)
+    console.print(f"files in {folder.path}", soft_wrap=True)
+    if record.traceback:
+        console.print(f"its `traceback` in {folder.record} says where it failed", soft_wrap=True)
     for line in _next_commands(record, data, results):
         console.print(line, soft_wrap=True, highlight=False)
 

@@ -374,3 +374,22 @@ def test_ctrl_c_while_modules_are_imported_prints_no_stack_trace(tmp_path: Path)
     assert (ended.returncode, ended.stdout) == (130, "")
     assert ended.stderr == "\ncapsbench: interrupted before it began\n"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "capsbench is imported"
+
+
+def test_a_failed_run_says_where_its_traceback_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def burst(*_: object) -> None:
+        raise ValueError("the layer does not fit")
+
+    monkeypatch.setattr("models.baselines.Linear.loss", burst)
+    monkeypatch.setenv("COLUMNS", "200")
+    asked = ["run", "linear", "usps", *SMALL, "--no-wandb", "--results", str(tmp_path)]
+    with pytest.raises(SystemExit) as left:
+        app(asked)
+    (record,) = tmp_path.glob("runs/*/record.json")
+    printed = capsys.readouterr().out
+    assert left.value.code == 1
+    assert "failed (ValueError: the layer does not fit" in printed
+    assert f"its `traceback` in {record} says where it failed" in printed
+    assert "metric" not in printed, "there are none to print a table of"

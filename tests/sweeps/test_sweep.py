@@ -28,39 +28,17 @@ from models import registry
 from sweeps.__main__ import app
 from tests.mirror import agrees
 from tests.narrowing import present
+from tests.sweeps.command_lines import (
+    CELLS,
+    ENVIRONMENT,
+    ONLY_ONE,
+    ROOT,
+    begin,
+    call,
+    command,
+    tables,
+)
 from tests.tools.chaos import workers
-
-ROOT = Path(__file__).resolve().parents[2]
-CELLS = ("linear/usps", "cnn/moving_mnist", "convlstm/mnist")
-ONLY_ONE = ("--only", "linear/usps")
-HARDER = str(Path(__file__).with_name("harder.py"))
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "BENCH_DATA": "", "PYTHONPATH": str(ROOT)}
-
-
-def command(*arguments: str, results: Path) -> list[str]:
-    return [sys.executable, HARDER, *arguments, "--results", str(results)]
-
-
-def begin(results: Path, *options: str) -> list[str]:
-    chosen = [part for cell in CELLS for part in ("--only", cell)]
-    return command("run", "--profile", "smoke", "--offline", *chosen, *options, results=results)
-
-
-def call(arguments: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=1200, **how
-    )
-
-
-def tables(results: Path) -> dict[str, bytes]:
-    """Reads all tables that must be equal in equal sweeps."""
-    found = {
-        path.name: path.read_bytes()
-        for path in (results / "report" / "tables").iterdir()
-        if not path.name.startswith(("costs.", "scores."))
-    }
-    assert {"leaderboard.csv", "metrics.csv", "runs.csv", "best_params.csv"} <= found.keys()
-    return found
 
 
 @pytest.fixture(scope="module")
