@@ -11,31 +11,31 @@ class Axes(TypedDict, total=False):
     """Lists all axes; each kind of randomness has axes of its own."""
 
     init: int
-    """Of a run: the first weights of the model; always 0."""
+    """The first weights of a run's model; always 0."""
     order: int
-    """Of a run: the order of the training samples in an epoch."""
+    """The epoch whose order of training samples is drawn."""
     epoch: int
-    """Of a run, with `step`: noise and augmentation in a training step."""
+    """With `step`: the epoch of a training step, for its noise and augmentation."""
     step: int
     """The number of the training step in its epoch."""
     rank: int
-    """Of a run on several devices, with `epoch` and `step`: the number of the process."""
+    """With `epoch` and `step`, where several devices train a run: the number of the process."""
     data: str
     """The generated samples of a part, such as `train`."""
     clips: str
     """The choice of a user's clips for a part, such as `validation`."""
     probe: str
-    """Of a run: the start of a probe, or the choice of the samples that probes are fitted to."""
+    """The start of a probe, or the choice of the samples that probes are fitted to."""
     study: str
-    """Of a sweep: the search of a study."""
+    """The name of a study, for its search."""
     trial: int
-    """Of a sweep: the only run of a trial. Of a study: the sampler of a trial."""
+    """The number of a trial, for its run and for the sampler that proposes it."""
     place: int
-    """Of a sweep: one of several runs of a trial."""
+    """The number of a run among several of one trial."""
     final: int
-    """Of a sweep: a final."""
+    """The number of a final."""
     base: int
-    """Of a sweep: a base."""
+    """The number of a base run."""
 
 
 def derive_seed(base: int, /, **axes: Unpack[Axes]) -> int:
