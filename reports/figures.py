@@ -115,11 +115,6 @@ def begin_figures(
     return finish
 
 
-def write_figures(figures: Sequence[Drawing], folder: Path, formats: Sequence[str] = USUAL) -> None:
-    """Writes what `begin_figures` describes, and waits until all is written."""
-    begin_figures(figures, folder, formats)()
-
-
 def _write(folder: Path, stale: tuple[Drawing, Sequence[str]]) -> None:
     """Draws a figure, and writes the named files of it."""
     import matplotlib as mpl

@@ -60,7 +60,7 @@ class SharedWork(Generic[Item, Result]):
         return [done[n] for n in numbers]
 
     def _next_items(self) -> Iterator[int]:
-        """Yields the numbers of items, each of which no other process takes."""
+        """Takes items one by one, and yields their numbers; no other process gets the same item."""
         while True:
             with self._taken.get_lock():
                 number = self._taken.value

@@ -157,8 +157,8 @@ def test_show_lists_single_runs_beside_the_sweeps(tmp_path: Path) -> None:
 def test_failures_are_pointed_out(tmp_path: Path) -> None:
     files = sweep()
     files.run("linear-mnist-quick", "trial", 0)["status"] = "failed"
-    told = f"1 failure: see `capsbench show --results {tmp_path} --table failures`"
-    assert told in call("show", "--results", files.write(tmp_path)).output
+    printed = f"1 failure: see `capsbench show --results {tmp_path} --table failures`"
+    assert printed in call("show", "--results", files.write(tmp_path)).output
     assert "trial" in call("show", "--results", tmp_path, "--table", "failures").output
 
 

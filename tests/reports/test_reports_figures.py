@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.figures import drawings, write_figures
+from reports.figures import begin_figures, drawings
 from reports.results import read_results
 from tests.reports.results_folder import Files, sweep
 
 
 def drawn(files: Files, root: Path) -> dict[str, bytes]:
-    write_figures(drawings(read_results(files.write(root))), root / "figures")
+    begin_figures(drawings(read_results(files.write(root))), root / "figures")()
     return {
         path.name: path.read_bytes()
         for path in (root / "figures").iterdir()
@@ -42,7 +42,7 @@ def test_equal_results_give_equal_figures(tmp_path: Path) -> None:
 def test_pdf_is_drawn_where_it_is_asked_for_and_is_the_same_each_time(tmp_path: Path) -> None:
     figures = drawings(read_results(sweep(variants=("cnn",), datasets=("mnist",)).write(tmp_path)))
     for name in ("a", "b"):
-        write_figures(figures[:1], tmp_path / name, ["pdf"])
+        begin_figures(figures[:1], tmp_path / name, ["pdf"])()
     first, second = (next((tmp_path / name).glob("*.pdf")).read_bytes() for name in ("a", "b"))
     assert first.startswith(b"%PDF")
     assert first == second
@@ -100,7 +100,7 @@ def test_only_what_changed_is_drawn_again(tmp_path: Path) -> None:
     record = files.run("cnn-mnist-quick", "final", 0)
     record["metrics"]["test/accuracy"] = 0.123456
     (tmp_path / "runs" / record["run_id"] / "record.json").write_text(json.dumps(record))
-    write_figures(drawings(read_results(tmp_path)), tmp_path / "figures")
+    begin_figures(drawings(read_results(tmp_path)), tmp_path / "figures")()
     after = {path.name: path.read_bytes() for path in times}
     again = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert again == {
